@@ -1,0 +1,1 @@
+//! Aqueduct: an HTTP reverse proxy on actix.
