@@ -1,0 +1,259 @@
+//! Deadlines that cost nothing while they are met.
+//!
+//! A [`Deadline`] belongs to a connection and is moved with every event; moving it writes two numbers. One task per
+//! worker sleeps until the earliest of them. A deadline that was moved on is put back when its old time comes, so a
+//! request costs no timer and no task. Deadlines are kept to within [`TICK`], never early.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::{Rc, Weak},
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+/// The grain of all deadlines.
+pub const TICK: Duration = Duration::from_millis(16);
+
+const NEVER: u64 = u64::MAX;
+
+/// A point in time that can be moved, and waited for by one task.
+#[derive(Clone)]
+pub struct Deadline(Rc<State>);
+
+struct State {
+    due: Cell<u64>,
+    queued: Cell<u64>,
+    passed: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Deadline {
+    /// A deadline that never comes until it is armed.
+    pub fn new() -> Self {
+        Self(Rc::new(State {
+            due: Cell::new(NEVER),
+            queued: Cell::new(NEVER),
+            passed: Cell::new(false),
+            waker: RefCell::new(None),
+        }))
+    }
+
+    /// Moves it to `after` from now.
+    pub fn arm(&self, after: Duration) {
+        WHEEL.with(|wheel| {
+            let due = wheel.tick_in(after);
+            self.0.passed.set(false);
+            self.0.due.set(due);
+            if due < self.0.queued.get() {
+                self.0.queued.set(due);
+                wheel.queue(due, Rc::downgrade(&self.0));
+            }
+        });
+    }
+
+    /// Arms it, or disarms it where there is no limit.
+    pub fn arm_or_disarm(&self, after: Option<Duration>) {
+        match after {
+            Some(after) => self.arm(after),
+            None => self.disarm(),
+        }
+    }
+
+    /// It does not come any more.
+    pub fn disarm(&self) {
+        self.0.passed.set(false);
+        self.0.due.set(NEVER);
+    }
+
+    /// It is to come.
+    pub fn is_armed(&self) -> bool {
+        self.0.due.get() != NEVER
+    }
+
+    /// It has come.
+    pub fn has_passed(&self) -> bool {
+        self.0.passed.get()
+    }
+
+    /// Ready once it has come; the task is woken then. Only the last task that polled is woken.
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0.passed.get() {
+            return Poll::Ready(());
+        }
+        let mut waker = self.0.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Default for Deadline {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+thread_local! {
+    static WHEEL: Wheel = Wheel::new();
+}
+
+struct Wheel {
+    origin: Instant,
+    entries: RefCell<BTreeMap<u64, Vec<Weak<State>>>>,
+    /// What the ticker sleeps until; `NEVER` when it does not run.
+    sleeping_until: Cell<u64>,
+    running: Cell<bool>,
+    earlier: Rc<Notify>,
+}
+
+impl Wheel {
+    fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+            entries: RefCell::default(),
+            sleeping_until: Cell::new(NEVER),
+            running: Cell::new(false),
+            earlier: Rc::new(Notify::new()),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        ticks(self.origin.elapsed())
+    }
+
+    fn tick_in(&self, after: Duration) -> u64 {
+        ticks(self.origin.elapsed().saturating_add(after)) + 1
+    }
+
+    fn at(&self, tick: u64) -> Instant {
+        self.origin + Duration::from_nanos(TICK.as_nanos() as u64 * tick)
+    }
+
+    fn queue(&self, due: u64, state: Weak<State>) {
+        self.entries.borrow_mut().entry(due).or_default().push(state);
+        if !self.running.replace(true) {
+            actix_rt::spawn(run());
+        } else if due < self.sleeping_until.get() {
+            self.earlier.notify_one();
+        }
+    }
+
+    fn first(&self) -> Option<u64> {
+        self.entries.borrow().first_key_value().map(|(tick, _)| *tick)
+    }
+
+    /// Wakes what is due; puts back what was moved.
+    fn turn(&self) {
+        let now = self.now();
+        while self.first().is_some_and(|tick| tick <= now) {
+            let Some((tick, entries)) = self.entries.borrow_mut().pop_first() else { return };
+            for state in entries.iter().filter_map(Weak::upgrade) {
+                if state.queued.get() != tick {
+                    continue;
+                }
+                state.queued.set(NEVER);
+                match state.due.get() {
+                    NEVER => {}
+                    due if due <= now => {
+                        state.passed.set(true);
+                        if let Some(waker) = state.waker.borrow_mut().take() {
+                            waker.wake();
+                        }
+                    }
+                    due => {
+                        state.queued.set(due);
+                        self.entries.borrow_mut().entry(due).or_default().push(Rc::downgrade(&state));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The ticker: one task per worker, there only while there is something to wait for.
+async fn run() {
+    let _running = Running;
+    let earlier = WHEEL.with(|wheel| Rc::clone(&wheel.earlier));
+    while let Some(next) = WHEEL.with(Wheel::first) {
+        let until = WHEEL.with(|wheel| {
+            wheel.sleeping_until.set(next);
+            wheel.at(next)
+        });
+        tokio::select! {
+            () = tokio::time::sleep_until(until.into()) => WHEEL.with(Wheel::turn),
+            () = earlier.notified() => {}
+        }
+    }
+}
+
+/// Says that no ticker runs, also when its runtime is dropped under it.
+struct Running;
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = WHEEL.try_with(|wheel| {
+            wheel.running.set(false);
+            wheel.sleeping_until.set(NEVER);
+        });
+    }
+}
+
+fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos() / TICK.as_nanos()).unwrap_or(NEVER - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    async fn passes(deadline: &Deadline) -> Duration {
+        let start = Instant::now();
+        poll_fn(|cx| deadline.poll(cx)).await;
+        start.elapsed()
+    }
+
+    #[actix_rt::test]
+    async fn it_comes_no_earlier_than_asked() {
+        let deadline = Deadline::new();
+        deadline.arm(Duration::from_millis(40));
+        assert!(passes(&deadline).await >= Duration::from_millis(40));
+        assert!(deadline.has_passed());
+    }
+
+    #[actix_rt::test]
+    async fn moving_it_on_keeps_it_from_coming_at_its_first_time() {
+        let deadline = Deadline::new();
+        deadline.arm(Duration::from_millis(20));
+        deadline.arm(Duration::from_millis(120));
+        assert!(passes(&deadline).await >= Duration::from_millis(120));
+    }
+
+    #[actix_rt::test]
+    async fn one_armed_earlier_than_the_ticker_sleeps_wakes_it() {
+        let (late, early) = (Deadline::new(), Deadline::new());
+        late.arm(Duration::from_secs(3600));
+        actix_rt::task::yield_now().await;
+        early.arm(Duration::from_millis(20));
+        assert!(passes(&early).await < Duration::from_secs(60));
+        assert!(!late.has_passed());
+    }
+
+    #[actix_rt::test]
+    async fn a_disarmed_one_can_be_armed_again() {
+        let deadline = Deadline::new();
+        deadline.arm(Duration::from_millis(20));
+        deadline.disarm();
+        let other = Deadline::new();
+        other.arm(Duration::from_millis(60));
+        passes(&other).await;
+        assert!(!deadline.has_passed());
+        deadline.arm(Duration::from_millis(1));
+        passes(&deadline).await;
+    }
+}

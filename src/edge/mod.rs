@@ -1,0 +1,1 @@
+//! The server: any actix `App`, served well.

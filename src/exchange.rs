@@ -1,0 +1,83 @@
+//! One request and what the proxy has learned about it.
+
+use std::{
+    cell::OnceCell,
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::http::{Downstream, HeaderMap, Method, RequestBody, Uri, Version, downstream::Peer};
+
+/// One exchange: a request on its way, who sent it, and what happened so far.
+pub struct Exchange {
+    /// The method.
+    pub method: Method,
+    /// The target as the client wrote it (origin-form, or `*`); `authority` has won over an absolute form.
+    pub uri: Uri,
+    /// The version the client speaks.
+    pub version: Version,
+    /// The client's fields. Filters may change them; hop-by-hop fields go before anything is sent on.
+    pub headers: HeaderMap,
+    /// The body, unread.
+    pub body: RequestBody,
+    /// The authority asked for: `Host`, lower-case name, port if given.
+    pub authority: Authority,
+    /// The path routes see and endpoints get: normalised by policy, still percent-encoded; no query.
+    pub path: String,
+    /// Who asks.
+    pub client: Client,
+    /// What the edge can do for this exchange, if it is one of ours.
+    pub downstream: Option<Rc<dyn Downstream>>,
+    /// What was learned on the way; the access line and the metrics are made of it.
+    pub facts: Facts,
+    id: OnceCell<RequestId>,
+}
+
+/// The authority a request asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Authority {
+    text: String,
+    host_len: usize,
+}
+
+/// The client as far as it can be believed.
+#[derive(Debug, Clone, Copy)]
+pub struct Client {
+    /// The other end of the connection.
+    pub peer: Peer,
+    /// The client's own address: the peer's, or what trusted proxies say of it.
+    pub address: Option<IpAddr>,
+    /// The request came encrypted to us, or to a trusted proxy in front of us.
+    pub secure: bool,
+    /// The connection's other end is one of `trusted_proxies`: what it says of its client is believed and passed on.
+    pub trusted: bool,
+}
+
+/// What an exchange has come to.
+#[derive(Debug)]
+pub struct Facts {
+    /// When the head had arrived.
+    pub started: Instant,
+    /// The route that took it.
+    pub route: Option<Arc<str>>,
+    /// The upstream it went to.
+    pub upstream: Option<Arc<str>>,
+    /// The endpoint that answered, or failed last.
+    pub endpoint: Option<Arc<str>>,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// The last attempt went over a connection used before.
+    pub reused: bool,
+    /// From the start to the endpoint's response head.
+    pub first_byte: Option<Duration>,
+    /// The RFC 9209 token of what went wrong, if anything did.
+    pub error: Option<&'static str>,
+    /// The same in words.
+    pub detail: Option<String>,
+}
+
+/// A request's name in logs and answers: a UUID of version 7, or what a trusted proxy called it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(Arc<str>);

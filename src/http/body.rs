@@ -1,0 +1,245 @@
+//! Bodies in motion: a stream of data frames that may end with trailers.
+
+use std::{
+    fmt, mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use actix_web::dev::Payload;
+use bytes::Bytes;
+use futures_core::Stream;
+
+pub use actix_http::body::BodySize;
+
+use super::HeaderMap;
+
+/// One piece of a body. Trailers, if any, are the last piece (RFC 9112, 7.1.2).
+#[derive(Debug)]
+pub enum Frame {
+    /// Content bytes; never empty.
+    Data(Bytes),
+    /// The trailer section.
+    Trailers(HeaderMap),
+}
+
+/// Why a body ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The sender closed before the length it had promised.
+    #[error("the body ended before its announced length")]
+    Incomplete,
+    /// The chunked framing made no sense.
+    #[error("malformed chunked body")]
+    Malformed,
+    /// More bytes than the limit allows.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit that was passed, in bytes.
+        limit: u64,
+    },
+    /// Nothing moved for too long.
+    #[error("the body stalled")]
+    Stalled,
+    /// The connection failed.
+    #[error("connection failed while a body was read")]
+    Io(#[from] std::io::Error),
+}
+
+/// A body that is pulled: asking for the next frame is the backpressure.
+pub trait Body {
+    /// The next frame, or `None` after the last one.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>>;
+
+    /// What is known of its length: `Sized(n)` is exact, `Stream` is unknown, `None` is no body at all.
+    fn size(&self) -> BodySize;
+}
+
+/// The body of a request on its way in.
+#[derive(Default)]
+pub struct RequestBody {
+    source: Source,
+    size: Length,
+    consumed: bool,
+}
+
+/// The announced length of a request body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Length {
+    /// No body was announced.
+    #[default]
+    None,
+    /// `Content-Length`.
+    Exact(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+}
+
+#[derive(Default)]
+enum Source {
+    #[default]
+    Empty,
+    Bytes(Bytes),
+    Payload(Payload),
+    Stream(Box<dyn Body>),
+}
+
+impl RequestBody {
+    /// No body.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// A body that is in memory already, and may be sent more than once.
+    pub fn buffered(bytes: Bytes) -> Self {
+        let size = Length::Exact(bytes.len() as u64);
+        Self { source: Source::Bytes(bytes), size, consumed: false }
+    }
+
+    /// What actix-web hands to a handler, with the length its head announced.
+    pub fn payload(payload: Payload, size: Length) -> Self {
+        Self { source: Source::Payload(payload), size, consumed: false }
+    }
+
+    /// Any other stream of frames.
+    pub fn stream(body: Box<dyn Body>, size: Length) -> Self {
+        Self { source: Source::Stream(body), size, consumed: false }
+    }
+
+    /// The length the head announced.
+    pub fn length(&self) -> Length {
+        self.size
+    }
+
+    /// No body was announced: there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.size, Length::None | Length::Exact(0))
+    }
+
+    /// It may be sent (again): it is empty, in memory, or nobody has read from it.
+    pub fn is_replayable(&self) -> bool {
+        !self.consumed || matches!(self.source, Source::Empty | Source::Bytes(_))
+    }
+
+    /// Some of it was read.
+    pub fn is_consumed(&self) -> bool {
+        self.consumed
+    }
+
+    /// Takes the body out and leaves an empty one.
+    pub fn take(&mut self) -> Self {
+        mem::take(self)
+    }
+
+    /// A second sending of a body in memory starts here.
+    pub fn rewound(&self) -> Option<Self> {
+        match &self.source {
+            Source::Empty => Some(Self::empty()),
+            Source::Bytes(bytes) => Some(Self::buffered(bytes.clone())),
+            Source::Payload(_) | Source::Stream(_) => None,
+        }
+    }
+
+    /// Discards content without reading it: the edge decides whether the connection lives on.
+    pub fn discard(&mut self) {
+        *self = Self::empty();
+    }
+}
+
+impl Body for RequestBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        if self.is_empty() {
+            return Poll::Ready(None);
+        }
+        match &mut self.source {
+            Source::Empty => Poll::Ready(None),
+            Source::Bytes(bytes) => {
+                if mem::replace(&mut self.consumed, true) {
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Ok(Frame::Data(bytes.clone()))))
+            }
+            Source::Payload(payload) => {
+                let next = ready!(Pin::new(payload).poll_next(cx));
+                self.consumed = true;
+                Poll::Ready(next.map(|item| item.map(Frame::Data).map_err(from_payload)))
+            }
+            Source::Stream(body) => {
+                let next = ready!(body.poll_frame(cx));
+                self.consumed = true;
+                Poll::Ready(next)
+            }
+        }
+    }
+
+    fn size(&self) -> BodySize {
+        match self.size {
+            Length::None => BodySize::None,
+            Length::Exact(length) => BodySize::Sized(length),
+            Length::Chunked => BodySize::Stream,
+        }
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody")
+            .field("size", &self.size)
+            .field("consumed", &self.consumed)
+            .finish_non_exhaustive()
+    }
+}
+
+fn from_payload(error: actix_web::error::PayloadError) -> BodyError {
+    use actix_web::error::PayloadError;
+    match error {
+        PayloadError::Incomplete(_) => BodyError::Incomplete,
+        PayloadError::EncodingCorrupted => BodyError::Malformed,
+        PayloadError::Overflow => BodyError::TooLarge { limit: 0 },
+        PayloadError::Io(error) => BodyError::Io(error),
+        other => BodyError::Io(std::io::Error::other(other.to_string())),
+    }
+}
+
+/// The body of a response on its way out.
+#[derive(Default)]
+pub enum ResponseBody {
+    /// No content.
+    #[default]
+    Empty,
+    /// No content, but a `Content-Length` of what a GET would have brought (HEAD, 304).
+    Announced(u64),
+    /// Content in memory.
+    Bytes(Bytes),
+    /// Content as it arrives.
+    Stream(Box<dyn Body>),
+}
+
+impl Body for ResponseBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        match self {
+            Self::Empty | Self::Announced(_) => Poll::Ready(None),
+            Self::Bytes(bytes) => {
+                let bytes = mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready((!bytes.is_empty()).then_some(Ok(Frame::Data(bytes))))
+            }
+            Self::Stream(body) => body.poll_frame(cx),
+        }
+    }
+
+    fn size(&self) -> BodySize {
+        match self {
+            Self::Empty => BodySize::None,
+            Self::Announced(length) => BodySize::Sized(*length),
+            Self::Bytes(bytes) => BodySize::Sized(bytes.len() as u64),
+            Self::Stream(body) => body.size(),
+        }
+    }
+}
+
+impl fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ResponseBody({:?})", self.size())
+    }
+}

@@ -1,0 +1,56 @@
+//! What a client connection can do beyond what actix-web hands to a handler.
+//!
+//! The edge puts an `Rc<dyn Downstream>` into the request's extensions. Under a plain `HttpServer` there is none,
+//! and the proxy does without: no 1xx, no trailers, no upgrades.
+
+use std::{future::Future, net::SocketAddr, pin::Pin};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{HeaderMap, StatusCode};
+
+/// A byte stream in both directions.
+pub trait Io: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+/// What runs on a client connection after `101 Switching Protocols`. Put into the response's extensions by the
+/// handler; called by the edge once the head is out, with the connection and whatever the client had sent already.
+pub struct Takeover(pub Box<dyn FnOnce(TakenOver) -> Pin<Box<dyn Future<Output = ()>>>>);
+
+/// A client connection that no longer speaks HTTP.
+pub struct TakenOver {
+    /// The connection.
+    pub io: Box<dyn Io>,
+    /// Bytes the client sent behind its request head.
+    pub early: Bytes,
+    /// Resolves when the server starts to drain.
+    pub draining: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// Where a client connects from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A unix socket; it has no address worth naming.
+    Unix,
+}
+
+/// One exchange's view of the client connection it came in on.
+pub trait Downstream {
+    /// Who is at the other end.
+    fn peer(&self) -> Peer;
+
+    /// The connection is encrypted.
+    fn is_tls(&self) -> bool;
+
+    /// Sends an interim response (RFC 9110, 15.2). Ignored for HTTP/1.0 and after the final head.
+    fn informational(&self, status: StatusCode, headers: &HeaderMap);
+
+    /// The trailers of the request, once its body has ended.
+    fn request_trailers(&self) -> Option<HeaderMap>;
+
+    /// Trailers to send after the response body, if its framing has room for them.
+    fn response_trailers(&self, trailers: HeaderMap);
+}

@@ -1,0 +1,150 @@
+//! What can go wrong with one request: status, RFC 9209 token, whose fault, may it be tried again.
+
+use std::{io, time::Duration};
+
+use super::StatusCode;
+
+/// Why this proxy, and not an endpoint, ended a request.
+///
+/// One `match` per question and no wildcard arm: a new variant must answer all of them.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    // -- the client's -------------------------------------------------------------------------------------------
+    /// The request is not HTTP as RFC 9112 has it, or says two things at once.
+    #[error("malformed request: {what}")]
+    Malformed {
+        /// Which rule it broke.
+        what: &'static str,
+    },
+    /// The path is one no route may see.
+    #[error("refused path: {what}")]
+    Path {
+        /// Which rule it broke.
+        what: &'static str,
+    },
+    /// A method the settings do not list.
+    #[error("method not allowed here")]
+    Method,
+    /// `Expect` with something other than `100-continue`.
+    #[error("unknown expectation")]
+    Expectation,
+    /// The request target is longer than the limit.
+    #[error("request target longer than {limit} bytes")]
+    UriTooLong {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The head is larger, or has more fields, than the limits allow.
+    #[error("request head too large: {what}")]
+    HeadTooLarge {
+        /// Which limit.
+        what: &'static str,
+    },
+    /// The body is larger than the limit.
+    #[error("request body larger than {limit} bytes")]
+    BodyTooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// The head or the body did not arrive in time.
+    #[error("the client was too slow: {what}")]
+    ClientTimeout {
+        /// What we waited for.
+        what: &'static str,
+    },
+    /// The client left, or its body broke off, before the answer.
+    #[error("the client went away")]
+    ClientGone(#[source] Option<io::Error>),
+    /// This request has passed here before (`Via`).
+    #[error("the request loops through this proxy")]
+    Loop,
+    /// No route takes it.
+    #[error("no route matches")]
+    NoRoute,
+    /// A filter said no.
+    #[error("refused: {what}")]
+    Refused {
+        /// The status the filter chose.
+        status: StatusCode,
+        /// Which filter, and why.
+        what: &'static str,
+    },
+
+    // -- the upstream's -----------------------------------------------------------------------------------------
+    /// Nobody is there to take the request.
+    #[error("no endpoint of the upstream is available")]
+    NoEndpoint,
+    /// No connection became free in time, or the queue for one is full.
+    #[error("no connection to the endpoint became free")]
+    PoolExhausted,
+    /// The endpoint's name does not resolve.
+    #[error("the endpoint's name could not be resolved")]
+    Resolve(#[source] io::Error),
+    /// No connection within the limit.
+    #[error("no connection to the endpoint within {limit:?}")]
+    ConnectTimeout {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The endpoint refused the connection, or the network did.
+    #[error("the endpoint could not be connected to")]
+    Connect(#[source] io::Error),
+    /// The endpoint did not begin to answer in time.
+    #[error("no answer from the endpoint within {limit:?}")]
+    FirstByteTimeout {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The whole exchange took longer than its limit.
+    #[error("the exchange took longer than {limit:?}")]
+    TotalTimeout {
+        /// The limit.
+        limit: Duration,
+    },
+    /// Nothing moved on the connection to the endpoint for too long while the request was sent.
+    #[error("the endpoint stalled for {limit:?}")]
+    EndpointStalled {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The endpoint closed the connection before it answered.
+    #[error("the endpoint closed the connection without an answer")]
+    EndpointClosed(#[source] Option<io::Error>),
+    /// The endpoint's answer is not HTTP.
+    #[error("the endpoint's answer is malformed: {what}")]
+    BadAnswer {
+        /// Which rule it broke.
+        what: &'static str,
+    },
+    /// The endpoint's response head is over the limit.
+    #[error("the endpoint's response head is too large")]
+    AnswerTooLarge,
+    /// The endpoint answered an upgrade in a way that cannot be relayed.
+    #[error("the upgrade failed: {what}")]
+    Upgrade {
+        /// What was wrong.
+        what: &'static str,
+    },
+
+    // -- ours ---------------------------------------------------------------------------------------------------
+    /// The server is closing.
+    #[error("the proxy is shutting down")]
+    Draining,
+    /// Something here is wrong that cannot be.
+    #[error("internal error: {what}")]
+    Internal {
+        /// What.
+        what: &'static str,
+    },
+}
+
+/// Whose fault an [`Error`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The client's: it may mend its request.
+    Client,
+    /// An endpoint's, or the way to it.
+    Upstream,
+    /// Ours.
+    Proxy,
+}

@@ -1,0 +1,20 @@
+//! The vocabulary of HTTP the whole house shares. Imports nothing of ours.
+
+pub mod body;
+pub mod downstream;
+pub mod error;
+pub mod forwarded;
+pub mod framing;
+pub mod headers;
+pub mod path;
+pub mod response;
+
+pub use actix_http::header::{HeaderMap, HeaderName, HeaderValue};
+pub use actix_web::http::{Method, StatusCode, Uri, Version, header};
+
+pub use self::{
+    body::{Body, BodyError, BodySize, Frame, RequestBody, ResponseBody},
+    downstream::{Downstream, Io, Takeover},
+    error::{Error, Fault},
+    response::Response,
+};

@@ -1,0 +1,25 @@
+//! A response on its way out, before actix sees it.
+
+use super::{Error, HeaderMap, ResponseBody, StatusCode, Takeover};
+
+/// A response: an endpoint's, a filter's or our own. One made of an [`Error`] remembers why.
+#[derive(Default)]
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// End-to-end fields only; framing fields are written by the edge from `body`.
+    pub headers: HeaderMap,
+    /// The content.
+    pub body: ResponseBody,
+    /// Present on `101`: what runs on the connection afterwards.
+    pub takeover: Option<Takeover>,
+    /// Present when this proxy, not an endpoint, failed the request.
+    pub cause: Option<Error>,
+}
+
+impl Response {
+    /// An empty response.
+    pub fn new(status: StatusCode) -> Self {
+        Self { status, ..Self::default() }
+    }
+}

@@ -1,0 +1,1 @@
+//! Settings become a plan, or every problem is told at once.

@@ -1,0 +1,1 @@
+//! Refuses what no route may see.

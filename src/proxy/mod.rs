@@ -1,0 +1,3 @@
+//! The journey of a request and the handle on it.
+
+pub mod intake;

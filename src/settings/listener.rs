@@ -1,0 +1,240 @@
+//! Where clients come in, and what they may cost.
+
+use serde::{Deserialize, Serialize};
+
+use super::values::{Size, Time};
+
+/// An address to accept clients on: `"0.0.0.0:80"`, `"unix:/run/aqueduct.sock"`, or a table with `addr`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Listener {
+    /// `IP:PORT` or `unix:PATH`.
+    pub addr: String,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerSettings {
+    /// Worker threads: a number, or `"auto"` for one per core.
+    pub workers: Workers,
+    /// Connections the kernel holds for us before we accept them.
+    pub backlog: u32,
+    /// Client connections in all.
+    pub max_connections: usize,
+    /// Client connections per address (IPv6: per /64); 0 is no limit.
+    pub max_connections_per_ip: usize,
+    /// How to stop.
+    pub drain: DrainSettings,
+    /// How long to wait for clients.
+    pub timeouts: ClientTimeouts,
+    /// What a request may look like.
+    pub http: HttpLimits,
+    /// How to say no.
+    pub errors: ErrorSettings,
+}
+
+/// How many worker threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workers {
+    /// One per core.
+    Auto,
+    /// So many.
+    Exactly(usize),
+}
+
+/// `[server.drain]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DrainSettings {
+    /// How long requests in flight may take to finish after SIGTERM.
+    pub grace: Time,
+}
+
+/// `[server.timeouts]`: how long to wait for a client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientTimeouts {
+    /// From a request's first byte (or the connection's start) to the end of its head.
+    pub request_head: Time,
+    /// Without a byte of a request body that we are ready to take.
+    pub request_body: Time,
+    /// Without the client taking a byte of a response that we have ready.
+    pub response_write: Time,
+    /// Between requests on one connection.
+    pub keep_alive: Time,
+    /// Without a byte either way in a tunnel (WebSocket and other upgrades).
+    pub idle_tunnel: Time,
+}
+
+/// `[server.http]`: what a request may look like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpLimits {
+    /// Bytes of a request head.
+    pub max_head: Size,
+    /// Header fields of a request.
+    pub max_headers: usize,
+    /// Bytes of the request target.
+    pub max_uri: Size,
+    /// Bytes of a request body; 0 is no limit.
+    pub max_body: Size,
+    /// Methods to let through; others get 501 if unknown to RFC 9110 and 405 if not; `["*"]` lets any token through.
+    pub methods: Vec<String>,
+    /// What to do with paths that can be read two ways.
+    pub path: PathPolicy,
+}
+
+/// `[server.http.path]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PathPolicy {
+    /// `.` and `..` segments, also percent-encoded ones.
+    pub dot_segments: DotSegments,
+    /// `%2F` and `%5C`.
+    pub encoded_slash: EncodedSlash,
+    /// Repeated slashes: `//`.
+    pub empty_segments: EmptySegments,
+}
+
+/// What to do with `.` and `..`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum DotSegments {
+    /// Resolve them (RFC 3986, 5.2.4); a path that climbs above the root is refused.
+    #[default]
+    Resolve,
+    /// Refuse the request.
+    Reject,
+}
+
+/// What to do with encoded slashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum EncodedSlash {
+    /// Refuse the request.
+    #[default]
+    Reject,
+    /// Let them be: they are data, not separators.
+    Keep,
+}
+
+/// What to do with `//`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum EmptySegments {
+    /// Let them be.
+    #[default]
+    Keep,
+    /// One slash for many.
+    Merge,
+    /// Refuse the request.
+    Reject,
+}
+
+/// `[server.errors]`: how this proxy's own refusals look.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ErrorSettings {
+    /// The representation.
+    pub format: ErrorFormat,
+    /// When to send `Proxy-Status` (RFC 9209).
+    pub proxy_status: ProxyStatus,
+}
+
+/// The representation of our own errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorFormat {
+    /// As `Accept` asks: problem+json, HTML or text.
+    #[default]
+    Auto,
+    /// RFC 9457 `application/problem+json`.
+    Json,
+    /// A page.
+    Html,
+    /// A line.
+    Text,
+}
+
+/// When to send `Proxy-Status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyStatus {
+    /// Never.
+    Off,
+    /// On answers this proxy made because something failed.
+    #[default]
+    Errors,
+    /// On every answer.
+    Always,
+}
+
+impl Listener {
+    /// Listens on this address.
+    pub fn address(addr: impl Into<String>) -> Self {
+        Self { addr: addr.into() }
+    }
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            workers: Workers::Auto,
+            backlog: 2048,
+            max_connections: 25_000,
+            max_connections_per_ip: 0,
+            drain: DrainSettings::default(),
+            timeouts: ClientTimeouts::default(),
+            http: HttpLimits::default(),
+            errors: ErrorSettings::default(),
+        }
+    }
+}
+
+impl Default for DrainSettings {
+    fn default() -> Self {
+        Self { grace: Time::secs(30) }
+    }
+}
+
+impl Default for ClientTimeouts {
+    fn default() -> Self {
+        Self {
+            request_head: Time::secs(10),
+            request_body: Time::secs(30),
+            response_write: Time::secs(60),
+            keep_alive: Time::secs(75),
+            idle_tunnel: Time::secs(3600),
+        }
+    }
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            max_head: Size::kib(32),
+            max_headers: 96,
+            max_uri: Size::kib(8),
+            max_body: Size::kib(0),
+            methods: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"].map(String::from).to_vec(),
+            path: PathPolicy::default(),
+        }
+    }
+}
+
+impl Default for PathPolicy {
+    fn default() -> Self {
+        Self {
+            dot_segments: DotSegments::Resolve,
+            encoded_slash: EncodedSlash::Reject,
+            empty_segments: EmptySegments::Keep,
+        }
+    }
+}
+
+impl Default for ErrorSettings {
+    fn default() -> Self {
+        Self { format: ErrorFormat::Auto, proxy_status: ProxyStatus::Errors }
+    }
+}

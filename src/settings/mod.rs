@@ -1,0 +1,62 @@
+//! What the operator wrote. Plain data, no behaviour: a [`crate::plan::Plan`] is drawn from it.
+
+use indexmap::IndexMap;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+pub mod layers;
+pub mod listener;
+pub mod problem;
+pub mod route;
+pub mod telemetry;
+pub mod upstream;
+pub mod values;
+
+pub use self::{
+    listener::{Listener, ServerSettings},
+    problem::{Place, Problem, Problems},
+    route::{RouteDefaults, RouteSettings, TestSettings},
+    telemetry::LogSettings,
+    upstream::UpstreamSettings,
+    values::{Secret, Size, Time},
+};
+
+/// Everything that can be set. Every key has a default; see `settings/default.toml` for all of them with a comment each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where to accept clients.
+    pub listen: Vec<Listener>,
+    /// Networks of proxies in front of us whose `Forwarded` and `X-Forwarded-*` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What this proxy calls itself in `Via` and `Proxy-Status`.
+    pub server_name: String,
+    /// The server: workers, limits, timeouts.
+    pub server: ServerSettings,
+    /// What holds for every route that does not say otherwise.
+    pub defaults: RouteDefaults,
+    /// Patterns and what to do with the requests they match.
+    pub routes: IndexMap<String, RouteSettings>,
+    /// Named groups of endpoints.
+    pub upstreams: IndexMap<String, UpstreamSettings>,
+    /// Logs.
+    pub log: LogSettings,
+    /// Requests with what must become of them; `check` runs them.
+    pub tests: Vec<TestSettings>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: vec![Listener::address("127.0.0.1:8080")],
+            trusted_proxies: Vec::new(),
+            server_name: "aqueduct".into(),
+            server: ServerSettings::default(),
+            defaults: RouteDefaults::default(),
+            routes: IndexMap::new(),
+            upstreams: IndexMap::new(),
+            log: LogSettings::default(),
+            tests: Vec::new(),
+        }
+    }
+}

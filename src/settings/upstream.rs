@@ -1,0 +1,89 @@
+//! Upstreams as they are written.
+
+use serde::{Deserialize, Serialize};
+
+use super::values::Time;
+
+/// `[upstreams.NAME]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamSettings {
+    /// The endpoints: `"http://10.0.0.1:8000"`, `"http+unix:/run/app.sock"`, or tables.
+    pub servers: Vec<ServerUrl>,
+    /// How to choose among them: the name of a balancer kind.
+    pub balance: String,
+    /// Who carries the requests.
+    pub transport: TransportKind,
+    /// Limits on connections to each endpoint.
+    pub pool: PoolSettings,
+    /// When to send a request again.
+    pub retry: RetrySettings,
+}
+
+/// One endpoint as it is written: a URL alone, or a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerUrl {
+    /// `http://HOST[:PORT]` or `http+unix:PATH`.
+    pub url: String,
+    /// Its share among the others.
+    pub weight: u32,
+}
+
+/// Who carries the requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum TransportKind {
+    /// Aqueduct's own exchange, with a pool.
+    #[default]
+    H1,
+    /// An awc client; connections are never reused.
+    Awc,
+}
+
+/// `pool = { max_idle = 64, max_total = 1024, .. }`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoolSettings {
+    /// Idle connections to keep, per worker and endpoint.
+    pub max_idle: usize,
+    /// Connections to one endpoint in all, over all workers.
+    pub max_total: usize,
+    /// Requests that may wait for a connection to one endpoint, over all workers.
+    pub max_queue: usize,
+    /// How long a connection may be idle.
+    pub idle: Time,
+    /// How old a connection may get.
+    pub lifetime: Time,
+}
+
+/// `retry = { attempts = 2 }`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetrySettings {
+    /// How many endpoints to try in all when one cannot be connected to; 1 is no retry.
+    pub attempts: u32,
+}
+
+impl Default for UpstreamSettings {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            balance: "round_robin".into(),
+            transport: TransportKind::H1,
+            pool: PoolSettings::default(),
+            retry: RetrySettings::default(),
+        }
+    }
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self { max_idle: 64, max_total: 1024, max_queue: 1024, idle: Time::secs(55), lifetime: Time::secs(600) }
+    }
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self { attempts: 2 }
+    }
+}

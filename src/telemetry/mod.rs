@@ -1,0 +1,3 @@
+//! What the proxy tells of its work.
+
+pub mod access_log;

@@ -1,0 +1,150 @@
+//! One attempt to one endpoint: send a request, bring back an open answer. Facts only; whether to try again is
+//! decided in `upstream/retry`.
+
+use std::{io, rc::Rc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+
+use crate::http::{HeaderMap, Io, Method, RequestBody, ResponseBody, StatusCode};
+
+pub mod address;
+pub mod awc;
+pub mod dial;
+pub mod h1;
+pub mod pool;
+pub mod tunnel;
+
+pub use self::address::{Address, Target};
+
+/// Sends requests to endpoints. One per worker; nothing here is `Send`.
+pub trait Transport {
+    /// One attempt. On success the answer's head has been read and its body is open; whatever of the request body was
+    /// not yet sent then goes on while the answer's body is read. On failure `request.body` tells what is left of it.
+    fn send<'a>(
+        &'a self,
+        to: &'a Target,
+        request: &'a mut Outgoing,
+    ) -> LocalBoxFuture<'a, Result<Incoming, TransportError>>;
+}
+
+/// A request as an endpoint will get it.
+pub struct Outgoing {
+    /// The method.
+    pub method: Method,
+    /// Origin-form path and query, or `*`.
+    pub target: String,
+    /// End-to-end fields, `Host` included. No framing and no hop-by-hop fields: the transport writes those.
+    pub headers: HeaderMap,
+    /// Complete extra field lines, each ending in CRLF, that go after `headers`: what the proxy says of itself
+    /// (`Via`, `Forwarded` and its kin), written once without a map.
+    pub added: Vec<u8>,
+    /// The body.
+    pub body: RequestBody,
+    /// Trailers of the request, asked for once the body has ended.
+    pub upgrade: Option<Bytes>,
+    /// What to wait for how long.
+    pub timeouts: Timeouts,
+    /// Called with each interim response, 101 and 100 excepted.
+    pub informational: Option<Rc<dyn Fn(StatusCode, &HeaderMap)>>,
+}
+
+/// Limits of one attempt; `None` waits for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To get a connection, the wait in the pool's queue included.
+    pub connect: Option<Duration>,
+    /// From the request's last byte (or its last movement) to the answer's head.
+    pub first_byte: Option<Duration>,
+    /// Without a byte moving in either direction.
+    pub idle: Option<Duration>,
+    /// From the attempt's start to the answer's last byte.
+    pub total: Option<Duration>,
+}
+
+/// The head of an answer: end-to-end fields only, hop-by-hop ones are gone.
+#[derive(Debug)]
+pub struct IncomingHead {
+    /// The status; never 1xx but 101.
+    pub status: StatusCode,
+    /// Its fields. `Content-Length` is gone too: `body.size()` is the truth.
+    pub headers: HeaderMap,
+}
+
+/// What an endpoint answered.
+pub enum Incoming {
+    /// An answer, with its body open.
+    Response {
+        /// The head.
+        head: IncomingHead,
+        /// The body.
+        body: ResponseBody,
+        /// The connection had been used before.
+        reused: bool,
+    },
+    /// `101 Switching Protocols`: from here on it is bytes.
+    Upgraded {
+        /// The head; `Upgrade` is kept.
+        head: IncomingHead,
+        /// The connection.
+        io: Box<dyn Io>,
+        /// What came behind the head.
+        early: Bytes,
+    },
+}
+
+/// How far an attempt came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Waiting for a connection to become free.
+    Queue,
+    /// Looking up the name.
+    Resolve,
+    /// Connecting.
+    Connect,
+    /// Sending the request.
+    Send,
+    /// Waiting for, or reading, the head of the answer.
+    Head,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Cause {
+    /// The phase's time was up.
+    Timeout(Duration),
+    /// `idle`: nothing moved for this long.
+    Stalled(Duration),
+    /// `total` was up.
+    Total(Duration),
+    /// The queue was full.
+    Full,
+    /// The connection failed, or the name did not resolve.
+    Io(io::Error),
+    /// The endpoint closed the connection.
+    Closed,
+    /// The answer is not HTTP.
+    Malformed(&'static str),
+    /// The answer's head is over the limit.
+    TooLarge,
+    /// The client's body failed, not the endpoint.
+    RequestBody(crate::http::BodyError),
+}
+
+/// Facts about an attempt that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("attempt failed in {phase:?}: {cause:?}")]
+pub struct TransportError {
+    /// How far it came.
+    pub phase: Phase,
+    /// What happened.
+    pub cause: Cause,
+    /// The connection had carried an exchange before.
+    pub reused: bool,
+    /// At least one byte of an answer was read.
+    pub response_started: bool,
+    /// At least one byte of the request's body was taken from the client.
+    pub body_consumed: bool,
+    /// At least one byte of the request may have reached the endpoint.
+    pub request_started: bool,
+}

@@ -1,0 +1,17 @@
+//! Journeys: what a user sees, through real sockets. One module a journey; `support` holds the scripted origin, the
+//! raw client and the proxy under test.
+
+mod support;
+
+mod access_log;
+mod awc_transport;
+mod drain;
+mod edge_limits;
+mod embedding;
+mod endpoint_exchange;
+mod errors;
+mod intake;
+mod passing;
+mod pooling;
+mod routing;
+mod tunnels;

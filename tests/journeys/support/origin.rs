@@ -1,0 +1,1 @@
+//! A scripted raw-TCP origin: it plays what real servers do wrong.
