@@ -4,7 +4,10 @@ use std::{
     cell::OnceCell,
     net::IpAddr,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -32,6 +35,8 @@ pub struct Exchange {
     pub downstream: Option<Rc<dyn Downstream>>,
     /// What was learned on the way; the access line and the metrics are made of it.
     pub facts: Facts,
+    /// Counts this exchange at its endpoint; falls with the exchange, which lives to its last byte.
+    pub in_flight: Option<InFlight>,
     id: OnceCell<RequestId>,
 }
 
@@ -81,3 +86,21 @@ pub struct Facts {
 /// A request's name in logs and answers: a UUID of version 7, or what a trusted proxy called it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(Arc<str>);
+
+/// One exchange, counted where it is: the count falls when this does.
+#[derive(Debug)]
+pub struct InFlight(Arc<AtomicU32>);
+
+impl InFlight {
+    /// Counts one more.
+    pub fn at(count: &Arc<AtomicU32>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
