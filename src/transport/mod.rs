@@ -6,7 +6,7 @@ use std::{io, rc::Rc, time::Duration};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
-use crate::http::{HeaderMap, Io, Method, RequestBody, ResponseBody, StatusCode};
+use crate::http::{Downstream, HeaderMap, HeaderValue, Io, Method, RequestBody, ResponseBody, StatusCode};
 
 pub mod address;
 pub mod awc;
@@ -41,12 +41,13 @@ pub struct Outgoing {
     pub added: Vec<u8>,
     /// The body.
     pub body: RequestBody,
-    /// Trailers of the request, asked for once the body has ended.
-    pub upgrade: Option<Bytes>,
+    /// The protocol to switch to, if the client asked for one: the value of `Upgrade`.
+    pub upgrade: Option<HeaderValue>,
     /// What to wait for how long.
     pub timeouts: Timeouts,
-    /// Called with each interim response, 101 and 100 excepted.
-    pub informational: Option<Rc<dyn Fn(StatusCode, &HeaderMap)>>,
+    /// Where interim responses go (100 and 101 excepted), and where the request's trailers are had from once its body
+    /// has ended.
+    pub downstream: Option<Rc<dyn Downstream>>,
 }
 
 /// Limits of one attempt; `None` waits for ever.
