@@ -1,11 +1,16 @@
 //! Where clients come in, and what they may cost.
 
-use serde::{Deserialize, Serialize};
+use std::{fmt, net::SocketAddr, str::FromStr};
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
+};
 
 use super::values::{Size, Time};
 
 /// An address to accept clients on: `"0.0.0.0:80"`, `"unix:/run/aqueduct.sock"`, or a table with `addr`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
     /// `IP:PORT` or `unix:PATH`.
     pub addr: String,
@@ -34,8 +39,7 @@ pub struct ServerSettings {
 }
 
 /// How many worker threads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workers {
     /// One per core.
     Auto,
@@ -175,6 +179,117 @@ impl Listener {
     pub fn address(addr: impl Into<String>) -> Self {
         Self { addr: addr.into() }
     }
+}
+
+/// Text that is no address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be {AN_ADDRESS}")]
+pub struct NotAnAddress;
+
+const AN_ADDRESS: &str = "an address to listen on such as \"127.0.0.1:8080\", \"[::1]:8080\" or \"unix:/run/in.sock\"";
+
+impl FromStr for Listener {
+    type Err = NotAnAddress;
+
+    fn from_str(addr: &str) -> Result<Self, NotAnAddress> {
+        let socket = addr.strip_prefix("unix:").is_some_and(|path| !path.is_empty() && !path.contains('\0'));
+        if socket || addr.parse::<SocketAddr>().is_ok() { Ok(Self::address(addr)) } else { Err(NotAnAddress) }
+    }
+}
+
+impl Serialize for Listener {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.addr)
+    }
+}
+
+impl<'de> Deserialize<'de> for Listener {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ListenerVisitor)
+    }
+}
+
+struct ListenerVisitor;
+
+/// The long form.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenerTable {
+    addr: Address,
+}
+
+/// An address as the long form holds it: an error in it is an error of `addr`.
+struct Address(Listener);
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let addr = String::deserialize(deserializer)?;
+        addr.parse().map(Self).map_err(|_| de::Error::invalid_value(Unexpected::Str(&addr), &ListenerVisitor))
+    }
+}
+
+impl<'de> Visitor<'de> for ListenerVisitor {
+    type Value = Listener;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(AN_ADDRESS)
+    }
+
+    fn visit_str<E: de::Error>(self, addr: &str) -> Result<Listener, E> {
+        addr.parse().map_err(|_| E::invalid_value(Unexpected::Str(addr), &self))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listener, A::Error> {
+        ListenerTable::deserialize(MapAccessDeserializer::new(map)).map(|table| table.addr.0)
+    }
+}
+
+impl Serialize for Workers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Exactly(count) => count.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Workers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WorkersVisitor)
+    }
+}
+
+struct WorkersVisitor;
+
+impl Visitor<'_> for WorkersVisitor {
+    type Value = Workers;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a number from 1 to {}, or \"auto\" for one per core", Workers::MOST)
+    }
+
+    fn visit_u64<E: de::Error>(self, count: u64) -> Result<Workers, E> {
+        match usize::try_from(count) {
+            Ok(count @ 1..=Workers::MOST) => Ok(Workers::Exactly(count)),
+            _ => Err(E::invalid_value(Unexpected::Unsigned(count), &self)),
+        }
+    }
+
+    fn visit_i64<E: de::Error>(self, count: i64) -> Result<Workers, E> {
+        match u64::try_from(count) {
+            Ok(count) => self.visit_u64(count),
+            Err(_) => Err(E::invalid_value(Unexpected::Signed(count), &self)),
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Workers, E> {
+        if text == "auto" { Ok(Workers::Auto) } else { Err(E::invalid_value(Unexpected::Str(text), &self)) }
+    }
+}
+
+impl Workers {
+    /// More threads than any machine has cores.
+    pub const MOST: usize = 1024;
 }
 
 impl Default for ServerSettings {

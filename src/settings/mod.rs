@@ -4,17 +4,25 @@ use indexmap::IndexMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+mod layer;
 pub mod layers;
 pub mod listener;
+mod origins;
 pub mod problem;
+mod render;
 pub mod route;
+mod secrecy;
+pub mod show;
+mod strict;
 pub mod telemetry;
 pub mod upstream;
 pub mod values;
 
 pub use self::{
+    layers::{Layers, Loaded, Reading},
     listener::{Listener, ServerSettings},
-    problem::{Place, Problem, Problems},
+    origins::Origins,
+    problem::{Place, Problem, Problems, did_you_mean},
     route::{RouteDefaults, RouteSettings, TestSettings},
     telemetry::LogSettings,
     upstream::UpstreamSettings,
@@ -28,6 +36,7 @@ pub struct Settings {
     /// Where to accept clients.
     pub listen: Vec<Listener>,
     /// Networks of proxies in front of us whose `Forwarded` and `X-Forwarded-*` are believed.
+    #[serde(deserialize_with = "values::networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// What this proxy calls itself in `Via` and `Proxy-Status`.
     pub server_name: String,
@@ -52,7 +61,7 @@ impl Default for Settings {
             trusted_proxies: Vec::new(),
             server_name: "aqueduct".into(),
             server: ServerSettings::default(),
-            defaults: RouteDefaults::default(),
+            defaults: RouteDefaults::built_in(),
             routes: IndexMap::new(),
             upstreams: IndexMap::new(),
             log: LogSettings::default(),

@@ -1,13 +1,20 @@
 //! Routes as they are written.
 
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
+    ser::SerializeMap,
+};
 
 use super::values::{Size, Time};
 
 /// One route: a URL or an upstream's name alone, or a table.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+///
+/// Keys that are not a route's own are filters: a plan checks them against the kinds of filters it knows.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct RouteSettings {
     /// A URL, or the name of an upstream. One of `to`, `redirect`, `respond`.
     pub to: Option<String>,
@@ -38,7 +45,193 @@ pub struct RespondSettings {
     /// Its media type.
     pub content_type: String,
     /// More fields.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub headers: IndexMap<String, String>,
+}
+
+impl RouteSettings {
+    /// The keys of a route that are not filters.
+    pub const KEYS: [&str; 10] =
+        ["to", "strip", "redirect", "status", "respond", "priority", "timeout", "forwarded", "host", "max_body"];
+
+    /// A route that only says where to.
+    pub fn to(target: impl Into<String>) -> Self {
+        Self { to: Some(target.into()), ..Self::default() }
+    }
+
+    /// Whether it says no more than its target.
+    fn is_short(&self) -> bool {
+        self.to.as_ref().is_some_and(|to| *self == Self::to(to))
+    }
+}
+
+impl RouteDefaults {
+    /// What holds when nothing else is said.
+    pub fn built_in() -> Self {
+        Self {
+            timeout: Some(TimeoutSettings {
+                connect: Some(Time::secs(2)),
+                first_byte: Some(Time::secs(60)),
+                idle: Some(Time::secs(60)),
+                total: Some(Time::OFF),
+            }),
+            forwarded: Some(ForwardedFields::Both),
+            host: Some("preserve".into()),
+            max_body: None,
+        }
+    }
+
+    /// These, and where they do not say, those.
+    #[must_use]
+    pub fn or(&self, weaker: &Self) -> Self {
+        let timeout = match (self.timeout, weaker.timeout) {
+            (Some(own), Some(weaker)) => Some(own.or(weaker)),
+            (own, weaker) => own.or(weaker),
+        };
+        Self {
+            timeout,
+            forwarded: self.forwarded.or(weaker.forwarded),
+            host: self.host.as_ref().or(weaker.host.as_ref()).cloned(),
+            max_body: self.max_body.or(weaker.max_body),
+        }
+    }
+}
+
+impl TimeoutSettings {
+    /// These, and where they do not say, those.
+    #[must_use]
+    pub fn or(self, weaker: Self) -> Self {
+        Self {
+            connect: self.connect.or(weaker.connect),
+            first_byte: self.first_byte.or(weaker.first_byte),
+            idle: self.idle.or(weaker.idle),
+            total: self.total.or(weaker.total),
+        }
+    }
+}
+
+impl Serialize for RouteSettings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(to) = self.to.as_ref().filter(|_| self.is_short()) {
+            return serializer.serialize_str(to);
+        }
+        let mut table = serializer.serialize_map(None)?;
+        entry(&mut table, "to", self.to.as_ref())?;
+        entry(&mut table, "strip", self.strip.then_some(true))?;
+        entry(&mut table, "redirect", self.redirect.as_ref())?;
+        entry(&mut table, "status", self.status)?;
+        entry(&mut table, "respond", self.respond.as_ref())?;
+        entry(&mut table, "priority", (self.priority != 0).then_some(self.priority))?;
+        entry(&mut table, "timeout", self.overrides.timeout)?;
+        entry(&mut table, "forwarded", self.overrides.forwarded)?;
+        entry(&mut table, "host", self.overrides.host.as_ref())?;
+        entry(&mut table, "max_body", self.overrides.max_body)?;
+        for (kind, settings) in &self.filters {
+            table.serialize_entry(kind, settings)?;
+        }
+        table.end()
+    }
+}
+
+fn entry<M: SerializeMap, V: Serialize>(table: &mut M, key: &str, value: Option<V>) -> Result<(), M::Error> {
+    value.map_or(Ok(()), |value| table.serialize_entry(key, &value))
+}
+
+impl<'de> Deserialize<'de> for RouteSettings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RouteVisitor)
+    }
+}
+
+struct RouteVisitor;
+
+impl<'de> Visitor<'de> for RouteVisitor {
+    type Value = RouteSettings;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a URL, the name of an upstream, or a table")
+    }
+
+    fn visit_str<E: de::Error>(self, to: &str) -> Result<RouteSettings, E> {
+        Ok(RouteSettings::to(to))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<RouteSettings, A::Error> {
+        let mut route = RouteSettings::default();
+        while let Some(key) = table.next_key::<String>()? {
+            match key.as_str() {
+                "to" => route.to = table.next_value()?,
+                "strip" => route.strip = table.next_value()?,
+                "redirect" => route.redirect = table.next_value()?,
+                "status" => route.status = table.next_value()?,
+                "respond" => route.respond = table.next_value()?,
+                "priority" => route.priority = table.next_value()?,
+                "timeout" => route.overrides.timeout = table.next_value()?,
+                "forwarded" => route.overrides.forwarded = table.next_value()?,
+                "host" => route.overrides.host = table.next_value()?,
+                "max_body" => route.overrides.max_body = table.next_value()?,
+                _ => {
+                    let settings = table.next_value()?;
+                    route.filters.insert(key, settings);
+                }
+            }
+        }
+        Ok(route)
+    }
+}
+
+/// The long form of [`TestRequest`].
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TestRequestTable {
+    #[serde(default = "get")]
+    method: String,
+    url: String,
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    headers: IndexMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<std::net::IpAddr>,
+}
+
+fn get() -> String {
+    "GET".into()
+}
+
+impl Serialize for TestRequest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { method, url, headers, from } = self.clone();
+        if headers.is_empty() && from.is_none() && !method.contains(' ') {
+            return serializer.collect_str(&format_args!("{method} {url}"));
+        }
+        TestRequestTable { method, url, headers, from }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for TestRequest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TestRequestVisitor)
+    }
+}
+
+struct TestRequestVisitor;
+
+impl<'de> Visitor<'de> for TestRequestVisitor {
+    type Value = TestRequest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a request such as \"GET /path\", or a table { method = \"GET\", url = \"/path\", .. }")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<TestRequest, E> {
+        let (method, url) = text.split_once(' ').ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))?;
+        Ok(TestRequest { method: method.into(), url: url.into(), headers: IndexMap::new(), from: None })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<TestRequest, A::Error> {
+        let table = TestRequestTable::deserialize(MapAccessDeserializer::new(table))?;
+        let TestRequestTable { method, url, headers, from } = table;
+        Ok(TestRequest { method, url, headers, from })
+    }
 }
 
 impl Default for RespondSettings {
@@ -117,7 +310,7 @@ pub struct TestSettings {
 }
 
 /// The request of a test.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TestRequest {
     /// The method.
     pub method: String,

@@ -1,6 +1,11 @@
 //! Upstreams as they are written.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use super::values::Time;
 
@@ -21,7 +26,7 @@ pub struct UpstreamSettings {
 }
 
 /// One endpoint as it is written: a URL alone, or a table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServerUrl {
     /// `http://HOST[:PORT]` or `http+unix:PATH`.
     pub url: String,
@@ -62,6 +67,60 @@ pub struct PoolSettings {
 pub struct RetrySettings {
     /// How many endpoints to try in all when one cannot be connected to; 1 is no retry.
     pub attempts: u32,
+}
+
+/// The long form.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServerTable {
+    url: String,
+    #[serde(default = "even_share")]
+    weight: u32,
+}
+
+fn even_share() -> u32 {
+    1
+}
+
+impl ServerUrl {
+    /// An endpoint with the same share as others.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), weight: even_share() }
+    }
+}
+
+impl Serialize for ServerUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.weight == even_share() {
+            return serializer.serialize_str(&self.url);
+        }
+        ServerTable { url: self.url.clone(), weight: self.weight }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ServerUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ServerVisitor)
+    }
+}
+
+struct ServerVisitor;
+
+impl<'de> Visitor<'de> for ServerVisitor {
+    type Value = ServerUrl;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a URL or a table { url = \"..\", weight = 1 }")
+    }
+
+    fn visit_str<E: de::Error>(self, url: &str) -> Result<ServerUrl, E> {
+        Ok(ServerUrl::new(url))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ServerUrl, A::Error> {
+        let ServerTable { url, weight } = ServerTable::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(ServerUrl { url, weight })
+    }
 }
 
 impl Default for UpstreamSettings {

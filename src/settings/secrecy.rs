@@ -1,0 +1,76 @@
+//! What must not be shown: by the name of its key, or as the password in a URL.
+
+use std::{borrow::Cow, ops::Range, sync::LazyLock};
+
+use regex::Regex;
+
+/// What stands in for a secret.
+pub(super) const HIDDEN: &str = "***";
+
+/// The last words of keys whose values are secrets.
+const SECRET_WORDS: [&str; 10] = [
+    "secret",
+    "secrets",
+    "password",
+    "passwd",
+    "token",
+    "api_key",
+    "apikey",
+    "private_key",
+    "credentials",
+    "authorization",
+];
+
+static USER_INFO: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"://([^/?#@\s"']+)@"#).expect("a constant that compiles"));
+
+/// Whether what this path holds must not be shown. Naming where a secret is kept gives nothing away.
+pub(super) fn is_secret<K: AsRef<str>>(path: &[K]) -> bool {
+    let reference = path.last().is_some_and(|key| matches!(key.as_ref(), "env" | "file"));
+    !reference && path.iter().any(|key| is_secret_key(key.as_ref()))
+}
+
+/// Whether a key of this name holds a secret.
+pub(super) fn is_secret_key(key: &str) -> bool {
+    let key = key.to_ascii_lowercase().replace('-', "_");
+    SECRET_WORDS.iter().any(|word| key.strip_suffix(word).is_some_and(|rest| rest.is_empty() || rest.ends_with('_')))
+}
+
+/// Whether a line that could not be read seems to set a secret.
+pub(super) fn may_set_a_secret(line: &str) -> bool {
+    let Some((keys, _)) = line.rsplit_once('=') else { return false };
+    keys.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-')).any(is_secret_key)
+}
+
+/// Where the user and password of a URL stand in a text.
+pub(super) fn user_info(text: &str) -> impl Iterator<Item = Range<usize>> {
+    USER_INFO.captures_iter(text).filter_map(|found| found.get(1).map(|user| user.range()))
+}
+
+/// The text without the users and passwords of its URLs.
+pub(super) fn without_user_info(text: &str) -> Cow<'_, str> {
+    USER_INFO.replace_all(text, "://***@")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_known_by_their_keys() {
+        for key in ["token", "admin_token", "x-api-key", "Authorization", "client_secret"] {
+            assert!(is_secret_key(key), "{key}");
+        }
+        for key in ["key", "tokens", "max_body", "secretary", "path"] {
+            assert!(!is_secret_key(key), "{key}");
+        }
+        assert!(is_secret(&["sticky", "secret", "0"]));
+        assert!(!is_secret(&["sticky", "secret", "env"]));
+    }
+
+    #[test]
+    fn passwords_in_urls_are_hidden() {
+        assert_eq!(without_user_info("to \"http://me:hunter2@host/\""), "to \"http://***@host/\"");
+        assert_eq!(without_user_info("http://host/@me"), "http://host/@me");
+    }
+}

@@ -1,0 +1,141 @@
+//! Bad settings and every word said about them. A test's name is its snapshot's.
+
+use aqueduct::settings::Layers;
+
+/// What `check` prints of one bad file.
+fn told(text: &str) -> String {
+    Layers::new().text("settings/default.toml", text).load().expect_err("these are bad settings").render(false)
+}
+
+macro_rules! bad {
+    ($($name:ident: $text:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            insta::assert_snapshot!(told($text));
+        })*
+    };
+}
+
+bad! {
+    a_syntax_error: "listen = [\"127.0.0.1:80\"\n\n[routes]\n";
+    two_syntax_errors: "[server]\nbacklog = \n\n[log]\nlevel = \"info\n";
+    a_key_twice: "server_name = \"a\"\nserver_name = \"b\"\n";
+    an_unknown_section: "[sever]\nworkers = 2\n";
+    an_unknown_key: "[server.timeouts]\nkeep_alive = \"5s\"\nkeepalive = \"5s\"\n";
+    an_unknown_key_like_no_other: "[server]\nbanana = 1\n";
+    a_string_for_a_number: "[server]\nbacklog = \"80\"\n";
+    a_fraction_for_a_number: "[server]\nbacklog = 80.6\n";
+    a_negative_number: "[server]\nbacklog = -1\n";
+    a_number_beyond_its_range: "[server]\nbacklog = 99999999999\n";
+    a_number_beyond_all_ranges: "[server]\nbacklog = 99999999999999999999\n";
+    a_number_that_is_none: "[server]\nbacklog = nan\n";
+    a_number_for_a_boolean: "[routes]\n\"/api\" = { to = \"http://localhost\", strip = 1 }\n";
+    a_word_for_a_boolean: "[routes.\"/api\"]\nto = \"http://localhost\"\nstrip = \"yes\"\n";
+    a_number_for_a_string: "server_name = 7\n";
+    a_date_for_a_string: "server_name = 2026-11-24\n";
+    a_string_for_an_array: "listen = \"127.0.0.1:80\"\n";
+    a_string_for_a_table: "server = \"fast\"\n";
+    an_array_for_a_table: "[[routes]]\npath = \"/api\"\n";
+    a_table_for_an_array: "[tests]\nrequest = \"GET /\"\n";
+    a_time_without_a_unit: "[server.timeouts]\nkeep_alive = 30\n";
+    a_time_in_words: "[defaults]\ntimeout = { connect = \"5 minutes\" }\n";
+    a_fraction_of_a_time: "[defaults]\ntimeout.connect = 0.4\n";
+    a_size_without_a_unit_we_know: "[server.http]\nmax_body = \"16mb\"\n";
+    a_negative_size: "[server.http]\nmax_body = -5\n";
+    a_word_that_is_no_choice: "[server.errors]\nformat = \"jsn\"\n";
+    a_table_for_a_choice: "[defaults]\nforwarded = [\"both\"]\n";
+    no_workers: "[server]\nworkers = 0\n";
+    workers_in_a_word: "[server]\nworkers = \"all\"\n";
+    an_address_without_a_port: "listen = [\"127.0.0.1\", \"127.0.0.1:80\", \"localhost:80\", 80]\n";
+    a_listener_without_an_address: "listen = [{ address = \"127.0.0.1:80\" }]\n";
+    a_network_that_is_none: "trusted_proxies = [\"10.0.0.0/8\", \"10.0.0.1\", \"10.0.0.0/33\", \"lan\"]\n";
+    a_route_that_is_a_number: "[routes]\n\"/api\" = 8000\n";
+    a_route_with_a_list_of_targets: "[routes]\n\"/api\" = { to = [\"a\", \"b\"] }\n";
+    a_status_that_does_not_fit: "[routes]\n\"/old\" = { redirect = \"/new\", status = 70000 }\n";
+    an_unknown_key_in_a_fixed_answer: "[routes]\n\"/ping\" = { respond = { sttaus = 200 } }\n";
+    an_unknown_timeout_of_a_route: "[routes]\n\"/api\" = { to = \"http://a\", timeout = { first_bite = \"1s\" } }\n";
+    a_server_without_a_url: "[upstreams.api]\nservers = [{ weight = 2 }, \"http://b\", { url = \"http://c\", wieght = 1 }]\n";
+    a_server_that_is_a_number: "[upstreams.api]\nservers = [8000]\n";
+    an_unknown_key_of_an_upstream: "[upstreams.api]\nserver = [\"http://a\"]\n";
+    an_unknown_transport: "[upstreams.api]\nservers = [\"http://a\"]\ntransport = \"h2\"\n";
+    a_test_without_an_expectation: "[[tests]]\nrequest = \"GET /\"\n";
+    a_test_that_asks_nothing: "[[tests]]\nrequest = \"/api\"\nexpect = { status = 200 }\n";
+    a_test_from_nowhere: "[[tests]]\nrequest = { url = \"/\", from = \"here\" }\nexpect = { sttus = \"ok\" }\n";
+    a_setting_too_deep: "[routes.a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q]\nr = 1\n";
+    a_secret_beside_a_mistake:
+        "[routes]\n\"/api\" = { to = \"http://me:hunter2@a\", token = \"hunter2\", strip = \"yes\", key = \"k\" }\n";
+    a_secret_in_a_syntax_error: "[routes.\"/api\"]\nadmin_token = \"hunter2\nstrip = true\n";
+    a_secret_over_several_lines: "[log]\npassword = \"\"\"\nhunter\"\"\"2\n";
+    a_password_in_a_wrong_place: "server_password = { secret = [\"hunter2\"] }\n";
+    letters_of_all_kinds: "[routes]\n\"/größe/日本\" = { \"to\" = \"http://a\", \"strip\"\t= \"ja\u{202e}\" }\r\n";
+    many_at_once: "\
+listen = [\"127.0.0.1\"]
+colour = \"blue\"
+
+[server]
+workers = -3
+backlog = \"many\"
+drain = { grace = 5, patience = 7 }
+
+[routes]
+\"/a\" = 1
+\"/b\" = { to = 2, strip = 3, timeout = { connect = 4, idle = \"5\" } }
+
+[upstreams.api]
+servers = [1, 2]
+pool = { idle = 3, max_idel = 4 }
+
+[[tests]]
+request = \"GET /\"
+expect = { status = \"ok\", rout = \"/\" }
+";
+}
+
+#[test]
+fn two_bad_files_are_told_in_one_run() {
+    let problems = Layers::new()
+        .text("settings/default.toml", "[server]\nbacklog = \"a\"\n\n[routes\n")
+        .text("settings/local.toml", "[server]\nworkers = \"b\"\n\nlisten = [\n")
+        .load()
+        .expect_err("both are bad");
+
+    insta::assert_snapshot!(problems.render(false));
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    let variables = [
+        ("AQUEDUCT__SERVER__BACKLOG", "many"),
+        ("AQUEDUCT__SERVER__WORKRS", "2"),
+        ("AQUEDUCT__SERVER_NAME", "7"),
+        ("AQUEDUCT____X", "1"),
+        ("AQUEDUCT__LOG__TOKEN", "hunter2"),
+        ("AQUEDUCT__LOG__ACCESS", "{ path = 5 }"),
+    ];
+
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let problems = Layers::new().environment(variables).load().expect_err("they are bad");
+
+    insta::assert_snapshot!(problems.render(false));
+}
+
+#[test]
+fn a_bad_flag_is_named() {
+    let layers = Layers::new().flag(["listen"], vec!["127.0.0.1:80", "here"], "--listen");
+
+    insta::assert_snapshot!(layers.load().expect_err("`here` is no address").render(false));
+}
+
+#[test]
+fn a_settings_directory_that_is_not_there_is_a_problem_if_it_was_asked_for() {
+    insta::assert_snapshot!(Layers::new().path("no/such/place").load().expect_err("nothing there").render(false));
+    assert!(Layers::new().directory_if_there("no/such/place").load().is_ok());
+}
+
+#[test]
+fn problems_on_a_terminal_are_coloured() {
+    let problems = Layers::new().text("a.toml", "x = 1").load().expect_err("`x` is unknown");
+
+    assert!(problems.render(true).contains("\u{1b}["));
+    assert!(!problems.render(false).contains("\u{1b}["));
+}

@@ -1,0 +1,5 @@
+//! Settings as operators meet them: layers, what is said of bad ones, and what is shown of good ones.
+
+mod bad;
+mod layers;
+mod shown;
