@@ -1,0 +1,202 @@
+//! The charts of the docs, as SVG.
+
+use std::fmt::Write;
+
+use crate::peers::Peer;
+use crate::report::{amount, measured, memories};
+use crate::results::Results;
+use crate::stats::Spread;
+
+const WIDTH: f64 = 860.0;
+const LABELS: f64 = 230.0;
+const RIGHT: f64 = 60.0;
+const BAR: f64 = 15.0;
+const GAP: f64 = 14.0;
+const TOP: f64 = 92.0;
+const FONT: &str = "font-family=\"Helvetica, Arial, sans-serif\"";
+
+struct Drawing(String);
+
+/// How values become places on the paper.
+struct Scale {
+    left: f64,
+    width: f64,
+    most: f64,
+}
+
+/// CPU time per request as a ratio to nginx, a group of bars for each case.
+pub fn cpu(results: &Results) -> String {
+    let others: Vec<Peer> = peers_besides_nginx(results);
+    let cases: Vec<_> = measured(results).filter(|(case, _)| case.measures_cpu()).collect();
+    let ratios = cases.iter().flat_map(|(_, result)| {
+        others.iter().filter_map(|&peer| result.ratio(peer, Peer::Nginx))
+    });
+    let most = ratios.map(|ratio| ratio.most).fold(1.2, f64::max);
+    let scale = Scale { left: LABELS, width: WIDTH - LABELS - RIGHT, most: (most * 5.0).ceil() / 5.0 };
+    let group = BAR * others.len() as f64 + GAP;
+    let bottom = TOP + group * cases.len() as f64;
+
+    let mut drawing = Drawing::new(bottom + 52.0);
+    drawing.title("CPU time per request, nginx = 1", "lower is better; line: range over the rounds");
+    drawing.legend(&others);
+    let step = if scale.most > 3.0 { 0.5 } else { 0.2 };
+    for mark in 0..=(scale.most / step).round() as usize {
+        let value = mark as f64 * step;
+        drawing.grid(scale.at(value), TOP - 6.0, bottom, "#e4e4e4");
+        drawing.text(scale.at(value), bottom + 16.0, "middle", 11.0, "#444", &format!("{value:.1}"));
+    }
+    drawing.grid(scale.at(1.0), TOP - 6.0, bottom, "#555");
+    drawing.text(scale.at(1.0), TOP - 10.0, "middle", 11.0, "#444", "nginx");
+    let middle = scale.left + scale.width / 2.0;
+    drawing.text(middle, bottom + 38.0, "middle", 12.0, "#222", "ratio to nginx in the same round");
+    for (row, (case, result)) in cases.iter().enumerate() {
+        let top = TOP + group * row as f64;
+        let middle = top + BAR * others.len() as f64 / 2.0 + 4.0;
+        drawing.text(LABELS - 10.0, middle, "end", 12.0, "#222", case.title);
+        for (index, &peer) in others.iter().enumerate() {
+            let ratio = result.ratio(peer, Peer::Nginx);
+            let label = |spread: Spread| format!("{:.2}", spread.median);
+            drawing.bar(&scale, top + BAR * index as f64, peer, ratio, label);
+        }
+    }
+    drawing.end()
+}
+
+/// Memory, a panel with its own scale for each measure.
+pub fn memory(results: &Results) -> String {
+    let peers = results.peers();
+    let memories = memories(results);
+    let panel = BAR * peers.len() as f64 + 34.0;
+    let bottom = TOP + panel * memories.len() as f64;
+
+    let mut drawing = Drawing::new(bottom + 8.0);
+    drawing.title(
+        "Memory of the proxy (PSS)",
+        "lower is better; each group has its own scale; line: range over the rounds",
+    );
+    drawing.legend(&peers);
+    for (row, memory) in memories.iter().enumerate() {
+        let top = TOP + panel * row as f64;
+        let most = peers.iter().filter_map(|&peer| memory.of(peer)).map(|spread| spread.most);
+        let most = most.fold(f64::MIN_POSITIVE, f64::max);
+        let scale = Scale { left: LABELS, width: WIDTH - LABELS - RIGHT - 40.0, most };
+        let middle = top + BAR * peers.len() as f64 / 2.0;
+        let (title, rest) = memory.title.split_once(", ").unwrap_or((memory.title, ""));
+        drawing.text(LABELS - 10.0, middle, "end", 12.0, "#222", title);
+        let below = if rest.is_empty() { memory.unit.into() } else { format!("{rest}, {}", memory.unit) };
+        drawing.text(LABELS - 10.0, middle + 15.0, "end", 11.0, "#666", &below);
+        drawing.grid(LABELS, top - 4.0, top + BAR * peers.len() as f64 + 4.0, "#999");
+        for (index, &peer) in peers.iter().enumerate() {
+            let label = |spread: Spread| format!("{} {}", amount(spread.median), memory.unit);
+            drawing.bar(&scale, top + BAR * index as f64, peer, memory.of(peer), label);
+        }
+    }
+    drawing.end()
+}
+
+fn peers_besides_nginx(results: &Results) -> Vec<Peer> {
+    results.peers().into_iter().filter(|&peer| peer != Peer::Nginx).collect()
+}
+
+fn colour(peer: Peer) -> &'static str {
+    match peer {
+        Peer::Nginx => "#9a9a9a",
+        Peer::Haproxy => "#4477aa",
+        Peer::Relay => "#ccbb44",
+        Peer::Aqueduct => "#00997a",
+    }
+}
+
+impl Scale {
+    fn at(&self, value: f64) -> f64 {
+        self.left + self.width * (value / self.most).clamp(0.0, 1.0)
+    }
+}
+
+impl Drawing {
+    fn new(height: f64) -> Self {
+        Self(format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
+             width=\"{WIDTH}\" height=\"{height}\" {FONT}>\n\
+             <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
+        ))
+    }
+
+    fn title(&mut self, title: &str, below: &str) {
+        self.text(16.0, 26.0, "start", 17.0, "#111", title);
+        self.text(16.0, 44.0, "start", 12.0, "#666", below);
+    }
+
+    fn legend(&mut self, peers: &[Peer]) {
+        for (index, &peer) in peers.iter().enumerate() {
+            let left = LABELS + 110.0 * index as f64;
+            self.rectangle(left, 54.0, 12.0, 12.0, colour(peer));
+            self.text(left + 18.0, 64.0, "start", 12.0, "#222", peer.title());
+        }
+    }
+
+    fn bar(
+        &mut self,
+        scale: &Scale,
+        top: f64,
+        peer: Peer,
+        spread: Option<Spread>,
+        label: impl Fn(Spread) -> String,
+    ) {
+        let middle = top + BAR / 2.0;
+        let Some(spread) = spread else {
+            self.text(scale.left + 5.0, middle + 4.0, "start", 11.0, "#a00", "failed");
+            return;
+        };
+        let width = scale.at(spread.median) - scale.left;
+        self.rectangle(scale.left, top + 1.0, width, BAR - 2.0, colour(peer));
+        let (from, to) = (scale.at(spread.least), scale.at(spread.most));
+        self.push(format_args!(
+            "<path d=\"M{from:.1} {middle:.1}H{to:.1}M{from:.1} {:.1}v6M{to:.1} {:.1}v6\" stroke=\"#222\"/>",
+            middle - 3.0,
+            middle - 3.0,
+        ));
+        let after = scale.at(spread.most.max(spread.median)) + 6.0;
+        self.text(after, middle + 4.0, "start", 11.0, "#222", &label(spread));
+    }
+
+    fn rectangle(&mut self, x: f64, y: f64, width: f64, height: f64, fill: &str) {
+        self.push(format_args!(
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{fill}\"/>"
+        ));
+    }
+
+    fn grid(&mut self, x: f64, from: f64, to: f64, stroke: &str) {
+        self.push(format_args!("<path d=\"M{x:.1} {from:.1}V{to:.1}\" stroke=\"{stroke}\"/>"));
+    }
+
+    fn text(&mut self, x: f64, y: f64, anchor: &str, size: f64, fill: &str, text: &str) {
+        self.push(format_args!(
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"{size}\" \
+             fill=\"{fill}\">{text}</text>"
+        ));
+    }
+
+    fn push(&mut self, element: std::fmt::Arguments) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "{element}");
+    }
+
+    fn end(mut self) -> String {
+        self.0.push_str("</svg>\n");
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_beyond_the_scale_stays_on_the_paper() {
+        let scale = Scale { left: 100.0, width: 200.0, most: 2.0 };
+        for (value, place) in [(0.0, 100.0), (1.0, 200.0), (9.0, 300.0), (-1.0, 100.0)] {
+            assert_eq!(scale.at(value), place);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The flags of `benches/load/run`, and what follows from them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io, process};
+
+use clap::{Args, Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::cases::{self, Case};
+use crate::compare::Comparison;
+use crate::cores::{self, Cores};
+use crate::generator::Generator;
+use crate::interrupt::Interrupt;
+use crate::peers::{Peer, Place};
+use crate::results::{Machine, Results};
+use crate::{docs, relay, report};
+
+#[derive(Parser)]
+#[command(name = "run", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure what a request costs in each peer.
+    ///
+    /// A run of all cases with all peers is kept in results/latest.json and drawn into
+    /// docs/performance.md; any other is kept in results/partial.json only.
+    #[command(name = "compare", bin_name = "benches/load/run")]
+    Compare(Compare),
+    /// Draw docs/performance.md anew from results/latest.json.
+    Draw,
+    /// Relay TCP connections: the floor of the comparison.
+    Relay {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        to: SocketAddr,
+    },
+}
+
+#[derive(Args)]
+struct Compare {
+    /// How often each peer is measured in each case.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rounds: usize,
+    /// How long one measurement takes, after its warm-up.
+    #[arg(long, value_name = "S", default_value_t = 4.0)]
+    seconds: f64,
+    /// The short form: 3 rounds of 1 second, results/partial.json, no docs.
+    #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
+    quick: bool,
+    /// Only these cases; all are: 128b, 10k, thousand, fresh, down-1m, down-100m, up-1m,
+    /// up-100m, slow-readers, idle.
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = case_named)]
+    cases: Vec<Case>,
+    /// Only these peers.
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_enum,
+          default_values_t = [Peer::Nginx, Peer::Haproxy, Peer::Relay, Peer::Aqueduct])]
+    peers: Vec<Peer>,
+    /// The program to measure, instead of a fresh release build.
+    #[arg(long, value_name = "PATH")]
+    aqueduct: Option<PathBuf>,
+    /// The cores of the load and of the proxy; the first and the last if not said.
+    #[arg(long, value_name = "LOAD,PROXY", value_parser = Cores::parse)]
+    cores: Option<Cores>,
+    /// Put these cases into results/latest.json and the docs, beside what is there.
+    #[arg(long, conflicts_with = "quick")]
+    merge: bool,
+    #[arg(long, hide = true)]
+    private_network: bool,
+}
+
+pub fn run() -> io::Result<()> {
+    match Cli::parse().command {
+        Command::Compare(flags) => flags.compare(),
+        Command::Draw => docs::write(&Results::load(&kept("latest.json"))?, &root()),
+        Command::Relay { listen, to } => relay::run(listen, to),
+    }
+}
+
+impl Compare {
+    fn compare(self) -> io::Result<()> {
+        let interrupt = Interrupt::listen()?;
+        let cores = self.cores.map_or_else(Cores::choose, Ok)?;
+        if cores.are_one() {
+            eprintln!("note: one core for both the proxy and the load: figures will be rough");
+        }
+        open_many_files()?;
+        let (rounds, seconds) = if self.quick { (3, 1.0) } else { (self.rounds, self.seconds) };
+        let cases = if self.cases.is_empty() { cases::ALL.to_vec() } else { self.cases.clone() };
+        let aqueduct = self.aqueduct.as_deref().map(Path::canonicalize).transpose()?;
+        let machine = Machine::describe(&self.peers, aqueduct.as_deref(), self.private_network);
+        eprintln!("{}", machine.line());
+
+        cores::pin(cores.load)?;
+        let mut generator = Generator::start(interrupt.clone())?;
+        let directory = ScratchDirectory::create()?;
+        let place = Place {
+            directory: directory.0.clone(),
+            core: cores.proxy,
+            backend: generator.backend(),
+            aqueduct,
+            large_bodies: false,
+        };
+        let window = Duration::try_from_secs_f64(seconds).map_err(io::Error::other)?;
+        let peers = self.peers.clone();
+        let comparison = Comparison { cases, peers, rounds, window, place, interrupt };
+        let cases = comparison.run(&mut generator)?;
+        let results = Results { machine, rounds, seconds, cases };
+        println!("\n{}", report::table(&results));
+        self.keep(results)
+    }
+
+    fn keep(&self, results: Results) -> io::Result<()> {
+        let is_full = !self.quick && self.cases.is_empty() && results.peers().len() == 4;
+        if !is_full && !self.merge {
+            results.save(&kept("partial.json"))?;
+            eprintln!("kept in benches/load/results/partial.json");
+            return Ok(());
+        }
+        let latest = kept("latest.json");
+        let results = match Results::load(&latest) {
+            Ok(mut older) if self.merge => {
+                older.update(results);
+                older
+            }
+            _ => results,
+        };
+        results.save(&latest)?;
+        docs::write(&results, &root())?;
+        eprintln!("kept in benches/load/results/latest.json, drawn in docs/performance.md");
+        Ok(())
+    }
+}
+
+/// Taken away when the comparison ends, however it ends.
+struct ScratchDirectory(PathBuf);
+
+impl ScratchDirectory {
+    fn create() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("aqueduct-load-{}", process::id()));
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for ScratchDirectory {
+    fn drop(&mut self) {
+        // It is in the temporary directory: what stays there is taken away some day.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Thousands of connections: as many files as the system allows, for us and for what we start.
+fn open_many_files() -> io::Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
+fn case_named(name: &str) -> Result<Case, String> {
+    Case::named(name).ok_or_else(|| {
+        let names = cases::ALL.map(|case| case.name).join(", ");
+        format!("no such case; there are: {names}")
+    })
+}
+
+fn kept(file: &str) -> PathBuf {
+    root().join("benches/load/results").join(file)
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
+}

@@ -1,0 +1,92 @@
+//! The rounds: every peer once, then every peer again, so that all see the same moods of the machine.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::cases::Case;
+use crate::generator::Generator;
+use crate::interrupt::Interrupt;
+use crate::peers::{Peer, Place, Running};
+use crate::report::figures;
+use crate::results::{CaseResult, Round};
+
+pub struct Comparison {
+    pub cases: Vec<Case>,
+    pub peers: Vec<Peer>,
+    pub rounds: usize,
+    pub window: Duration,
+    pub place: Place,
+    pub interrupt: Interrupt,
+}
+
+struct Progress {
+    began: Instant,
+    done: usize,
+    total: usize,
+}
+
+impl Comparison {
+    pub fn run(mut self, generator: &mut Generator) -> io::Result<Vec<CaseResult>> {
+        let total = self.cases.len() * self.rounds * self.peers.len();
+        let mut progress = Progress { began: Instant::now(), done: 0, total };
+        let mut results = Vec::new();
+        for case in self.cases.clone() {
+            eprintln!("\n{} ({})", case.title, case.name);
+            self.place.large_bodies = case.has_large_bodies();
+            results.push(self.case(&case, generator, &mut progress)?);
+        }
+        Ok(results)
+    }
+
+    fn case(
+        &self,
+        case: &Case,
+        generator: &mut Generator,
+        progress: &mut Progress,
+    ) -> io::Result<CaseResult> {
+        let mut started: BTreeMap<Peer, io::Result<Running>> = BTreeMap::new();
+        let mut peers: BTreeMap<Peer, Vec<Round>> = BTreeMap::new();
+        for round in 0..self.rounds {
+            for turn in 0..self.peers.len() {
+                // Nobody is always the first.
+                let peer = self.peers[(round + turn) % self.peers.len()];
+                if !case.measures_cpu() {
+                    // Memory once taken is seldom given back: each round wants a new process.
+                    started.remove(&peer);
+                }
+                let running = started.entry(peer).or_insert_with(|| peer.start(&self.place));
+                let outcome = match running {
+                    Ok(running) => case.measure(generator, running, self.window),
+                    Err(error) => Err(io::Error::other(format!("did not start: {error}"))),
+                };
+                self.interrupt.check()?;
+                let measured = outcome.unwrap_or_else(Round::failed);
+                progress.tell(round, self.rounds, peer, &measured);
+                peers.entry(peer).or_default().push(measured);
+            }
+        }
+        Ok(CaseResult { name: case.name.into(), peers })
+    }
+}
+
+impl Progress {
+    fn tell(&mut self, round: usize, rounds: usize, peer: Peer, measured: &Round) {
+        self.done += 1;
+        let left = self.total - self.done;
+        let time_left = self.began.elapsed() / self.done as u32 * left as u32;
+        eprintln!(
+            "  round {}/{rounds}  {:<9}  {:<58}  [{}/{}, {} left]",
+            round + 1,
+            peer.title(),
+            figures(measured),
+            self.done,
+            self.total,
+            minutes(time_left),
+        );
+    }
+}
+
+fn minutes(time: Duration) -> String {
+    format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
+}

@@ -1,0 +1,180 @@
+//! What was measured, as it is kept in `results/`, and what follows from it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::{fs, io};
+
+use serde::{Deserialize, Serialize};
+
+use crate::peers::Peer;
+use crate::stats::Spread;
+
+#[derive(Serialize, Deserialize)]
+pub struct Results {
+    pub machine: Machine,
+    pub rounds: usize,
+    pub seconds: f64,
+    pub cases: Vec<CaseResult>,
+}
+
+/// Where and with what: figures mean nothing without it.
+#[derive(Serialize, Deserialize)]
+pub struct Machine {
+    pub date: String,
+    pub processor: String,
+    pub cores: usize,
+    pub kernel: String,
+    pub network: String,
+    pub versions: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct CaseResult {
+    pub name: String,
+    /// The n-th round of each peer was measured next to the n-th round of the others.
+    pub peers: BTreeMap<Peer, Vec<Round>>,
+}
+
+/// One measurement of one peer; a failed one has no figures that count.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Round {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Cpu>,
+    /// Of the process tree, with all connections open.
+    pub pss_kib: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth_kib_per_connection: Option<f64>,
+}
+
+/// CPU time per request, and what it was divided by.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Cpu {
+    pub user_us: f64,
+    pub system_us: f64,
+    pub requests: u64,
+    pub requests_per_second: f64,
+}
+
+impl Cpu {
+    pub fn total_us(&self) -> f64 {
+        self.user_us + self.system_us
+    }
+}
+
+impl Round {
+    pub fn failed(reason: impl ToString) -> Self {
+        Self { failure: Some(reason.to_string()), ..Self::default() }
+    }
+
+    fn counts(&self) -> bool {
+        self.failure.is_none()
+    }
+
+    fn cpu_us(&self) -> Option<f64> {
+        self.cpu.as_ref().filter(|_| self.counts()).map(Cpu::total_us)
+    }
+}
+
+impl CaseResult {
+    pub fn rounds(&self, peer: Peer) -> &[Round] {
+        self.peers.get(&peer).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn failures(&self, peer: Peer) -> usize {
+        self.rounds(peer).iter().filter(|round| !round.counts()).count()
+    }
+
+    pub fn cpu(&self, peer: Peer, part: impl Fn(&Cpu) -> f64) -> Option<Spread> {
+        let good = self.rounds(peer).iter().filter(|round| round.counts());
+        Spread::of(good.filter_map(|round| round.cpu.as_ref()).map(part))
+    }
+
+    pub fn pss_mib(&self, peer: Peer) -> Option<Spread> {
+        let good = self.rounds(peer).iter().filter(|round| round.counts());
+        Spread::of(good.map(|round| round.pss_kib as f64 / 1024.0))
+    }
+
+    pub fn growth_kib(&self, peer: Peer) -> Option<Spread> {
+        let good = self.rounds(peer).iter().filter(|round| round.counts());
+        Spread::of(good.filter_map(|round| round.growth_kib_per_connection))
+    }
+
+    /// Of CPU time per request, round by round: neighbours in time share the machine's mood.
+    pub fn ratio(&self, peer: Peer, to: Peer) -> Option<Spread> {
+        let pairs = self.rounds(peer).iter().zip(self.rounds(to));
+        Spread::of(pairs.filter_map(|(one, other)| Some(one.cpu_us()? / other.cpu_us()?)))
+    }
+}
+
+impl Results {
+    pub fn load(file: &Path) -> io::Result<Self> {
+        Ok(serde_json::from_str(&fs::read_to_string(file)?)?)
+    }
+
+    pub fn save(&self, file: &Path) -> io::Result<()> {
+        if let Some(directory) = file.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        fs::write(file, serde_json::to_string_pretty(self)? + "\n")
+    }
+
+    pub fn case(&self, name: &str) -> Option<&CaseResult> {
+        self.cases.iter().find(|case| case.name == name)
+    }
+
+    /// Puts the cases of a newer run in the place of their older selves.
+    pub fn update(&mut self, newer: Results) {
+        self.machine = newer.machine;
+        for case in newer.cases {
+            match self.cases.iter_mut().find(|older| older.name == case.name) {
+                Some(older) => *older = case,
+                None => self.cases.push(case),
+            }
+        }
+    }
+
+    /// All peers that were measured at all, in their usual order.
+    pub fn peers(&self) -> Vec<Peer> {
+        let mut peers: Vec<Peer> = self.cases.iter().flat_map(|case| case.peers.keys().copied()).collect();
+        peers.sort();
+        peers.dedup();
+        peers
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub fn round(user_us: f64, system_us: f64) -> Round {
+        let cpu = Cpu { user_us, system_us, requests: 1, requests_per_second: 1.0 };
+        Round { cpu: Some(cpu), pss_kib: 2048, ..Round::default() }
+    }
+
+    pub fn case(name: &str, nginx: Vec<Round>, aqueduct: Vec<Round>) -> CaseResult {
+        let peers = BTreeMap::from([(Peer::Nginx, nginx), (Peer::Aqueduct, aqueduct)]);
+        CaseResult { name: name.into(), peers }
+    }
+
+    #[test]
+    fn ratios_are_of_the_same_round() {
+        let nginx = vec![round(1.0, 1.0), round(2.0, 2.0), round(1.0, 3.0)];
+        let aqueduct = vec![round(0.5, 0.5), round(3.0, 5.0), round(1.0, 2.0)];
+
+        let ratio = case("128b", nginx, aqueduct).ratio(Peer::Aqueduct, Peer::Nginx);
+
+        assert_eq!(ratio, Some(Spread { median: 0.75, least: 0.5, most: 2.0 }));
+    }
+
+    #[test]
+    fn a_failed_round_takes_no_part() {
+        let failed = Round { failure: Some("3 errors".into()), ..round(9.0, 9.0) };
+        let case = case("128b", vec![round(1.0, 1.0), round(1.0, 1.0)], vec![failed, round(2.0, 2.0)]);
+
+        assert_eq!(case.failures(Peer::Aqueduct), 1);
+        assert_eq!(case.cpu(Peer::Aqueduct, Cpu::total_us).unwrap().most, 4.0);
+        assert_eq!(case.ratio(Peer::Aqueduct, Peer::Nginx).unwrap().least, 2.0);
+    }
+}
