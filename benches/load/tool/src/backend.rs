@@ -44,12 +44,7 @@ impl Backend {
         Ok(Self { address, listener, connections: Slab::new(), answers: HashMap::new() })
     }
 
-    pub fn on_ready(
-        &mut self,
-        ready: Ready,
-        poller: &Poller,
-        buffers: &mut Buffers,
-    ) -> io::Result<()> {
+    pub fn on_ready(&mut self, ready: Ready, poller: &Poller, buffers: &mut Buffers) -> io::Result<()> {
         if ready.token == LISTENER {
             return self.accept(poller);
         }
@@ -132,9 +127,7 @@ impl Order {
             Some(upload) => upload.and_then(number),
         };
         match bytes {
-            Some(bytes) if promised == Some(head.content_length.unwrap_or(0)) => {
-                Self { status: 200, bytes }
-            }
+            Some(bytes) if promised == Some(head.content_length.unwrap_or(0)) => Self { status: 200, bytes },
             _ => refused,
         }
     }

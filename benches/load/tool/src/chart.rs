@@ -28,9 +28,7 @@ struct Scale {
 pub fn cpu(results: &Results) -> String {
     let others: Vec<Peer> = peers_besides_nginx(results);
     let cases: Vec<_> = measured(results).filter(|(case, _)| case.measures_cpu()).collect();
-    let ratios = cases.iter().flat_map(|(_, result)| {
-        others.iter().filter_map(|&peer| result.ratio(peer, Peer::Nginx))
-    });
+    let ratios = cases.iter().flat_map(|(_, result)| others.iter().filter_map(|&peer| result.ratio(peer, Peer::Nginx)));
     let most = ratios.map(|ratio| ratio.most).fold(1.2, f64::max);
     let scale = Scale { left: LABELS, width: WIDTH - LABELS - RIGHT, most: (most * 5.0).ceil() / 5.0 };
     let group = BAR * others.len() as f64 + GAP;
@@ -135,14 +133,7 @@ impl Drawing {
         }
     }
 
-    fn bar(
-        &mut self,
-        scale: &Scale,
-        top: f64,
-        peer: Peer,
-        spread: Option<Spread>,
-        label: impl Fn(Spread) -> String,
-    ) {
+    fn bar(&mut self, scale: &Scale, top: f64, peer: Peer, spread: Option<Spread>, label: impl Fn(Spread) -> String) {
         let middle = top + BAR / 2.0;
         let Some(spread) = spread else {
             self.text(scale.left + 5.0, middle + 4.0, "start", 11.0, "#a00", "failed");

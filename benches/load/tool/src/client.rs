@@ -19,10 +19,7 @@ impl Request {
     pub fn new(download: u64, upload: u64, close: bool) -> Self {
         let (start, length) = match upload {
             0 => (format!("GET /bytes/{download}"), String::new()),
-            _ => (
-                format!("POST /bytes/{download}?upload={upload}"),
-                format!("Content-Length: {upload}\r\n"),
-            ),
+            _ => (format!("POST /bytes/{download}?upload={upload}"), format!("Content-Length: {upload}\r\n")),
         };
         let connection = if close { "Connection: close\r\n" } else { "" };
         let head = format!(
@@ -138,13 +135,7 @@ impl Client {
 
 impl Connection {
     fn over(socket: OwnedFd) -> Self {
-        Self {
-            socket,
-            inbox: Inbox::default(),
-            outbox: None,
-            waits_to_write: false,
-            close: false,
-        }
+        Self { socket, inbox: Inbox::default(), outbox: None, waits_to_write: false, close: false }
     }
 
     fn write(&mut self, token: u64, poller: &Poller, buffers: &Buffers) -> Result<(), Fault> {

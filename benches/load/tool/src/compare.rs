@@ -39,21 +39,20 @@ impl Comparison {
         Ok(results)
     }
 
-    fn case(
-        &self,
-        case: &Case,
-        generator: &mut Generator,
-        progress: &mut Progress,
-    ) -> io::Result<CaseResult> {
+    fn case(&self, case: &Case, generator: &mut Generator, progress: &mut Progress) -> io::Result<CaseResult> {
         let mut started: BTreeMap<Peer, io::Result<Running>> = BTreeMap::new();
+        if case.measures_cpu() {
+            started.extend(self.peers.iter().map(|&peer| (peer, peer.start(&self.place))));
+        }
         let mut peers: BTreeMap<Peer, Vec<Round>> = BTreeMap::new();
         for round in 0..self.rounds {
             for turn in 0..self.peers.len() {
                 // Nobody is always the first.
                 let peer = self.peers[(round + turn) % self.peers.len()];
                 if !case.measures_cpu() {
-                    // Memory once taken is seldom given back: each round wants a new process.
-                    started.remove(&peer);
+                    // Memory once taken is seldom given back, and libraries may be shared with another peer:
+                    // each round wants a new process, alone.
+                    started.clear();
                 }
                 let running = started.entry(peer).or_insert_with(|| peer.start(&self.place));
                 let outcome = match running {

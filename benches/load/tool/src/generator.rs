@@ -140,25 +140,14 @@ impl Generator {
 
     fn begin(&self, crowd: &mut Crowd, index: usize) -> Result<(), Fault> {
         let client = &mut crowd.clients[index];
-        let begun = client.start(
-            &crowd.request,
-            crowd.proxy,
-            index as u64,
-            &self.poller,
-            &self.buffers,
-        );
+        let begun = client.start(&crowd.request, crowd.proxy, index as u64, &self.poller, &self.buffers);
         if begun.is_err() {
             client.disconnect();
         }
         begun
     }
 
-    fn turn(
-        &mut self,
-        crowd: &mut Crowd,
-        tally: &mut Tally,
-        mut on_end: impl FnMut(usize),
-    ) -> io::Result<()> {
+    fn turn(&mut self, crowd: &mut Crowd, tally: &mut Tally, mut on_end: impl FnMut(usize)) -> io::Result<()> {
         for event in 0..self.poller.look()? {
             let ready = self.poller.ready(event);
             if ready.token >= backend::FIRST_TOKEN {

@@ -15,9 +15,11 @@ impl Machine {
         Self {
             date: said_by("date", "+%Y-%m-%d"),
             processor: processor(&cpuinfo).unwrap_or("unknown processor").into(),
-            cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count().max(
-                thread::available_parallelism().map_or(1, usize::from),
-            ),
+            cores: cpuinfo
+                .lines()
+                .filter(|line| line.starts_with("processor"))
+                .count()
+                .max(thread::available_parallelism().map_or(1, usize::from)),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
                 .map_or_else(|_| "unknown".into(), |release| release.trim().into()),
             network: format!("{network}, {}", congestion.as_deref().unwrap_or("unknown").trim()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::account;
 use crate::cases::{Case, Kind};
+use crate::client::Request;
 use crate::generator::{Crowd, Generator, Tally};
 use crate::peers::Running;
 use crate::results::{Cpu, Round};
@@ -15,15 +16,11 @@ const LEAST_WARM_UP: Duration = Duration::from_millis(300);
 const SETTLING: Duration = Duration::from_secs(3);
 const LEAST_SLOW_READING: Duration = Duration::from_secs(3);
 const SIPS_PER_SAMPLE: u32 = 5;
-const ACQUAINTANCE: usize = 16;
+/// As many as connect at a time: their upstream connections are there before memory grows.
+const ACQUAINTANCE: usize = 64;
 
 impl Case {
-    pub fn measure(
-        &self,
-        generator: &mut Generator,
-        peer: &Running,
-        window: Duration,
-    ) -> io::Result<Round> {
+    pub fn measure(&self, generator: &mut Generator, peer: &Running, window: Duration) -> io::Result<Round> {
         match self.kind {
             Kind::Kept | Kind::Fresh => self.cpu(generator, peer, window),
             Kind::Idle => self.idle_memory(generator, peer),
@@ -31,17 +28,12 @@ impl Case {
         }
     }
 
-    fn crowd(&self, size: usize, peer: &Running) -> Crowd {
-        Crowd::new(size, self.request(), peer.address)
+    fn crowd(&self, peer: &Running) -> Crowd {
+        Crowd::new(self.connections, self.request(), peer.address)
     }
 
-    fn cpu(
-        &self,
-        generator: &mut Generator,
-        peer: &Running,
-        window: Duration,
-    ) -> io::Result<Round> {
-        let mut crowd = self.crowd(self.connections, peer);
+    fn cpu(&self, generator: &mut Generator, peer: &Running, window: Duration) -> io::Result<Round> {
+        let mut crowd = self.crowd(peer);
         let opened = generator.once_each(&mut crowd)?;
         let warmed = generator.run_for((window / 4).max(LEAST_WARM_UP), &mut crowd)?;
         // No request is under way at either reading: the division is exact.
@@ -69,7 +61,7 @@ impl Case {
     /// Each connection has served a request, rests, and must still serve another afterwards.
     fn idle_memory(&self, generator: &mut Generator, peer: &Running) -> io::Result<Round> {
         let before = self.memory_after_acquaintance(generator, peer)?;
-        let mut crowd = self.crowd(self.connections, peer);
+        let mut crowd = self.crowd(peer);
         let mut tally = generator.once_each(&mut crowd)?;
         generator.idle(&mut crowd, SETTLING)?;
         let pss_kib = account::memory(peer.process())?;
@@ -82,12 +74,7 @@ impl Case {
         Ok(self.memory_round(before, pss_kib, tally))
     }
 
-    fn slow_readers_memory(
-        &self,
-        generator: &mut Generator,
-        peer: &Running,
-        window: Duration,
-    ) -> io::Result<Round> {
+    fn slow_readers_memory(&self, generator: &mut Generator, peer: &Running, window: Duration) -> io::Result<Round> {
         let before = self.memory_after_acquaintance(generator, peer)?;
         let (mut peak, mut sips) = (before, 0);
         let length = window.max(LEAST_SLOW_READING);
@@ -99,18 +86,14 @@ impl Case {
             Ok(())
         };
         let readers = self.connections;
-        let tally =
-            slow::read_slowly(generator, readers, &self.request(), peer.address, length, watch)?;
+        let tally = slow::read_slowly(generator, readers, &self.request(), peer.address, length, watch)?;
         Ok(self.memory_round(before, peak, tally))
     }
 
     /// Code and lasting buffers are in memory after a few requests; what comes then is growth.
-    fn memory_after_acquaintance(
-        &self,
-        generator: &mut Generator,
-        peer: &Running,
-    ) -> io::Result<u64> {
-        let mut acquaintance = self.crowd(ACQUAINTANCE, peer);
+    fn memory_after_acquaintance(&self, generator: &mut Generator, peer: &Running) -> io::Result<u64> {
+        let small = Request::new(128, 0, false);
+        let mut acquaintance = Crowd::new(ACQUAINTANCE, small, peer.address);
         generator.run_for(LEAST_WARM_UP, &mut acquaintance)?;
         drop(acquaintance);
         generator.rest(SETTLING)?;
@@ -119,11 +102,6 @@ impl Case {
 
     fn memory_round(&self, before: u64, pss_kib: u64, tally: Tally) -> Round {
         let growth = (pss_kib as f64 - before as f64) / self.connections as f64;
-        Round {
-            failure: tally.failure(),
-            cpu: None,
-            pss_kib,
-            growth_kib_per_connection: Some(growth),
-        }
+        Round { failure: tally.failure(), cpu: None, pss_kib, growth_kib_per_connection: Some(growth) }
     }
 }

@@ -20,9 +20,7 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(20);
 
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Peer {
     Nginx,
@@ -108,12 +106,7 @@ impl Peer {
         Ok(running)
     }
 
-    fn command(
-        self,
-        listen: SocketAddr,
-        place: &Place,
-        directory: &Path,
-    ) -> io::Result<Command> {
+    fn command(self, listen: SocketAddr, place: &Place, directory: &Path) -> io::Result<Command> {
         let settings = directory.join("settings");
         let backend = place.backend;
         match self {

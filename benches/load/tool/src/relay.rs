@@ -48,7 +48,10 @@ struct Side {
     /// What this side must still be sent.
     pending: Vec<u8>,
     sent: usize,
+    /// Nothing more comes from it.
     has_ended: bool,
+    /// It was told that nothing more comes to it.
+    is_shut: bool,
     interest: EventFlags,
 }
 
@@ -98,13 +101,7 @@ fn client_and_endpoint_have_ended(sides: &[Side; 2]) -> bool {
 
 impl Side {
     fn over(socket: OwnedFd) -> Self {
-        Self {
-            socket,
-            pending: Vec::new(),
-            sent: 0,
-            has_ended: false,
-            interest: EventFlags::IN,
-        }
+        Self { socket, pending: Vec::new(), sent: 0, has_ended: false, is_shut: false, interest: EventFlags::IN }
     }
 
     fn is_flushed(&self) -> bool {
@@ -127,8 +124,9 @@ impl Side {
     }
 
     /// The other side has nothing more to say: neither have we, once it is all said.
-    fn pass_on_the_end(&self, other: &Side) -> io::Result<()> {
-        if other.has_ended && self.is_flushed() {
+    fn pass_on_the_end(&mut self, other: &Side) -> io::Result<()> {
+        if other.has_ended && self.is_flushed() && !self.is_shut {
+            self.is_shut = true;
             rustix::net::shutdown(&self.socket, Shutdown::Write)?;
         }
         Ok(())

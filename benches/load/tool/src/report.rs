@@ -27,8 +27,7 @@ pub fn figures(round: &Round) -> String {
 pub fn table(results: &Results) -> String {
     let mut text = format!(
         "{:<34}{:<11}{:>9}{:>9}{:>10}  {:<20}{:<20}{:>10}{:>9}{:>12}\n",
-        "case", "peer", "user us", "sys us", "total us", "to nginx", "to HAProxy", "req/s",
-        "PSS MB", "KB/conn",
+        "case", "peer", "user us", "sys us", "total us", "to nginx", "to HAProxy", "req/s", "PSS MB", "KB/conn",
     );
     for (case, result) in measured(results) {
         let mut title = case.title;
@@ -103,9 +102,9 @@ pub fn memories(results: &Results) -> Vec<Memory<'_>> {
         ("idle", "an idle connection", "KB", CaseResult::growth_kib),
         ("slow-readers", "a slow reader of 100 MB, at the peak", "KB", CaseResult::growth_kib),
     ];
-    let found = wanted.into_iter().filter_map(|(case, title, unit, read)| {
-        Some(Memory { title, unit, result: results.case(case)?, read })
-    });
+    let found = wanted
+        .into_iter()
+        .filter_map(|(case, title, unit, read)| Some(Memory { title, unit, result: results.case(case)?, read }));
     found.collect()
 }
 
@@ -164,18 +163,13 @@ fn median(spread: Option<Spread>) -> String {
 }
 
 fn ratio(spread: Option<Spread>) -> String {
-    spread.map_or_else(
-        || "-".into(),
-        |Spread { median, least, most }| format!("{median:.2} ({least:.2}-{most:.2})"),
-    )
+    spread.map_or_else(|| "-".into(), |Spread { median, least, most }| format!("{median:.2} ({least:.2}-{most:.2})"))
 }
 
 fn spread(spread: Option<Spread>) -> String {
     spread.map_or_else(
         || "-".into(),
-        |Spread { median, least, most }| {
-            format!("{} ({} to {})", amount(median), amount(least), amount(most))
-        },
+        |Spread { median, least, most }| format!("{} ({} to {})", amount(median), amount(least), amount(most)),
     )
 }
 

@@ -6,7 +6,9 @@ use std::path::Path;
 pub fn nginx(listen: SocketAddr, backend: SocketAddr, directory: &Path, large: bool) -> String {
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     let buffers = match large {
-        true => "client_body_buffer_size 64k; proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k;",
+        true => {
+            "client_body_buffer_size 64k; proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k;"
+        }
         false => "",
     };
     let directory = directory.display();
@@ -18,7 +20,7 @@ worker_processes 1;
 worker_rlimit_nofile 16384;
 pid {directory}/nginx.pid;
 error_log {directory}/error.log;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 4096; }}
 http {{
     access_log off;
     keepalive_timeout 75s;
@@ -59,6 +61,9 @@ pub fn haproxy(listen: SocketAddr, backend: SocketAddr) -> String {
 global
     nbthread 1
     maxconn 3000
+    # All connections to the endpoint may be kept, however many are open.
+    tune.pool-low-fd-ratio 100
+    tune.pool-high-fd-ratio 100
 defaults
     mode http
     option splice-auto

@@ -28,10 +28,7 @@ pub struct Ready {
 
 impl Poller {
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            events: Vec::with_capacity(EVENTS),
-        })
+        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, events: Vec::with_capacity(EVENTS) })
     }
 
     pub fn watch(&self, socket: impl AsFd, token: u64, interest: EventFlags) -> io::Result<()> {
