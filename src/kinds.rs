@@ -1,1 +1,107 @@
 //! How settings name a filter or a balancer: two tables that can be read.
+
+use crate::{
+    filters::{self, Kind, Step},
+    upstream::balancers::{self, Balancer},
+};
+
+/// The kinds of filters and balancers that settings can name.
+#[derive(Clone)]
+pub struct Kinds {
+    filters: Vec<FilterKind>,
+    balancers: Vec<BalancerKind>,
+}
+
+/// One kind of filter.
+#[derive(Clone, Copy)]
+pub struct FilterKind {
+    /// The key in a route's settings.
+    pub name: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    build: fn(&serde_json::Value) -> Result<Step, Wrong>,
+}
+
+/// One kind of balancer.
+#[derive(Clone, Copy)]
+pub struct BalancerKind {
+    /// What `balance` says.
+    pub name: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    /// Makes one for endpoints of these weights, in their order.
+    pub build: fn(&[u32]) -> Box<dyn Balancer>,
+}
+
+/// What is wrong with a filter's settings, and where below its key.
+pub struct Wrong {
+    /// The path below the filter's key.
+    pub path: Vec<String>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Kinds {
+    /// Those that come with the house, filters in the order in which a request passes them.
+    pub fn built_in() -> Self {
+        Self {
+            filters: vec![filter_kind::<filters::header_rules::HeaderRules>()],
+            balancers: vec![
+                balancer_kind::<balancers::RoundRobin>(),
+                balancer_kind::<balancers::LeastRequests>(),
+                balancer_kind::<balancers::Random>(),
+            ],
+        }
+    }
+
+    /// Adds a kind of filter; one of the same name is replaced.
+    pub fn add_filter<K: Kind>(&mut self) {
+        self.filters.retain(|kind| kind.name != K::NAME);
+        self.filters.push(filter_kind::<K>());
+    }
+
+    /// Adds a kind of balancer; one of the same name is replaced.
+    pub fn add_balancer<K: balancers::Kind>(&mut self) {
+        self.balancers.retain(|kind| kind.name != K::NAME);
+        self.balancers.push(balancer_kind::<K>());
+    }
+
+    /// All kinds of filters.
+    pub fn filters(&self) -> &[FilterKind] {
+        &self.filters
+    }
+
+    /// All kinds of balancers.
+    pub fn balancers(&self) -> &[BalancerKind] {
+        &self.balancers
+    }
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self::built_in()
+    }
+}
+
+impl FilterKind {
+    /// Makes the step from what is written under the kind's key.
+    pub fn build(&self, settings: &serde_json::Value) -> Result<Step, Wrong> {
+        (self.build)(settings)
+    }
+}
+
+fn filter_kind<K: Kind>() -> FilterKind {
+    FilterKind { name: K::NAME, summary: K::SUMMARY, build: build_filter::<K> }
+}
+
+fn build_filter<K: Kind>(settings: &serde_json::Value) -> Result<Step, Wrong> {
+    let settings: K::Settings = serde_path_to_error::deserialize(settings).map_err(|error| Wrong {
+        path: error.path().iter().map(ToString::to_string).collect(),
+        what: error.into_inner().to_string(),
+    })?;
+    K::build(settings).map_err(|what| Wrong { path: Vec::new(), what })
+}
+
+fn balancer_kind<K: balancers::Kind>() -> BalancerKind {
+    BalancerKind { name: K::NAME, summary: K::SUMMARY, build: K::build }
+}

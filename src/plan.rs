@@ -1,1 +1,145 @@
 //! Settings become a plan, or every problem is told at once.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use indexmap::IndexMap;
+
+pub use self::routes::{FixedAnswer, HostRule, Redirect, Route, Target};
+use crate::{
+    http::Method,
+    kinds::Kinds,
+    routing::Table,
+    settings::{Problem, Problems, Settings},
+    upstream::Upstream,
+};
+
+mod routes;
+mod upstreams;
+mod url;
+
+/// What the proxy will do. Never half valid; never changed, only replaced.
+pub struct Plan {
+    /// Which route takes a request.
+    pub routes: Table<Route>,
+    /// All upstreams by name, those that a route names by URL included.
+    pub upstreams: Upstreams,
+    /// Where to accept clients.
+    pub listeners: Vec<ListenAddress>,
+    /// What it was drawn from.
+    pub settings: Settings,
+}
+
+/// Upstreams by name.
+pub type Upstreams = IndexMap<Arc<str>, Arc<Upstream>>;
+
+/// An address to accept clients on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl Plan {
+    /// Draws a plan, or says everything that is wrong with the settings. Opens nothing, spawns nothing. Endpoints that
+    /// `before` had under the same upstream are carried over with their state.
+    pub fn draw(settings: Settings, kinds: &Kinds, before: Option<&Plan>) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        check_server(&settings, &mut problems);
+        let listeners = listeners(&settings, &mut problems);
+        let named = upstreams::named(&settings, kinds, before, &mut problems);
+        let mut drawing = routes::Drawing { settings: &settings, kinds, before, upstreams: named, problems };
+        let entries = drawing.entries();
+        let routes::Drawing { upstreams, mut problems, .. } = drawing;
+        let routes = match Table::build(entries) {
+            Ok(routes) => Some(routes),
+            Err(ties) => {
+                problems.extend(ties.iter().map(|tie| {
+                    Problem::at(
+                        ["routes", tie.second.as_str()],
+                        format!("ties with `{}`: both can match the same request", tie.first),
+                    )
+                    .help("make one of them more specific, or give regex routes different priorities")
+                }));
+                None
+            }
+        };
+        match routes {
+            Some(routes) if problems.is_empty() => Ok(Self { routes, upstreams, listeners, settings }),
+            _ => Err(Problems(problems)),
+        }
+    }
+}
+
+fn check_server(settings: &Settings, problems: &mut Vec<Problem>) {
+    let is_token = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    if !is_token(&settings.server_name) {
+        problems.push(
+            Problem::at(["server_name"], format!("`{}` cannot stand in a Via field", settings.server_name))
+                .help("letters, digits, `-`, `_` and `.`"),
+        );
+    }
+    for (index, method) in settings.server.http.methods.iter().enumerate() {
+        if method != "*" && Method::from_bytes(method.as_bytes()).is_err() {
+            let key = ["server", "http", "methods", &index.to_string()].map(String::from);
+            problems.push(
+                Problem::at(key, format!("`{method}` is not a method"))
+                    .help("a token such as \"GET\", or \"*\" for any"),
+            );
+        }
+    }
+    let limits = &settings.server.http;
+    for (key, value) in
+        [("max_head", limits.max_head.0), ("max_uri", limits.max_uri.0), ("max_headers", limits.max_headers as u64)]
+    {
+        if value == 0 {
+            problems.push(Problem::at(["server", "http", key], "no request fits into nothing").help("a limit above 0"));
+        }
+    }
+    if env_filter::Builder::new().try_parse(&settings.log.level).is_err() {
+        problems.push(
+            Problem::at(["log", "level"], format!("`{}` is not a log level", settings.log.level))
+                .help("error, warn, info, debug, trace, or a filter such as \"info,aqueduct=debug\""),
+        );
+    }
+}
+
+fn listeners(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<ListenAddress> {
+    let mut known: Vec<ListenAddress> = Vec::new();
+    if settings.listen.is_empty() {
+        problems.push(Problem::at(["listen"], "nowhere to listen").help("an address such as \"127.0.0.1:8080\""));
+    }
+    for (index, listener) in settings.listen.iter().enumerate() {
+        let key = ["listen".to_owned(), index.to_string()];
+        match parse_listener(&listener.addr) {
+            Some(address) if known.contains(&address) && !is_port_zero(&address) => {
+                problems.push(
+                    Problem::at(key, format!("`{}` is listened on twice", listener.addr)).help("remove one of them"),
+                );
+            }
+            Some(address) => known.push(address),
+            None => problems.push(
+                Problem::at(key, format!("`{}` is not an address to listen on", listener.addr))
+                    .help("IP:PORT such as \"127.0.0.1:8080\" or \"[::]:80\", or \"unix:/path/to/socket\""),
+            ),
+        }
+    }
+    known
+}
+
+/// `IP:PORT`, `localhost:PORT` or `unix:PATH`.
+fn parse_listener(text: &str) -> Option<ListenAddress> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return (!path.is_empty()).then(|| ListenAddress::Unix(path.into()));
+    }
+    let text =
+        text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}")).unwrap_or_else(|| text.to_owned());
+    text.parse().ok().map(ListenAddress::Tcp)
+}
+
+fn is_port_zero(address: &ListenAddress) -> bool {
+    matches!(address, ListenAddress::Tcp(address) if address.port() == 0)
+}

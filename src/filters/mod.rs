@@ -1,1 +1,118 @@
-//! Filters: one file each, one line each in the list.
+//! Filters: the steps of a request's passage. One file each, one line each in [`crate::kinds`].
+//!
+//! A [`Filter`] looks at the request on its way in and at the response on its way out, and never waits. What must
+//! wait, store or try again is an [`Around`]: it holds the rest of the passage in its hands as [`Next`].
+
+use std::{future::Future, sync::Arc};
+
+use futures_util::future::LocalBoxFuture;
+use serde::de::DeserializeOwned;
+
+use crate::{exchange::Exchange, http::Response};
+
+pub mod header_rules;
+
+/// A step that need not wait.
+pub trait Filter: Send + Sync {
+    /// On the way in. An answer turns the request back: nothing further in sees it.
+    fn on_request(&self, _exchange: &mut Exchange) -> Option<Response> {
+        None
+    }
+
+    /// On the way out, for every response that passes here, whoever made it: an endpoint, a filter further in, or
+    /// the proxy when something failed ([`Response::cause`]).
+    fn on_response(&self, _exchange: &Exchange, _response: &mut Response) {}
+}
+
+/// A step that may wait, answer from a store, or send the request more than once.
+pub trait Around: Send + Sync {
+    /// Passes the exchange on with `next`, or does not.
+    fn pass<'e>(&'e self, exchange: &'e mut Exchange, next: Next<'e>) -> LocalBoxFuture<'e, Response>;
+}
+
+/// What a route's chain is made of.
+#[derive(Clone)]
+pub enum Step {
+    /// Does not wait.
+    Plain(Arc<dyn Filter>),
+    /// May wait.
+    Around(Arc<dyn Around>),
+}
+
+/// A kind of filter that settings can name.
+pub trait Kind: 'static {
+    /// The key in a route's settings.
+    const NAME: &'static str;
+    /// One line for people.
+    const SUMMARY: &'static str;
+    /// What is written under the key.
+    type Settings: DeserializeOwned;
+
+    /// Makes the step, or says what is wrong with the settings.
+    fn build(settings: Self::Settings) -> Result<Step, String>;
+}
+
+/// Where the passage ends: with whoever sends the request on.
+pub trait End {
+    /// Sends the exchange to its target.
+    fn send(&self, exchange: &mut Exchange) -> impl Future<Output = Response>;
+}
+
+/// The rest of the passage, from an [`Around`] inwards.
+pub struct Next<'e> {
+    steps: &'e [Step],
+    end: &'e dyn BoxedEnd,
+}
+
+impl Next<'_> {
+    /// Goes on.
+    pub async fn run(self, exchange: &mut Exchange) -> Response {
+        pass(self.steps, exchange, &self.end).await
+    }
+}
+
+/// Walks the steps in their order on the way in and, those that were entered, in reverse on the way out. Without an
+/// [`Around`] this is a loop: no allocation, no boxed future.
+pub async fn pass<E: End>(steps: &[Step], exchange: &mut Exchange, end: &E) -> Response {
+    for (index, step) in steps.iter().enumerate() {
+        match step {
+            Step::Plain(filter) => {
+                if let Some(response) = filter.on_request(exchange) {
+                    return leave(&steps[..=index], exchange, response);
+                }
+            }
+            Step::Around(around) => {
+                let next = Next { steps: &steps[index + 1..], end };
+                let response = around.pass(exchange, next).await;
+                return leave(&steps[..index], exchange, response);
+            }
+        }
+    }
+    let response = end.send(exchange).await;
+    leave(steps, exchange, response)
+}
+
+fn leave(entered: &[Step], exchange: &Exchange, mut response: Response) -> Response {
+    for step in entered.iter().rev() {
+        if let Step::Plain(filter) = step {
+            filter.on_response(exchange, &mut response);
+        }
+    }
+    response
+}
+
+trait BoxedEnd {
+    fn send_boxed<'e>(&'e self, exchange: &'e mut Exchange) -> LocalBoxFuture<'e, Response>;
+}
+
+impl<E: End> BoxedEnd for E {
+    fn send_boxed<'e>(&'e self, exchange: &'e mut Exchange) -> LocalBoxFuture<'e, Response> {
+        Box::pin(self.send(exchange))
+    }
+}
+
+impl End for &dyn BoxedEnd {
+    async fn send(&self, exchange: &mut Exchange) -> Response {
+        self.send_boxed(exchange).await
+    }
+}

@@ -1,0 +1,391 @@
+//! `[routes]` become routes: what to match, what to pass, where to go.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Plan, Upstreams, upstreams, url};
+use crate::{
+    filters::Step,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    kinds::Kinds,
+    routing::{Entry, Pattern},
+    settings::{
+        Problem, RouteDefaults, RouteSettings, Settings,
+        problem::did_you_mean,
+        route::{ForwardedFields, RespondSettings, TimeoutSettings},
+        values::Time,
+    },
+    transport::Timeouts,
+    upstream::Upstream,
+};
+
+/// One route.
+pub struct Route {
+    /// Its pattern as it was written.
+    pub name: Arc<str>,
+    /// The filters a request passes, outermost first.
+    pub filters: Vec<Step>,
+    /// Where it ends.
+    pub target: Target,
+    /// The matched prefix is taken off the path.
+    pub strip: bool,
+    /// Limits of each attempt.
+    pub timeouts: Timeouts,
+    /// Which fields tell the endpoint about the client.
+    pub forwarded: ForwardedFields,
+    /// What the endpoint sees as `Host`.
+    pub host: HostRule,
+    /// Bytes of a request body; `None` is no limit.
+    pub max_body: Option<u64>,
+}
+
+/// Where a route ends.
+pub enum Target {
+    /// With an endpoint of an upstream.
+    Upstream {
+        /// The upstream.
+        upstream: Arc<Upstream>,
+        /// What goes in front of the path; empty, or starts with a slash and does not end with one.
+        base: String,
+    },
+    /// With a redirect.
+    Redirect(Redirect),
+    /// With an answer of its own.
+    Respond(FixedAnswer),
+}
+
+/// A redirect.
+pub struct Redirect {
+    /// 301, 302, 303, 307 or 308.
+    pub status: StatusCode,
+    location: Vec<Piece>,
+}
+
+/// An answer that is always the same.
+pub struct FixedAnswer {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields.
+    pub headers: HeaderMap,
+    /// The content.
+    pub body: Bytes,
+}
+
+/// What the endpoint sees as `Host`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostRule {
+    /// What the client asked for.
+    Preserve,
+    /// The endpoint's own authority.
+    Upstream,
+    /// This.
+    Literal(HeaderValue),
+}
+
+enum Piece {
+    Text(String),
+    Rest,
+    Group(String),
+}
+
+impl Redirect {
+    /// The `Location` for what the pattern matched: `rest` is the path behind it with the query, `group` its groups.
+    pub fn location(&self, rest: &str, group: impl Fn(&str) -> Option<String>) -> String {
+        let mut location = String::new();
+        for piece in &self.location {
+            match piece {
+                Piece::Text(text) => location.push_str(text),
+                Piece::Rest => location.push_str(rest),
+                Piece::Group(name) => location.push_str(&group(name).unwrap_or_default()),
+            }
+        }
+        location
+    }
+}
+
+/// Routes while they are drawn.
+pub struct Drawing<'s> {
+    pub settings: &'s Settings,
+    pub kinds: &'s Kinds,
+    pub before: Option<&'s Plan>,
+    pub upstreams: Upstreams,
+    pub problems: Vec<Problem>,
+}
+
+impl Drawing<'_> {
+    /// Every route that could be drawn, with its pattern.
+    pub fn entries(&mut self) -> Vec<Entry<Route>> {
+        let settings = self.settings;
+        self.check_defaults(&["defaults"], &settings.defaults);
+        settings.routes.iter().filter_map(|(pattern, written)| self.entry(pattern, written)).collect()
+    }
+
+    fn entry(&mut self, text: &str, written: &RouteSettings) -> Option<Entry<Route>> {
+        self.check_defaults(&["routes", text], &written.overrides);
+        let parsed = text.parse::<Pattern>();
+        if let Err(error) = &parsed {
+            self.problem(text, &[], error.to_string(), "[METHOD ][host]/path, with `=` for exact or `~` for a regex");
+        }
+        let groups: Vec<String> = parsed.iter().flat_map(Pattern::group_names).map(str::to_owned).collect();
+        let target = self.target(text, written, &groups);
+        let filters = self.filters(text, written);
+        let pattern = parsed.ok()?;
+        let value = self.route(text, written, filters, target?);
+        Some(Entry { pattern, priority: written.priority, value })
+    }
+
+    fn route(&self, text: &str, written: &RouteSettings, filters: Vec<Step>, target: Target) -> Route {
+        let said = written.overrides.or(&self.settings.defaults).or(&RouteDefaults::built_in());
+        let limit = said.max_body.unwrap_or(self.settings.server.http.max_body).0;
+        Route {
+            name: text.into(),
+            filters,
+            target,
+            strip: written.strip,
+            timeouts: timeouts(said.timeout.unwrap_or_default()),
+            forwarded: said.forwarded.unwrap_or_default(),
+            host: host_rule(said.host.as_deref()).unwrap_or(HostRule::Preserve),
+            max_body: (limit > 0).then_some(limit),
+        }
+    }
+
+    fn target(&mut self, text: &str, written: &RouteSettings, groups: &[String]) -> Option<Target> {
+        let named = [
+            ("to", written.to.is_some()),
+            ("redirect", written.redirect.is_some()),
+            ("respond", written.respond.is_some()),
+        ];
+        let chosen: Vec<_> = named.iter().filter(|(_, there)| *there).map(|(key, _)| *key).collect();
+        if written.status.is_some() && written.redirect.is_none() {
+            self.problem(
+                text,
+                &["status"],
+                "only a redirect has a status of its own",
+                "respond = { status = .. } for an answer",
+            );
+        }
+        if written.strip && written.to.is_none() {
+            self.problem(text, &["strip"], "there is nothing to strip for", "strip goes with `to`");
+        }
+        match chosen[..] {
+            ["to"] => self.upstream_target(text, written.to.as_deref()?),
+            ["redirect"] => self.redirect(text, written, groups),
+            ["respond"] => self.respond(text, written.respond.as_ref()?),
+            [] => {
+                self.problem(text, &[], "the route leads nowhere", "one of `to`, `redirect` or `respond`");
+                None
+            }
+            _ => {
+                self.problem(
+                    text,
+                    &[chosen[1]],
+                    format!("the route leads to {} at once", chosen.join(" and ")),
+                    "one of them",
+                );
+                None
+            }
+        }
+    }
+
+    fn upstream_target(&mut self, text: &str, to: &str) -> Option<Target> {
+        if url::is_url(to) {
+            return match url::parse(to) {
+                Ok(url) => {
+                    let name = to.trim_end_matches('/');
+                    let upstream = self
+                        .upstreams
+                        .entry(name.into())
+                        .or_insert_with(|| upstreams::unnamed(&url, name, self.kinds, self.before));
+                    Some(Target::Upstream { upstream: Arc::clone(upstream), base: url.base })
+                }
+                Err(what) => {
+                    self.problem(
+                        text,
+                        &["to"],
+                        what,
+                        "http://HOST[:PORT][/path], http+unix:/path/to/socket, or an upstream's name",
+                    );
+                    None
+                }
+            };
+        }
+        if let Some(upstream) = self.upstreams.get(to) {
+            return Some(Target::Upstream { upstream: Arc::clone(upstream), base: String::new() });
+        }
+        // An upstream that is there but wrong has its own problem already.
+        if !self.settings.upstreams.contains_key(to) {
+            let names = self.settings.upstreams.keys().map(String::as_str);
+            let help =
+                did_you_mean(to, names).unwrap_or_else(|| format!("no [upstreams.{to}]; a URL starts with http://"));
+            self.problem(text, &["to"], format!("unknown upstream `{to}`"), help);
+        }
+        None
+    }
+
+    fn redirect(&mut self, text: &str, written: &RouteSettings, groups: &[String]) -> Option<Target> {
+        let status = written.status.unwrap_or(308);
+        if ![301, 302, 303, 307, 308].contains(&status) {
+            self.problem(text, &["status"], format!("{status} is not a redirect"), "301, 302, 303, 307 or 308");
+        }
+        let location = written.redirect.as_deref()?;
+        let pieces = match pieces(location) {
+            Ok(pieces) => pieces,
+            Err(what) => {
+                self.problem(
+                    text,
+                    &["redirect"],
+                    what,
+                    "${rest} for what follows the match, ${name} for a group of the pattern",
+                );
+                return None;
+            }
+        };
+        for piece in &pieces {
+            if let Piece::Group(name) = piece
+                && !groups.contains(name)
+            {
+                let help = did_you_mean(name, groups.iter().map(String::as_str))
+                    .unwrap_or_else(|| "(?<name>..) in the pattern makes a group".into());
+                self.problem(text, &["redirect"], format!("the pattern has no group `{name}`"), help);
+            }
+        }
+        if HeaderValue::from_str(location).is_err() || location.is_empty() {
+            self.problem(
+                text,
+                &["redirect"],
+                "not a URL or path to send a client to",
+                "\"/new\" or \"https://example.com/new\"",
+            );
+            return None;
+        }
+        Some(Target::Redirect(Redirect { status: StatusCode::from_u16(status).ok()?, location: pieces }))
+    }
+
+    fn respond(&mut self, text: &str, written: &RespondSettings) -> Option<Target> {
+        let Some(status) =
+            StatusCode::from_u16(written.status).ok().filter(|status| (200..=599).contains(&status.as_u16()))
+        else {
+            self.problem(
+                text,
+                &["respond", "status"],
+                format!("{} is not the status of an answer", written.status),
+                "200 to 599",
+            );
+            return None;
+        };
+        let mut headers = HeaderMap::new();
+        if !written.body.is_empty() {
+            match HeaderValue::from_str(&written.content_type) {
+                Ok(value) => drop(headers.insert(header::CONTENT_TYPE, value)),
+                Err(_) => {
+                    self.problem(text, &["respond", "content_type"], "not a header field value", "\"text/plain\"")
+                }
+            }
+        }
+        for (name, value) in &written.headers {
+            match (HeaderName::try_from(name.as_str()), HeaderValue::from_str(value)) {
+                (Ok(name), Ok(value)) => drop(headers.insert(name, value)),
+                (Err(_), _) => self.problem(
+                    text,
+                    &["respond", "headers", name],
+                    format!("`{name}` is not a header field name"),
+                    "a token such as \"x-reason\"",
+                ),
+                (_, Err(_)) => {
+                    self.problem(text, &["respond", "headers", name], "not a header field value", "visible characters")
+                }
+            }
+        }
+        Some(Target::Respond(FixedAnswer { status, headers, body: Bytes::from(written.body.clone().into_bytes()) }))
+    }
+
+    /// The steps of a route in the order of the table of kinds: the order in a file never matters.
+    fn filters(&mut self, text: &str, written: &RouteSettings) -> Vec<Step> {
+        for name in written.filters.keys() {
+            if !self.kinds.filters().iter().any(|kind| kind.name == name) {
+                let known =
+                    RouteSettings::KEYS.iter().copied().chain(self.kinds.filters().iter().map(|kind| kind.name));
+                let help = did_you_mean(name, known.clone())
+                    .unwrap_or_else(|| format!("one of {}", known.collect::<Vec<_>>().join(", ")));
+                self.problem(text, &[name], format!("unknown key `{name}`"), help);
+            }
+        }
+        let mut steps = Vec::new();
+        for kind in self.kinds.filters() {
+            let Some(settings) = written.filters.get(kind.name) else { continue };
+            match kind.build(settings) {
+                Ok(step) => steps.push(step),
+                Err(wrong) => {
+                    let path = ["routes", text, kind.name].into_iter().map(String::from).chain(wrong.path);
+                    self.problems.push(Problem::at(path, wrong.what).help(kind.summary));
+                }
+            }
+        }
+        steps
+    }
+
+    fn check_defaults(&mut self, at: &[&str], written: &RouteDefaults) {
+        if let Some(host) = &written.host
+            && host_rule(Some(host)).is_none()
+        {
+            self.problems.push(
+                Problem::at(
+                    at.iter().chain(&["host"]).copied(),
+                    format!("`{}` cannot stand in a Host field", host.escape_debug()),
+                )
+                .help("\"preserve\", \"upstream\", or a host with an optional port"),
+            );
+        }
+    }
+
+    fn problem(&mut self, route: &str, keys: &[&str], what: impl Into<String>, help: impl Into<String>) {
+        let key = ["routes", route].into_iter().chain(keys.iter().copied());
+        self.problems.push(Problem::at(key, what).help(help));
+    }
+}
+
+fn host_rule(written: Option<&str>) -> Option<HostRule> {
+    match written {
+        None | Some("preserve") => Some(HostRule::Preserve),
+        Some("upstream") => Some(HostRule::Upstream),
+        Some(literal) => {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte);
+            let value =
+                (!literal.is_empty() && literal.bytes().all(plain)).then(|| HeaderValue::from_str(literal).ok())??;
+            Some(HostRule::Literal(value))
+        }
+    }
+}
+
+fn timeouts(said: TimeoutSettings) -> Timeouts {
+    let limit = |time: Option<Time>| time.and_then(|time| time.0);
+    Timeouts {
+        connect: limit(said.connect),
+        first_byte: limit(said.first_byte),
+        idle: limit(said.idle),
+        total: limit(said.total),
+    }
+}
+
+fn pieces(text: &str) -> Result<Vec<Piece>, String> {
+    let mut pieces = Vec::new();
+    let mut left = text;
+    while let Some(start) = left.find("${") {
+        let (before, from) = left.split_at(start);
+        let end = from.find('}').ok_or_else(|| format!("`{from}` has no closing brace"))?;
+        if !before.is_empty() {
+            pieces.push(Piece::Text(before.to_owned()));
+        }
+        pieces.push(match &from[2..end] {
+            "rest" => Piece::Rest,
+            "" => return Err("`${}` names nothing".into()),
+            name => Piece::Group(name.to_owned()),
+        });
+        left = &from[end + 1..];
+    }
+    if !left.is_empty() {
+        pieces.push(Piece::Text(left.to_owned()));
+    }
+    Ok(pieces)
+}

@@ -1,0 +1,140 @@
+//! `[upstreams]` become groups of endpoints.
+
+use std::{collections::HashSet, sync::Arc};
+
+use super::{
+    Plan, Upstreams,
+    url::{self, EndpointUrl},
+};
+use crate::{
+    kinds::Kinds,
+    settings::{Problem, Settings, UpstreamSettings, problem::did_you_mean},
+    upstream::{Endpoint, Upstream, balancers::Balancer},
+};
+
+/// The upstreams that have a name in the settings.
+pub fn named(settings: &Settings, kinds: &Kinds, before: Option<&Plan>, problems: &mut Vec<Problem>) -> Upstreams {
+    let mut upstreams = Upstreams::new();
+    for (name, written) in &settings.upstreams {
+        check(name, written, problems);
+        let balancer = balancer(name, written, kinds, problems);
+        let endpoints = endpoints(name, written, before, problems);
+        if let (Some(balancer), false) = (balancer, endpoints.is_empty()) {
+            upstreams.insert(name.as_str().into(), upstream(name, endpoints, balancer, written));
+        }
+    }
+    upstreams
+}
+
+/// The upstream of a route that names a URL: one endpoint, called by the URL.
+pub fn unnamed(url: &EndpointUrl, name: &str, kinds: &Kinds, before: Option<&Plan>) -> Arc<Upstream> {
+    let written = UpstreamSettings::default();
+    let endpoint = adopt(before, name, url, 1, &written);
+    let balancer = kinds.balancers()[0].build;
+    upstream(name, vec![endpoint], balancer(&[1]), &written)
+}
+
+fn upstream(
+    name: &str,
+    endpoints: Vec<Arc<Endpoint>>,
+    balancer: Box<dyn Balancer>,
+    written: &UpstreamSettings,
+) -> Arc<Upstream> {
+    Arc::new(Upstream {
+        name: name.into(),
+        endpoints,
+        balancer,
+        transport: written.transport,
+        attempts: written.retry.attempts,
+    })
+}
+
+fn check(name: &str, written: &UpstreamSettings, problems: &mut Vec<Problem>) {
+    let at = |keys: &[&str], what: &str| Problem::at(["upstreams", name].iter().chain(keys).copied(), what);
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
+        problems.push(
+            at(&[], "an upstream's name must be such that an environment variable can name it")
+                .help("lower-case letters, digits and `_`"),
+        );
+    }
+    if written.servers.is_empty() {
+        problems.push(at(&["servers"], "an upstream without endpoints").help("servers = [\"http://127.0.0.1:8000\"]"));
+    }
+    if written.retry.attempts == 0 {
+        problems.push(at(&["retry", "attempts"], "no attempt at all").help("1 tries once, 2 tries a second endpoint"));
+    }
+    if written.pool.max_total == 0 || written.pool.max_total > tokio::sync::Semaphore::MAX_PERMITS {
+        problems.push(at(&["pool", "max_total"], "not a number of connections").help("1 or more"));
+    }
+}
+
+fn balancer(
+    name: &str,
+    written: &UpstreamSettings,
+    kinds: &Kinds,
+    problems: &mut Vec<Problem>,
+) -> Option<Box<dyn Balancer>> {
+    let weights: Vec<u32> = written.servers.iter().map(|server| server.weight).collect();
+    if let Some(kind) = kinds.balancers().iter().find(|kind| kind.name == written.balance) {
+        return Some((kind.build)(&weights));
+    }
+    let names = || kinds.balancers().iter().map(|kind| kind.name);
+    let help = did_you_mean(&written.balance, names())
+        .unwrap_or_else(|| format!("one of {}", names().collect::<Vec<_>>().join(", ")));
+    problems.push(
+        Problem::at(["upstreams", name, "balance"], format!("unknown balancer `{}`", written.balance)).help(help),
+    );
+    None
+}
+
+fn endpoints(
+    name: &str,
+    written: &UpstreamSettings,
+    before: Option<&Plan>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Arc<Endpoint>> {
+    let mut endpoints = Vec::with_capacity(written.servers.len());
+    let mut seen = HashSet::new();
+    for (index, server) in written.servers.iter().enumerate() {
+        let at = |what: String| Problem::at(["upstreams", name, "servers", &index.to_string()], what);
+        if server.weight == 0 {
+            problems
+                .push(at("weight 0 never gets a request".into()).help("a weight of 1 or more, or remove the server"));
+        }
+        match url::parse(&server.url) {
+            Err(what) => problems.push(at(what).help("http://HOST[:PORT] or http+unix:/path/to/socket")),
+            Ok(url) if !url.base.is_empty() => problems.push(
+                at(format!("`{}` has a path; an endpoint is only an address", server.url))
+                    .help("put the path into the route: `to = \"http://host/path\"`, or use `strip`"),
+            ),
+            Ok(url) if !seen.insert(url.address.clone()) => {
+                problems
+                    .push(at(format!("`{}` is listed twice", server.url)).help("give one of them a weight instead"));
+            }
+            Ok(url) => endpoints.push(adopt(before, name, &url, server.weight, written)),
+        }
+    }
+    endpoints
+}
+
+/// The endpoint the plan before had for this upstream and address, with its state and connections, or a new one.
+fn adopt(
+    before: Option<&Plan>,
+    upstream: &str,
+    url: &EndpointUrl,
+    weight: u32,
+    written: &UpstreamSettings,
+) -> Arc<Endpoint> {
+    let known = before.and_then(|plan| plan.upstreams.get(upstream)).and_then(|upstream| {
+        upstream.endpoints.iter().find(|endpoint| {
+            endpoint.target.address == url.address
+                && *endpoint.target.authority == *url.authority
+                && endpoint.weight == weight
+                && endpoint.pool == written.pool
+        })
+    });
+    match known {
+        Some(endpoint) => Arc::clone(endpoint),
+        None => Arc::new(Endpoint::new(url.address.clone(), &url.authority, weight, &written.pool)),
+    }
+}

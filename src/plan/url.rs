@@ -1,0 +1,110 @@
+//! The URLs of endpoints and route targets.
+
+use std::path::PathBuf;
+
+use crate::{http::Uri, transport::Address};
+
+/// `http://HOST[:PORT][/BASE]` or `http+unix:PATH`, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointUrl {
+    /// Where to connect.
+    pub address: Address,
+    /// What to call it in `Host`.
+    pub authority: String,
+    /// The path in front of every request's, without a slash at its end; empty for none.
+    pub base: String,
+}
+
+/// Looks like a URL, not like the name of an upstream.
+pub fn is_url(text: &str) -> bool {
+    text.contains("://") || text.starts_with("http+unix:")
+}
+
+/// Takes a URL apart, or says what is wrong with it.
+pub fn parse(text: &str) -> Result<EndpointUrl, String> {
+    if let Some(path) = text.strip_prefix("http+unix:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if !path.starts_with('/') || path.contains('\0') {
+            return Err(format!("`{text}` does not name a socket by an absolute path"));
+        }
+        return Ok(EndpointUrl {
+            address: Address::Unix(PathBuf::from(path)),
+            authority: "localhost".into(),
+            base: String::new(),
+        });
+    }
+    let uri: Uri = text.parse().map_err(|error| format!("`{text}` is not a URL: {error}"))?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err(format!("`{text}`: TLS to endpoints is not built yet")),
+        Some(other) => return Err(format!("`{other}:` is not a scheme to send requests by")),
+        None => return Err(format!("`{text}` has no scheme")),
+    }
+    let authority = uri.authority().ok_or_else(|| format!("`{text}` names no host"))?;
+    if authority.as_str().contains('@') {
+        return Err(format!("`{}` holds credentials; a URL here must not", authority.host()));
+    }
+    if uri.query().is_some() || text.contains('#') {
+        return Err(format!("`{text}` has a query or fragment; only a path may stand behind the host"));
+    }
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let port_text = &authority.as_str()[authority.host().len()..];
+    let port = match port_text.strip_prefix(':') {
+        None => 80,
+        Some(digits) => match digits.parse() {
+            Ok(port) if port > 0 => port,
+            _ => return Err(format!("`{digits}` is not a port")),
+        },
+    };
+    if host.is_empty() {
+        return Err(format!("`{text}` names no host"));
+    }
+    let base = uri.path().trim_end_matches('/').to_owned();
+    Ok(EndpointUrl {
+        address: Address::Tcp { host: host.into(), port },
+        authority: authority.as_str().to_owned(),
+        base,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(host: &str, port: u16) -> Address {
+        Address::Tcp { host: host.into(), port }
+    }
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        for (text, address, authority, base) in [
+            ("http://localhost:8000", tcp("localhost", 8000), "localhost:8000", ""),
+            ("http://10.0.0.1", tcp("10.0.0.1", 80), "10.0.0.1", ""),
+            ("http://[::1]:81/", tcp("::1", 81), "[::1]:81", ""),
+            ("http://app/base/", tcp("app", 80), "app", "/base"),
+            ("http+unix:/run/app.sock", Address::Unix("/run/app.sock".into()), "localhost", ""),
+            ("http+unix:///run/app.sock", Address::Unix("/run/app.sock".into()), "localhost", ""),
+        ] {
+            let expected = EndpointUrl { address, authority: authority.into(), base: base.into() };
+            assert_eq!(parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_url_is_said() {
+        for (text, expected) in [
+            ("https://app", "TLS to endpoints"),
+            ("ftp://app", "`ftp:` is not a scheme"),
+            ("http://", "not a URL"),
+            ("http://user:secret@app", "holds credentials"),
+            ("http://app:0", "`0` is not a port"),
+            ("http://app:99999", "`99999` is not a port"),
+            ("http://app/?q=1", "has a query"),
+            ("http+unix:run/app.sock", "absolute path"),
+        ] {
+            let problem = parse(text).expect_err(text);
+            assert!(problem.contains(expected), "{text}: {problem}");
+            assert!(!problem.contains("secret"), "{problem}");
+        }
+    }
+}
