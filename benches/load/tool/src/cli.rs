@@ -113,6 +113,10 @@ impl Compare {
         let cases = comparison.run(&mut generator)?;
         let results = Results { machine, rounds, seconds, cases };
         println!("\n{}", report::table(&results));
+        let failed = results.failures();
+        if failed > 0 {
+            eprintln!("note: {failed} measurements failed and count for nothing; see above why");
+        }
         self.keep(results)
     }
 

@@ -14,7 +14,7 @@ impl Machine {
         let network = if private_network { "private network" } else { "shared loopback" };
         Self {
             date: said_by("date", "+%Y-%m-%d"),
-            processor: processor(&cpuinfo).unwrap_or("unknown processor").into(),
+            processor: processor(&cpuinfo).unwrap_or(std::env::consts::ARCH).into(),
             cores: cpuinfo
                 .lines()
                 .filter(|line| line.starts_with("processor"))

@@ -44,14 +44,14 @@ impl Case {
         tally.add_errors_of(warmed);
 
         let requests = tally.requests;
-        let per_request = |time: Duration| time.as_secs_f64() * 1e6 / requests.max(1) as f64;
+        let per_request = |time: Duration| rounded(time.as_secs_f64() * 1e6 / requests.max(1) as f64);
         Ok(Round {
             failure: tally.failure(),
             cpu: Some(Cpu {
                 user_us: per_request(used.user),
                 system_us: per_request(used.system),
                 requests,
-                requests_per_second: requests as f64 / tally.elapsed.as_secs_f64(),
+                requests_per_second: rounded(requests as f64 / tally.elapsed.as_secs_f64()),
             }),
             pss_kib: account::memory(peer.process())?,
             growth_kib_per_connection: None,
@@ -101,7 +101,12 @@ impl Case {
     }
 
     fn memory_round(&self, before: u64, pss_kib: u64, tally: Tally) -> Round {
-        let growth = (pss_kib as f64 - before as f64) / self.connections as f64;
+        let growth = rounded((pss_kib as f64 - before as f64) / self.connections as f64);
         Round { failure: tally.failure(), cpu: None, pss_kib, growth_kib_per_connection: Some(growth) }
     }
+}
+
+/// No more digits than mean something.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }

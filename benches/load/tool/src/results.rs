@@ -135,6 +135,11 @@ impl Results {
         }
     }
 
+    pub fn failures(&self) -> usize {
+        let of_case = |case: &CaseResult| case.peers.keys().map(|&peer| case.failures(peer)).sum::<usize>();
+        self.cases.iter().map(of_case).sum()
+    }
+
     /// All peers that were measured at all, in their usual order.
     pub fn peers(&self) -> Vec<Peer> {
         let mut peers: Vec<Peer> = self.cases.iter().flat_map(|case| case.peers.keys().copied()).collect();
