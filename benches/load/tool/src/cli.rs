@@ -30,7 +30,7 @@ enum Command {
     ///
     /// A run of all cases with all peers is kept in results/latest.json and drawn into
     /// docs/performance.md; any other is kept in results/partial.json only.
-    #[command(name = "compare", bin_name = "benches/load/run")]
+    #[command(override_usage = "benches/load/run [OPTIONS]\n       benches/load/run draw")]
     Compare(Compare),
     /// Draw docs/performance.md anew from results/latest.json.
     Draw,

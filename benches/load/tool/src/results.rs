@@ -150,15 +150,15 @@ impl Results {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
 
-    pub fn round(user_us: f64, system_us: f64) -> Round {
+    fn round(user_us: f64, system_us: f64) -> Round {
         let cpu = Cpu { user_us, system_us, requests: 1, requests_per_second: 1.0 };
         Round { cpu: Some(cpu), pss_kib: 2048, ..Round::default() }
     }
 
-    pub fn case(name: &str, nginx: Vec<Round>, aqueduct: Vec<Round>) -> CaseResult {
+    fn case(name: &str, nginx: Vec<Round>, aqueduct: Vec<Round>) -> CaseResult {
         let peers = BTreeMap::from([(Peer::Nginx, nginx), (Peer::Aqueduct, aqueduct)]);
         CaseResult { name: name.into(), peers }
     }
