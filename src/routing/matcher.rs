@@ -163,3 +163,96 @@ fn takes_prefix(prefix: &str, path: &str) -> Result<usize, Miss> {
     let at_boundary = prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/');
     if at_boundary { Ok(stem(prefix).len()) } else { Err(Miss::NotAtSegmentBoundary) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(pattern: &str, method: &str, host: &str, path: &str) -> Result<usize, Miss> {
+        let pattern: Pattern = pattern.parse().expect(pattern);
+        pattern.matches(&Lookup { method: &method.parse().expect(method), host, path })
+    }
+
+    #[test]
+    fn a_prefix_takes_whole_segments_only() {
+        for (pattern, path, expected) in [
+            ("/api", "/api", Ok(4)),
+            ("/api", "/api/", Ok(4)),
+            ("/api", "/api/x", Ok(4)),
+            ("/api", "/apix", Err(Miss::NotAtSegmentBoundary)),
+            ("/api", "/api%2Fx", Err(Miss::NotAtSegmentBoundary)),
+            ("/api", "/API", Err(Miss::OtherPath)),
+            ("/api", "/", Err(Miss::OtherPath)),
+            ("/api/", "/api", Err(Miss::OtherPath)),
+            ("/api/", "/api/", Ok(4)),
+            ("/api/", "/api/x", Ok(4)),
+            ("/a/b", "/a", Err(Miss::OtherPath)),
+            ("/", "/", Ok(0)),
+            ("/", "/anything", Ok(0)),
+            ("/", "*", Ok(0)),
+        ] {
+            assert_eq!(verdict(pattern, "GET", "a.example", path), expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn an_exact_path_takes_nothing_else() {
+        for (pattern, path, expected) in [
+            ("=/health", "/health", Ok(7)),
+            ("=/health", "/health/", Err(Miss::PathGoesOn)),
+            ("=/health", "/healthy", Err(Miss::PathGoesOn)),
+            ("=/health", "/", Err(Miss::OtherPath)),
+            ("=/", "/", Ok(1)),
+            ("=/", "/x", Err(Miss::PathGoesOn)),
+        ] {
+            assert_eq!(verdict(pattern, "GET", "a.example", path), expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn a_regex_is_anchored_only_where_it_says_so() {
+        for (pattern, path, expected) in [
+            ("~^/v[0-9]+/", "/v12/users", Ok(5)),
+            ("~^/v[0-9]+/", "/api/v12/users", Err(Miss::NotFound)),
+            ("~[.]php$", "/a/index.php", Ok(12)),
+            ("~[.]php$", "/a/index.php/x", Err(Miss::NotFound)),
+        ] {
+            assert_eq!(verdict(pattern, "GET", "a.example", path), expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_takes_any_number_of_labels_below_but_not_the_host_itself() {
+        for (pattern, host, takes) in [
+            ("*.a.example/", "x.a.example", true),
+            ("*.a.example/", "x.y.a.example", true),
+            ("*.a.example/", "x.a.example.", true),
+            ("*.a.example/", "a.example", false),
+            ("*.a.example/", "xa.example", false),
+            ("*.a.example/", "x.a.example.evil", false),
+            ("A.Example/", "a.example", true),
+            ("a.example./", "a.example", true),
+            ("a.example/", "a.example.", true),
+            ("a.example/", "x.a.example", false),
+            ("[::1]/", "[::1]", true),
+            ("/", "", true),
+        ] {
+            assert_eq!(verdict(pattern, "GET", host, "/").is_ok(), takes, "{pattern} {host}");
+        }
+    }
+
+    #[test]
+    fn get_takes_head_requests_too_and_nothing_else_does() {
+        for (pattern, method, takes) in [
+            ("GET /", "GET", true),
+            ("GET /", "HEAD", true),
+            ("GET /", "POST", false),
+            ("HEAD /", "GET", false),
+            ("POST /", "HEAD", false),
+            ("/", "BREW", true),
+            ("BREW /", "BREW", true),
+        ] {
+            assert_eq!(verdict(pattern, method, "a.example", "/").is_ok(), takes, "{pattern} {method}");
+        }
+    }
+}

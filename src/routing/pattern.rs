@@ -254,3 +254,81 @@ fn decode(digits: &[u8]) -> Option<u8> {
     }
     u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_printed_as_it_was_written() {
+        for text in ["/", "/api", "GET /api/", "=/health", "*.Shop.example/", "GET api.example~^/v(?<major>[0-9]+)/"] {
+            assert_eq!(text.parse::<Pattern>().expect(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_regex_may_hold_spaces_slashes_and_equals() {
+        let pattern: Pattern = r"~^/a b=(?<c>.*)/$".parse().expect("a regex");
+
+        assert_eq!(pattern.method(), None);
+        assert!(pattern.is_regex());
+        assert_eq!(pattern.group_names().collect::<Vec<_>>(), ["c"]);
+    }
+
+    #[test]
+    fn methods_may_be_ones_we_never_heard_of() {
+        let pattern: Pattern = "VERSION-CONTROL /repo".parse().expect("a method");
+
+        assert_eq!(pattern.method().map(Method::as_str), Some("VERSION-CONTROL"));
+    }
+
+    #[test]
+    fn what_could_never_match_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("", "`` has no path"),
+            ("api", "such as `api/`"),
+            ("example.com", "such as `example.com/`"),
+            ("get /api", "`get` is not a method: methods are written in capitals"),
+            ("G@T /api", "`G@T` is not a method"),
+            (" /api", "`` is not a method"),
+            ("example.com:8080/", "the host `example.com:8080` has a port"),
+            ("[::1]:80/", "the host `[::1]:80` has a port"),
+            ("[::zz]/", "is not a host"),
+            ("a..example/", "is not a host"),
+            ("*/api", "`*` is not a host"),
+            ("*.*.example/", "is not a host"),
+            ("ex ample/", "`ex` is not a method"),
+            ("bücher.example/", "is not a host"),
+            ("=health", "the path `health` does not begin with `/`"),
+            ("/api/*", "`*` in the path `/api/*`"),
+            ("/api?x=1", "patterns see neither the query nor the fragment"),
+            ("=/api#x", "patterns see neither the query nor the fragment"),
+            ("/a/../b", "resolved before a request is routed"),
+            ("/a/.", "resolved before a request is routed"),
+            ("/a b", "must be percent-encoded"),
+            ("/ü", "letters beyond ASCII"),
+            ("/a\0", "must be percent-encoded"),
+            ("/%7Euser", "are not percent-encoded in a normal path"),
+            ("/%c3%bc", "hexadecimal digits in capitals"),
+            ("/%4", "two hexadecimal digits"),
+            ("/%", "two hexadecimal digits"),
+            ("~", "it is empty"),
+            ("~(", "the regular expression `(` is wrong: unclosed group"),
+            (r"~(?=x)", "look-around"),
+        ] {
+            let error = text.parse::<Pattern>().expect_err(text).to_string();
+
+            assert!(error.contains(reason), "{text}: {error}");
+            assert!(!error.contains('\n'), "one line: {error}");
+        }
+    }
+
+    #[test]
+    fn canonical_paths_are_accepted() {
+        for text in
+            ["/%C3%BC", "/a%2Fb", "/~user", "/grpc.health.v1.Health", "/a/..b/.well-known", "/a//b", "=/", "[::1]/"]
+        {
+            assert!(text.parse::<Pattern>().is_ok(), "{text}");
+        }
+    }
+}

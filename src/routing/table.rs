@@ -313,3 +313,6 @@ fn literal_beginning(regex: &str) -> &str {
 
 #[cfg(test)]
 mod counting;
+
+#[cfg(test)]
+mod tests;
