@@ -1,1 +1,135 @@
+//! Header fields: lists, tokens, and those that end at us (hop-by-hop).
 
+use super::{HeaderMap, HeaderName, HeaderValue, Version, header};
+
+/// Fields that belong to one connection and are never relayed (RFC 9110, 7.6.1), whether `Connection` names them or not.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Fields that `Connection` cannot take away: without them a message would be another message.
+const NEVER_NOMINATED: [HeaderName; 4] =
+    [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CACHE_CONTROL];
+
+/// It belongs to one connection.
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name)
+}
+
+/// Removes what belongs to one connection, with what `Connection` names (RFC 9110, 7.6.1).
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        // Before `Connection` itself goes: it is the list of what else must go.
+        let named: Vec<HeaderName> = list(headers, &header::CONNECTION)
+            .filter_map(|token| HeaderName::from_bytes(token).ok())
+            .filter(|name| !NEVER_NOMINATED.contains(name))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        if headers.contains_key(name) {
+            headers.remove(name);
+        }
+    }
+}
+
+/// The members of a comma-separated list over all lines of the field, trimmed, empty ones left out (RFC 9110, 5.6.1).
+/// For lists of tokens: a comma inside a quoted string is not looked for.
+pub fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+    headers.get_all(name).flat_map(|value| members(value))
+}
+
+fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+/// One of the list's members is this token, in whatever case.
+pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    list(headers, name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// The connection may carry another message after this one (RFC 9112, 9.3).
+pub fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
+    let has = |token| has_token(headers, &header::CONNECTION, token);
+    if version >= Version::HTTP_11 { !has("close") } else { has("keep-alive") && !has("close") }
+}
+
+/// The protocol the sender wants to switch to, if it says so properly (RFC 9110, 7.8): `Upgrade`, nominated by
+/// `Connection`.
+pub fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let protocol = headers.get(header::UPGRADE)?;
+    has_token(headers, &header::CONNECTION, "upgrade").then(|| protocol.clone())
+}
+
+/// The sender takes trailers (RFC 9110, 10.1.4).
+pub fn wants_trailers(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TE) && has_token(headers, &header::TE, "trailers")
+}
+
+/// A token (RFC 9110, 5.6.2).
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn what_belongs_to_one_connection_goes_and_what_connection_names_too() {
+        let mut headers = fields(&[
+            ("connection", "close, X-Secret"),
+            ("connection", "upgrade,host , content-length"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+            ("upgrade", "websocket"),
+            ("te", "trailers"),
+            ("host", "a"),
+            ("content-length", "3"),
+            ("x-kept", "1"),
+        ]);
+
+        strip_hop_by_hop(&mut headers);
+
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "host", "x-kept"]);
+    }
+
+    #[test]
+    fn a_connection_is_kept_by_version_and_token() {
+        for (value, version, expected) in [
+            ("", Version::HTTP_11, true),
+            ("Close", Version::HTTP_11, false),
+            ("TE, close", Version::HTTP_11, false),
+            ("", Version::HTTP_10, false),
+            ("keep-alive", Version::HTTP_10, true),
+            ("keep-alive, close", Version::HTTP_10, false),
+        ] {
+            assert_eq!(keeps_alive(&fields(&[("connection", value)]), version), expected, "{value:?} {version:?}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_counts_only_if_connection_names_it() {
+        assert!(upgrade(&fields(&[("upgrade", "websocket")])).is_none());
+        assert!(upgrade(&fields(&[("upgrade", "websocket"), ("connection", "keep-alive, Upgrade")])).is_some());
+    }
+}
