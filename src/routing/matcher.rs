@@ -38,7 +38,7 @@ pub enum Miss {
 /// 1. A host written out beats a longer wildcard, which beats a shorter one, which beats no host. A host whose routes
 ///    take nothing of the request is passed over: the next less specific one is asked.
 /// 2. Within a host an exact path beats regular expressions, the one with the higher `priority` first, and these beat
-///    prefixes, the longest first (docs/adr/0002-route-precedence.md).
+///    prefixes, the longest first (docs/adr/0004-route-precedence.md).
 /// 3. At the same path a method beats none, and HEAD beats GET, which takes HEAD requests too. A route for another
 ///    method is as if it were not there.
 ///
