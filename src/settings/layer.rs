@@ -37,6 +37,8 @@ struct File {
     line_starts: Vec<usize>,
     trace: Trace,
     secrets: Vec<Range<usize>>,
+    /// The line behind which a bracket was not closed: what was read from there on is guesswork.
+    torn_at: Option<usize>,
 }
 
 /// Where a value stands in its file, and its key; and the same of what it holds.
@@ -59,18 +61,15 @@ impl Layer {
         let (table, errors) = DeTable::parse_recoverable(text);
         let mut reader = Reader::default();
         let (tree, trace) = reader.table(table.get_ref(), table.span());
-        let file = File {
+        let mut file = File {
             path: path.to_owned(),
             text: text.to_owned(),
             line_starts: std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect(),
             trace,
             secrets: reader.secrets,
+            torn_at: None,
         };
-        for error in &errors {
-            let mut problem = Problem::at::<String>([], format!("not TOML: {}", error.message()));
-            problem.place = Some(Place::File(file.spot_of_error(error.span().unwrap_or(0..0))));
-            problems.push(problem);
-        }
+        file.tell(&errors, problems);
         for (key, span, what) in reader.wrong {
             problems.push(Problem { place: Some(Place::File(file.spot(span))), ..Problem::at(key, what) });
         }
@@ -102,6 +101,11 @@ impl Layer {
             Source::Environment(name) => Some(Place::Environment(name.clone())),
             Source::Flag(name) => Some(Place::Flag(name.clone())),
         }
+    }
+
+    /// Whether a bracket was left open before this line of this file, so that it was misread.
+    pub fn misread(&self, path: &str, line: usize) -> bool {
+        matches!(&self.source, Source::File(file) if file.path == path && file.torn_at.is_some_and(|at| line >= at))
     }
 
     /// Its file, if it is one.
@@ -194,7 +198,43 @@ impl Reader {
     }
 }
 
+impl Trace {
+    /// Where the outermost array or inline table begins that goes on to `at`.
+    fn around(&self, at: usize) -> Option<usize> {
+        self.inner.values().find_map(|inner| {
+            let goes_on = !inner.inner.is_empty() && inner.value.start < at && at <= inner.value.end;
+            if goes_on { Some(inner.value.start) } else { inner.around(at) }
+        })
+    }
+}
+
 impl File {
+    /// Tells what is no TOML. Behind an open bracket every line is an error: the first of them is enough.
+    fn tell(&mut self, errors: &[toml::de::Error], problems: &mut Problems) {
+        let start = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
+        let unclosed = errors.iter().rposition(|error| error.message().starts_with("unclosed"));
+        let open_from = unclosed.map(|last| {
+            // A table that was left open is not kept: then the commas that are missed on each line tell of it.
+            let echoes = errors[..last].iter().rev().take_while(|error| error.message().starts_with("missing"));
+            let first = echoes.last().unwrap_or(&errors[last]);
+            self.trace.around(start(&errors[last])).unwrap_or_else(|| start(first))
+        });
+        for error in errors {
+            let misread = open_from.is_some_and(|from| start(error) >= from);
+            if misread && self.torn_at.is_some() {
+                continue;
+            }
+            let spot = self.spot_of_error(error.span().unwrap_or(0..0));
+            let mut problem = Problem::at::<String>([], format!("not TOML: {}", error.message()));
+            if misread {
+                self.torn_at = Some(spot.line);
+                problem = problem.help("a bracket is left open here or before");
+            }
+            problem.place = Some(Place::File(spot));
+            problems.push(problem);
+        }
+    }
+
     fn find(&self, path: &[String], part: Part) -> Option<Range<usize>> {
         let trace = path.iter().try_fold(&self.trace, |trace, key| trace.inner.get(key))?;
         Some(if part == Part::Key { trace.key.clone() } else { trace.value.clone() })

@@ -1,6 +1,6 @@
 //! Where clients come in, and what they may cost.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::fmt;
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -181,22 +181,6 @@ impl Listener {
     }
 }
 
-/// Text that is no address to listen on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be {AN_ADDRESS}")]
-pub struct NotAnAddress;
-
-const AN_ADDRESS: &str = "an address to listen on such as \"127.0.0.1:8080\", \"[::1]:8080\" or \"unix:/run/in.sock\"";
-
-impl FromStr for Listener {
-    type Err = NotAnAddress;
-
-    fn from_str(addr: &str) -> Result<Self, NotAnAddress> {
-        let socket = addr.strip_prefix("unix:").is_some_and(|path| !path.is_empty() && !path.contains('\0'));
-        if socket || addr.parse::<SocketAddr>().is_ok() { Ok(Self::address(addr)) } else { Err(NotAnAddress) }
-    }
-}
-
 impl Serialize for Listener {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.addr)
@@ -215,32 +199,22 @@ struct ListenerVisitor;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListenerTable {
-    addr: Address,
-}
-
-/// An address as the long form holds it: an error in it is an error of `addr`.
-struct Address(Listener);
-
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let addr = String::deserialize(deserializer)?;
-        addr.parse().map(Self).map_err(|_| de::Error::invalid_value(Unexpected::Str(&addr), &ListenerVisitor))
-    }
+    addr: String,
 }
 
 impl<'de> Visitor<'de> for ListenerVisitor {
     type Value = Listener;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(AN_ADDRESS)
+        f.write_str("an address such as \"127.0.0.1:8080\" or \"unix:/run/aqueduct.sock\"")
     }
 
     fn visit_str<E: de::Error>(self, addr: &str) -> Result<Listener, E> {
-        addr.parse().map_err(|_| E::invalid_value(Unexpected::Str(addr), &self))
+        Ok(Listener::address(addr))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listener, A::Error> {
-        ListenerTable::deserialize(MapAccessDeserializer::new(map)).map(|table| table.addr.0)
+        ListenerTable::deserialize(MapAccessDeserializer::new(map)).map(|ListenerTable { addr }| Listener { addr })
     }
 }
 

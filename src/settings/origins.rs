@@ -42,17 +42,22 @@ impl Origins {
             }
         }
         problems.0.sort_by_key(|problem| self.rank(problem));
-        // A line that is no TOML is wrong in many ways that are all the same.
+        self.drop_echoes(&mut problems);
+        problems
+    }
+
+    /// A line that is no TOML is wrong in many ways that are all the same, and behind an open bracket all is misread.
+    fn drop_echoes(&self, problems: &mut Problems) {
         let mut torn: Option<(String, usize)> = None;
         problems.0.retain(|Problem { place, key, .. }| {
             let Some(Place::File(Spot { path, line, .. })) = place else { return true };
-            let known = torn.as_ref().is_some_and(|(file, at)| file == path && at == line);
-            if key.is_empty() && !known {
+            let told = torn.as_ref().is_some_and(|(file, at)| file == path && at == line);
+            if key.is_empty() && !told {
                 torn = Some((path.clone(), *line));
             }
-            !known
+            let misread = !key.is_empty() && self.layers.iter().any(|layer| layer.misread(path, *line));
+            !told && !misread
         });
-        problems
     }
 
     fn find(&self, key: &[String], part: Part) -> Place {

@@ -1,6 +1,7 @@
 //! Bad settings and every word said about them. A test's name is its snapshot's.
 
 use aqueduct::settings::Layers;
+use serde_json::json;
 
 /// What `check` prints of one bad file.
 fn told(text: &str) -> String {
@@ -19,6 +20,11 @@ macro_rules! bad {
 bad! {
     a_syntax_error: "listen = [\"127.0.0.1:80\"\n\n[routes]\n";
     two_syntax_errors: "[server]\nbacklog = \n\n[log]\nlevel = \"info\n";
+    an_unclosed_array: "listen = [ \"127.0.0.1:80\"\nserver_name = \"a\"\n\n[sever]\nbacklog = 5\n[routes]\n\"/\" = 5\n";
+    an_unclosed_inline_table: "[routes]\n\"/a\" = { to = \"x\", strip = 1\n\"/b\" = 5\n[server]\nbacklog = 5\n";
+    an_unclosed_head: "server_name = 5\n[routes\n\"/api\" = 5\n";
+    two_missing_commas: "listen = [\"127.0.0.1:80\" \"127.0.0.1:81\"]\ntrusted_proxies = [\"10.0.0.1\" \"10.0.0.2\"]\n";
+    no_quotes: "[routes]\n/api = \"http://a\"\n\"/web\" = http://b\n";
     a_key_twice: "server_name = \"a\"\nserver_name = \"b\"\n";
     an_unknown_section: "[sever]\nworkers = 2\n";
     an_unknown_key: "[server.timeouts]\nkeep_alive = \"5s\"\nkeepalive = \"5s\"\n";
@@ -121,9 +127,9 @@ fn a_bad_variable_is_named() {
 
 #[test]
 fn a_bad_flag_is_named() {
-    let layers = Layers::new().flag(["listen"], vec!["127.0.0.1:80", "here"], "--listen");
+    let layers = Layers::new().flag(["listen"], vec![json!("127.0.0.1:80"), json!(80)], "--listen");
 
-    insta::assert_snapshot!(layers.load().expect_err("`here` is no address").render(false));
+    insta::assert_snapshot!(layers.load().expect_err("80 is no address").render(false));
 }
 
 #[test]
