@@ -183,6 +183,7 @@ impl Stack {
             if required {
                 let what = format!("there is no settings directory or file `{}`", directory.display());
                 self.problems.push(Problem::at::<String>([], what));
+                self.torn = true;
             }
             return;
         }
@@ -205,6 +206,7 @@ impl Stack {
         let mut problem = Problem::at::<String>([], what).hint(did_you_mean(name, others));
         problem.place = Some(super::Place::Environment(ENVIRONMENT.into()));
         self.problems.push(problem);
+        self.torn = true;
     }
 
     fn add_file(&mut self, path: &Path, required: bool) {

@@ -126,6 +126,15 @@ impl Problems {
         self.0.is_empty()
     }
 
+    /// Adds what was found later. What is wrong with an entry of which some was left out already may be only for that.
+    #[must_use]
+    pub fn and(mut self, later: Self) -> Self {
+        let echo = |problem: &Problem| self.0.iter().any(|known| share_an_entry(&known.key, &problem.key));
+        let news: Vec<_> = later.0.into_iter().filter(|problem| !echo(problem)).collect();
+        self.0.extend(news);
+        self
+    }
+
     /// `Ok` if there is none.
     pub fn none_or<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }
@@ -166,6 +175,13 @@ pub fn did_you_mean<C: AsRef<str>>(word: &str, candidates: impl IntoIterator<Ite
     });
     let (_, nearest) = near.min_by_key(|(distance, _)| *distance)?;
     Some(format!("did you mean `{}`?", nearest.as_ref()))
+}
+
+/// Whether two keys are about one route, upstream or test, or one holds the other.
+fn share_an_entry(one: &[String], other: &[String]) -> bool {
+    let named = matches!(one.first().map(String::as_str), Some("routes" | "upstreams" | "tests"));
+    let depth = one.len().min(other.len()).min(if named { 2 } else { usize::MAX });
+    depth > 0 && one[..depth] == other[..depth]
 }
 
 fn begins_with_the_other(one: &str, other: &str) -> bool {
@@ -238,6 +254,22 @@ mod tests {
         assert_eq!(did_you_mean("time", keys).as_deref(), Some("did you mean `timeout`?"));
         assert_eq!(did_you_mean("compress", keys), None);
         assert_eq!(did_you_mean("", keys), None);
+    }
+
+    #[test]
+    fn what_follows_from_a_known_problem_is_not_told_again() {
+        let known = Problems(vec![Problem::at(["routes", "/a", "to"], "1"), Problem::at(["server", "http"], "2")]);
+        let later = [
+            Problem::at(["routes", "/a"], "leads nowhere"),
+            Problem::at(["routes", "/b", "to"], "3"),
+            Problem::at(["server", "http", "max_head"], "too small"),
+            Problem::at(["server", "workers"], "4"),
+        ];
+
+        let all = known.and(Problems(later.to_vec()));
+
+        let whats: Vec<_> = all.0.iter().map(|problem| problem.what.as_str()).collect();
+        assert_eq!(whats, ["1", "2", "3", "4"]);
     }
 
     #[test]

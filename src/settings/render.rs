@@ -11,8 +11,8 @@ impl Problems {
     /// All of them as text, each with the line it stands on; `color` for a terminal.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-        let problems = self.0.iter().map(|problem| renderer.render(&report(problem)));
-        problems.collect::<Vec<_>>().join("\n\n")
+        let problems = self.0.iter().map(|problem| renderer.render(&report(problem)) + "\n");
+        problems.collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -2,4 +2,5 @@
 
 mod bad;
 mod layers;
+mod properties;
 mod shown;

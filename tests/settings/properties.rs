@@ -1,0 +1,143 @@
+//! What holds of any settings at all.
+
+use aqueduct::settings::{
+    Layers, Listener, RouteDefaults, RouteSettings, Settings, Size, Time, UpstreamSettings,
+    layers::BUILT_IN,
+    listener::Workers,
+    route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
+    show::show,
+    upstream::{PoolSettings, RetrySettings, ServerUrl, TransportKind},
+};
+use proptest::{collection::vec, option, prelude::*, sample::Index};
+use serde_json::json;
+
+/// Any text, and what the built-in settings become when pieces of them are cut out, moved and broken.
+fn file() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        ".{0,20}",
+        "[\\[\\]{}\"'=.,#\n a-z0-9-]{0,40}",
+        "(routes|upstreams|tests|server|listen|defaults)(\\.[a-z\"/]{1,9}){0,3} = [\\[{\"0-9a-z}\\]]{1,9}\n",
+        any::<(Index, Index)>().prop_map(|(from, to)| {
+            let lines: Vec<&str> = BUILT_IN.lines().collect();
+            let (from, to) = (from.index(lines.len()), to.index(lines.len()));
+            lines[from.min(to)..from.max(to)]
+                .iter()
+                .map(|line| format!("{}\n", line.trim_start_matches("# ")))
+                .collect()
+        }),
+    ];
+    vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+}
+
+fn route() -> impl Strategy<Value = RouteSettings> {
+    let time = prop_oneof![Just(Time::OFF), (1u64..100_000).prop_map(Time::millis)];
+    let timeout = (option::of(time.clone()), option::of(time)).prop_map(|(connect, total)| TimeoutSettings {
+        connect,
+        total,
+        ..TimeoutSettings::default()
+    });
+    let overrides =
+        (option::of(timeout), option::of(Just(ForwardedFields::X)), option::of(".{0,9}"), option::of(0u64..9))
+            .prop_map(|(timeout, forwarded, host, size)| RouteDefaults {
+                timeout,
+                forwarded,
+                host,
+                max_body: size.map(Size::kib),
+            });
+    let respond = (0u16..999, ".{0,9}", vec((".{0,4}", ".{0,9}"), 0..3)).prop_map(|(status, body, headers)| {
+        RespondSettings { status, body, headers: headers.into_iter().collect(), ..RespondSettings::default() }
+    });
+    let own = (option::of("[^@]{0,9}"), any::<bool>(), option::of("[^@]{0,9}"), option::of(any::<u16>()), -9i64..9);
+    (own, option::of(respond), overrides, any::<bool>()).prop_map(
+        |((to, strip, redirect, status, priority), respond, overrides, filter)| RouteSettings {
+            to,
+            strip,
+            redirect,
+            status,
+            respond,
+            priority,
+            overrides,
+            filters: filter.then(|| ("guard".into(), json!({ "a": [1, 2.5, { "b c": "d\n" }] }))).into_iter().collect(),
+        },
+    )
+}
+
+fn upstream() -> impl Strategy<Value = UpstreamSettings> {
+    let server = ("[^@]{0,9}", 0u32..3).prop_map(|(url, weight)| ServerUrl { url, weight });
+    (vec(server, 0..3), ".{0,9}", 0u32..4).prop_map(|(servers, balance, attempts)| UpstreamSettings {
+        servers,
+        balance,
+        transport: TransportKind::Awc,
+        pool: PoolSettings { max_idle: 3, ..PoolSettings::default() },
+        retry: RetrySettings { attempts },
+    })
+}
+
+fn test() -> impl Strategy<Value = TestSettings> {
+    let headers = vec((".{0,4}", ".{0,9}"), 0..2);
+    (option::of(".{0,9}"), "[^@]{0,6}", "[^@]{0,9}", headers, option::of(any::<u16>())).prop_map(
+        |(name, method, url, headers, status)| TestSettings {
+            name,
+            request: TestRequest { method, url, headers: headers.into_iter().collect(), from: None },
+            expect: TestExpectation { status, ..TestExpectation::default() },
+        },
+    )
+}
+
+prop_compose! {
+    fn settings()(
+        listen in vec(".{0,9}", 0..3),
+        name in ".{0,9}",
+        workers in prop_oneof![Just(Workers::Auto), (1usize..99).prop_map(Workers::Exactly)],
+        routes in vec(("[^@]{0,9}", route()), 0..4),
+        upstreams in vec((".{0,6}", upstream()), 0..3),
+        tests in vec(test(), 0..3),
+    ) -> Settings {
+        let mut settings = Settings {
+            listen: listen.into_iter().map(Listener::address).collect(),
+            server_name: name,
+            routes: routes.into_iter().collect(),
+            upstreams: upstreams.into_iter().collect(),
+            tests,
+            ..Settings::default()
+        };
+        settings.server.workers = workers;
+        settings
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_file_is_read_or_refused_with_places(text in file()) {
+        let reading = Layers::new().text("a", &text).read();
+
+        for problem in &reading.problems.0 {
+            prop_assert!(problem.place.is_some() && !problem.what.is_empty());
+        }
+        let _ = (reading.problems.render(true), show(&reading.settings, Some(&reading.origins)));
+    }
+
+    #[test]
+    fn any_variable_is_read_or_refused_with_its_name(name in "AQUEDUCT__[A-Z_]{0,20}", value in ".{0,40}") {
+        let reading = Layers::new().environment([(name.clone(), value)]).read();
+
+        for problem in reading.problems.0 {
+            prop_assert_eq!(problem.place.map(|place| place.to_string()), Some(format!("environment variable {name}")));
+        }
+    }
+
+    #[test]
+    fn any_settings_are_read_as_they_were_shown(settings in settings()) {
+        let text = show(&settings, None);
+
+        let again = Layers::new().text("shown", &text).load();
+
+        let mut expected = settings;
+        expected.routes.sort_keys();
+        expected.upstreams.sort_keys();
+        let mut found = again.unwrap_or_else(|problems| panic!("{problems}\n{text}")).settings;
+        found.routes.sort_keys();
+        found.upstreams.sort_keys();
+        prop_assert_eq!(found, expected, "{}", text);
+    }
+}
