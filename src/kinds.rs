@@ -2,6 +2,7 @@
 
 use crate::{
     filters::{self, Kind, Step},
+    settings::{self, Problem, Problems},
     upstream::balancers::{self, Balancer},
 };
 
@@ -19,7 +20,7 @@ pub struct FilterKind {
     pub name: &'static str,
     /// One line for people.
     pub summary: &'static str,
-    build: fn(&serde_json::Value) -> Result<Step, Wrong>,
+    build: fn(&serde_json::Value, &[String]) -> Result<Step, Problems>,
 }
 
 /// One kind of balancer.
@@ -31,14 +32,6 @@ pub struct BalancerKind {
     pub summary: &'static str,
     /// Makes one for endpoints of these weights, in their order.
     pub build: fn(&[u32]) -> Box<dyn Balancer>,
-}
-
-/// What is wrong with a filter's settings, and where below its key.
-pub struct Wrong {
-    /// The path below the filter's key.
-    pub path: Vec<String>,
-    /// What is wrong.
-    pub what: String,
 }
 
 impl Kinds {
@@ -84,9 +77,9 @@ impl Default for Kinds {
 }
 
 impl FilterKind {
-    /// Makes the step from what is written under the kind's key.
-    pub fn build(&self, settings: &serde_json::Value) -> Result<Step, Wrong> {
-        (self.build)(settings)
+    /// Makes the step from what is written at the key `at`, or says everything that is wrong with it.
+    pub fn build(&self, settings: &serde_json::Value, at: &[String]) -> Result<Step, Problems> {
+        (self.build)(settings, at)
     }
 }
 
@@ -94,12 +87,9 @@ fn filter_kind<K: Kind>() -> FilterKind {
     FilterKind { name: K::NAME, summary: K::SUMMARY, build: build_filter::<K> }
 }
 
-fn build_filter<K: Kind>(settings: &serde_json::Value) -> Result<Step, Wrong> {
-    let settings: K::Settings = serde_path_to_error::deserialize(settings).map_err(|error| Wrong {
-        path: error.path().iter().map(ToString::to_string).collect(),
-        what: error.into_inner().to_string(),
-    })?;
-    K::build(settings).map_err(|what| Wrong { path: Vec::new(), what })
+fn build_filter<K: Kind>(written: &serde_json::Value, at: &[String]) -> Result<Step, Problems> {
+    let settings: K::Settings = settings::read(written, at)?;
+    K::build(settings).map_err(|what| Problem::at(at.iter().cloned(), what).help(K::SUMMARY).into())
 }
 
 fn balancer_kind<K: balancers::Kind>() -> BalancerKind {

@@ -56,10 +56,11 @@ impl Plan {
             Ok(routes) => Some(routes),
             Err(ties) => {
                 problems.extend(ties.iter().map(|tie| {
-                    Problem::at(
+                    Problem::at_key(
                         ["routes", tie.second.as_str()],
                         format!("ties with `{}`: both can match the same request", tie.first),
                     )
+                    .related(["routes", tie.first.as_str()], "the other one")
                     .help("make one of them more specific, or give regex routes different priorities")
                 }));
                 None
@@ -99,12 +100,19 @@ fn check_server(settings: &Settings, problems: &mut Vec<Problem>) {
             problems.push(Problem::at(["server", "http", key], "no request fits into nothing").help("a limit above 0"));
         }
     }
-    if env_filter::Builder::new().try_parse(&settings.log.level).is_err() {
+    let level = &settings.log.level;
+    if env_filter::Builder::new().try_parse(level).is_err() || !level.split('/').next().is_some_and(names_levels) {
         problems.push(
-            Problem::at(["log", "level"], format!("`{}` is not a log level", settings.log.level))
-                .help("error, warn, info, debug, trace, or a filter such as \"info,aqueduct=debug\""),
+            Problem::at(["log", "level"], format!("`{}` is not a log level", level.escape_debug()))
+                .help("error, warn, info, debug, trace, off, or a filter such as \"info,aqueduct=debug\""),
         );
     }
+}
+
+/// A filter takes a word alone that is no level for a module: what was meant as a level would silence everything.
+fn names_levels(directives: &str) -> bool {
+    let is_level = |word: &str| word.trim().parse::<log::LevelFilter>().is_ok();
+    directives.split(',').all(|directive| is_level(directive) || directive.contains(['=', ':']))
 }
 
 fn listeners(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<ListenAddress> {

@@ -125,7 +125,8 @@ impl Drawing<'_> {
         self.check_defaults(&["routes", text], &written.overrides);
         let parsed = text.parse::<Pattern>();
         if let Err(error) = &parsed {
-            self.problem(text, &[], error.to_string(), "[METHOD ][host]/path, with `=` for exact or `~` for a regex");
+            let problem = Problem::at_key(["routes", text], error.to_string());
+            self.problems.push(problem.help("[METHOD ][host]/path, with `=` for exact or `~` for a regex"));
         }
         let groups: Vec<String> = parsed.iter().flat_map(Pattern::group_names).map(str::to_owned).collect();
         let target = self.target(text, written, &groups);
@@ -180,7 +181,7 @@ impl Drawing<'_> {
                 self.problem(
                     text,
                     &[chosen[1]],
-                    format!("the route leads to {} at once", chosen.join(" and ")),
+                    format!("the route leads to two places at once: `{}`", chosen.join("` and `")),
                     "one of them",
                 );
                 None
@@ -308,18 +309,16 @@ impl Drawing<'_> {
                     RouteSettings::KEYS.iter().copied().chain(self.kinds.filters().iter().map(|kind| kind.name));
                 let help = did_you_mean(name, known.clone())
                     .unwrap_or_else(|| format!("one of {}", known.collect::<Vec<_>>().join(", ")));
-                self.problem(text, &[name], format!("unknown key `{name}`"), help);
+                let problem = Problem::at_key(["routes", text, name], format!("unknown key `{name}`"));
+                self.problems.push(problem.help(help));
             }
         }
         let mut steps = Vec::new();
         for kind in self.kinds.filters() {
             let Some(settings) = written.filters.get(kind.name) else { continue };
-            match kind.build(settings) {
+            match kind.build(settings, &["routes", text, kind.name].map(String::from)) {
                 Ok(step) => steps.push(step),
-                Err(wrong) => {
-                    let path = ["routes", text, kind.name].into_iter().map(String::from).chain(wrong.path);
-                    self.problems.push(Problem::at(path, wrong.what).help(kind.summary));
-                }
+                Err(wrong) => self.problems.extend(wrong.0),
             }
         }
         steps

@@ -162,6 +162,21 @@ impl Layers {
     }
 }
 
+impl Reading {
+    /// Draws from the settings what is to come of them: `layers.read().draw(Proxy::from_settings)`. What is wrong
+    /// with them and what cannot be drawn is told together.
+    pub fn draw<T>(self, draw: impl FnOnce(Settings) -> Result<T, Problems>) -> Result<(T, Origins), Problems> {
+        let Self { settings, origins, problems, complete } = self;
+        if !complete {
+            return Err(problems);
+        }
+        match draw(settings) {
+            Ok(drawn) => problems.none_or((drawn, origins)),
+            Err(later) => Err(origins.locate(problems.and(later))),
+        }
+    }
+}
+
 impl Settings {
     /// Settings as the server reads them: the files of a directory, under the environment of this process.
     pub fn load(directory: impl Into<PathBuf>) -> Result<Self, Problems> {

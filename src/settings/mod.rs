@@ -24,6 +24,7 @@ pub use self::{
     origins::Origins,
     problem::{Place, Problem, Problems, did_you_mean},
     route::{RouteDefaults, RouteSettings, TestSettings},
+    strict::read,
     telemetry::LogSettings,
     upstream::UpstreamSettings,
     values::{Secret, Size, Time},

@@ -177,10 +177,10 @@ pub fn did_you_mean<C: AsRef<str>>(word: &str, candidates: impl IntoIterator<Ite
     Some(format!("did you mean `{}`?", nearest.as_ref()))
 }
 
-/// Whether two keys are about one route, upstream or test, or one holds the other.
+/// Whether two keys are about one route, of which each key tells what the others mean, or one holds the other.
 fn share_an_entry(one: &[String], other: &[String]) -> bool {
-    let named = matches!(one.first().map(String::as_str), Some("routes" | "upstreams" | "tests"));
-    let depth = one.len().min(other.len()).min(if named { 2 } else { usize::MAX });
+    let one_route = one.len() > 1 && one[0] == "routes";
+    let depth = one.len().min(other.len()).min(if one_route { 2 } else { usize::MAX });
     depth > 0 && one[..depth] == other[..depth]
 }
 
@@ -261,6 +261,7 @@ mod tests {
         let known = Problems(vec![Problem::at(["routes", "/a", "to"], "1"), Problem::at(["server", "http"], "2")]);
         let later = [
             Problem::at(["routes", "/a"], "leads nowhere"),
+            Problem::at(["routes", "/a", "strip"], "nothing to strip for"),
             Problem::at(["routes", "/b", "to"], "3"),
             Problem::at(["server", "http", "max_head"], "too small"),
             Problem::at(["server", "workers"], "4"),

@@ -19,7 +19,16 @@ use super::problem::{Part, Problem, Problems, did_you_mean, listed, name};
 /// Beyond this nobody reads on, and telling them all would cost the square of their number.
 const MOST_PROBLEMS: usize = 1000;
 
-/// Reads a `T`, or says everything that is wrong with it. What is wrong is left out of the result; without `T` if
+/// Reads a `T` from what is written at the key `at`, or says everything that is wrong with it.
+pub fn read<T: DeserializeOwned>(written: &Value, at: &[String]) -> Result<T, Problems> {
+    let mut problems = Problems::default();
+    match decode(&mut written.clone(), at, &mut problems) {
+        Some(settings) if problems.is_empty() => Ok(settings),
+        _ => Err(problems),
+    }
+}
+
+/// Reads a `T`, and says everything that is wrong with it. What is wrong is left out of the result; without `T` if
 /// nothing sensible remains. `at` is the path of `tree` in the settings.
 pub(super) fn decode<T: DeserializeOwned>(tree: &mut Value, at: &[String], problems: &mut Problems) -> Option<T> {
     let mut holes = Vec::new();

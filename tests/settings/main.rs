@@ -2,5 +2,6 @@
 
 mod bad;
 mod layers;
+mod planned;
 mod properties;
 mod shown;

@@ -1,0 +1,77 @@
+//! Settings that are well formed and still cannot be done. A test's name is its snapshot's.
+
+use aqueduct::{kinds::Kinds, plan::Plan, settings::Layers};
+
+fn told(text: &str) -> String {
+    let reading = Layers::new().text("settings/default.toml", text).read();
+    let drawn = reading.draw(|settings| Plan::draw(settings, &Kinds::built_in(), None));
+    drawn.map(|_| ()).expect_err("no plan can be drawn").render(false)
+}
+
+macro_rules! impossible {
+    ($($name:ident: $text:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            insta::assert_snapshot!(told($text));
+        })*
+    };
+}
+
+impossible! {
+    nowhere_to_listen: "listen = []\n";
+    an_address_that_is_none: "listen = [\"127.0.0.1\", \"127.0.0.1:99999\", \"example.com:80\", \"unix:\"]\n";
+    an_address_twice: "listen = [\"127.0.0.1:80\", \"127.0.0.1:80\"]\n";
+    a_name_that_cannot_stand_in_via: "server_name = \"edge 1\"\n";
+    a_limit_that_lets_nothing_through: "[server.http]\nmax_headers = 0\nmax_head = 0\n";
+    a_method_that_is_none: "[server.http]\nmethods = [\"GET\", \"PO ST\"]\n";
+    a_log_level_that_is_none: "[log]\nlevel = \"wran\"\n";
+    a_route_to_nowhere: "[routes]\n\"/a\" = { strip = true }\n\"/b\" = {}\n";
+    a_route_to_two_places: "[routes]\n\"/a\" = { to = \"http://a\", redirect = \"/b\" }\n";
+    a_url_without_a_host: "[routes]\n\"/a\" = \"http://\"\n\"/b\" = \"http://:80\"\n";
+    a_url_with_a_bad_port: "[routes]\n\"/a\" = \"http://a:99999\"\n\"/b\" = \"http://a:port\"\n";
+    a_url_of_another_scheme: "[routes]\n\"/a\" = \"ftp://a\"\n\"/b\" = \"https://a\"\n\"/c\" = \"//a\"\n";
+    a_url_with_a_query: "[routes]\n\"/a\" = \"http://a/?x=1\"\n\"/b\" = \"http://a/#x\"\n";
+    a_url_with_a_password: "[routes]\n\"/a\" = \"http://me:hunter2@a/\"\n";
+    a_socket_without_a_path: "[routes]\n\"/a\" = \"http+unix:\"\n";
+    an_unknown_upstream: "[routes]\n\"/api\" = { to = \"apii\", strip = true }\n\n[upstreams.api]\nservers = [\"http://a\"]\n";
+    an_upstream_without_servers: "[routes]\n\"/\" = \"api\"\n\n[upstreams.api]\nservers = []\n";
+    an_upstream_that_no_variable_could_name: "[upstreams.\"My-API\"]\nservers = [\"http://a\"]\n";
+    an_endpoint_with_a_path: "[upstreams.api]\nservers = [\"http://a/v1\"]\n";
+    an_endpoint_twice: "[upstreams.api]\nservers = [\"http://a\", { url = \"http://a:80\", weight = 2 }]\n";
+    a_weight_of_nothing: "[upstreams.api]\nservers = [\"http://a\", { url = \"http://b\", weight = 0 }]\n";
+    an_unknown_balancer: "[upstreams.api]\nservers = [\"http://a\"]\nbalance = \"round_robbin\"\n";
+    no_attempt_at_all: "[upstreams.api]\nservers = [\"http://a\"]\nretry.attempts = 0\n";
+    no_connection_at_all: "[upstreams.api]\nservers = [\"http://a\"]\npool.max_total = 0\n";
+    two_patterns_that_tie: "[routes]\n\"~^/a\" = \"http://a\"\n\"/x\" = \"http://x\"\n\"~^/a.*b\" = \"http://b\"\n";
+    one_pattern_in_two_spellings: "[routes]\n\"Shop.example/a\" = \"http://a\"\n\"shop.example/a\" = \"http://b\"\n";
+    a_pattern_without_a_path: "[routes]\n\"shop.example\" = \"http://a\"\n\"\" = \"http://a\"\n";
+    a_pattern_with_a_bad_host: "[routes]\n\"sh_op..example/\" = \"http://a\"\n\"shop.example:80/\" = \"http://a\"\n";
+    a_pattern_with_a_bad_method: "[routes]\n\"get /\" = \"http://a\"\n";
+    a_pattern_with_a_bad_expression: "[routes]\n\"~^/(a\" = \"http://a\"\n";
+    a_redirect_with_a_bad_status: "[routes]\n\"/a\" = { redirect = \"/b\", status = 200 }\n";
+    a_redirect_with_a_group_that_is_not_there:
+        "[routes]\n\"~^/v(?<major>[0-9]+)/\" = { redirect = \"/${majr}/${rest}\" }\n\"/b\" = { redirect = \"/${x\" }\n";
+    a_redirect_that_breaks_the_line: "[routes]\n\"/a\" = { redirect = \"/b\\r\\nx: y\" }\n";
+    a_status_without_a_redirect: "[routes]\n\"/a\" = { to = \"http://a\", status = 308 }\n";
+    an_answer_with_a_bad_status: "[routes]\n\"/a\" = { respond = { status = 99 } }\n";
+    an_answer_with_a_bad_field: "[routes]\n\"/a\" = { respond = { headers = { \"a b\" = \"c\", d = \"e\\nf\" } } }\n";
+    a_host_that_is_none: "[routes]\n\"/a\" = { to = \"http://a\", host = \"a b\" }\n\n[defaults]\nhost = \"\"\n";
+    an_unknown_key_of_a_route: "[routes]\n\"/a\" = { to = \"http://a\", stirp = true, header_rule = {} }\n";
+    an_unknown_key_of_a_filter: "[routes]\n\"/a\" = { to = \"http://a\", header_rules = { reqest = {}, response = 5 } }\n";
+    a_filter_that_may_not_do_that:
+        "[routes.\"/a\"]\nto = \"http://a\"\nheader_rules.request.set = { content-length = \"0\" }\n";
+    what_is_badly_formed_and_what_cannot_be_done: "\
+[routes]
+\"/a\" = { to = 5 }
+\"/b\" = \"apii\"
+\"/c\" = \"web\"
+
+[upstreams.api]
+servers = [5]
+
+[upstreams.web]
+servers = [\"http://a\"]
+retry = { attempts = 0 }
+transport = \"h3\"
+";
+}
