@@ -1,8 +1,10 @@
 //! The vocabulary of HTTP the whole house shares. Imports nothing of ours.
 
 pub mod body;
+pub mod chunked;
 pub mod downstream;
 pub mod error;
+pub mod fields;
 pub mod forwarded;
 pub mod framing;
 pub mod headers;
