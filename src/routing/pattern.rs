@@ -19,7 +19,10 @@ use std::{fmt, str::FromStr};
 
 use regex::Regex;
 
-use crate::http::Method;
+use crate::http::{
+    Method,
+    path::{EmptySegments, Policy, normalize},
+};
 
 /// What a route asks of a request.
 #[derive(Debug, Clone)]
@@ -67,9 +70,9 @@ pub enum PatternError {
     /// The host is no host name.
     #[error("`{0}` is not a host: write a name, `*.` and a name, or leave it out for every host")]
     Host(String),
-    /// A `*` in the path.
-    #[error("`*` in the path `{0}`: a path is a prefix already, and `~` begins a regular expression")]
-    Star(String),
+    /// A `*` or `{}` in the path.
+    #[error("the path `{0}` has a placeholder: a path is a prefix already, for more use a regular expression: `~^/..`")]
+    Placeholder(String),
     /// The path after `=` does not begin with a slash.
     #[error("the path `{0}` does not begin with `/`")]
     Relative(String),
@@ -182,9 +185,9 @@ fn parse_path(text: &str) -> Result<Path, PatternError> {
         return parse_regex(regex);
     }
     if let Some(path) = text.strip_prefix('=') {
-        return Ok(Path::Exactly(reachable(path)?.into()));
+        return reachable(path).map(Path::Exactly);
     }
-    Ok(Path::Prefix(reachable(text)?.into()))
+    reachable(text).map(Path::Prefix)
 }
 
 fn parse_regex(text: &str) -> Result<Path, PatternError> {
@@ -204,56 +207,26 @@ fn last_line(message: &str) -> String {
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
-/// Refuses what no request has by the time it is routed: the route would be dead and its author would wonder.
-fn reachable(path: &str) -> Result<&str, PatternError> {
+/// The path as requests have it by the time they are routed. Refuses what none has: the route would be dead and its
+/// author would wonder.
+fn reachable(path: &str) -> Result<Box<str>, PatternError> {
     if !path.starts_with('/') {
         return Err(PatternError::Relative(path.to_owned()));
     }
-    if path.contains('*') {
-        return Err(PatternError::Star(path.to_owned()));
+    if path.contains(['*', '{', '}']) {
+        return Err(PatternError::Placeholder(path.to_owned()));
     }
-    match why_unreachable(path) {
-        Some(why) => Err(PatternError::Unreachable { path: path.to_owned(), why }),
-        None => Ok(path),
-    }
-}
-
-fn why_unreachable(path: &str) -> Option<&'static str> {
+    let unreachable = |why| PatternError::Unreachable { path: path.escape_debug().to_string(), why };
     if path.contains(['?', '#']) {
-        return Some("patterns see neither the query nor the fragment");
+        return Err(unreachable("patterns see neither the query nor the fragment"));
     }
-    if path.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Some("`.` and `..` are resolved before a request is routed");
-    }
-    if let Some(byte) = path.bytes().find(|byte| !is_path_byte(*byte)) {
-        return Some(if byte.is_ascii() {
-            "this must be percent-encoded"
-        } else {
-            "letters beyond ASCII must be percent-encoded"
-        });
-    }
-    path.match_indices('%').find_map(|(at, _)| why_not_encoded(path.as_bytes().get(at + 1..at + 3)))
+    normalize(path, &AS_REQUESTS).map(Box::from).map_err(unreachable)
 }
 
-/// What RFC 3986, 3.3 allows in a path, besides `*`.
-fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/-._~!$&'()+,;=:@%".contains(&byte)
-}
-
-fn why_not_encoded(digits: Option<&[u8]>) -> Option<&'static str> {
-    let Some(byte) = digits.and_then(decode) else {
-        return Some("`%` is followed by two hexadecimal digits in capitals");
-    };
-    let unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    unreserved.then_some("letters, digits and `-._~` are not percent-encoded in a normal path")
-}
-
-fn decode(digits: &[u8]) -> Option<u8> {
-    if digits.iter().any(u8::is_ascii_lowercase) {
-        return None;
-    }
-    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-}
+/// Dots are not resolved but refused: whoever writes them in a pattern means something else. Encoded slashes are for the
+/// policy on requests to refuse.
+const AS_REQUESTS: Policy =
+    Policy { resolve_dots: false, keep_encoded_slash: true, empty_segments: EmptySegments::Keep };
 
 #[cfg(test)]
 mod tests {
@@ -300,18 +273,18 @@ mod tests {
             ("ex ample/", "`ex` is not a method"),
             ("bücher.example/", "is not a host"),
             ("=health", "the path `health` does not begin with `/`"),
-            ("/api/*", "`*` in the path `/api/*`"),
+            ("/api/*", "the path `/api/*` has a placeholder"),
+            ("/users/{id}", "use a regular expression"),
             ("/api?x=1", "patterns see neither the query nor the fragment"),
             ("=/api#x", "patterns see neither the query nor the fragment"),
-            ("/a/../b", "resolved before a request is routed"),
-            ("/a/.", "resolved before a request is routed"),
-            ("/a b", "must be percent-encoded"),
-            ("/ü", "letters beyond ASCII"),
-            ("/a\0", "must be percent-encoded"),
-            ("/%7Euser", "are not percent-encoded in a normal path"),
-            ("/%c3%bc", "hexadecimal digits in capitals"),
-            ("/%4", "two hexadecimal digits"),
-            ("/%", "two hexadecimal digits"),
+            ("/a/../b", "a dot segment"),
+            ("/a/%2E", "a dot segment"),
+            ("/a b", "a character that must be encoded"),
+            ("/ü", "a character that must be encoded"),
+            ("/a\n", "`/a\\n`: a character that must be encoded"),
+            ("/a\\b", "a backslash"),
+            ("/%0A", "an encoded control character"),
+            ("/%4", "an incomplete percent-encoding"),
             ("~", "it is empty"),
             ("~(", "the regular expression `(` is wrong: unclosed group"),
             (r"~(?=x)", "look-around"),
@@ -324,11 +297,19 @@ mod tests {
     }
 
     #[test]
-    fn canonical_paths_are_accepted() {
-        for text in
-            ["/%C3%BC", "/a%2Fb", "/~user", "/grpc.health.v1.Health", "/a/..b/.well-known", "/a//b", "=/", "[::1]/"]
-        {
-            assert!(text.parse::<Pattern>().is_ok(), "{text}");
+    fn paths_are_brought_into_the_form_requests_have() {
+        for (text, expected) in [
+            ("/%c3%bc", "/%C3%BC"),
+            ("/%7Euser", "/~user"),
+            ("/a%2Fb", "/a%2Fb"),
+            ("/grpc.health.v1.Health", "/grpc.health.v1.Health"),
+            ("/a/..b/.well-known", "/a/..b/.well-known"),
+            ("/a//b", "/a//b"),
+            ("[::1]/x", "/x"),
+        ] {
+            let pattern: Pattern = text.parse().expect(text);
+
+            assert!(matches!(&pattern.path, Path::Prefix(path) if **path == *expected), "{text}: {pattern:?}");
         }
     }
 }
