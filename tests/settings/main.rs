@@ -4,4 +4,5 @@ mod bad;
 mod layers;
 mod planned;
 mod properties;
+mod samples;
 mod shown;

@@ -1,0 +1,34 @@
+//! The files that come with the house do what they say.
+
+use std::{fs, path::PathBuf};
+
+use aqueduct::{kinds::Kinds, plan::Plan, settings::Layers};
+
+fn folder(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+#[test]
+fn every_recipe_is_good_and_tests_itself() {
+    let recipes = fs::read_dir(folder("settings/recipes")).expect("the recipes");
+    for recipe in recipes {
+        let path = recipe.expect("a recipe").path();
+
+        let drawn = Layers::new().file(&path).read().draw(|settings| Plan::draw(settings, &Kinds::built_in(), None));
+
+        let (plan, _) = drawn.unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(!plan.settings.tests.is_empty(), "{} has no tests", path.display());
+    }
+}
+
+#[test]
+fn the_sample_layers_are_good() {
+    for name in ["development", "production"] {
+        let layers = Layers::new().directory(folder("settings"));
+        let layers = layers.environment([("AQUEDUCT_ENV".to_owned(), name.to_owned())]);
+
+        let drawn = layers.read().draw(|settings| Plan::draw(settings, &Kinds::built_in(), None));
+
+        assert!(drawn.is_ok(), "{name}: {}", drawn.map(|_| ()).unwrap_err());
+    }
+}
