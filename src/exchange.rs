@@ -11,7 +11,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::http::{Downstream, HeaderMap, Method, RequestBody, Uri, Version, downstream::Peer};
+use uuid::Uuid;
+
+use crate::http::{
+    Downstream, HeaderMap, HeaderName, HeaderValue, Method, RequestBody, Uri, Version, downstream::Peer,
+};
+
+/// The field that names a request across hops.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What of another's id is taken over; a longer one is replaced.
+const MAX_ID: usize = 128;
 
 /// One exchange: a request on its way, who sent it, and what happened so far.
 pub struct Exchange {
@@ -86,6 +95,117 @@ pub struct Facts {
 /// A request's name in logs and answers: a UUID of version 7, or what a trusted proxy called it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(Arc<str>);
+
+impl Exchange {
+    /// A request nothing is known of yet but its head.
+    pub fn new(
+        method: Method,
+        uri: Uri,
+        version: Version,
+        headers: HeaderMap,
+        body: RequestBody,
+        client: Client,
+    ) -> Self {
+        Self {
+            method,
+            uri,
+            version,
+            headers,
+            body,
+            authority: Authority::default(),
+            path: String::new(),
+            client,
+            downstream: None,
+            facts: Facts::from_now(),
+            in_flight: None,
+            id: OnceCell::new(),
+        }
+    }
+
+    /// The request's name: what a trusted proxy called it, else a new one, made when it is first asked for.
+    pub fn id(&self) -> &RequestId {
+        self.id.get_or_init(|| {
+            let given = self.headers.get(REQUEST_ID).filter(|_| self.client.trusted);
+            given.and_then(RequestId::given).unwrap_or_else(RequestId::generate)
+        })
+    }
+
+    /// The query with its question mark; empty if there is none.
+    pub fn query(&self) -> &str {
+        let target = self.uri.path_and_query().map_or("", |target| target.as_str());
+        target.find('?').map_or("", |at| &target[at..])
+    }
+}
+
+impl Authority {
+    /// A host that is in lower case and valid, with its port if there was one.
+    pub fn new(text: String, host_len: usize) -> Self {
+        Self { text, host_len }
+    }
+
+    /// Without the port.
+    pub fn host(&self) -> &str {
+        &self.text[..self.host_len]
+    }
+
+    /// With the port, if there was one.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The client named none: only HTTP/1.0 may.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+}
+
+impl Client {
+    /// Someone at the other end of the connection, nothing believed.
+    pub fn at(peer: Peer, secure: bool) -> Self {
+        let address = match peer {
+            Peer::Tcp(address) => Some(address.ip().to_canonical()),
+            Peer::Unix => None,
+        };
+        Self { peer, address, secure, trusted: false }
+    }
+}
+
+impl Facts {
+    /// Nothing happened yet.
+    pub fn from_now() -> Self {
+        Self {
+            started: Instant::now(),
+            route: None,
+            upstream: None,
+            endpoint: None,
+            attempts: 0,
+            reused: false,
+            first_byte: None,
+            error: None,
+            detail: None,
+        }
+    }
+}
+
+impl RequestId {
+    /// A new one: a UUID of version 7 (RFC 9562, 5.7), so that ids sort by time.
+    pub fn generate() -> Self {
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        Self(Arc::from(&*Uuid::now_v7().as_hyphenated().encode_lower(&mut text)))
+    }
+
+    /// Another's, if it is short and plain enough for logs and pages.
+    pub fn given(value: &HeaderValue) -> Option<Self> {
+        let text = value.to_str().ok()?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+/=".contains(&byte);
+        (!text.is_empty() && text.len() <= MAX_ID && text.bytes().all(plain)).then(|| Self(text.into()))
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// One exchange, counted where it is: the count falls when this does.
 #[derive(Debug)]

@@ -1,1 +1,3 @@
+//! The `aqueduct` binary.
+
 fn main() {}

@@ -57,19 +57,14 @@ pub enum Piece {
     End(Option<HeaderMap>),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum State {
+    #[default]
     SizeLine,
     Data(u64),
     DataEnd,
     Trailers(SectionEnd),
     Done,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self::SizeLine
-    }
 }
 
 impl ChunkedDecoder {

@@ -3,9 +3,10 @@
 //! The edge puts an `Rc<dyn Downstream>` into the request's extensions. Under a plain `HttpServer` there is none,
 //! and the proxy does without: no 1xx, no trailers, no upgrades.
 
-use std::{future::Future, net::SocketAddr, pin::Pin};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{HeaderMap, StatusCode};
@@ -16,7 +17,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
 /// What runs on a client connection after `101 Switching Protocols`. Put into the response's extensions by the
 /// handler; called by the edge once the head is out, with the connection and whatever the client had sent already.
-pub struct Takeover(pub Box<dyn FnOnce(TakenOver) -> Pin<Box<dyn Future<Output = ()>>>>);
+pub struct Takeover(pub Box<dyn FnOnce(TakenOver) -> LocalBoxFuture<'static, ()>>);
 
 /// A client connection that no longer speaks HTTP.
 pub struct TakenOver {
@@ -25,7 +26,7 @@ pub struct TakenOver {
     /// Bytes the client sent behind its request head.
     pub early: Bytes,
     /// Resolves when the server starts to drain.
-    pub draining: Pin<Box<dyn Future<Output = ()>>>,
+    pub draining: LocalBoxFuture<'static, ()>,
 }
 
 /// Where a client connects from.

@@ -45,7 +45,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 /// The members of a comma-separated list over all lines of the field, trimmed, empty ones left out (RFC 9110, 5.6.1).
 /// For lists of tokens: a comma inside a quoted string is not looked for.
 pub fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
-    headers.get_all(name).flat_map(|value| members(value))
+    headers.get_all(name).flat_map(members)
 }
 
 fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {

@@ -4,6 +4,7 @@ pub mod body;
 pub mod chunked;
 pub mod downstream;
 pub mod error;
+pub mod error_page;
 pub mod fields;
 pub mod forwarded;
 pub mod framing;

@@ -1,3 +1,4 @@
 //! What the proxy tells of its work.
 
 pub mod access_log;
+pub mod tail;

@@ -25,7 +25,7 @@ pub struct Target {
     /// Process-wide identity; connections are pooled under it.
     pub id: u64,
     /// Limits on its connections, shared by all workers.
-    pub pool: super::pool::Limits,
+    pub pool: Arc<super::pool::Limits>,
 }
 
 impl fmt::Display for Address {

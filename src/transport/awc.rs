@@ -1,1 +1,1 @@
-
+//! The design card's client, awc, behind the same trait.

@@ -1,1 +1,1 @@
-
+//! New connections to endpoints: names, TCP, unix sockets.

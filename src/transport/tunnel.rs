@@ -1,1 +1,1 @@
-
+//! Two byte streams, after `101 Switching Protocols`.

@@ -33,14 +33,14 @@ impl Endpoint {
         let target = Target {
             authority: authority.into(),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            pool: Limits {
+            pool: Arc::new(Limits {
                 max_idle: pool.max_idle,
                 idle: pool.idle.0.unwrap_or(UNLIMITED),
                 lifetime: pool.lifetime.0.unwrap_or(UNLIMITED),
                 total: Arc::new(Semaphore::new(pool.max_total)),
                 max_queue: pool.max_queue,
                 queued: AtomicU64::new(0),
-            },
+            }),
             address,
         };
         let name = target.address.to_string().into();
