@@ -14,4 +14,5 @@ mod intake;
 mod passing;
 mod pooling;
 mod routing;
+mod test_kit;
 mod tunnels;

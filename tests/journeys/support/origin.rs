@@ -1,1 +1,490 @@
 //! A scripted raw-TCP origin: it plays what real servers do wrong.
+//!
+//! It runs in a thread of its own, so nothing a test does to its own executor changes what it does. A script that
+//! panics fails its test.
+
+use std::{
+    any::Any,
+    collections::HashSet,
+    future::Future,
+    io,
+    net::SocketAddr,
+    panic,
+    path::{Path, PathBuf},
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, UnixListener},
+    runtime,
+    sync::{oneshot, watch},
+    task::{self, LocalSet},
+    time::timeout,
+};
+
+use super::wire::{self, Extent, PATIENCE, Socket, Wire};
+
+type Play = Rc<dyn Fn(Conn, usize) -> Pin<Box<dyn Future<Output = ()>>>>;
+
+/// What an origin will do once it is started.
+pub struct Script {
+    play: Box<dyn FnOnce() -> Play + Send>,
+}
+
+/// An origin that listens, until it is dropped.
+pub struct Origin {
+    place: Place,
+    log: Arc<Log>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// One connection an origin has accepted.
+pub struct Conn {
+    wire: Option<Wire>,
+    log: Arc<Log>,
+    over: bool,
+}
+
+enum Place {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+enum Listener {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// What has happened so far; watched by whoever waits.
+type Log = watch::Sender<Seen>;
+
+#[derive(Debug, Default)]
+struct Seen {
+    requests: Vec<String>,
+    opened: usize,
+    /// Ended by the other side.
+    ended: usize,
+    /// Ended by whichever side.
+    over: usize,
+    told: HashSet<String>,
+    failures: Vec<String>,
+    /// Scripts that wanted to read when the other side had ended in order.
+    left: Vec<String>,
+}
+
+/// The other side ended where the script wanted more.
+struct Left(&'static str);
+
+impl Origin {
+    /// Plays `script` on every connection; the second argument counts connections from 0. The connection is closed
+    /// when the script is done.
+    pub fn script<F, P>(script: F) -> Script
+    where
+        F: Fn(Conn, usize) -> P + Send + 'static,
+        P: Future<Output = ()> + 'static,
+    {
+        Script { play: Box::new(|| Rc::new(move |conn, number| Box::pin(script(conn, number)))) }
+    }
+
+    /// Answers every request with 200 and this text, and keeps its connections.
+    pub fn answering(body: &str) -> Script {
+        Self::replying(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+    }
+
+    /// Answers every request with exactly these bytes, and keeps its connections.
+    pub fn replying(bytes: impl Into<Vec<u8>>) -> Script {
+        let bytes = bytes.into();
+        Self::serving(move |_, _| bytes.clone())
+    }
+
+    /// Answers with a text that tells of the request: its head, and after an empty line its body.
+    pub fn echo() -> Script {
+        Self::serving(|head, body| {
+            let mut told = head.replace("\r\n", "\n").into_bytes();
+            told.extend_from_slice(body);
+            let mut answer =
+                format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", told.len())
+                    .into_bytes();
+            if !head.starts_with("HEAD ") {
+                answer.extend(told);
+            }
+            answer
+        })
+    }
+
+    /// Answers every request with what `answer` makes of its head and body, and keeps its connections.
+    pub fn serving(answer: impl Fn(&str, &[u8]) -> Vec<u8> + Send + 'static) -> Script {
+        let answer = Arc::new(std::sync::Mutex::new(answer));
+        Self::script(move |mut conn, _| {
+            let answer = Arc::clone(&answer);
+            async move {
+                while let Some((head, body)) = conn.request_within(FOR_EVER).await {
+                    let bytes = answer.lock().expect("no answer panics")(&head, &body);
+                    if conn.try_write(bytes).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        })
+    }
+
+    /// Where it listens; panics for a unix socket.
+    pub fn address(&self) -> SocketAddr {
+        match &self.place {
+            Place::Tcp(address) => *address,
+            Place::Unix(path) => panic!("{} has no address", path.display()),
+        }
+    }
+
+    /// Where it listens, as settings say it.
+    pub fn url(&self) -> String {
+        match &self.place {
+            Place::Tcp(address) => format!("http://{address}"),
+            Place::Unix(path) => format!("http+unix:{}", path.display()),
+        }
+    }
+
+    /// How many requests were read, by whatever script.
+    pub fn requests_seen(&self) -> usize {
+        self.log.borrow().requests.len()
+    }
+
+    /// The requests: head and body, as text. The body is there if it was read with [`Conn::next_request`].
+    pub fn requests(&self) -> Vec<String> {
+        self.log.borrow().requests.clone()
+    }
+
+    /// One of them, counted from 0.
+    pub fn request(&self, number: usize) -> String {
+        let seen = self.log.borrow();
+        seen.requests.get(number).unwrap_or_else(|| panic!("no request {number} in {seen:?}")).clone()
+    }
+
+    /// How many connections were accepted.
+    pub fn connections_seen(&self) -> usize {
+        self.log.borrow().opened
+    }
+
+    /// How many of them neither side has ended, as far as their scripts have read.
+    pub fn connections_open(&self) -> usize {
+        let seen = self.log.borrow();
+        seen.opened - seen.over
+    }
+
+    pub async fn wait_for_requests(&self, count: usize) {
+        wait(&self.log, &format!("{count} requests"), |seen| seen.requests.len() >= count).await;
+    }
+
+    pub async fn wait_for_connections(&self, count: usize) {
+        wait(&self.log, &format!("{count} connections"), |seen| seen.opened >= count).await;
+    }
+
+    /// Until the other side has ended `count` connections. It is seen by scripts that read or write.
+    pub async fn wait_for_closed(&self, count: usize) {
+        wait(&self.log, &format!("{count} connections to be closed"), |seen| seen.ended >= count).await;
+    }
+
+    /// Says something to the scripts; it stays said.
+    pub fn tell(&self, name: &str) {
+        tell(&self.log, name);
+    }
+
+    /// Until a script has said so.
+    pub async fn wait_for(&self, name: &str) {
+        wait_for(&self.log, name).await;
+    }
+}
+
+impl Script {
+    /// Listens at a port of its own.
+    pub async fn start(self) -> Origin {
+        self.start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// Listens at this address.
+    pub async fn start_at(self, address: SocketAddr) -> Origin {
+        let listener = std::net::TcpListener::bind(address).expect("the address is free");
+        listener.set_nonblocking(true).expect("a listener can be made non-blocking");
+        let place = Place::Tcp(listener.local_addr().expect("it is bound"));
+        self.run(Listener::Tcp(listener), place)
+    }
+
+    /// Listens at a unix socket.
+    pub async fn start_unix(self, path: impl AsRef<Path>) -> Origin {
+        let listener = std::os::unix::net::UnixListener::bind(path.as_ref()).expect("the path is free");
+        listener.set_nonblocking(true).expect("a listener can be made non-blocking");
+        self.run(Listener::Unix(listener), Place::Unix(path.as_ref().to_owned()))
+    }
+
+    fn run(self, listener: Listener, place: Place) -> Origin {
+        let log = Arc::new(Log::new(Seen::default()));
+        let (stop, stopped) = oneshot::channel();
+        let shared = Arc::clone(&log);
+        let body = move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let local = LocalSet::new();
+            let accepting = local.run_until(accept(listener, (self.play)(), shared));
+            runtime.block_on(async {
+                tokio::select! {
+                    () = accepting => {}
+                    _ = stopped => {}
+                }
+            });
+        };
+        let thread = thread::Builder::new().name("origin".into()).spawn(body).expect("a thread");
+        Origin { place, log, stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let ended = self.thread.take().expect("it is dropped once").join();
+        if thread::panicking() {
+            return;
+        }
+        assert!(ended.is_ok(), "the origin itself panicked");
+        let seen = self.log.borrow();
+        assert!(seen.failures.is_empty(), "a script failed: {:?}", seen.failures);
+    }
+}
+
+impl Conn {
+    /// A request's head; where the other side ends instead, the script ends too.
+    pub async fn read_head(&mut self) -> String {
+        self.next_head().await.unwrap_or_else(|| leave("a head"))
+    }
+
+    /// A request's head, or `None` when the other side has ended.
+    pub async fn next_head(&mut self) -> Option<String> {
+        let head = self.wire().next_head().await;
+        self.notice();
+        if let Some(head) = &head {
+            self.log.send_modify(|seen| seen.requests.push(head.clone()));
+        }
+        head
+    }
+
+    /// A request with its body, or `None` when the other side has ended.
+    pub async fn next_request(&mut self) -> Option<(String, Vec<u8>)> {
+        self.request_within(PATIENCE).await
+    }
+
+    /// A request with its body; where the other side ends instead, the script ends too.
+    pub async fn read_request(&mut self) -> (String, Vec<u8>) {
+        self.next_request().await.unwrap_or_else(|| leave("a request"))
+    }
+
+    async fn request_within(&mut self, first: Duration) -> Option<(String, Vec<u8>)> {
+        let wire = self.wire();
+        let head = wire.next_head_within(first).await;
+        let body = match &head {
+            Some(head) => wire.read_body(extent(head)).await,
+            None => wire::Received::default(),
+        };
+        self.notice();
+        if head.is_some() && !body.complete {
+            leave("the rest of a request's body");
+        }
+        let head = head?;
+        let request = format!("{head}{}", wire::text(&body.body));
+        self.log.send_modify(|seen| seen.requests.push(request));
+        Some((head, body.body))
+    }
+
+    /// Exactly this many bytes.
+    pub async fn read_exact(&mut self, count: usize) -> Vec<u8> {
+        let bytes = self.wire().up_to(count).await;
+        self.notice();
+        if bytes.len() < count {
+            leave("more bytes");
+        }
+        bytes
+    }
+
+    /// Some bytes; none at the end.
+    pub async fn read_some(&mut self) -> Vec<u8> {
+        let bytes = self.wire().read_some().await;
+        self.notice();
+        bytes
+    }
+
+    /// Everything until the other side ends.
+    pub async fn read_to_end(&mut self) -> Vec<u8> {
+        let bytes = self.wire().read_to_end().await;
+        self.notice();
+        bytes
+    }
+
+    /// Reads and forgets until the other side ends.
+    pub async fn wait_closed(&mut self) {
+        self.wire().wait_ended().await;
+        self.notice();
+    }
+
+    /// Writes all of it; where the other side does not take it, the script ends.
+    pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        if self.try_write(bytes).await.is_err() {
+            leave("the other side to take bytes");
+        }
+    }
+
+    /// Writes all of it, or tells why not.
+    pub async fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        let result = self.wire().write(bytes.as_ref()).await;
+        if result.is_err() {
+            self.note_ended();
+        }
+        result
+    }
+
+    /// Writes in segments of `size` bytes.
+    pub async fn dribble(&mut self, bytes: impl AsRef<[u8]>, size: usize) {
+        for segment in bytes.as_ref().chunks(size) {
+            self.write(segment).await;
+            task::yield_now().await;
+        }
+    }
+
+    /// Writes up to `limit` bytes, until the other side has taken none for half a second. How many went out.
+    pub async fn flood(&mut self, limit: usize) -> usize {
+        self.wire().flood(&[b'.'; 64 * 1024], limit, Duration::from_millis(500)).await
+    }
+
+    /// Ends our direction only.
+    pub async fn half_close(&mut self) {
+        self.wire().half_close().await;
+    }
+
+    /// Ends the connection.
+    pub fn close(mut self) {
+        self.wire = None;
+    }
+
+    /// Ends the connection with a reset.
+    pub fn reset(mut self) {
+        if let Some(wire) = self.wire.take() {
+            wire.reset();
+        }
+    }
+
+    /// Says something to the test and to other scripts; it stays said.
+    pub fn tell(&self, name: &str) {
+        tell(&self.log, name);
+    }
+
+    /// Until the test, or another script, has said so.
+    pub async fn wait_for(&self, name: &str) {
+        wait_for(&self.log, name).await;
+    }
+
+    fn wire(&mut self) -> &mut Wire {
+        self.wire.as_mut().expect("it is there until it is closed, and closing takes the Conn")
+    }
+
+    fn notice(&mut self) {
+        if self.wire().has_ended() {
+            self.note_ended();
+        }
+    }
+
+    fn note_ended(&mut self) {
+        self.note_over(true);
+    }
+
+    /// In one step, so that nobody sees half of it.
+    fn note_over(&mut self, by_other: bool) {
+        if !self.over {
+            self.over = true;
+            self.log.send_modify(|seen| {
+                seen.over += 1;
+                seen.ended += usize::from(by_other);
+            });
+        }
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        self.wire = None;
+        self.note_over(false);
+    }
+}
+
+/// Longer than any test: what the origins that only answer wait for the next request.
+const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
+
+async fn accept(listener: Listener, play: Play, log: Arc<Log>) {
+    let listener = match listener {
+        Listener::Tcp(tcp) => Ok(TcpListener::from_std(tcp).expect("it is non-blocking")),
+        Listener::Unix(unix) => Err(UnixListener::from_std(unix).expect("it is non-blocking")),
+    };
+    for number in 0.. {
+        let socket = match &listener {
+            Ok(tcp) => Socket::Tcp(tcp.accept().await.expect("accepting works").0),
+            Err(unix) => Socket::Unix(unix.accept().await.expect("accepting works").0),
+        };
+        log.send_modify(|seen| seen.opened += 1);
+        let conn = Conn { wire: Some(Wire::new(socket)), log: Arc::clone(&log), over: false };
+        let played = task::spawn_local(play(conn, number));
+        let log = Arc::clone(&log);
+        task::spawn_local(async move {
+            if let Err(failed) = played.await
+                && let Ok(cause) = failed.try_into_panic()
+            {
+                log.send_modify(|seen| seen.fail(number, &*cause));
+            }
+        });
+    }
+}
+
+impl Seen {
+    fn fail(&mut self, number: usize, cause: &(dyn Any + Send)) {
+        if let Some(Left(wanted)) = cause.downcast_ref() {
+            return self.left.push(format!("connection {number} was ended, its script wanted {wanted}"));
+        }
+        let text = cause.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+        self.failures.push(format!("connection {number}: {text}"));
+    }
+}
+
+/// Ends a script whose other side is gone. It is told to a test that waits for more, and is no failure of its own: a
+/// test may be done before its scripts are.
+fn leave(wanted: &'static str) -> ! {
+    panic::resume_unwind(Box::new(Left(wanted)))
+}
+
+fn tell(log: &Log, name: &str) {
+    log.send_modify(|seen| {
+        seen.told.insert(name.to_owned());
+    });
+}
+
+async fn wait_for(log: &Log, name: &str) {
+    wait(log, &format!("{name:?}"), |seen| seen.told.contains(name)).await;
+}
+
+async fn wait(log: &Log, what: &str, happened: impl Fn(&Seen) -> bool) {
+    let mut watched = log.subscribe();
+    let waiting = watched.wait_for(|seen| happened(seen) || !seen.failures.is_empty());
+    if let Ok(seen) = timeout(PATIENCE, waiting).await {
+        let seen = seen.expect("the log outlives who waits");
+        assert!(happened(&seen), "a script failed: {:?}", seen.failures);
+        return;
+    }
+    panic!("waited {PATIENCE:?} in vain for {what}; the origin saw {:?}", log.borrow());
+}
+
+fn extent(head: &str) -> Extent {
+    match wire::content_length(head) {
+        _ if wire::is_chunked(head) => Extent::Chunks,
+        Some(length) => Extent::Exactly(length),
+        None => Extent::Nothing,
+    }
+}
