@@ -1,1 +1,210 @@
 //! The design card's client, awc, behind the same trait.
+//!
+//! A client is made for each attempt and given one connection that was made here, so nothing is ever reused and every
+//! byte that moves is seen. What awc would read wrongly and we can tell is an error instead of a wrong answer; the
+//! table is in `docs/adr/0002-own-http1-transport.md`.
+
+use std::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+    io, mem,
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+};
+
+use actix_http::{HttpMessage, Payload, ResponseHead, error::ParseError};
+use actix_service::fn_service;
+use actix_tls::connect::{ConnectError as TcpConnectError, ConnectInfo, Connection};
+use awc::{
+    Client, ClientBuilder, ClientResponse, Connector,
+    error::{ConnectError, SendRequestError},
+};
+use futures_util::future::LocalBoxFuture;
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
+
+use self::{
+    body::{Answer, Question},
+    watched::{Movement, Watched},
+};
+use super::{Address, Cause, Incoming, IncomingHead, Outgoing, Phase, Target, Timeouts, Transport, TransportError};
+use crate::http::{
+    BodyError, HeaderMap, HeaderName, HeaderValue, Io, RequestBody, ResponseBody, Uri,
+    framing::{ResponseFraming, response_framing},
+    header,
+    headers::strip_hop_by_hop,
+};
+
+mod body;
+mod watched;
+
+/// awc as a transport. It keeps nothing between requests.
+#[derive(Debug, Default)]
+pub struct AwcTransport;
+
+impl AwcTransport {
+    /// A transport.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Transport for AwcTransport {
+    fn send<'a>(
+        &'a self,
+        to: &'a Target,
+        request: &'a mut Outgoing,
+    ) -> LocalBoxFuture<'a, Result<Incoming, TransportError>> {
+        Box::pin(attempt(to, request))
+    }
+}
+
+async fn attempt(to: &Target, request: &mut Outgoing) -> Result<Incoming, TransportError> {
+    let movement = Rc::new(Movement::starting(request.timeouts));
+    if request.upgrade.is_some() {
+        return Err(movement.failed(Phase::Connect, Cause::Malformed("awc cannot upgrade")));
+    }
+    let io = connect(to, request.timeouts).await.map_err(|cause| movement.failed(Phase::Connect, cause))?;
+
+    let body = Rc::new(RefCell::new(request.body.take()));
+    let sent = exchange(Box::new(io), request, &body, &movement).await;
+    match sent {
+        Ok(response) => understood(response, request, &movement).map_err(|cause| movement.failed(Phase::Head, cause)),
+        Err(cause) => {
+            request.body = body.take();
+            movement.body_consumed.set(request.body.is_consumed());
+            Err(movement.failed(movement.phase(), cause))
+        }
+    }
+}
+
+async fn connect(to: &Target, timeouts: Timeouts) -> Result<Box<dyn Io>, Cause> {
+    let connecting = dial(&to.address);
+    let connected = match (timeouts.connect, timeouts.total) {
+        (Some(limit), total) if total.is_none_or(|total| limit <= total) => {
+            timeout(limit, connecting).await.map_err(|_| Cause::Timeout(limit))?
+        }
+        (_, Some(total)) => timeout(total, connecting).await.map_err(|_| Cause::Total(total))?,
+        (_, None) => connecting.await,
+    };
+    connected.map_err(Cause::Io)
+}
+
+async fn dial(address: &Address) -> io::Result<Box<dyn Io>> {
+    match address {
+        Address::Tcp { host, port } => {
+            let socket = TcpStream::connect((&**host, *port)).await?;
+            socket.set_nodelay(true)?;
+            Ok(Box::new(socket))
+        }
+        Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+    }
+}
+
+/// Sends the request, and waits for the head of the answer within the limits.
+async fn exchange(
+    io: Box<dyn Io>,
+    request: &Outgoing,
+    body: &Rc<RefCell<RequestBody>>,
+    movement: &Rc<Movement>,
+) -> Result<ClientResponse, Cause> {
+    let client = client_of(Watched::new(io, Rc::clone(movement)));
+    let uri = Uri::builder().scheme("http").authority("endpoint").path_and_query(request.target.as_str()).build();
+    let uri = uri.map_err(|_| Cause::Malformed("awc cannot send this target"))?;
+    let mut sending = client.request(request.method.clone(), uri).no_decompress().force_close();
+    *sending.headers_mut() = fields(request).ok_or(Cause::Malformed("awc cannot send these fields"))?;
+    let mut response = pin!(sending.send_body(Question::new(Rc::clone(body), Rc::clone(movement))));
+    movement.connected();
+    poll_fn(|cx| match response.as_mut().poll(cx) {
+        Poll::Ready(response) => Poll::Ready(response.map_err(cause)),
+        Poll::Pending => movement.poll_limits(cx).map(Err),
+    })
+    .await
+}
+
+/// A client that has this connection and no other.
+fn client_of(io: Watched) -> Client {
+    let only = Rc::new(RefCell::new(Some(io)));
+    let service = fn_service(move |connect: ConnectInfo<Uri>| {
+        let io = only.take();
+        async move {
+            let gone = || TcpConnectError::Io(io::ErrorKind::NotConnected.into());
+            Ok(Connection::new(connect.request().clone(), io.ok_or_else(gone)?))
+        }
+    });
+    ClientBuilder::new()
+        .connector(Connector::new().connector(service))
+        .disable_redirects()
+        .no_default_headers()
+        .disable_timeout()
+        .finish()
+}
+
+/// All fields to send. awc knows fields in a map only.
+fn fields(request: &Outgoing) -> Option<HeaderMap> {
+    let mut fields = request.headers.clone();
+    for line in request.added.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let name = HeaderName::from_bytes(&line[..colon]).ok()?;
+        fields.append(name, HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?);
+    }
+    if request.body.is_empty() {
+        // awc refuses to send it where there is nothing to wait with.
+        fields.remove(header::EXPECT);
+    }
+    Some(fields)
+}
+
+/// What awc read, if it can be trusted.
+fn understood(response: ClientResponse, request: &Outgoing, movement: &Rc<Movement>) -> Result<Incoming, Cause> {
+    let (status, version) = (response.status(), response.version());
+    if status.is_informational() {
+        return Err(Cause::Malformed("awc cannot read past an interim response"));
+    }
+    let (mut headers, payload) = taken_apart(response);
+    let framing = response_framing(&request.method, status, version, &headers)
+        .map_err(|error| Cause::Malformed(error.as_str()))?;
+    strip_hop_by_hop(&mut headers);
+    headers.remove(header::CONTENT_LENGTH);
+
+    let body = match framing {
+        ResponseFraming::None(None) | ResponseFraming::Length(0) => ResponseBody::Empty,
+        ResponseFraming::None(Some(length)) => ResponseBody::Announced(length),
+        ResponseFraming::UntilClose if matches!(payload, Payload::None) => {
+            return Err(Cause::Malformed("awc cannot read a body that ends with its connection"));
+        }
+        ResponseFraming::Length(_) | ResponseFraming::Chunked { .. } | ResponseFraming::UntilClose => {
+            ResponseBody::Stream(Box::new(Answer::new(payload, framing, Rc::clone(movement))))
+        }
+    };
+    Ok(Incoming::Response { head: IncomingHead { status, headers }, body, reused: false })
+}
+
+fn taken_apart(response: ClientResponse) -> (HeaderMap, Payload) {
+    let mut headers = HeaderMap::new();
+    let mut response = response.map_body(|head: &mut ResponseHead, payload| {
+        headers = mem::take(&mut head.headers);
+        payload
+    });
+    (headers, response.take_payload())
+}
+
+fn cause(error: SendRequestError) -> Cause {
+    match error {
+        SendRequestError::Connect(ConnectError::Disconnected) => Cause::Closed,
+        SendRequestError::Connect(ConnectError::Io(error))
+        | SendRequestError::Send(error)
+        | SendRequestError::Response(ParseError::Io(error)) => Cause::Io(error),
+        SendRequestError::Response(ParseError::TooLarge) => Cause::TooLarge,
+        SendRequestError::Response(_) => Cause::Malformed("awc cannot read this head"),
+        SendRequestError::Body(error) => Cause::RequestBody(
+            error
+                .downcast::<BodyError>()
+                .map_or_else(|other| io::Error::other(other.to_string()).into(), |known| *known),
+        ),
+        other => Cause::Io(io::Error::other(other.to_string())),
+    }
+}

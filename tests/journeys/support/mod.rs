@@ -2,6 +2,8 @@
 #![allow(dead_code, unused_imports, reason = "each journey uses its part")]
 
 pub mod client;
+pub mod exchange;
 pub mod origin;
 pub mod proxy;
+pub mod scripts;
 pub mod wire;
