@@ -1,1 +1,732 @@
-//! Journeys: endpoint exchange.
+//! One exchange with one endpoint: the transport driven directly, against origins that do what real servers do.
+
+use std::{
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use aqueduct::{
+    http::{Body, BodyError, BodySize, Frame, HeaderMap, HeaderName, HeaderValue, Method, RequestBody},
+    settings::upstream::PoolSettings,
+    transport::{Cause, Outgoing, Phase, Timeouts, TransportError, h1::H1},
+    upstream::endpoint::Endpoint,
+};
+use bytes::Bytes;
+use futures_util::future::join;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::{
+    client::refusing,
+    exchange::{
+        self, Answer, Fed, Pieces, Recorder, SHORT, data, endpoint, endpoint_at, exchange, get, pass, put, request,
+        told,
+    },
+    origin::{Origin, Script},
+    scripts::{self, HELLO},
+    wire::patiently,
+};
+
+/// One GET to such an origin, with a transport of its own.
+async fn got(script: Script) -> (Origin, Result<Answer, TransportError>) {
+    let origin = script.start().await;
+    let outcome = exchange(&H1::new(), &endpoint(&origin), get("/")).await;
+    (origin, outcome)
+}
+
+/// A GET of such an origin fails, or its body does, and the connection is closed.
+async fn condemned(name: &str, script: Script) -> String {
+    let origin = script.start().await;
+    let transport = H1::new();
+    let outcome = exchange(&transport, &endpoint(&origin), get("/")).await;
+    let failed = outcome.as_ref().map_or(true, |answer| answer.end.is_err());
+    assert!(failed, "{name}: {}", told(&outcome));
+    origin.wait_for_closed(1).await;
+    told(&outcome)
+}
+
+fn field(name: &'static str, value: &'static str) -> (HeaderName, HeaderValue) {
+    (HeaderName::from_static(name), HeaderValue::from_static(value))
+}
+
+// Interim responses.
+
+#[actix_rt::test]
+async fn an_interim_response_is_never_the_answer() {
+    let (_origin, outcome) = got(scripts::interim_at_once()).await;
+
+    assert_eq!(told(&outcome), r#"200 "hello""#);
+}
+
+#[actix_rt::test]
+async fn early_hints_are_relayed_and_100_is_not() {
+    let origin = scripts::interim_at_once().start().await;
+    let recorder = Rc::new(Recorder::default());
+    let request = Outgoing { downstream: Some(recorder.clone()), ..get("/") };
+
+    let outcome = exchange(&H1::new(), &endpoint(&origin), request).await;
+
+    assert_eq!(told(&outcome), r#"200 "hello""#);
+    assert_eq!(recorder.statuses(), [103, 102]);
+    assert_eq!(recorder.interim.borrow()[0].1.get("link").expect("it is kept"), "</a.css>");
+}
+
+#[actix_rt::test]
+async fn early_hints_are_relayed_before_the_answer_is_there() {
+    let origin = scripts::interim_apart().start().await;
+    let recorder = Rc::new(Recorder::default());
+    let request = Outgoing { downstream: Some(recorder.clone()), ..get("/") };
+    let hinted = async {
+        recorder.wait().await;
+        origin.tell("the hints were read");
+    };
+
+    let (outcome, ()) = join(exchange(&H1::new(), &endpoint(&origin), request), hinted).await;
+
+    assert_eq!(told(&outcome), r#"200 "hello""#);
+}
+
+#[actix_rt::test]
+async fn a_switch_nobody_asked_for_is_an_error() {
+    let told = condemned("101", Origin::replying("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n")).await;
+
+    assert!(told.starts_with("Head: Malformed"), "{told}");
+}
+
+#[actix_rt::test]
+async fn interim_responses_without_end_are_an_error() {
+    let endless = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        while conn.try_write("HTTP/1.1 102 Processing\r\n\r\n".repeat(100)).await.is_ok() {}
+    });
+
+    condemned("102 for ever", endless).await;
+}
+
+// Where answers end.
+
+#[actix_rt::test]
+async fn a_body_that_ends_with_its_connection_arrives_whole() {
+    for script in [scripts::close_delimited(), scripts::close_delimited_old()] {
+        let origin = script.start().await;
+        let (transport, endpoint) = (H1::new(), endpoint(&origin));
+
+        for _ in 0..2 {
+            let answer = exchange(&transport, &endpoint, get("/")).await.expect("an answer");
+            assert_eq!((answer.told().as_str(), answer.reused), (r#"200 "until the end""#, false));
+        }
+
+        assert_eq!(origin.connections_seen(), 2);
+    }
+}
+
+#[actix_rt::test]
+async fn a_body_that_is_cut_is_never_complete() {
+    for (name, script, expected) in [
+        ("a length", scripts::cut_length(), r#"200 "0123456789", Incomplete"#),
+        ("a chunk", scripts::cut_chunk(), r#"200 "01234", Incomplete"#),
+        ("between chunks", scripts::cut_between_chunks(), r#"200 "hello", Incomplete"#),
+        ("before the last line", scripts::cut_before_last_line(), r#"200 "hello", Incomplete"#),
+    ] {
+        let (_origin, outcome) = got(script).await;
+        assert_eq!(told(&outcome), expected, "{name}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_reset_within_a_body_is_an_error() {
+    let origin = scripts::reset_in_body().start().await;
+    let mut open = exchange::send(&H1::new(), &endpoint(&origin), &mut get("/")).await.expect("a head");
+    let Some(Ok(Frame::Data(_))) = open.frame().await else { panic!("the start is there") };
+
+    origin.tell("the start was read");
+    let answer = open.read().await.expect("it has begun");
+
+    assert!(answer.end.is_err(), "{}", answer.told());
+}
+
+#[actix_rt::test]
+async fn answers_end_where_rfc_9112_says() {
+    let chunks = "2\r\nab\r\n0\r\n\r\n";
+    for (name, reply, expected) in [
+        ("a length", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab".to_owned(), r#"200 "ab""#),
+        ("no content", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(), r#"200 """#),
+        ("chunks", format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"), r#"200 "ab""#),
+        (
+            "chunked in capitals",
+            format!("HTTP/1.1 200 OK\r\nTRANSFER-ENCODING: Chunked\r\n\r\n{chunks}"),
+            r#"200 "ab""#,
+        ),
+        ("204", "HTTP/1.1 204 No Content\r\n\r\n".to_owned(), r#"204 """#),
+        ("204 with a length", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n".to_owned(), r#"204 """#),
+        ("204 with a coding", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), r#"204 """#),
+        ("304 with a length", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n".to_owned(), r#"304 """#),
+        ("1.0 with a length", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nab".to_owned(), r#"200 "ab""#),
+        ("a repeated length", "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nab".to_owned(), r#"200 "ab""#),
+        ("no reason", "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nab".to_owned(), r#"200 "ab""#),
+        (
+            "both lengths",
+            format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"),
+            r#"200 "ab""#,
+        ),
+    ] {
+        let (_origin, outcome) = got(Origin::replying(reply)).await;
+        assert_eq!(told(&outcome), expected, "{name}");
+    }
+}
+
+#[actix_rt::test]
+async fn the_answer_to_a_head_has_a_length_and_no_body() {
+    for coded in ["Content-Length: 5", "Content-Length: 5\r\nX-Y: z"] {
+        let origin = Origin::replying(format!("HTTP/1.1 200 OK\r\n{coded}\r\n\r\n")).start().await;
+        let (transport, endpoint) = (H1::new(), endpoint(&origin));
+
+        for turn in 0..2 {
+            let open = exchange::send(&transport, &endpoint, &mut request(Method::HEAD, "/")).await.expect("a head");
+            assert_eq!((open.body.size(), open.reused), (BodySize::Sized(5), turn == 1));
+            assert_eq!(open.read().await.expect("an answer").told(), r#"200 """#);
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn an_answer_with_both_lengths_ends_its_connection() {
+    let reply = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
+    let (origin, _outcome) = got(Origin::replying(reply)).await;
+
+    origin.wait_for_closed(1).await;
+}
+
+#[actix_rt::test]
+async fn trailers_are_kept() {
+    let reply = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nSum: 7\r\n\r\n";
+    let (_origin, outcome) = got(Origin::replying(reply)).await;
+
+    let answer = outcome.expect("an answer");
+    assert_eq!(answer.told(), r#"200 "ab""#);
+    assert_eq!(answer.trailers.expect("they are kept").get("sum").expect("it is kept"), "7");
+}
+
+#[actix_rt::test]
+async fn an_answer_in_tiny_segments_is_the_same_answer() {
+    let dribbled = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        let reply =
+            "HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n5;x=\"y\"\r\nhello\r\n0\r\nSum: 7\r\n\r\n";
+        conn.dribble(reply, 1).await;
+        conn.wait_closed().await;
+    });
+    let (_origin, outcome) = got(dribbled).await;
+
+    let answer = outcome.expect("an answer");
+    assert_eq!((answer.told().as_str(), answer.header("x-a")), (r#"200 "hello""#, Some("b")));
+    assert!(answer.trailers.is_some());
+}
+
+// What condemns a connection.
+
+#[actix_rt::test]
+async fn bytes_behind_an_answer_condemn_the_connection() {
+    for first in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+        "HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello\r\n",
+    ] {
+        let origin = Origin::script(move |mut conn, number| async move {
+            conn.read_head().await;
+            conn.write(if number == 0 { first } else { HELLO }).await;
+            conn.wait_closed().await;
+        })
+        .start()
+        .await;
+        let (transport, endpoint) = (H1::new(), endpoint(&origin));
+
+        exchange(&transport, &endpoint, get("/1")).await.expect("the first is well");
+        origin.wait_for_closed(1).await;
+        let second = exchange(&transport, &endpoint, get("/2")).await.expect("the second is well");
+
+        assert_eq!((second.told().as_str(), second.reused), (r#"200 "hello""#, false), "after {first:?}");
+    }
+}
+
+#[actix_rt::test]
+async fn bytes_that_come_between_two_requests_condemn_the_connection() {
+    let origin = Origin::script(|mut conn, number| async move {
+        conn.read_head().await;
+        conn.write(HELLO).await;
+        if number == 0 {
+            conn.wait_for("the first was read").await;
+            conn.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil").await;
+            conn.tell("the second is foisted");
+        }
+        conn.wait_closed().await;
+    })
+    .start()
+    .await;
+    let (transport, endpoint) = (H1::new(), endpoint(&origin));
+
+    exchange(&transport, &endpoint, get("/1")).await.expect("the first is well");
+    origin.tell("the first was read");
+    origin.wait_for("the second is foisted").await;
+    // So that this executor has heard of it, too.
+    pass(Duration::from_millis(50)).await;
+    let second = exchange(&transport, &endpoint, get("/2")).await;
+
+    assert_eq!(told(&second), r#"200 "hello""#);
+    assert!(!second.expect("an answer").reused);
+}
+
+#[actix_rt::test]
+async fn a_head_that_cannot_be_trusted_is_an_error() {
+    for head in [
+        "garbage",
+        "SSH-2.0-OpenSSH_9.6",
+        "HTTP/2.0 200 OK",
+        "HTTP/1.2 200 OK",
+        "HTTP/1.1 20 OK",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 abc OK",
+        "HTTP/1.1 099 OK",
+        "HTTP/1.1 200 O\0K",
+        "http/1.1 200 OK",
+        " HTTP/1.1 200 OK",
+        "HTTP/1.1 200 OK\r\nno colon",
+        "HTTP/1.1 200 OK\r\n: no name",
+        "HTTP/1.1 200 OK\r\na b: c",
+        "HTTP/1.1 200 OK\r\na: b\0c",
+        "HTTP/1.1 200 OK\r\na: b\rc: d",
+        "HTTP/1.1 200 OK\r\na: b\nc: d",
+        "HTTP/1.1 200 OK\r\na: b\r\n folded",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5, 6",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6",
+        "HTTP/1.1 200 OK\r\nContent-Length: +5",
+        "HTTP/1.1 200 OK\r\nContent-Length: -5",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0x5",
+        "HTTP/1.1 200 OK\r\nContent-Length: ",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked",
+    ] {
+        let told = condemned(head, Origin::replying(format!("{head}\r\n\r\n0\r\n\r\n"))).await;
+        assert!(told.starts_with("Head: Malformed("), "{head:?}: {told}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_head_without_end_is_an_error() {
+    let endless = |piece: &'static str| {
+        Origin::script(move |mut conn, _| async move {
+            conn.read_head().await;
+            conn.write("HTTP/1.1 200 OK\r\nX-Long: ").await;
+            while conn.try_write(piece.repeat(1000)).await.is_ok() {}
+        })
+    };
+    for piece in ["x", "x\r\nY: "] {
+        assert_eq!(condemned(piece, endless(piece)).await, "Head: TooLarge");
+    }
+}
+
+#[actix_rt::test]
+async fn chunks_that_cannot_be_trusted_are_an_error() {
+    for chunk in [
+        "x\r\n",
+        "\r\n",
+        " 5\r\nhello\r\n",
+        "-5\r\nhello\r\n",
+        "+5\r\nhello\r\n",
+        "0x5\r\nhello\r\n",
+        "5_\r\nhello\r\n",
+        "5\nhello\n",
+        "5\r\nhello!\r\n",
+        "5\r\nhello\n",
+        "1ffffffffffffffff\r\n",
+        "5;a=\"\0\"\r\nhello\r\n",
+        "0\r\nno colon\r\n\r\n",
+        "0\r\na: b\n\r\n",
+    ] {
+        let reply = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
+        let told = condemned(chunk, Origin::replying(reply)).await;
+        assert!(told.ends_with("Malformed"), "{chunk:?}: {told}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_connection_closed_without_an_answer_is_told_with_its_facts() {
+    let left = Origin::script(|mut conn, _| async move { drop(conn.read_head().await) });
+    let (_origin, outcome) = got(left).await;
+
+    let error = outcome.expect_err("it left");
+    assert!(matches!(error.cause, Cause::Closed), "{error:?}");
+    assert_eq!(error.phase, Phase::Head);
+    assert!(error.request_started && !error.response_started && !error.reused && !error.body_consumed);
+}
+
+#[actix_rt::test]
+async fn a_head_that_is_cut_is_told_with_its_facts() {
+    let (_origin, outcome) = got(scripts::then_close("HTTP/1.1 200 OK\r\nContent-Le")).await;
+
+    let error = outcome.expect_err("it left");
+    assert!(matches!(error.cause, Cause::Closed), "{error:?}");
+    assert!(error.request_started && error.response_started);
+}
+
+#[actix_rt::test]
+async fn a_refused_connection_is_told_with_its_facts() {
+    let mut request = put(Pieces::new(2, 10).sized());
+    let endpoint = endpoint_at(refusing(), &PoolSettings::default());
+
+    let error = exchange::send(&H1::new(), &endpoint, &mut request).await.err().expect("nobody is there");
+
+    assert_eq!(error.phase, Phase::Connect);
+    assert!(!error.request_started && !error.response_started && !error.reused && !error.body_consumed);
+    assert!(request.body.is_replayable() && !request.body.is_empty());
+}
+
+#[actix_rt::test]
+async fn a_name_that_does_not_resolve_is_told_with_its_facts() {
+    let address = aqueduct::transport::Address::Tcp { host: "no-such-name.invalid".into(), port: 80 };
+    let endpoint = Endpoint::new(address, "x", 1, &PoolSettings::default());
+
+    let error = exchange(&H1::new(), &endpoint, get("/")).await.expect_err("there is no such name");
+
+    assert_eq!(error.phase, Phase::Resolve);
+    assert!(!error.request_started && !error.response_started);
+}
+
+// Requests.
+
+#[actix_rt::test]
+async fn a_request_is_sent_with_these_fields_and_no_others() {
+    let origin = Origin::echo().start().await;
+    let mut request = get("/a?b=%20");
+    for (name, value) in [field("x-two", "1"), field("x-two", "2")] {
+        request.headers.append(name, value);
+    }
+    request.added = b"Via: 1.1 aqueduct\r\n".to_vec();
+
+    let answer = exchange(&H1::new(), &endpoint(&origin), request).await.expect("an answer");
+
+    let told = answer.text().to_ascii_lowercase();
+    let mut lines: Vec<_> = told.trim_end().lines().collect();
+    assert_eq!(lines[0], "get /a?b=%20 http/1.1");
+    lines[1..].sort_unstable();
+    assert_eq!(lines[1..], ["host: example.com", "via: 1.1 aqueduct", "x-two: 1", "x-two: 2"]);
+}
+
+#[actix_rt::test]
+async fn a_request_says_how_long_its_body_is() {
+    for (body, expected) in [
+        (RequestBody::buffered(Bytes::from_static(b"abc")), "content-length: 3"),
+        (Pieces::new(3, 1).sized(), "content-length: 3"),
+        (Pieces::new(3, 1).chunked(), "transfer-encoding: chunked"),
+        (RequestBody::buffered(Bytes::new()), "content-length: 0"),
+    ] {
+        let origin = Origin::echo().start().await;
+        let length = if expected.ends_with('0') { 0 } else { 3 };
+
+        let answer = exchange(&H1::new(), &endpoint(&origin), put(body)).await.expect("an answer");
+
+        let told = answer.text().to_ascii_lowercase();
+        let (head, body) = told.split_once("\n\n").expect("an empty line");
+        let framing: Vec<_> =
+            head.lines().filter(|line| line.contains("-length") || line.contains("-encoding")).collect();
+        assert_eq!((framing, body.len()), (vec![expected], length));
+    }
+}
+
+#[actix_rt::test]
+async fn the_trailers_of_a_request_are_sent() {
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        let mut body = Vec::new();
+        while !body.ends_with(b"\r\n\r\n") {
+            body.extend(conn.read_some().await);
+        }
+        let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        conn.write([reply.as_bytes(), &body].concat()).await;
+    })
+    .start()
+    .await;
+    let (name, value) = field("sum", "7");
+    let trailers = HeaderMap::from_iter([(name, value)]);
+    let recorder = Recorder { request_trailers: Some(trailers), ..Recorder::default() };
+    let request = Outgoing { downstream: Some(Rc::new(recorder)), ..put(Pieces::new(1, 2).chunked()) };
+
+    let answer = exchange(&H1::new(), &endpoint(&origin), request).await.expect("an answer");
+
+    assert_eq!(answer.text().to_ascii_lowercase(), "2\r\n..\r\n0\r\nsum: 7\r\n\r\n");
+}
+
+#[actix_rt::test]
+async fn an_early_refusal_of_a_large_upload_is_received_each_time() {
+    for status in ["HTTP/1.1 413 Content Too Large", "HTTP/1.1 401 Unauthorized"] {
+        let careful = scripts::early_refusal(status).start().await;
+        let rude = scripts::rude_refusal(status).start().await;
+        for turn in 0..10 {
+            for origin in [&careful, &rude] {
+                let upload = put(Pieces::new(1600, 64 * 1024).sized());
+                let outcome = exchange(&H1::new(), &endpoint(origin), upload).await;
+                assert_eq!(told(&outcome), format!("{} \"no\"", &status[9..12]), "turn {turn}");
+                careful.tell("the answer was read");
+            }
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn a_body_goes_on_while_the_answer_is_read() {
+    let origin = scripts::duplex_echo().start().await;
+    let (feed, body) = Fed::chunked();
+    let mut request = put(body);
+
+    feed.send(data("one")).expect("it is taken");
+    let mut open = exchange::send(&H1::new(), &endpoint(&origin), &mut request).await.expect("a head");
+    for piece in ["one", "two", "three"] {
+        if piece != "one" {
+            feed.send(data(piece)).expect("it is taken");
+        }
+        let Some(Ok(Frame::Data(bytes))) = open.frame().await else { panic!("{piece} comes back") };
+        assert_eq!(bytes, piece.as_bytes());
+    }
+    drop(feed);
+
+    assert!(open.frame().await.is_none());
+}
+
+#[actix_rt::test]
+async fn a_client_that_fails_is_not_the_endpoints_fault() {
+    let origin = Origin::script(|mut conn, _| async move { conn.wait_closed().await }).start().await;
+    let (feed, body) = Fed::chunked();
+    feed.send(data("abc")).expect("it is taken");
+    feed.send(Err(BodyError::Incomplete)).expect("it is taken");
+
+    let error = exchange(&H1::new(), &endpoint(&origin), put(body)).await.expect_err("it has no end");
+
+    assert!(matches!(error.cause, Cause::RequestBody(BodyError::Incomplete)), "{error:?}");
+    assert!(error.body_consumed);
+    origin.wait_for_closed(1).await;
+}
+
+#[actix_rt::test]
+async fn a_body_is_not_read_ahead_without_bound() {
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.wait_for("enough").await;
+    })
+    .start()
+    .await;
+    let pieces = Pieces::new(6400, 16 * 1024);
+    let taken = Rc::clone(&pieces.taken);
+    let mut request = put(pieces.sized());
+    request.timeouts.idle = Some(Duration::from_millis(300));
+
+    let outcome = exchange(&H1::new(), &endpoint(&origin), request).await;
+
+    let error = outcome.expect_err("nobody reads it");
+    assert!(matches!((error.phase, &error.cause), (Phase::Send, Cause::Stalled(_))), "{error:?}");
+    // What the system's buffers hold, and no more.
+    assert!(taken.get() < 3200, "{} pieces were taken", taken.get());
+    origin.tell("enough");
+}
+
+#[actix_rt::test]
+async fn an_answer_is_not_read_ahead_without_bound() {
+    const LENGTH: usize = 100_000_000;
+    let written = Arc::new(AtomicUsize::new(0));
+    let out = Arc::clone(&written);
+    let origin = Origin::script(move |mut conn, _| {
+        let out = Arc::clone(&out);
+        async move {
+            conn.read_head().await;
+            conn.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n")).await;
+            let count = conn.flood(LENGTH).await;
+            out.store(count, Ordering::Relaxed);
+            conn.tell("nobody reads");
+            conn.write(vec![b'.'; LENGTH - count]).await;
+            conn.wait_closed().await;
+        }
+    })
+    .start()
+    .await;
+
+    let open = exchange::send(&H1::new(), &endpoint(&origin), &mut get("/")).await.expect("a head");
+    origin.wait_for("nobody reads").await;
+    let held = written.load(Ordering::Relaxed);
+    let answer = open.read().await.expect("an answer");
+
+    assert!(held < LENGTH / 2, "{held} bytes went out");
+    assert_eq!(answer.body.len(), LENGTH);
+}
+
+// Limits of time, and leaving early.
+
+#[actix_rt::test]
+async fn waits_for_the_head_are_limited() {
+    let none = Timeouts { connect: None, first_byte: None, idle: None, total: None };
+    for (timeouts, expected) in [
+        (Timeouts { first_byte: Some(SHORT), ..none }, "Head: Timeout(100ms)"),
+        (Timeouts { idle: Some(SHORT), ..none }, "Head: Stalled(100ms)"),
+        (Timeouts { total: Some(SHORT), ..none }, "Head: Total(100ms)"),
+    ] {
+        let origin = Origin::script(|mut conn, _| async move { conn.wait_closed().await }).start().await;
+        let transport = H1::new();
+        let outcome = exchange(&transport, &endpoint(&origin), Outgoing { timeouts, ..get("/") }).await;
+        assert_eq!(told(&outcome), expected);
+        origin.wait_for_closed(1).await;
+    }
+}
+
+#[actix_rt::test]
+async fn a_body_that_stalls_ends_in_an_error() {
+    let stalling = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe").await;
+        conn.wait_closed().await;
+    });
+    let origin = stalling.start().await;
+    let mut request = get("/");
+    request.timeouts.idle = Some(SHORT);
+    let transport = H1::new();
+
+    let outcome = exchange(&transport, &endpoint(&origin), request).await;
+
+    assert_eq!(told(&outcome), r#"200 "he", Stalled"#);
+    origin.wait_for_closed(1).await;
+}
+
+#[actix_rt::test]
+async fn a_body_that_never_stops_dribbling_has_a_limit_in_all() {
+    let dribbling = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n").await;
+        while conn.try_write(".").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let origin = dribbling.start().await;
+    let mut request = get("/");
+    request.timeouts.total = Some(Duration::from_millis(300));
+    let transport = H1::new();
+
+    let outcome = exchange(&transport, &endpoint(&origin), request).await;
+
+    assert!(outcome.map_or(true, |answer| answer.end.is_err()));
+    origin.wait_for_closed(1).await;
+}
+
+#[actix_rt::test]
+async fn a_reader_that_takes_its_time_is_no_stall() {
+    let (origin, mut request) = (Origin::answering("hello").start().await, get("/"));
+    request.timeouts.idle = Some(Duration::from_millis(50));
+
+    let open = exchange::send(&H1::new(), &endpoint(&origin), &mut request).await.expect("a head");
+    pass(Duration::from_millis(200)).await;
+
+    assert_eq!(open.read().await.expect("an answer").told(), r#"200 "hello""#);
+}
+
+#[actix_rt::test]
+async fn an_exchange_that_is_given_up_closes_its_connection() {
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.tell("asked");
+        conn.wait_closed().await;
+    })
+    .start()
+    .await;
+    let (transport, endpoint, mut request) = (H1::new(), endpoint(&origin), get("/"));
+
+    tokio::select! {
+        _ = exchange::send(&transport, &endpoint, &mut request) => panic!("there is no answer"),
+        () = origin.wait_for("asked") => {}
+    }
+
+    origin.wait_for_closed(1).await;
+}
+
+#[actix_rt::test]
+async fn an_answer_nobody_reads_to_its_end_closes_its_connection() {
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello").await;
+        conn.wait_closed().await;
+    })
+    .start()
+    .await;
+    let (transport, endpoint) = (H1::new(), endpoint(&origin));
+
+    drop(exchange::send(&transport, &endpoint, &mut get("/")).await.expect("a head"));
+
+    origin.wait_for_closed(1).await;
+}
+
+// Other ways to speak.
+
+#[actix_rt::test]
+async fn a_unix_socket_is_as_good() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let origin = Origin::answering("hello").start_unix(directory.path().join("origin")).await;
+    let (transport, endpoint) = (H1::new(), endpoint(&origin));
+
+    for reused in [false, true] {
+        let answer = exchange(&transport, &endpoint, get("/")).await.expect("an answer");
+        assert_eq!((answer.told().as_str(), answer.reused), (r#"200 "hello""#, reused));
+    }
+}
+
+#[actix_rt::test]
+async fn after_a_switch_of_protocols_it_is_bytes() {
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly").await;
+        let bytes = conn.read_exact(4).await;
+        conn.write(bytes).await;
+        conn.wait_closed().await;
+    })
+    .start()
+    .await;
+    let request = Outgoing { upgrade: Some(HeaderValue::from_static("echo")), ..get("/") };
+
+    let (head, mut io, mut early) = exchange::switch(&H1::new(), &endpoint(&origin), request).await;
+    io.write_all(b"ping").await.expect("it is open");
+    let mut bytes = early.split_to(early.len()).to_vec();
+    while bytes.len() < 9 {
+        patiently("an echo", io.read_buf(&mut bytes)).await.expect("it is open");
+    }
+
+    assert_eq!(bytes, b"earlyping");
+    assert_eq!(head.headers.get("upgrade").expect("it is kept"), "echo");
+    let sent = origin.request(0).to_ascii_lowercase();
+    assert!(sent.contains("\r\nconnection: upgrade\r\n") && sent.contains("\r\nupgrade: echo\r\n"), "{sent}");
+    drop(io);
+    origin.wait_for_closed(1).await;
+}
+
+#[actix_rt::test]
+async fn a_switch_that_is_declined_is_an_ordinary_answer() {
+    let origin = Origin::answering("hello").start().await;
+    let request = Outgoing { upgrade: Some(HeaderValue::from_static("echo")), ..get("/") };
+
+    let outcome = exchange(&H1::new(), &endpoint(&origin), request).await;
+
+    assert_eq!(told(&outcome), r#"200 "hello""#);
+}
+
+#[actix_rt::test]
+async fn fields_of_the_connection_end_here_and_others_are_kept() {
+    let reply = "HTTP/1.1 200 OK\r\nConnection: X-Own\r\nX-Own: 1\r\nKeep-Alive: timeout=5\r\nSet-Cookie: a\r\n\
+                 Set-Cookie: b\r\nContent-Length: 0\r\n\r\n";
+    let (_origin, outcome) = got(Origin::replying(reply)).await;
+
+    let answer = outcome.expect("an answer");
+    let names: Vec<_> = answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    assert_eq!(names, [("set-cookie", b"a".as_slice()), ("set-cookie", b"b")]);
+}

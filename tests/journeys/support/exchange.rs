@@ -10,12 +10,13 @@ use std::{
 };
 
 use aqueduct::{
+    clock::Deadline,
     http::{
-        Body, BodyError, BodySize, Downstream, Frame, HeaderMap, HeaderName, HeaderValue, Method, RequestBody,
+        Body, BodyError, BodySize, Downstream, Frame, HeaderMap, HeaderName, HeaderValue, Io, Method, RequestBody,
         ResponseBody, StatusCode, body::Length, downstream::Peer,
     },
     settings::upstream::PoolSettings,
-    transport::{Address, Incoming, Outgoing, Timeouts, Transport, TransportError},
+    transport::{Address, Incoming, IncomingHead, Outgoing, Timeouts, Transport, TransportError},
     upstream::endpoint::Endpoint,
 };
 use bytes::Bytes;
@@ -162,6 +163,26 @@ pub async fn send(
     }
 }
 
+/// What happens when the endpoint agrees to switch protocols: the head, the connection and the first bytes.
+pub async fn switch(
+    transport: &dyn Transport,
+    endpoint: &Endpoint,
+    mut request: Outgoing,
+) -> (IncomingHead, Box<dyn Io>, Bytes) {
+    match patiently("the transport", transport.send(&endpoint.target, &mut request)).await {
+        Ok(Incoming::Upgraded { head, io, early }) => (head, io, early),
+        Ok(Incoming::Response { head, .. }) => panic!("it did not switch: {head:?}"),
+        Err(error) => panic!("it did not switch: {error:?}"),
+    }
+}
+
+/// Lets this much time pass: for what is about time itself.
+pub async fn pass(time: Duration) {
+    let deadline = Deadline::new();
+    deadline.arm(time);
+    poll_fn(|cx| deadline.poll(cx)).await;
+}
+
 /// The next frame of a body.
 pub async fn next(body: &mut impl Body) -> Option<Result<Frame, BodyError>> {
     poll_fn(|cx| body.poll_frame(cx)).await
@@ -172,6 +193,19 @@ pub async fn next(body: &mut impl Body) -> Option<Result<Frame, BodyError>> {
 pub struct Recorder {
     pub interim: RefCell<Vec<(StatusCode, HeaderMap)>>,
     pub request_trailers: Option<HeaderMap>,
+    pub told: tokio::sync::Notify,
+}
+
+impl Recorder {
+    /// Until it was told something.
+    pub async fn wait(&self) {
+        patiently("an interim response", self.told.notified()).await;
+    }
+
+    /// The status codes it was told.
+    pub fn statuses(&self) -> Vec<u16> {
+        self.interim.borrow().iter().map(|(status, _)| status.as_u16()).collect()
+    }
 }
 
 impl Downstream for Recorder {
@@ -185,6 +219,7 @@ impl Downstream for Recorder {
 
     fn informational(&self, status: StatusCode, headers: &HeaderMap) {
         self.interim.borrow_mut().push((status, headers.clone()));
+        self.told.notify_one();
     }
 
     fn request_trailers(&self) -> Option<HeaderMap> {

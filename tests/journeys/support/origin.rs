@@ -162,7 +162,7 @@ impl Origin {
     /// One of them, counted from 0.
     pub fn request(&self, number: usize) -> String {
         let seen = self.log.borrow();
-        seen.requests.get(number).unwrap_or_else(|| panic!("no request {number} in {seen:?}")).clone()
+        seen.requests.get(number).unwrap_or_else(|| panic!("no request {number} in {:?}", *seen)).clone()
     }
 
     /// How many connections were accepted.
@@ -478,7 +478,7 @@ async fn wait(log: &Log, what: &str, happened: impl Fn(&Seen) -> bool) {
         assert!(happened(&seen), "a script failed: {:?}", seen.failures);
         return;
     }
-    panic!("waited {PATIENCE:?} in vain for {what}; the origin saw {:?}", log.borrow());
+    panic!("waited {PATIENCE:?} in vain for {what}; the origin saw {:?}", *log.borrow());
 }
 
 fn extent(head: &str) -> Extent {

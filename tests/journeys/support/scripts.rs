@@ -66,13 +66,21 @@ pub fn reset_in_body() -> Script {
     })
 }
 
-/// It answers a large upload with a refusal, reads none of it and closes as servers do: its own side first.
+/// It answers a large upload with a refusal, reads none of it and ends its own side first, as careful servers do.
 pub fn early_refusal(status_line: &'static str) -> Script {
     Origin::script(move |mut conn, _| async move {
         conn.read_head().await;
         conn.write(format!("{status_line}\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")).await;
         conn.half_close().await;
         conn.wait_for("the answer was read").await;
+    })
+}
+
+/// The same, and it closes at once: what was sent and not read makes that a reset.
+pub fn rude_refusal(status_line: &'static str) -> Script {
+    Origin::script(move |mut conn, _| async move {
+        conn.read_head().await;
+        conn.write(format!("{status_line}\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")).await;
     })
 }
 
