@@ -20,7 +20,7 @@ use crate::support::{
 /// What awc makes of an answer that well-behaved and other origins give to a GET.
 #[actix_rt::test]
 async fn what_awc_makes_of_an_answer() {
-    let cases: [(&str, Script, &str); 17] = [
+    let cases: [(&str, Script, &str); 18] = [
         ("a length", Origin::answering("hello"), r#"200 "hello""#),
         ("an empty body", Origin::answering(""), r#"200 """#),
         (
@@ -59,6 +59,11 @@ async fn what_awc_makes_of_an_answer() {
         (
             "a coding before chunked",
             Origin::replying("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+            r#"Head: Malformed("awc cannot read this head")"#,
+        ),
+        (
+            "a repeated length",
+            Origin::replying("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nab"),
             r#"Head: Malformed("awc cannot read this head")"#,
         ),
         (
@@ -260,6 +265,19 @@ async fn awc_does_not_read_while_it_sends() {
 
     assert!(matches!((error.phase, &error.cause), (Phase::Send, Cause::Stalled(_))), "{error:?}");
     assert!(!error.response_started);
+}
+
+#[actix_rt::test]
+async fn awc_has_no_answer_before_its_request_is_over() {
+    let origin = scripts::duplex_echo().start().await;
+    let (feed, body) = Fed::chunked();
+    feed.send(data("one")).expect("it is taken");
+    let mut request = put(body);
+    request.timeouts.idle = Some(Duration::from_millis(300));
+
+    let error = exchange(&AwcTransport::new(), &endpoint(&origin), request).await.expect_err("it waits for more");
+
+    assert!(matches!((error.phase, &error.cause), (Phase::Send, Cause::Stalled(_))), "{error:?}");
 }
 
 #[actix_rt::test]

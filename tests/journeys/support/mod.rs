@@ -6,4 +6,5 @@ pub mod exchange;
 pub mod origin;
 pub mod proxy;
 pub mod scripts;
+pub mod seen;
 pub mod wire;

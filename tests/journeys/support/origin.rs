@@ -4,12 +4,9 @@
 //! panics fails its test.
 
 use std::{
-    any::Any,
-    collections::HashSet,
     future::Future,
     io,
     net::SocketAddr,
-    panic,
     path::{Path, PathBuf},
     pin::Pin,
     rc::Rc,
@@ -21,12 +18,14 @@ use std::{
 use tokio::{
     net::{TcpListener, UnixListener},
     runtime,
-    sync::{oneshot, watch},
+    sync::oneshot,
     task::{self, LocalSet},
-    time::timeout,
 };
 
-use super::wire::{self, Extent, PATIENCE, Socket, Wire};
+use super::{
+    seen::{Log, Seen, leave, tell, wait, wait_for},
+    wire::{self, Extent, PATIENCE, Socket, Wire},
+};
 
 type Play = Rc<dyn Fn(Conn, usize) -> Pin<Box<dyn Future<Output = ()>>>>;
 
@@ -59,26 +58,6 @@ enum Listener {
     Tcp(std::net::TcpListener),
     Unix(std::os::unix::net::UnixListener),
 }
-
-/// What has happened so far; watched by whoever waits.
-type Log = watch::Sender<Seen>;
-
-#[derive(Debug, Default)]
-struct Seen {
-    requests: Vec<String>,
-    opened: usize,
-    /// Ended by the other side.
-    ended: usize,
-    /// Ended by whichever side.
-    over: usize,
-    told: HashSet<String>,
-    failures: Vec<String>,
-    /// Scripts that wanted to read when the other side had ended in order.
-    left: Vec<String>,
-}
-
-/// The other side ended where the script wanted more.
-struct Left(&'static str);
 
 impl Origin {
     /// Plays `script` on every connection; the second argument counts connections from 0. The connection is closed
@@ -441,44 +420,6 @@ async fn accept(listener: Listener, play: Play, log: Arc<Log>) {
             }
         });
     }
-}
-
-impl Seen {
-    fn fail(&mut self, number: usize, cause: &(dyn Any + Send)) {
-        if let Some(Left(wanted)) = cause.downcast_ref() {
-            return self.left.push(format!("connection {number} was ended, its script wanted {wanted}"));
-        }
-        let text = cause.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-        self.failures.push(format!("connection {number}: {text}"));
-    }
-}
-
-/// Ends a script whose other side is gone. It is told to a test that waits for more, and is no failure of its own: a
-/// test may be done before its scripts are.
-fn leave(wanted: &'static str) -> ! {
-    panic::resume_unwind(Box::new(Left(wanted)))
-}
-
-fn tell(log: &Log, name: &str) {
-    log.send_modify(|seen| {
-        seen.told.insert(name.to_owned());
-    });
-}
-
-async fn wait_for(log: &Log, name: &str) {
-    wait(log, &format!("{name:?}"), |seen| seen.told.contains(name)).await;
-}
-
-async fn wait(log: &Log, what: &str, happened: impl Fn(&Seen) -> bool) {
-    let mut watched = log.subscribe();
-    let waiting = watched.wait_for(|seen| happened(seen) || !seen.failures.is_empty());
-    if let Ok(seen) = timeout(PATIENCE, waiting).await {
-        let seen = seen.expect("the log outlives who waits");
-        assert!(happened(&seen), "a script failed: {:?}", seen.failures);
-        return;
-    }
-    panic!("waited {PATIENCE:?} in vain for {what}; the origin saw {:?}", *log.borrow());
 }
 
 fn extent(head: &str) -> Extent {
