@@ -475,7 +475,7 @@ async fn an_early_refusal_of_a_large_upload_is_received_each_time() {
                 let upload = put(Pieces::new(1600, 64 * 1024).sized());
                 let outcome = exchange(&H1::new(), &endpoint(origin), upload).await;
                 assert_eq!(told(&outcome), format!("{} \"no\"", &status[9..12]), "turn {turn}");
-                careful.tell("the answer was read");
+                origin.tell(&format!("answer {turn} was read"));
             }
         }
     }

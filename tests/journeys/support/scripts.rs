@@ -68,11 +68,11 @@ pub fn reset_in_body() -> Script {
 
 /// It answers a large upload with a refusal, reads none of it and ends its own side first, as careful servers do.
 pub fn early_refusal(status_line: &'static str) -> Script {
-    Origin::script(move |mut conn, _| async move {
+    Origin::script(move |mut conn, number| async move {
         conn.read_head().await;
         conn.write(format!("{status_line}\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")).await;
         conn.half_close().await;
-        conn.wait_for("the answer was read").await;
+        conn.wait_for(&format!("answer {number} was read")).await;
     })
 }
 

@@ -1,0 +1,150 @@
+//! Where we read otherwise than hyper, and why. In nearly all of them we refuse what others read in two ways.
+#![allow(dead_code, reason = "the rules for transport::h1 wait for it")]
+
+use crate::{
+    Reading,
+    support::wire::{text, values_of},
+};
+
+/// One difference that is meant.
+#[derive(Clone, Copy)]
+pub struct Rule {
+    pub name: &'static str,
+    applies: fn(&Case) -> bool,
+}
+
+struct Case<'c> {
+    method: &'c str,
+    bytes: &'c [u8],
+    /// The last head: after the interim ones.
+    head: String,
+    ours: &'c Reading,
+    hypers: &'c Reading,
+}
+
+/// In the order of how little they allow.
+pub const H1: [Rule; 6] = [
+    // Only who asked for it can know what comes next (RFC 9110, 15.2.2); hyper leaves that to its user.
+    Rule {
+        name: "a switch nobody asked for is no answer",
+        applies: |case| case.refused() && case.status() == Some(101),
+    },
+    // A sender that means something else by it has desynchronised us (RFC 9112, 6.1 and 11.2).
+    Rule {
+        name: "the only coding is one chunked",
+        applies: |case| case.refused() && !matches!(case.codings().as_slice(), [] | ["chunked"]),
+    },
+    // A bad length is refused even where no body is to come: the value would be passed on.
+    Rule {
+        name: "a length is a number also where nothing comes",
+        applies: |case| case.refused() && case.has_no_body() && !values_of(&case.head, "content-length").is_empty(),
+    },
+    // RFC 9112, 2.2 allows it, and it is how one message becomes two.
+    Rule {
+        name: "a line feed alone ends no line",
+        applies: |case| case.are_stricter() && has_bare_line_feed(case.bytes),
+    },
+    // RFC 9110, 6.5.1: they would change what the message is when it is too late.
+    Rule { name: "trailers do not frame", applies: |case| case.differ_in_trailers_only() },
+    // hyper counts only so far, we only so many bytes.
+    Rule {
+        name: "the largest number is a length",
+        applies: |case| case.refused_by_hyper() && text(case.bytes).contains("18446744073709551615"),
+    },
+];
+
+/// awc's reader: what it takes and should not.
+pub const AWC: [Rule; 2] = [
+    // It takes whatever stands there for trailers, and forgets it.
+    Rule {
+        name: "trailers are not looked at",
+        applies: |case| case.is_chunked() && case.differ_behind_the_body_only(),
+    },
+    // RFC 9112, 5.1 lets a proxy take it out.
+    Rule {
+        name: "a space before a colon is taken out",
+        applies: |case| case.refused_by_hyper() && case.has_padded_name(),
+    },
+];
+
+/// The rule that explains the difference.
+pub fn explanation(
+    rules: &[Rule],
+    method: &str,
+    bytes: &[u8],
+    ours: &Reading,
+    hypers: &Reading,
+) -> Option<&'static str> {
+    let case = Case { method, bytes, head: last_head(bytes), ours, hypers };
+    rules.iter().find(|rule| (rule.applies)(&case)).map(|rule| rule.name)
+}
+
+impl Case<'_> {
+    fn refused(&self) -> bool {
+        *self.ours == Reading::Refused
+    }
+
+    /// We found no end, or not even an answer.
+    fn are_stricter(&self) -> bool {
+        matches!(self.ours, Reading::Refused | Reading::Answer { whole: false, .. })
+    }
+
+    fn status(&self) -> Option<u16> {
+        self.head.get(9..12)?.parse().ok()
+    }
+
+    fn has_no_body(&self) -> bool {
+        self.method == "HEAD" || self.status() == Some(304)
+    }
+
+    fn codings(&self) -> Vec<&str> {
+        values_of(&self.head, "transfer-encoding")
+    }
+
+    fn refused_by_hyper(&self) -> bool {
+        *self.hypers == Reading::Refused
+    }
+
+    fn has_padded_name(&self) -> bool {
+        let names = self.head.lines().filter_map(|line| Some(line.split_once(':')?.0));
+        names.into_iter().any(|name| name.ends_with([' ', '\t']))
+    }
+
+    fn is_chunked(&self) -> bool {
+        !self.codings().is_empty()
+    }
+
+    /// One reader may think it whole and the other not: that is decided there.
+    fn differ_behind_the_body_only(&self) -> bool {
+        let before = |reading: &Reading| match reading.clone() {
+            Reading::Answer { status, fields, body, .. } => Some((status, fields, body)),
+            Reading::Refused => None,
+        };
+        before(self.ours).is_some() && before(self.ours) == before(self.hypers)
+    }
+
+    fn differ_in_trailers_only(&self) -> bool {
+        let without = |reading: &Reading| match reading.clone() {
+            Reading::Answer { status, fields, body, whole, .. } => Some((status, fields, body, whole)),
+            Reading::Refused => None,
+        };
+        without(self.ours).is_some() && without(self.ours) == without(self.hypers)
+    }
+}
+
+/// The first head that is not an interim one.
+fn last_head(bytes: &[u8]) -> String {
+    let text = text(bytes).to_ascii_lowercase();
+    let mut rest = text.as_str();
+    while let Some((head, behind)) = rest.split_once("\r\n\r\n") {
+        if !head.starts_with("http/1.1 1") || head.starts_with("http/1.1 101") {
+            return head.to_owned();
+        }
+        rest = behind;
+    }
+    rest.to_owned()
+}
+
+fn has_bare_line_feed(bytes: &[u8]) -> bool {
+    bytes.iter().enumerate().any(|(at, byte)| *byte == b'\n' && (at == 0 || bytes[at - 1] != b'\r'))
+}
