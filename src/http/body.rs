@@ -61,6 +61,14 @@ pub struct RequestBody {
     source: Source,
     size: Length,
     consumed: bool,
+    limit: Option<Limit>,
+}
+
+/// A body of unknown length may be this long.
+#[derive(Clone, Copy)]
+struct Limit {
+    all: u64,
+    left: u64,
 }
 
 /// The announced length of a request body.
@@ -93,17 +101,17 @@ impl RequestBody {
     /// A body that is in memory already, and may be sent more than once.
     pub fn buffered(bytes: Bytes) -> Self {
         let size = Length::Exact(bytes.len() as u64);
-        Self { source: Source::Bytes(bytes), size, consumed: false }
+        Self { source: Source::Bytes(bytes), size, consumed: false, limit: None }
     }
 
     /// What actix-web hands to a handler, with the length its head announced.
     pub fn payload(payload: Payload, size: Length) -> Self {
-        Self { source: Source::Payload(payload), size, consumed: false }
+        Self { source: Source::Payload(payload), size, consumed: false, limit: None }
     }
 
     /// Any other stream of frames.
     pub fn stream(body: Box<dyn Body>, size: Length) -> Self {
-        Self { source: Source::Stream(body), size, consumed: false }
+        Self { source: Source::Stream(body), size, consumed: false, limit: None }
     }
 
     /// The length the head announced.
@@ -140,6 +148,11 @@ impl RequestBody {
         }
     }
 
+    /// Ends the body with [`BodyError::TooLarge`] once more than `limit` bytes of it have come.
+    pub fn limit(&mut self, limit: u64) {
+        self.limit = Some(Limit { all: limit, left: limit });
+    }
+
     /// Discards content without reading it: the edge decides whether the connection lives on.
     pub fn discard(&mut self) {
         *self = Self::empty();
@@ -151,6 +164,29 @@ impl Body for RequestBody {
         if self.is_empty() {
             return Poll::Ready(None);
         }
+        let next = ready!(self.poll_source(cx));
+        Poll::Ready(next.map(|frame| frame.and_then(|frame| self.within_limit(frame))))
+    }
+
+    fn size(&self) -> BodySize {
+        match self.size {
+            Length::None => BodySize::None,
+            Length::Exact(length) => BodySize::Sized(length),
+            Length::Chunked => BodySize::Stream,
+        }
+    }
+}
+
+impl RequestBody {
+    fn within_limit(&mut self, frame: Frame) -> Result<Frame, BodyError> {
+        if let (Some(limit), Frame::Data(bytes)) = (&mut self.limit, &frame) {
+            let left = limit.left.checked_sub(bytes.len() as u64);
+            limit.left = left.ok_or(BodyError::TooLarge { limit: limit.all })?;
+        }
+        Ok(frame)
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         match &mut self.source {
             Source::Empty => Poll::Ready(None),
             Source::Bytes(bytes) => {
@@ -169,14 +205,6 @@ impl Body for RequestBody {
                 self.consumed = true;
                 Poll::Ready(next)
             }
-        }
-    }
-
-    fn size(&self) -> BodySize {
-        match self.size {
-            Length::None => BodySize::None,
-            Length::Exact(length) => BodySize::Sized(length),
-            Length::Chunked => BodySize::Stream,
         }
     }
 }

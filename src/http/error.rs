@@ -25,6 +25,15 @@ pub enum Error {
     /// A method the settings do not list.
     #[error("method not allowed here")]
     Method,
+    /// A method nobody here has heard of.
+    #[error("unknown method")]
+    UnknownMethod,
+    /// A version of HTTP that is not spoken here.
+    #[error("HTTP version not supported")]
+    Version,
+    /// `Transfer-Encoding` with anything but `chunked`.
+    #[error("unknown transfer coding")]
+    Coding,
     /// `Expect` with something other than `100-continue`.
     #[error("unknown expectation")]
     Expectation,
@@ -147,4 +156,106 @@ pub enum Fault {
     Upstream,
     /// Ours.
     Proxy,
+}
+
+impl Error {
+    /// The status a client gets.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed { .. } | Self::Path { .. } => StatusCode::BAD_REQUEST,
+            Self::UnknownMethod => StatusCode::NOT_IMPLEMENTED,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::UriTooLong { .. } => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            // Nobody reads what is sent to a client that has left; 408 is what logs of others show, too.
+            Self::ClientTimeout { .. } | Self::ClientGone(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::Coding => StatusCode::NOT_IMPLEMENTED,
+            Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Refused { status, .. } => *status,
+            Self::NoEndpoint | Self::PoolExhausted | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectTimeout { .. }
+            | Self::FirstByteTimeout { .. }
+            | Self::TotalTimeout { .. }
+            | Self::EndpointStalled { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Resolve(_)
+            | Self::Connect(_)
+            | Self::EndpointClosed(_)
+            | Self::BadAnswer { .. }
+            | Self::AnswerTooLarge
+            | Self::Upgrade { .. } => StatusCode::BAD_GATEWAY,
+            Self::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The registered error type of `Proxy-Status` (RFC 9209, 2.3); logs and metrics use the same word.
+    pub fn token(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. }
+            | Self::Path { .. }
+            | Self::UnknownMethod
+            | Self::Method
+            | Self::Expectation
+            | Self::UriTooLong { .. }
+            | Self::HeadTooLarge { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::ClientTimeout { .. }
+            | Self::ClientGone(_)
+            | Self::Version
+            | Self::Coding => "http_request_error",
+            Self::Refused { .. } => "http_request_denied",
+            Self::Loop => "proxy_loop_detected",
+            Self::NoRoute => "destination_not_found",
+            Self::NoEndpoint => "destination_unavailable",
+            Self::PoolExhausted => "connection_limit_reached",
+            Self::Resolve(_) => "dns_error",
+            Self::ConnectTimeout { .. } => "connection_timeout",
+            Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection_refused",
+            Self::Connect(_) => "destination_ip_unroutable",
+            Self::FirstByteTimeout { .. } | Self::TotalTimeout { .. } => "http_response_timeout",
+            Self::EndpointStalled { .. } => "connection_write_timeout",
+            Self::EndpointClosed(_) => "connection_terminated",
+            Self::BadAnswer { .. } => "http_protocol_error",
+            Self::AnswerTooLarge => "http_response_header_section_size",
+            Self::Upgrade { .. } => "http_upgrade_failed",
+            Self::Draining | Self::Internal { .. } => "proxy_internal_error",
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Malformed { .. }
+            | Self::Path { .. }
+            | Self::UnknownMethod
+            | Self::Method
+            | Self::Expectation
+            | Self::UriTooLong { .. }
+            | Self::HeadTooLarge { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::ClientTimeout { .. }
+            | Self::ClientGone(_)
+            | Self::Version
+            | Self::Coding
+            | Self::Loop
+            | Self::NoRoute
+            | Self::Refused { .. } => Fault::Client,
+            Self::NoEndpoint
+            | Self::PoolExhausted
+            | Self::Resolve(_)
+            | Self::ConnectTimeout { .. }
+            | Self::Connect(_)
+            | Self::FirstByteTimeout { .. }
+            | Self::TotalTimeout { .. }
+            | Self::EndpointStalled { .. }
+            | Self::EndpointClosed(_)
+            | Self::BadAnswer { .. }
+            | Self::AnswerTooLarge
+            | Self::Upgrade { .. } => Fault::Upstream,
+            Self::Draining | Self::Internal { .. } => Fault::Proxy,
+        }
+    }
 }

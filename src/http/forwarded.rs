@@ -1,1 +1,305 @@
-//! Who the client is, and what endpoints are told of it (RFC 7239).
+//! Who the client is, and what endpoints are told of it: `Forwarded` (RFC 7239) and `X-Forwarded-*`.
+
+use std::{
+    io::Write,
+    net::{IpAddr, SocketAddr},
+};
+
+use super::{HeaderMap, HeaderName, HeaderValue, header};
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// More hops than this nobody has; the rest of such a list is not read.
+const MAX_HOPS: usize = 64;
+/// What of a list is continued; a longer one begins anew.
+const MAX_LIST: usize = 4096;
+
+/// It tells who asks: what is written under this name is ours to write.
+pub fn is_ours(name: &HeaderName) -> bool {
+    *name == header::FORWARDED
+        || name.as_str().strip_prefix("x-").is_some_and(|rest| {
+            matches!(
+                rest,
+                "forwarded-for"
+                    | "forwarded-host"
+                    | "forwarded-proto"
+                    | "forwarded-port"
+                    | "forwarded-server"
+                    | "forwarded-prefix"
+                    | "real-ip"
+            )
+        })
+}
+
+/// What a trusted peer says of its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Claim {
+    /// The client's address.
+    pub address: Option<IpAddr>,
+    /// The client's connection was encrypted.
+    pub secure: Option<bool>,
+}
+
+/// Reads what a trusted peer says: the list of hops from the right, over those that are trusted as well, to the first
+/// that is not, which is the client. What makes no sense ends the walk: nothing to its left can be believed.
+/// `Forwarded` goes before `X-Forwarded-*`.
+pub fn believe(headers: &HeaderMap, peer: IpAddr, is_trusted: &dyn Fn(IpAddr) -> bool) -> Claim {
+    if headers.contains_key(header::FORWARDED) {
+        return walk(hops(headers, &header::FORWARDED).map(element), peer, is_trusted);
+    }
+    let addresses = hops(headers, &FOR).map(|hop| Claim { address: node(hop), secure: None });
+    let claim = walk(addresses, peer, is_trusted);
+    let secure = hops(headers, &PROTO).next().and_then(is_secure);
+    Claim { secure, ..claim }
+}
+
+fn walk(hops: impl Iterator<Item = Claim>, peer: IpAddr, is_trusted: &dyn Fn(IpAddr) -> bool) -> Claim {
+    let mut known = Claim { address: Some(peer), secure: None };
+    for hop in hops.take(MAX_HOPS) {
+        let Some(address) = hop.address else { break };
+        known = Claim { address: Some(address), secure: hop.secure.or(known.secure) };
+        if !is_trusted(address) {
+            break;
+        }
+    }
+    known
+}
+
+/// The members of a list over all lines of the field, the last one first. Commas inside of quotes do not count.
+fn hops<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> + use<'h> {
+    let lines: Vec<&HeaderValue> = headers.get_all(name).collect();
+    lines.into_iter().rev().flat_map(|line| {
+        let mut members: Vec<&[u8]> = split_unquoted(line.as_bytes(), b',').take(MAX_HOPS + 1).collect();
+        members.reverse();
+        members
+    })
+}
+
+fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+        *byte == separator && !quoted
+    })
+    .map(<[u8]>::trim_ascii)
+}
+
+/// One element of `Forwarded`.
+fn element(element: &[u8]) -> Claim {
+    let mut claim = Claim::default();
+    for pair in split_unquoted(element, b';') {
+        let Some(at) = pair.iter().position(|byte| *byte == b'=') else { continue };
+        let (name, value) = (&pair[..at], unquoted(&pair[at + 1..]));
+        if name.eq_ignore_ascii_case(b"for") {
+            claim.address = node(value);
+        } else if name.eq_ignore_ascii_case(b"proto") {
+            claim.secure = is_secure(value);
+        }
+    }
+    claim
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
+}
+
+fn is_secure(proto: &[u8]) -> Option<bool> {
+    match proto {
+        proto if proto.eq_ignore_ascii_case(b"https") || proto.eq_ignore_ascii_case(b"wss") => Some(true),
+        proto if proto.eq_ignore_ascii_case(b"http") || proto.eq_ignore_ascii_case(b"ws") => Some(false),
+        _ => None,
+    }
+}
+
+/// An address with or without a port; IPv6 with or without brackets. `unknown` and hidden names are none.
+fn node(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip())).ok()?;
+    Some(address.to_canonical())
+}
+
+/// The hop a request takes here.
+#[derive(Debug, Clone, Copy)]
+pub struct Hop<'a> {
+    /// The other end of the connection; unix sockets have no address.
+    pub peer: Option<IpAddr>,
+    /// The authority that was asked for; valid, so it cannot break a line.
+    pub host: &'a str,
+    /// The connection is encrypted.
+    pub secure: bool,
+    /// What the peer says of those before it is passed on.
+    pub trusted: bool,
+}
+
+/// Writes the fields that tell an endpoint who asks, as complete lines: `standard` is `Forwarded`, `x` is
+/// `X-Forwarded-For`, `-Host` and `-Proto`. Of an untrusted peer only what we see ourselves is told.
+pub fn announce(headers: &HeaderMap, hop: &Hop<'_>, standard: bool, x: bool, out: &mut Vec<u8>) {
+    let proto: &[u8] = if hop.secure { b"https" } else { b"http" };
+    if standard {
+        out.extend_from_slice(b"forwarded: ");
+        continue_list(headers, &header::FORWARDED, hop, out);
+        own_element(hop, proto, out);
+        out.extend_from_slice(b"\r\n");
+    }
+    if x {
+        out.extend_from_slice(b"x-forwarded-for: ");
+        let continued = continue_list(headers, &FOR, hop, out);
+        match hop.peer {
+            Some(peer) => write(out, format_args!("{peer}")),
+            // A unix socket in front of nobody known: an empty field would say less than none.
+            None if continued => out.truncate(out.len() - b", ".len()),
+            None => out.truncate(out.len() - b"x-forwarded-for: ".len()),
+        }
+        if hop.peer.is_some() || continued {
+            out.extend_from_slice(b"\r\n");
+        }
+        keep_or_say(headers, &HOST, hop.trusted, hop.host.as_bytes(), out);
+        keep_or_say(headers, &PROTO, hop.trusted, proto, out);
+    }
+}
+
+/// The list so far and a comma, if it may go on.
+fn continue_list(headers: &HeaderMap, name: &HeaderName, hop: &Hop<'_>, out: &mut Vec<u8>) -> bool {
+    let length: usize = headers.get_all(name).map(HeaderValue::len).sum();
+    if !hop.trusted || length == 0 || length > MAX_LIST {
+        return false;
+    }
+    for value in headers.get_all(name).filter(|value| !value.as_bytes().trim_ascii().is_empty()) {
+        out.extend_from_slice(value.as_bytes().trim_ascii());
+        out.extend_from_slice(b", ");
+    }
+    out.ends_with(b", ")
+}
+
+fn own_element(hop: &Hop<'_>, proto: &[u8], out: &mut Vec<u8>) {
+    match hop.peer {
+        Some(IpAddr::V6(peer)) => write(out, format_args!("for=\"[{peer}]\"")),
+        Some(peer) => write(out, format_args!("for={peer}")),
+        None => out.extend_from_slice(b"for=unknown"),
+    }
+    if !hop.host.is_empty() {
+        // A port's colon is no part of a token (RFC 7239, 4).
+        let quote: &[u8] = if hop.host.contains([':', '[']) { b"\"" } else { b"" };
+        for part in [b";host=", quote, hop.host.as_bytes(), quote] {
+            out.extend_from_slice(part);
+        }
+    }
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(proto);
+}
+
+/// What the first trusted proxy said stays: it alone saw the client's own.
+fn keep_or_say(headers: &HeaderMap, name: &HeaderName, trusted: bool, own: &[u8], out: &mut Vec<u8>) {
+    let said = headers.get(name).filter(|_| trusted).map(|value| value.as_bytes().trim_ascii());
+    let value = said.filter(|said| !said.is_empty()).unwrap_or(own);
+    if value.is_empty() {
+        return;
+    }
+    for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
+fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("memory takes what is written");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn believed(lines: &[(&'static str, &'static str)]) -> Claim {
+        let trusted = |address: IpAddr| address.to_string().starts_with("10.");
+        believe(&fields(lines), address("10.0.0.1"), &trusted)
+    }
+
+    #[test]
+    fn the_client_is_the_first_from_the_right_that_is_not_trusted() {
+        let (xff, forwarded) = ("x-forwarded-for", "forwarded");
+        for (lines, expected) in [
+            (&[][..], "10.0.0.1"),
+            (&[(xff, "203.0.113.9")], "203.0.113.9"),
+            (&[(xff, "6.6.6.6, 203.0.113.9")], "203.0.113.9"),
+            (&[(xff, "6.6.6.6, 203.0.113.9, 10.0.0.2")], "203.0.113.9"),
+            (&[(xff, "6.6.6.6"), (xff, "203.0.113.9,10.0.0.2")], "203.0.113.9"),
+            (&[(xff, "10.0.0.3, 10.0.0.2")], "10.0.0.3"),
+            (&[(xff, "6.6.6.6, nonsense, 10.0.0.2")], "10.0.0.2"),
+            (&[(xff, "203.0.113.9:4711")], "203.0.113.9"),
+            (&[(xff, "[2001:db8::1]:4711")], "2001:db8::1"),
+            (&[(xff, "::ffff:203.0.113.9")], "203.0.113.9"),
+            (&[(forwarded, "for=6.6.6.6, For=\"[2001:db8::1]:80\";proto=https")], "2001:db8::1"),
+            (&[(forwarded, "for=203.0.113.9"), (xff, "6.6.6.6")], "203.0.113.9"),
+            (&[(forwarded, "for=\"6.6.6.6, for=203.0.113.9\"")], "10.0.0.1"),
+            (&[(forwarded, "for=unknown")], "10.0.0.1"),
+            (&[(forwarded, "for=_hidden, for=10.0.0.2")], "10.0.0.2"),
+        ] {
+            assert_eq!(believed(lines).address, Some(address(expected)), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn encryption_is_believed_too() {
+        assert_eq!(believed(&[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https")]).secure, Some(true));
+        assert_eq!(believed(&[("forwarded", "for=1.2.3.4;proto=http")]).secure, Some(false));
+        assert_eq!(believed(&[("x-forwarded-proto", "gopher")]).secure, None);
+    }
+
+    fn announced(lines: &[(&'static str, &'static str)], trusted: bool) -> String {
+        let hop = Hop { peer: Some(address("192.0.2.1")), host: "shop.example:8080", secure: true, trusted };
+        let mut out = Vec::new();
+        announce(&fields(lines), &hop, true, true, &mut out);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn of_a_stranger_only_what_we_see_is_told() {
+        let claims = [("forwarded", "for=6.6.6.6"), ("x-forwarded-for", "6.6.6.6"), ("x-forwarded-host", "evil")];
+        let expected = "forwarded: for=192.0.2.1;host=\"shop.example:8080\";proto=https\r\n\
+            x-forwarded-for: 192.0.2.1\r\nx-forwarded-host: shop.example:8080\r\nx-forwarded-proto: https\r\n";
+        assert_eq!(announced(&claims, false), expected);
+        assert_eq!(announced(&[], true), expected);
+    }
+
+    #[test]
+    fn a_trusted_peers_lists_go_on() {
+        let claims = [
+            ("forwarded", "for=1.2.3.4"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-for", "5.6.7.8 "),
+            ("x-forwarded-host", "front.example"),
+            ("x-forwarded-proto", "http"),
+        ];
+        let expected = "forwarded: for=1.2.3.4, for=192.0.2.1;host=\"shop.example:8080\";proto=https\r\n\
+            x-forwarded-for: 1.2.3.4, 5.6.7.8, 192.0.2.1\r\nx-forwarded-host: front.example\r\n\
+            x-forwarded-proto: http\r\n";
+        assert_eq!(announced(&claims, true), expected);
+    }
+
+    #[test]
+    fn a_unix_socket_has_no_address_to_tell() {
+        let hop = Hop { peer: None, host: "", secure: false, trusted: false };
+        let mut out = Vec::new();
+        announce(&HeaderMap::new(), &hop, true, true, &mut out);
+        assert_eq!(out, b"forwarded: for=unknown;proto=http\r\nx-forwarded-proto: http\r\n");
+    }
+}
