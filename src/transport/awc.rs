@@ -21,24 +21,22 @@ use awc::{
     error::{ConnectError, SendRequestError},
 };
 use futures_util::future::LocalBoxFuture;
-use tokio::{
-    net::{TcpStream, UnixStream},
-    time::timeout,
-};
 
 use self::{
     body::{Answer, Question},
+    connect::{Placed, connect},
     watched::{Movement, Watched},
 };
-use super::{Address, Cause, Incoming, IncomingHead, Outgoing, Phase, Target, Timeouts, Transport, TransportError};
+use super::{Cause, Incoming, IncomingHead, Outgoing, Phase, Target, Transport, TransportError};
 use crate::http::{
-    BodyError, HeaderMap, HeaderName, HeaderValue, Io, RequestBody, ResponseBody, Uri,
+    BodyError, HeaderMap, HeaderName, HeaderValue, RequestBody, ResponseBody, Uri,
     framing::{ResponseFraming, response_framing},
     header,
     headers::strip_hop_by_hop,
 };
 
 mod body;
+mod connect;
 mod watched;
 
 /// awc as a transport. It keeps nothing between requests.
@@ -67,10 +65,10 @@ async fn attempt(to: &Target, request: &mut Outgoing) -> Result<Incoming, Transp
     if request.upgrade.is_some() {
         return Err(movement.failed(Phase::Connect, Cause::Malformed("awc cannot upgrade")));
     }
-    let io = connect(to, request.timeouts).await.map_err(|cause| movement.failed(Phase::Connect, cause))?;
+    let io = connect(to, request.timeouts).await.map_err(|(phase, cause)| movement.failed(phase, cause))?;
 
     let body = Rc::new(RefCell::new(request.body.take()));
-    let sent = exchange(Box::new(io), request, &body, &movement).await;
+    let sent = exchange(io, request, &body, &movement).await;
     match sent {
         Ok(response) => understood(response, request, &movement).map_err(|cause| movement.failed(Phase::Head, cause)),
         Err(cause) => {
@@ -81,32 +79,9 @@ async fn attempt(to: &Target, request: &mut Outgoing) -> Result<Incoming, Transp
     }
 }
 
-async fn connect(to: &Target, timeouts: Timeouts) -> Result<Box<dyn Io>, Cause> {
-    let connecting = dial(&to.address);
-    let connected = match (timeouts.connect, timeouts.total) {
-        (Some(limit), total) if total.is_none_or(|total| limit <= total) => {
-            timeout(limit, connecting).await.map_err(|_| Cause::Timeout(limit))?
-        }
-        (_, Some(total)) => timeout(total, connecting).await.map_err(|_| Cause::Total(total))?,
-        (_, None) => connecting.await,
-    };
-    connected.map_err(Cause::Io)
-}
-
-async fn dial(address: &Address) -> io::Result<Box<dyn Io>> {
-    match address {
-        Address::Tcp { host, port } => {
-            let socket = TcpStream::connect((&**host, *port)).await?;
-            socket.set_nodelay(true)?;
-            Ok(Box::new(socket))
-        }
-        Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-    }
-}
-
 /// Sends the request, and waits for the head of the answer within the limits.
 async fn exchange(
-    io: Box<dyn Io>,
+    io: Placed,
     request: &Outgoing,
     body: &Rc<RefCell<RequestBody>>,
     movement: &Rc<Movement>,

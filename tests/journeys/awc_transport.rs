@@ -9,10 +9,14 @@ use aqueduct::{
     transport::{Cause, Outgoing, Phase, Timeouts, awc::AwcTransport},
 };
 use bytes::Bytes;
+use futures_util::future::join;
 
 use crate::support::{
     client::refusing,
-    exchange::{self, Fed, Pieces, Recorder, SHORT, data, endpoint, endpoint_at, exchange, get, put, request, told},
+    exchange::{
+        self, Fed, Pieces, Recorder, SHORT, data, endpoint, endpoint_at, endpoint_with, exchange, get, put, request,
+        told,
+    },
     origin::{Origin, Script},
     scripts,
 };
@@ -238,6 +242,31 @@ async fn an_answer_that_stalls_ends_in_an_error() {
     let outcome = exchange(&AwcTransport::new(), &endpoint(&origin), request).await;
 
     assert_eq!(told(&outcome), r#"200 "he", Stalled"#);
+}
+
+#[actix_rt::test]
+async fn connections_are_limited_and_who_waits_is_in_a_bounded_queue() {
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").await;
+        conn.wait_closed().await;
+    })
+    .start()
+    .await;
+    let pool = PoolSettings { max_total: 1, max_queue: 1, ..PoolSettings::default() };
+    let (transport, endpoint) = (AwcTransport::new(), endpoint_with(&origin, &pool));
+    let impatient = || {
+        let mut request = get("/");
+        request.timeouts.connect = Some(SHORT);
+        request
+    };
+
+    let open = exchange::send(&transport, &endpoint, &mut get("/")).await.expect("a head");
+    let two = join(exchange(&transport, &endpoint, impatient()), exchange(&transport, &endpoint, get("/"))).await;
+    assert_eq!((told(&two.0), told(&two.1)), ("Queue: Timeout(100ms)".to_owned(), "Queue: Full".to_owned()));
+    drop(open);
+
+    assert!(exchange::send(&transport, &endpoint, &mut get("/")).await.is_ok());
 }
 
 // From here on: what awc cannot do, and transport/h1 can.

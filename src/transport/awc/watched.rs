@@ -9,8 +9,12 @@ use std::{
 };
 
 use actix_rt::net::{ActixStream, Ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::OwnedSemaphorePermit,
+};
 
+use super::connect::Placed;
 use crate::{
     clock::Deadline,
     http::Io,
@@ -106,13 +110,15 @@ impl Movement {
 /// A connection that reports what moves on it.
 pub struct Watched {
     io: Box<dyn Io>,
+    /// Given back with the connection.
+    _place: OwnedSemaphorePermit,
     movement: Rc<Movement>,
 }
 
 impl Watched {
-    /// Watches `io`.
-    pub fn new(io: Box<dyn Io>, movement: Rc<Movement>) -> Self {
-        Self { io, movement }
+    /// Watches this connection.
+    pub fn new(connection: Placed, movement: Rc<Movement>) -> Self {
+        Self { io: connection.io, _place: connection.place, movement }
     }
 }
 
