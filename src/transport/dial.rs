@@ -1,1 +1,119 @@
 //! New connections to endpoints: names, TCP, unix sockets.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream, lookup_host},
+};
+
+use super::{Address, Phase};
+
+/// A connection to an endpoint.
+#[derive(Debug)]
+pub enum Stream {
+    /// By TCP, without delay.
+    Tcp(TcpStream),
+    /// By a unix socket.
+    Unix(UnixStream),
+}
+
+/// Connects. Every address of a name is tried in its turn.
+///
+/// # Errors
+/// How far it came, and why no further: the last address's reason.
+pub async fn dial(address: &Address) -> Result<Stream, (Phase, io::Error)> {
+    let (host, port) = match address {
+        Address::Unix(path) => {
+            let connected = UnixStream::connect(path).await;
+            return connected.map(Stream::Unix).map_err(|error| (Phase::Connect, error));
+        }
+        Address::Tcp { host, port } => (&**host, *port),
+    };
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return connect(SocketAddr::new(ip, port)).await.map_err(|error| (Phase::Connect, error));
+    }
+    let found = lookup_host((host, port)).await.map_err(|error| (Phase::Resolve, error))?;
+    let mut last = (Phase::Resolve, io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    for address in found {
+        match connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = (Phase::Connect, error),
+        }
+    }
+    Err(last)
+}
+
+async fn connect(address: SocketAddr) -> io::Result<Stream> {
+    let stream = TcpStream::connect(address).await?;
+    // Heads and the ends of bodies are small: waiting to fill a segment would stall every upload.
+    stream.set_nodelay(true)?;
+    Ok(Stream::Tcp(stream))
+}
+
+impl Stream {
+    /// There is something to read, or the end, as far as is known without asking the kernel.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// Reads what is there, without waiting.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

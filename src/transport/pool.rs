@@ -1,11 +1,33 @@
 //! Connections kept for the next request: per worker and endpoint, last in first out.
+//!
+//! What has just been used is used next, so that what is not needed grows old and goes. Each open connection holds one
+//! of the endpoint's permits, idle or not: `max_total` is what the endpoint will see, over all workers.
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
+    cell::{Cell, RefCell},
+    collections::{HashMap, VecDeque},
+    fmt,
+    pin::pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
-use tokio::sync::Semaphore;
+use bytes::BytesMut;
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
+    time::{sleep_until, timeout_at},
+};
+
+use super::{
+    Cause, Phase, Target,
+    dial::{Stream, dial},
+};
+use crate::clock::Deadline;
 
 /// Limits on the connections to one endpoint.
 pub struct Limits {
@@ -21,4 +43,257 @@ pub struct Limits {
     pub max_queue: usize,
     /// How many wait now.
     pub queued: AtomicU64,
+    /// Tells the workers that somebody waits, and an idle connection is to be given up.
+    pub wanted: Notify,
+}
+
+/// One connection to an endpoint, with what it keeps from exchange to exchange.
+pub struct Connection {
+    /// The socket.
+    pub stream: Stream,
+    /// What was read and not yet understood.
+    pub buffer: BytesMut,
+    /// The one deadline of whatever happens on it.
+    pub deadline: Deadline,
+    /// It has carried an exchange before.
+    pub reused: bool,
+    born: Instant,
+    idle_since: Instant,
+    permit: OwnedSemaphorePermit,
+}
+
+/// All of one worker's idle connections.
+#[derive(Default)]
+pub struct Pool {
+    shelves: RefCell<HashMap<u64, Rc<Shelf>, foldhash::fast::RandomState>>,
+}
+
+/// The idle connections to one endpoint.
+pub struct Shelf {
+    limits: Arc<Limits>,
+    /// The oldest in front.
+    idle: RefCell<VecDeque<Box<Connection>>>,
+    waiting: RefCell<VecDeque<oneshot::Sender<Box<Connection>>>>,
+    is_reaped: Cell<bool>,
+}
+
+/// How often idle connections are looked after.
+const SWEEP: Duration = Duration::from_secs(5);
+
+impl Pool {
+    /// The shelf of an endpoint.
+    pub fn shelf(&self, target: &Target) -> Rc<Shelf> {
+        let mut shelves = self.shelves.borrow_mut();
+        let new = || Rc::new(Shelf::new(Arc::clone(&target.pool)));
+        let shelf = Rc::clone(shelves.entry(target.id).or_insert_with(new));
+        // An endpoint that is gone from the settings leaves an empty shelf behind.
+        if shelves.len() > 64 && shelves.len().is_power_of_two() {
+            shelves.retain(|_, shelf| Rc::strong_count(shelf) > 1 || Arc::strong_count(&shelf.limits) > 1);
+        }
+        shelf
+    }
+}
+
+impl Shelf {
+    fn new(limits: Arc<Limits>) -> Self {
+        Self { limits, idle: RefCell::default(), waiting: RefCell::default(), is_reaped: Cell::new(false) }
+    }
+
+    /// A connection that was used before and is still good, if there is one. No system call, unless something was
+    /// heard from it meanwhile.
+    pub fn take(&self) -> Option<Box<Connection>> {
+        let mut idle = self.idle.borrow_mut();
+        if idle.is_empty() {
+            return None;
+        }
+        let now = Instant::now();
+        while let Some(connection) = idle.pop_back() {
+            if self.is_fresh(&connection, now) && connection.is_quiet() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// A connection, used before or new, within the limit; a wait for a permit counts.
+    ///
+    /// # Errors
+    /// How far it came and why no further.
+    pub async fn connection(&self, target: &Target, limit: Option<Duration>) -> Result<Box<Connection>, (Phase, Cause)> {
+        let until = limit.map(|limit| Instant::now() + limit);
+        let within = |phase| (phase, Cause::Timeout(limit.unwrap_or_default()));
+        let permit = match Arc::clone(&self.limits.total).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => match by(until, self.turn()).await {
+                None => return Err(within(Phase::Queue)),
+                Some(Turn::Connection(connection)) => return Ok(connection),
+                Some(Turn::Permit(permit)) => permit,
+                Some(Turn::Full) => return Err((Phase::Queue, Cause::Full)),
+            },
+        };
+        match by(until, dial(&target.address)).await {
+            None => Err(within(Phase::Connect)),
+            Some(Ok(stream)) => Ok(Box::new(Connection::new(stream, permit))),
+            Some(Err((phase, error))) => Err((phase, Cause::Io(error))),
+        }
+    }
+
+    /// Waits for a permit, or for a connection that comes back on this worker.
+    async fn turn(&self) -> Turn {
+        let Some(_queued) = Queued::enter(&self.limits) else { return Turn::Full };
+        let (give, given) = oneshot::channel();
+        self.waiting.borrow_mut().push_back(give);
+        self.limits.wanted.notify_waiters();
+        tokio::select! {
+            biased;
+            Ok(connection) = given => Turn::Connection(connection),
+            Ok(permit) = Arc::clone(&self.limits.total).acquire_owned() => Turn::Permit(permit),
+            else => Turn::Full,
+        }
+    }
+
+    /// Takes a connection back after a complete exchange.
+    pub fn put(self: &Rc<Self>, mut connection: Box<Connection>) {
+        connection.reused = true;
+        connection.deadline.disarm();
+        while let Some(waiting) = self.waiting.borrow_mut().pop_front() {
+            // Whoever gave up waiting sends it on to the next.
+            match waiting.send(connection) {
+                Ok(()) => return,
+                Err(back) => connection = back,
+            }
+        }
+        // Somebody on another worker waits: the permit is worth more there.
+        if self.limits.queued.load(Ordering::Relaxed) > 0 || self.limits.max_idle == 0 {
+            return;
+        }
+        connection.idle_since = Instant::now();
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() >= self.limits.max_idle {
+            idle.pop_front();
+        }
+        idle.push_back(connection);
+        if !self.is_reaped.replace(true) {
+            actix_rt::spawn(reap(Rc::clone(self)));
+        }
+    }
+
+    /// Drops all idle connections: one of them turned out to be closed, and the others were kept as long.
+    pub fn clear(&self) {
+        self.idle.borrow_mut().clear();
+    }
+
+    fn is_fresh(&self, connection: &Connection, now: Instant) -> bool {
+        now.duration_since(connection.idle_since) < self.limits.idle
+            && now.duration_since(connection.born) < self.limits.lifetime
+    }
+
+    /// Drops what is too old or was closed by the endpoint, and one more for each request that waits elsewhere.
+    fn sweep(&self) {
+        let now = Instant::now();
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|connection| self.is_fresh(connection, now) && connection.is_quiet());
+        let wanted = usize::try_from(self.limits.queued.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        let given_up = wanted.min(idle.len());
+        idle.drain(..given_up);
+    }
+
+    fn next_sweep(&self) -> Instant {
+        let now = Instant::now();
+        let idle = self.idle.borrow();
+        let oldest = idle.front().map_or(now + SWEEP, |oldest| oldest.idle_since + self.limits.idle);
+        oldest.clamp(now + Duration::from_millis(10), now + SWEEP)
+    }
+}
+
+/// Looks after a shelf as long as there is something on it.
+async fn reap(shelf: Rc<Shelf>) {
+    let _reaped = Reaped(&shelf);
+    loop {
+        let mut wanted = pin!(shelf.limits.wanted.notified());
+        // From here on no call is missed, also one that comes while we sweep.
+        wanted.as_mut().enable();
+        shelf.sweep();
+        if shelf.idle.borrow().is_empty() {
+            return;
+        }
+        let next = shelf.next_sweep();
+        tokio::select! {
+            () = sleep_until(next.into()) => {}
+            () = wanted => {}
+        }
+    }
+}
+
+struct Reaped<'s>(&'s Shelf);
+
+impl Drop for Reaped<'_> {
+    fn drop(&mut self) {
+        self.0.is_reaped.set(false);
+    }
+}
+
+enum Turn {
+    Permit(OwnedSemaphorePermit),
+    Connection(Box<Connection>),
+    Full,
+}
+
+/// A place in the queue, given up when dropped.
+struct Queued<'l>(&'l Limits);
+
+impl<'l> Queued<'l> {
+    fn enter(limits: &'l Limits) -> Option<Self> {
+        if limits.queued.fetch_add(1, Ordering::Relaxed) >= limits.max_queue as u64 {
+            limits.queued.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Self(limits))
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.queued.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Connection {
+    fn new(stream: Stream, permit: OwnedSemaphorePermit) -> Self {
+        let now = Instant::now();
+        let (buffer, deadline) = (BytesMut::new(), Deadline::new());
+        Self { stream, buffer, deadline, reused: false, born: now, idle_since: now, permit }
+    }
+
+    /// Nothing was heard from the endpoint since the last exchange. Whatever it says unasked, a connection that says
+    /// it is not used again.
+    fn is_quiet(&self) -> bool {
+        match self.stream.poll_read_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => true,
+            // Ready may be a leftover; only the kernel knows.
+            Poll::Ready(Ok(())) => {
+                self.stream.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+            }
+            Poll::Ready(Err(_)) => false,
+        }
+    }
+
+    /// The socket, and the permit that it holds, for something else than HTTP.
+    pub fn into_stream(self) -> (Stream, OwnedSemaphorePermit) {
+        (self.stream, self.permit)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("stream", &self.stream).field("reused", &self.reused).finish_non_exhaustive()
+    }
+}
+
+/// Waits until then at most; without a limit for ever.
+async fn by<F: Future>(until: Option<Instant>, future: F) -> Option<F::Output> {
+    match until {
+        Some(until) => timeout_at(until.into(), future).await.ok(),
+        None => Some(future.await),
+    }
 }
