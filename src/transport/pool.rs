@@ -119,7 +119,11 @@ impl Shelf {
     ///
     /// # Errors
     /// How far it came and why no further.
-    pub async fn connection(&self, target: &Target, limit: Option<Duration>) -> Result<Box<Connection>, (Phase, Cause)> {
+    pub async fn connection(
+        &self,
+        target: &Target,
+        limit: Option<Duration>,
+    ) -> Result<Box<Connection>, (Phase, Cause)> {
         let until = limit.map(|limit| Instant::now() + limit);
         let within = |phase| (phase, Cause::Timeout(limit.unwrap_or_default()));
         let permit = match Arc::clone(&self.limits.total).try_acquire_owned() {

@@ -1,1 +1,261 @@
 //! Two byte streams, after `101 Switching Protocols`.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::future::LocalBoxFuture;
+use tokio::io::AsyncWrite;
+use tokio_util::io::poll_read_buf;
+
+use self::frames::Frames;
+use crate::{
+    clock::Deadline,
+    http::{HeaderValue, Io},
+};
+
+mod frames;
+
+/// Bytes in memory for each direction.
+const BUFFER: usize = 16 * 1024;
+
+/// What is spoken in a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TunnelKind {
+    /// WebSocket: its ends can be told that the tunnel closes (RFC 6455, 7.4.1: 1001, going away).
+    WebSocket,
+    /// Something else: its ends see the end of the stream.
+    Other,
+}
+
+impl TunnelKind {
+    /// By the value of `Upgrade`.
+    pub fn of(upgrade: &HeaderValue) -> Self {
+        if upgrade.as_bytes().eq_ignore_ascii_case(b"websocket") { Self::WebSocket } else { Self::Other }
+    }
+}
+
+/// How a tunnel ended.
+#[derive(Debug)]
+pub struct TunnelEnd {
+    /// Bytes that went to the endpoint.
+    pub to_endpoint: u64,
+    /// Bytes that went to the client.
+    pub to_client: u64,
+    /// Why.
+    pub reason: EndReason,
+}
+
+/// Why a tunnel ended.
+#[derive(Debug)]
+pub enum EndReason {
+    /// Both ends had said all they wanted to say.
+    Closed,
+    /// Nothing moved for too long.
+    Idle,
+    /// A connection failed.
+    Failed(io::Error),
+}
+
+/// Carries bytes both ways until both ends are done. An end that closes its half is heard to its last byte, and the
+/// other may go on talking. `idle` is counted over both directions together. When `draining` is ready, both ends are
+/// told: WebSockets by a close frame between two frames, others by the end of the stream.
+pub async fn run(
+    client: Box<dyn Io>,
+    endpoint: Box<dyn Io>,
+    early_client: Bytes,
+    early_endpoint: Bytes,
+    idle: Option<Duration>,
+    draining: LocalBoxFuture<'static, ()>,
+    kind: TunnelKind,
+) -> TunnelEnd {
+    let mut tunnel = Tunnel {
+        client,
+        endpoint,
+        up: Direction::new(early_client, kind, Frames::CLOSE_BY_CLIENT),
+        down: Direction::new(early_endpoint, kind, Frames::CLOSE_BY_SERVER),
+        deadline: Deadline::new(),
+        idle,
+        draining: Some(draining),
+    };
+    tunnel.deadline.arm_or_disarm(idle);
+    let reason = poll_fn(|cx| tunnel.poll(cx)).await;
+    TunnelEnd { to_endpoint: tunnel.up.carried, to_client: tunnel.down.carried, reason }
+}
+
+struct Tunnel {
+    client: Box<dyn Io>,
+    endpoint: Box<dyn Io>,
+    up: Direction,
+    down: Direction,
+    deadline: Deadline,
+    idle: Option<Duration>,
+    draining: Option<LocalBoxFuture<'static, ()>>,
+}
+
+impl Tunnel {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<EndReason> {
+        if self.draining.as_mut().is_some_and(|draining| draining.as_mut().poll(cx).is_ready()) {
+            self.draining = None;
+            self.up.is_ending = true;
+            self.down.is_ending = true;
+        }
+        let before = self.up.carried + self.down.carried;
+        let up = self.up.poll(cx, &mut self.client, &mut self.endpoint);
+        let down = self.down.poll(cx, &mut self.endpoint, &mut self.client);
+        if self.up.carried + self.down.carried != before {
+            self.deadline.arm_or_disarm(self.idle);
+        }
+        match (up, down) {
+            (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => Poll::Ready(EndReason::Failed(error)),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(EndReason::Closed),
+            _ => {
+                ready!(self.deadline.poll(cx));
+                Poll::Ready(EndReason::Idle)
+            }
+        }
+    }
+}
+
+/// Bytes on their way from one end to the other.
+struct Direction {
+    buffer: BytesMut,
+    /// Where the frames of a WebSocket end.
+    frames: Option<Frames>,
+    /// What tells a WebSocket that this is the end.
+    close: &'static [u8],
+    /// The tunnel closes: nothing new is begun.
+    is_ending: bool,
+    source_ended: bool,
+    is_done: bool,
+    carried: u64,
+}
+
+impl Direction {
+    fn new(early: Bytes, kind: TunnelKind, close: &'static [u8]) -> Self {
+        let frames = (kind == TunnelKind::WebSocket).then(Frames::default);
+        let buffer = BytesMut::from(early);
+        Self { buffer, frames, close, is_ending: false, source_ended: false, is_done: false, carried: 0 }
+    }
+
+    /// Ready when this direction has ended and the other end has been told.
+    fn poll(&mut self, cx: &mut Context<'_>, from: &mut Box<dyn Io>, to: &mut Box<dyn Io>) -> Poll<io::Result<()>> {
+        while !self.is_done {
+            self.end_here();
+            if !self.buffer.is_empty() {
+                ready!(self.poll_write(cx, to))?;
+            } else if self.source_ended {
+                ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                self.is_done = true;
+            } else {
+                self.buffer.reserve(BUFFER);
+                self.source_ended = ready!(poll_read_buf(Pin::new(&mut *from), cx, &mut self.buffer))? == 0;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// When the tunnel closes: at once, or where a frame ends.
+    fn end_here(&mut self) {
+        if !self.is_ending || self.source_ended {
+            return;
+        }
+        match &self.frames {
+            None => self.source_ended = true,
+            Some(frames) if frames.ends_with(&self.buffer) => {
+                self.buffer.extend_from_slice(self.close);
+                self.source_ended = true;
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Box<dyn Io>) -> Poll<io::Result<()>> {
+        let wrote = ready!(Pin::new(to).poll_write(cx, &self.buffer))?;
+        if wrote == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        if let Some(frames) = &mut self.frames {
+            frames.pass(&self.buffer[..wrote]);
+        }
+        self.buffer.advance(wrote);
+        self.carried += wrote as u64;
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    struct Ends {
+        client: DuplexStream,
+        endpoint: DuplexStream,
+        tunnel: actix_rt::task::JoinHandle<TunnelEnd>,
+    }
+
+    fn dig(idle: Option<Duration>, draining: LocalBoxFuture<'static, ()>, kind: TunnelKind) -> Ends {
+        let ((client, inner_client), (endpoint, inner_endpoint)) = (duplex(64), duplex(64));
+        let (up, down) = (Bytes::from_static(b"early "), Bytes::from_static(b"hi "));
+        let tunnel = run(Box::new(inner_client), Box::new(inner_endpoint), up, down, idle, draining, kind);
+        Ends { client, endpoint, tunnel: actix_rt::spawn(tunnel) }
+    }
+
+    #[actix_rt::test]
+    async fn bytes_go_both_ways_and_each_half_closes_for_itself() {
+        let Ends { mut client, mut endpoint, tunnel } = dig(None, Box::pin(pending()), TunnelKind::Other);
+
+        client.write_all(b"up").await.expect("it takes");
+        client.shutdown().await.expect("it closes");
+        let mut seen = String::new();
+        endpoint.read_to_string(&mut seen).await.expect("text");
+        endpoint.write_all(b"down").await.expect("the other half is open");
+        drop(endpoint);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.expect("text");
+
+        assert_eq!((seen.as_str(), answer.as_str()), ("early up", "hi down"));
+        let end = tunnel.await.expect("it ends");
+        assert!(matches!(end.reason, EndReason::Closed), "{end:?}");
+        assert_eq!((end.to_endpoint, end.to_client), (8, 7));
+    }
+
+    #[actix_rt::test]
+    async fn an_idle_tunnel_ends() {
+        let ends = dig(Some(Duration::from_millis(40)), Box::pin(pending()), TunnelKind::Other);
+        assert!(matches!(ends.tunnel.await.expect("it ends").reason, EndReason::Idle));
+    }
+
+    #[actix_rt::test]
+    async fn a_websocket_is_told_between_two_frames() {
+        let (client, inner_client) = duplex(64);
+        let (endpoint, inner_endpoint) = duplex(64);
+        let (mut client, mut endpoint) = (client, endpoint);
+        // One frame of two bytes, of which the last is still to come.
+        let down = Bytes::from_static(&[0x81, 2, b'a']);
+        let draining = Box::pin(ready(()));
+        let kind = TunnelKind::WebSocket;
+        let tunnel = run(Box::new(inner_client), Box::new(inner_endpoint), Bytes::new(), down, None, draining, kind);
+        let tunnel = actix_rt::spawn(tunnel);
+
+        endpoint.write_all(b"b").await.expect("it takes");
+        let mut seen = Vec::new();
+        client.read_to_end(&mut seen).await.expect("bytes");
+        let mut told = Vec::new();
+        endpoint.read_to_end(&mut told).await.expect("bytes");
+
+        assert_eq!(seen, [0x81, 2, b'a', b'b', 0x88, 2, 0x03, 0xe9]);
+        assert_eq!(told, Frames::CLOSE_BY_CLIENT);
+        assert!(matches!(tunnel.await.expect("it ends").reason, EndReason::Closed));
+    }
+}

@@ -1,1 +1,189 @@
-//! HTTP/1.1 towards endpoints.
+//! HTTP/1.1 towards endpoints: our own, because a proxy needs an answer to be the answer (docs/adr/0002).
+//!
+//! [`H1::exchange`] takes a connection off the shelf or makes one, [`exchange`] sends and reads on it, [`body`] is what
+//! stays open afterwards.
+
+use std::{cell::Cell, rc::Rc, time::Instant};
+
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use tokio::sync::OwnedSemaphorePermit;
+
+use self::{
+    body::{Ending, OpenBody, release},
+    exchange::Flow,
+    head::Head,
+    sending::Sending,
+};
+use super::{
+    Cause, Incoming, IncomingHead, Outgoing, Phase, Target, Transport, TransportError,
+    dial::Stream,
+    pool::{Connection, Pool, Shelf},
+};
+use crate::http::{
+    ResponseBody, StatusCode, Version,
+    chunked::ChunkedDecoder,
+    framing::{ResponseFraming, response_framing},
+    header, headers,
+};
+
+pub mod body;
+pub mod exchange;
+pub mod head;
+pub mod sending;
+
+/// The transport of one worker: its connections, and a buffer to write heads in.
+#[derive(Default)]
+pub struct H1 {
+    pool: Pool,
+    lines: Cell<Vec<u8>>,
+}
+
+impl H1 {
+    /// A transport without connections.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One attempt, as [`Transport::send`], without a box around it.
+    ///
+    /// # Errors
+    /// The facts; what is left of the body is in `request` then.
+    pub async fn exchange(&self, to: &Target, request: &mut Outgoing) -> Result<Incoming, TransportError> {
+        let began = request.timeouts.total.map(|_| Instant::now());
+        let shelf = self.pool.shelf(to);
+        let connection = match shelf.take() {
+            Some(connection) => connection,
+            None => new_connection(&shelf, to, request).await?,
+        };
+        let mut lines = self.lines.take();
+        head::write(request, &mut lines);
+        let sending = Sending::new(lines, request.body.take(), request.downstream.clone());
+        let mut flow = Flow::new(connection, sending, request.timeouts, began);
+        match flow.head(request.upgrade.is_some(), request.downstream.as_ref()).await {
+            Ok(head) => self.answered(head, flow, request, shelf),
+            Err(error) => {
+                if error.reused && !error.response_started {
+                    // Those that were kept as long are closed as well, or soon will be.
+                    shelf.clear();
+                }
+                request.body = flow.sending.body.take();
+                Err(error)
+            }
+        }
+    }
+
+    fn answered(
+        &self,
+        head: Head,
+        mut flow: Flow,
+        request: &mut Outgoing,
+        shelf: Rc<Shelf>,
+    ) -> Result<Incoming, TransportError> {
+        let Head { status, version, mut headers } = head;
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(upgraded(headers, flow));
+        }
+        let framing = response_framing(&request.method, status, version, &headers);
+        let framing = framing.map_err(|error| flow.failed(Cause::Malformed(error.as_str())))?;
+        let keeps = version >= Version::HTTP_11 && headers::keeps_alive(&headers, version);
+        headers::strip_hop_by_hop(&mut headers);
+        if headers.contains_key(header::CONTENT_LENGTH) {
+            headers.remove(header::CONTENT_LENGTH);
+        }
+        let reused = flow.connection.reused;
+        if flow.sending.is_done() {
+            // The buffer is free for the next request while this body is still read.
+            let done = Sending::new(Vec::new(), Default::default(), None);
+            self.lines.set(std::mem::replace(&mut flow.sending, done).into_buffer());
+        }
+        let shelf = keeps.then_some(shelf);
+        let body = match framing {
+            ResponseFraming::None(announced) => {
+                settle(flow, shelf);
+                announced.map_or(ResponseBody::Empty, ResponseBody::Announced)
+            }
+            ResponseFraming::Length(length) => match whole(&mut flow, length) {
+                Some(bytes) => {
+                    settle(flow, shelf);
+                    ResponseBody::Bytes(bytes)
+                }
+                None => open(flow, Ending::Length(length), shelf),
+            },
+            ResponseFraming::Chunked { and_close } => {
+                open(flow, Ending::Chunked(ChunkedDecoder::new()), shelf.filter(|_| !and_close))
+            }
+            ResponseFraming::UntilClose => open(flow, Ending::Close, None),
+        };
+        Ok(Incoming::Response { head: IncomingHead { status, headers }, body, reused })
+    }
+}
+
+impl Transport for H1 {
+    fn send<'a>(
+        &'a self,
+        to: &'a Target,
+        request: &'a mut Outgoing,
+    ) -> LocalBoxFuture<'a, Result<Incoming, TransportError>> {
+        Box::pin(self.exchange(to, request))
+    }
+}
+
+async fn new_connection(shelf: &Shelf, to: &Target, request: &Outgoing) -> Result<Box<Connection>, TransportError> {
+    let limit = match (request.timeouts.connect, request.timeouts.total) {
+        (Some(connect), Some(total)) => Some(connect.min(total)),
+        (connect, total) => connect.or(total),
+    };
+    shelf.connection(to, limit).await.map_err(|(phase, cause)| unsent(phase, cause, request))
+}
+
+/// Nothing left us.
+fn unsent(phase: Phase, cause: Cause, request: &Outgoing) -> TransportError {
+    TransportError {
+        phase,
+        cause,
+        reused: false,
+        response_started: false,
+        body_consumed: request.body.is_consumed(),
+        request_started: false,
+    }
+}
+
+/// The whole body, if it is there already.
+fn whole(flow: &mut Flow, length: u64) -> Option<Bytes> {
+    let length = usize::try_from(length).ok()?;
+    let buffer = &mut flow.connection.buffer;
+    (buffer.len() >= length).then(|| buffer.split_to(length).freeze())
+}
+
+fn open(flow: Flow, ending: Ending, shelf: Option<Rc<Shelf>>) -> ResponseBody {
+    ResponseBody::Stream(Box::new(OpenBody::new(flow, ending, shelf)))
+}
+
+/// The answer is complete.
+fn settle(flow: Flow, shelf: Option<Rc<Shelf>>) {
+    if let Some(shelf) = shelf {
+        release(flow, &shelf);
+    }
+}
+
+fn upgraded(headers: crate::http::HeaderMap, mut flow: Flow) -> Incoming {
+    let protocol = headers.get(header::UPGRADE).cloned();
+    let mut headers = headers;
+    headers::strip_hop_by_hop(&mut headers);
+    if let Some(protocol) = protocol {
+        headers.insert(header::UPGRADE, protocol);
+    }
+    let early = flow.connection.buffer.split().freeze();
+    let (stream, permit) = flow.connection.into_stream();
+    let head = IncomingHead { status: StatusCode::SWITCHING_PROTOCOLS, headers };
+    Incoming::Upgraded { head, io: Box::new(Switched { stream, _permit: permit }), early }
+}
+
+/// A connection that no longer speaks HTTP, and still counts as one.
+struct Switched {
+    stream: Stream,
+    _permit: OwnedSemaphorePermit,
+}
+
+mod switched;

@@ -1,0 +1,157 @@
+//! A response's body as it comes.
+
+use std::{
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use crate::{
+    http::{
+        Body, BodyError, BodySize, Frame, HeaderMap,
+        chunked::{ChunkedDecoder, Piece},
+        headers,
+    },
+    transport::{Cause, h1::exchange::Flow, pool::Shelf},
+};
+
+/// Bytes read at once.
+const READ: usize = 64 * 1024;
+
+/// Where a body ends.
+#[derive(Debug)]
+pub enum Ending {
+    /// After so many bytes.
+    Length(u64),
+    /// After the last chunk.
+    Chunked(ChunkedDecoder),
+    /// Where the connection does.
+    Close,
+}
+
+/// An open body. While it is read the rest of the request is sent; after its last byte the connection goes back to its
+/// shelf, if it can carry another exchange. Dropped before, it takes the connection with it.
+pub struct OpenBody {
+    flow: Option<Flow>,
+    ending: Ending,
+    size: BodySize,
+    /// Where the connection goes; `None` if this exchange is its last.
+    shelf: Option<Rc<Shelf>>,
+}
+
+impl OpenBody {
+    /// The body behind a head that was read.
+    pub fn new(flow: Flow, ending: Ending, shelf: Option<Rc<Shelf>>) -> Self {
+        let size = match &ending {
+            Ending::Length(length) => BodySize::Sized(*length),
+            Ending::Chunked(_) | Ending::Close => BodySize::Stream,
+        };
+        Self { flow: Some(flow), ending, size, shelf }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        let Some(flow) = &mut self.flow else { return Poll::Ready(None) };
+        if let Err(cause) = flow.poll_send(cx) {
+            return Poll::Ready(Some(Err(told(cause))));
+        }
+        loop {
+            match self.ending.next(flow) {
+                Ok(Some(Next::Frame(frame))) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Some(Next::End(trailers))) => {
+                    self.finish();
+                    return Poll::Ready(trailers.map(|trailers| Ok(Frame::Trailers(trailers))));
+                }
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+            match flow.poll_read(cx, self.ending.read_size()) {
+                Poll::Ready(Ok(0)) => {
+                    let whole = matches!(self.ending, Ending::Close);
+                    self.flow = None;
+                    return Poll::Ready(if whole { None } else { Some(Err(BodyError::Incomplete)) });
+                }
+                Poll::Ready(Ok(_)) => flow.moved(),
+                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(BodyError::Io(error)))),
+                Poll::Pending => {
+                    ready!(flow.poll_stalled(cx));
+                    return Poll::Ready(Some(Err(BodyError::Stalled)));
+                }
+            }
+        }
+    }
+
+    /// The last byte was read.
+    fn finish(&mut self) {
+        if let (Some(flow), Some(shelf)) = (self.flow.take(), self.shelf.take()) {
+            release(flow, &shelf);
+        }
+    }
+}
+
+/// Gives the connection back if nothing is left on it: no rest of the request, no byte behind the answer.
+pub fn release(flow: Flow, shelf: &Rc<Shelf>) {
+    if flow.sending.is_done() && flow.connection.buffer.is_empty() {
+        shelf.put(flow.connection);
+    }
+}
+
+enum Next {
+    Frame(Frame),
+    End(Option<HeaderMap>),
+}
+
+impl Ending {
+    /// What the buffer holds of the body; `None` when more must be read.
+    fn next(&mut self, flow: &mut Flow) -> Result<Option<Next>, BodyError> {
+        let buffer = &mut flow.connection.buffer;
+        match self {
+            Self::Length(0) => Ok(Some(Next::End(None))),
+            Self::Chunked(decoder) => Ok(match decoder.decode(buffer)? {
+                Some(Piece::Data(bytes)) => Some(Next::Frame(Frame::Data(bytes))),
+                Some(Piece::End(trailers)) => Some(Next::End(trailers.map(|mut trailers| {
+                    headers::strip_hop_by_hop(&mut trailers);
+                    trailers
+                }))),
+                None => None,
+            }),
+            _ if buffer.is_empty() => Ok(None),
+            Self::Length(left) => {
+                let length = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
+                *left -= length as u64;
+                Ok(Some(Next::Frame(Frame::Data(buffer.split_to(length).freeze()))))
+            }
+            Self::Close => Ok(Some(Next::Frame(Frame::Data(buffer.split().freeze())))),
+        }
+    }
+
+    /// No more than the body needs, and a byte to see whether something follows it.
+    fn read_size(&self) -> usize {
+        match self {
+            Self::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX).saturating_add(1).clamp(4096, READ),
+            Self::Chunked(_) | Self::Close => READ,
+        }
+    }
+}
+
+impl Body for OpenBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        let next = ready!(self.poll_next(cx));
+        if matches!(next, Some(Err(_))) {
+            // Whatever went wrong, nothing on this connection can be trusted any more.
+            self.flow = None;
+        }
+        Poll::Ready(next)
+    }
+
+    fn size(&self) -> BodySize {
+        self.size
+    }
+}
+
+fn told(cause: Cause) -> BodyError {
+    match cause {
+        Cause::RequestBody(error) => error,
+        Cause::Io(error) => BodyError::Io(error),
+        Cause::Timeout(_) | Cause::Stalled(_) | Cause::Total(_) => BodyError::Stalled,
+        Cause::Full | Cause::Closed | Cause::Malformed(_) | Cause::TooLarge => BodyError::Incomplete,
+    }
+}

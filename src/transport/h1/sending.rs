@@ -1,0 +1,196 @@
+//! A request on its way out: head, body, trailers; one frame of the body in memory at a time.
+
+use std::{
+    io::{self, IoSlice, Write},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+
+use crate::{
+    http::{Body, BodyError, Downstream, Frame, HeaderMap, RequestBody, body::Length, headers},
+    transport::dial::Stream,
+};
+
+/// What is smaller than this is copied behind what goes before it; a copy costs less than a part of a write.
+const SMALL: usize = 2048;
+
+/// A request while it is sent.
+pub struct Sending {
+    /// Complete bytes to write first: a head, the line of a chunk.
+    lines: Vec<u8>,
+    written: usize,
+    /// Then this,
+    data: Bytes,
+    /// and then this: the end of a chunk.
+    end: &'static [u8],
+    /// What has not been read yet.
+    pub body: RequestBody,
+    left: Left,
+    downstream: Option<Rc<dyn Downstream>>,
+    /// The body was asked for its first frame.
+    asked: bool,
+    /// At least one byte went out.
+    pub started: bool,
+}
+
+/// What is still to come of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Exactly(u64),
+    Chunks,
+    Nothing,
+}
+
+/// Why a request could not be sent to its end.
+#[derive(Debug)]
+pub enum SendError {
+    /// The endpoint does not take it.
+    Endpoint(io::Error),
+    /// The client does not give it.
+    Client(BodyError),
+}
+
+impl Sending {
+    /// A head that is written already, and the body that belongs behind it.
+    pub fn new(head: Vec<u8>, body: RequestBody, downstream: Option<Rc<dyn Downstream>>) -> Self {
+        let left = match body.length() {
+            Length::None | Length::Exact(0) => Left::Nothing,
+            Length::Exact(length) => Left::Exactly(length),
+            Length::Chunked => Left::Chunks,
+        };
+        Self {
+            lines: head,
+            written: 0,
+            data: Bytes::new(),
+            end: b"",
+            body,
+            left,
+            downstream,
+            asked: false,
+            started: false,
+        }
+    }
+
+    /// All of it went out.
+    pub fn is_done(&self) -> bool {
+        self.left == Left::Nothing && !self.has_bytes()
+    }
+
+    /// There are bytes that the endpoint has not taken.
+    pub fn has_bytes(&self) -> bool {
+        self.written < self.lines.len() || !self.data.is_empty() || !self.end.is_empty()
+    }
+
+    /// The buffer of lines, for the next request.
+    pub fn into_buffer(mut self) -> Vec<u8> {
+        self.lines.clear();
+        self.lines
+    }
+
+    /// Sends what can be sent. Ready when all of it went out; `moved` is set when a byte did.
+    pub fn poll(&mut self, cx: &mut Context<'_>, stream: &mut Stream, moved: &mut bool) -> Poll<Result<(), SendError>> {
+        loop {
+            // One frame at a time; the first goes out together with the head if it is there.
+            let asks = self.left != Left::Nothing && (!self.has_bytes() || !self.asked);
+            let more = if asks { self.poll_body(cx)? } else { Poll::Pending };
+            if self.has_bytes() {
+                ready!(self.poll_write(cx, stream, moved)).map_err(SendError::Endpoint)?;
+            } else if self.left == Left::Nothing {
+                return Poll::Ready(Ok(()));
+            } else if more.is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, stream: &mut Stream, moved: &mut bool) -> Poll<io::Result<()>> {
+        while self.has_bytes() {
+            let parts = [&self.lines[self.written..], &self.data, self.end].map(IoSlice::new);
+            let wrote = if self.data.is_empty() && self.end.is_empty() {
+                ready!(Pin::new(&mut *stream).poll_write(cx, &self.lines[self.written..]))?
+            } else {
+                ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &parts))?
+            };
+            if wrote == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            (self.started, *moved) = (true, true);
+            self.advance(wrote);
+        }
+        self.lines.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, mut wrote: usize) {
+        let lines = wrote.min(self.lines.len() - self.written);
+        self.written += lines;
+        wrote -= lines;
+        let data = wrote.min(self.data.len());
+        self.data.advance(data);
+        self.end = &self.end[wrote - data..];
+    }
+
+    /// The next frame, framed.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, SendError> {
+        self.asked = true;
+        match self.body.poll_frame(cx) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Some(Ok(Frame::Data(data)))) => self.frame(data)?,
+            Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => self.finish(Some(&trailers))?,
+            Poll::Ready(None) => {
+                let trailers = self.downstream.as_ref().and_then(|downstream| downstream.request_trailers());
+                self.finish(trailers.as_ref())?;
+            }
+            Poll::Ready(Some(Err(error))) => return Err(SendError::Client(error)),
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn frame(&mut self, data: Bytes) -> Result<(), SendError> {
+        let length = data.len() as u64;
+        match &mut self.left {
+            Left::Exactly(left) if length <= *left => {
+                *left -= length;
+                if *left == 0 {
+                    self.left = Left::Nothing;
+                }
+            }
+            // More than was announced would be the next request to the endpoint.
+            Left::Exactly(_) | Left::Nothing => return Err(SendError::Client(BodyError::Malformed)),
+            Left::Chunks => {
+                write!(self.lines, "{length:x}\r\n").expect("memory takes what is written");
+                self.end = b"\r\n";
+            }
+        }
+        if data.len() <= SMALL {
+            self.lines.extend_from_slice(&data);
+            self.lines.extend_from_slice(std::mem::take(&mut self.end));
+        } else {
+            self.data = data;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, trailers: Option<&HeaderMap>) -> Result<(), SendError> {
+        match std::mem::replace(&mut self.left, Left::Nothing) {
+            Left::Exactly(_) => return Err(SendError::Client(BodyError::Incomplete)),
+            Left::Nothing => {}
+            Left::Chunks => {
+                self.lines.extend_from_slice(b"0\r\n");
+                let passed = trailers.into_iter().flatten().filter(|(name, _)| !headers::is_hop_by_hop(name));
+                for (name, value) in passed {
+                    for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                        self.lines.extend_from_slice(part);
+                    }
+                }
+                self.lines.extend_from_slice(b"\r\n");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! Where the frames of a WebSocket end (RFC 6455, 5.2): no more of the protocol than that.
+
+/// A position in a stream of frames.
+#[derive(Debug, Clone, Default)]
+pub struct Frames {
+    /// The header as far as it has passed.
+    header: Vec<u8>,
+    /// Bytes of the payload still to come.
+    payload: u64,
+}
+
+/// The longest header: two bytes, eight of length, four of mask.
+const MAX_HEADER: usize = 14;
+
+impl Frames {
+    /// Close, 1001 (going away), as a server says it.
+    pub const CLOSE_BY_SERVER: &'static [u8] = &[0x88, 0x02, 0x03, 0xe9];
+    /// The same as a client says it: masked, here with zeros.
+    pub const CLOSE_BY_CLIENT: &'static [u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
+
+    /// These bytes have passed.
+    pub fn pass(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            bytes = &bytes[self.step(bytes)..];
+        }
+    }
+
+    /// Behind these bytes, which follow what has passed, a frame ends and none has begun.
+    pub fn ends_with(&self, bytes: &[u8]) -> bool {
+        let mut ahead = self.clone();
+        ahead.pass(bytes);
+        ahead.is_between()
+    }
+
+    fn is_between(&self) -> bool {
+        self.payload == 0 && self.header.is_empty()
+    }
+
+    /// Takes a byte of a header, or as much of a payload as there is; at least one byte.
+    fn step(&mut self, bytes: &[u8]) -> usize {
+        if self.payload > 0 {
+            let length = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len());
+            self.payload -= length as u64;
+            return length;
+        }
+        self.header.push(bytes[0]);
+        if let Some(payload) = payload(&self.header) {
+            self.payload = payload;
+            self.header.clear();
+        }
+        1
+    }
+}
+
+/// The payload's length, once the header is complete.
+fn payload(header: &[u8]) -> Option<u64> {
+    let second = *header.get(1)?;
+    let extended = match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let mask = if second & 0x80 == 0 { 0 } else { 4 };
+    debug_assert!(header.len() <= MAX_HEADER);
+    if header.len() < 2 + extended + mask {
+        return None;
+    }
+    let length = header[2..2 + extended].iter().fold(0, |length, byte| length << 8 | u64::from(*byte));
+    Some(if extended == 0 { u64::from(second & 0x7f) } else { length })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_every_size_end_where_they_should() {
+        for (length, masked) in [(0, false), (5, true), (125, false), (126, true), (70_000, false), (70_000, true)] {
+            let mut frame = vec![0x82];
+            let mask = if masked { 0x80 } else { 0 };
+            match length {
+                0..126 => frame.push(mask | length as u8),
+                126..65536 => frame.extend([&[mask | 126][..], &(length as u16).to_be_bytes()].concat()),
+                _ => frame.extend([&[mask | 127][..], &(length as u64).to_be_bytes()].concat()),
+            }
+            frame.extend(vec![0; length + if masked { 4 } else { 0 }]);
+            for cut in [1, 2, frame.len() / 2, frame.len()] {
+                let mut frames = Frames::default();
+                frames.pass(&frame[..cut]);
+                assert!(frames.ends_with(&frame[cut..]), "{length} {masked} {cut}");
+                assert!(!frames.ends_with(&[&frame[cut..], b"x"].concat()), "{length} {masked} {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn between_two_frames_nothing_is_under_way() {
+        let mut frames = Frames::default();
+        assert!(frames.ends_with(b""));
+        frames.pass(&[0x81, 1, b'a', 0x81]);
+        assert!(!frames.ends_with(b""));
+    }
+}
