@@ -14,7 +14,7 @@ use std::{
 
 use aqueduct::{
     http::Method,
-    transport::{Transport, awc::AwcTransport},
+    transport::{Transport, awc::AwcTransport, h1},
 };
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1;
@@ -57,6 +57,18 @@ struct Comparison {
 
 const AWC: Comparison = Comparison { transport: || Box::new(AwcTransport::new()), rules: &rules::AWC, strict: false };
 
+const H1: Comparison = Comparison { transport: || Box::new(h1::H1::new()), rules: &rules::H1, strict: true };
+
+#[test]
+fn h1_reads_what_hyper_reads() {
+    H1.of_a_corpus();
+}
+
+#[test]
+fn h1_reads_what_hyper_reads_when_answers_are_mutilated() {
+    H1.of_mutations(1000);
+}
+
 #[test]
 fn awc_gives_no_answer_that_hyper_reads_otherwise() {
     AWC.of_a_corpus();
@@ -64,7 +76,7 @@ fn awc_gives_no_answer_that_hyper_reads_otherwise() {
 
 #[test]
 fn awc_gives_no_answer_that_hyper_reads_otherwise_when_answers_are_mutilated() {
-    AWC.of_mutations(2000);
+    AWC.of_mutations(1000);
 }
 
 impl Comparison {

@@ -244,10 +244,11 @@ enum Turn {
 }
 
 /// A place in the queue, given up when dropped.
-struct Queued<'l>(&'l Limits);
+pub struct Queued<'l>(&'l Limits);
 
 impl<'l> Queued<'l> {
-    fn enter(limits: &'l Limits) -> Option<Self> {
+    /// A place, if there is one.
+    pub fn enter(limits: &'l Limits) -> Option<Self> {
         if limits.queued.fetch_add(1, Ordering::Relaxed) >= limits.max_queue as u64 {
             limits.queued.fetch_sub(1, Ordering::Relaxed);
             return None;

@@ -1,5 +1,4 @@
 //! Where we read otherwise than hyper, and why. In nearly all of them we refuse what others read in two ways.
-#![allow(dead_code, reason = "the rules for transport::h1 wait for it")]
 
 use crate::{
     Reading,
@@ -23,7 +22,7 @@ struct Case<'c> {
 }
 
 /// In the order of how little they allow.
-pub const H1: [Rule; 6] = [
+pub const H1: [Rule; 10] = [
     // Only who asked for it can know what comes next (RFC 9110, 15.2.2); hyper leaves that to its user.
     Rule {
         name: "a switch nobody asked for is no answer",
@@ -43,6 +42,17 @@ pub const H1: [Rule; 6] = [
     Rule {
         name: "a line feed alone ends no line",
         applies: |case| case.are_stricter() && has_bare_line_feed(case.bytes),
+    },
+    // RFC 9112, 7.1: whitespace belongs to an extension, and there is none.
+    Rule { name: "a chunk's size is not padded", applies: |case| case.are_stricter() && case.has_padded_size() },
+    // RFC 9112, 7.1.1: an extension is of tokens and quoted strings.
+    Rule { name: "an extension is text", applies: |case| case.are_stricter() && case.has_control_in_extension() },
+    // RFC 9110, 15: a status beyond 599 has no class, so nobody knows what to do with it.
+    Rule { name: "a status has a class", applies: |case| case.refused() && case.status() >= Some(600) },
+    // RFC 9112, 2.2 forgives clients an empty line before a request; before an answer it is somebody's leftover.
+    Rule {
+        name: "nothing comes before the status line",
+        applies: |case| case.refused() && case.bytes.starts_with(b"\r\n"),
     },
     // RFC 9110, 6.5.1: they would change what the message is when it is too late.
     Rule { name: "trailers do not frame", applies: |case| case.differ_in_trailers_only() },
@@ -90,7 +100,7 @@ impl Case<'_> {
     }
 
     fn status(&self) -> Option<u16> {
-        self.head.get(9..12)?.parse().ok()
+        self.head.trim_start().get(9..12)?.parse().ok()
     }
 
     fn has_no_body(&self) -> bool {
@@ -108,6 +118,23 @@ impl Case<'_> {
     fn has_padded_name(&self) -> bool {
         let names = self.head.lines().filter_map(|line| Some(line.split_once(':')?.0));
         names.into_iter().any(|name| name.ends_with([' ', '\t']))
+    }
+
+    fn has_padded_size(&self) -> bool {
+        let text = text(self.bytes);
+        let is_padded = |line: &str| {
+            let digits = line.trim_end_matches([' ', '\t']);
+            digits.len() < line.len() && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        self.is_chunked() && text.split("\r\n").any(is_padded)
+    }
+
+    fn has_control_in_extension(&self) -> bool {
+        let text = text(self.bytes);
+        let mut extensions = text.split("\r\n").filter_map(|line| Some(line.split_once(';')?.1));
+        self.is_chunked()
+            && extensions
+                .any(|extension| extension.contains(|letter| (letter < ' ' && letter != '\t') || letter == '\x7f'))
     }
 
     fn is_chunked(&self) -> bool {

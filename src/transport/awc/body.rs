@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use actix_http::{Payload, body::MessageBody, error::PayloadError};
@@ -36,7 +36,12 @@ impl MessageBody for Question {
     }
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        match ready!(self.body.borrow_mut().poll_frame(cx)) {
+        let Poll::Ready(next) = self.body.borrow_mut().poll_frame(cx) else {
+            self.movement.wait_for_client();
+            return Poll::Pending;
+        };
+        self.movement.wait();
+        match next {
             Some(Ok(Frame::Data(bytes))) => Poll::Ready(Some(Ok(bytes))),
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
             // awc has no way to send trailers.

@@ -60,9 +60,14 @@ impl Movement {
         self.wait();
     }
 
-    /// A wait for the next byte begins.
+    /// A wait for the endpoint's next byte begins.
     pub fn wait(&self) {
         self.idle.arm_or_disarm(self.timeouts.idle);
+    }
+
+    /// A wait for the client begins: it is not timed here.
+    pub fn wait_for_client(&self) {
+        self.idle.disarm();
     }
 
     /// The endpoint has closed its side, and somebody wanted to read more.
@@ -77,19 +82,26 @@ impl Movement {
 
     /// Ready when the wait for the head has been too long.
     pub fn poll_limits(&self, cx: &mut Context<'_>) -> Poll<Cause> {
-        if let (Poll::Ready(()), Some(limit)) = (self.first_byte.poll(cx), self.timeouts.first_byte) {
-            return Poll::Ready(Cause::Timeout(limit));
+        if !self.body_sent.get() || self.read.get() {
+            return self.poll_stalled(cx);
         }
-        self.poll_stalled(cx)
+        match (self.first_byte.poll(cx), self.timeouts.first_byte) {
+            (Poll::Ready(()), Some(limit)) => Poll::Ready(Cause::Timeout(limit)),
+            _ => self.poll_total(cx),
+        }
     }
 
     /// Ready when nothing has moved for too long, or the attempt as a whole takes too long.
     pub fn poll_stalled(&self, cx: &mut Context<'_>) -> Poll<Cause> {
-        if let (Poll::Ready(()), Some(limit)) = (self.total.poll(cx), self.timeouts.total) {
-            return Poll::Ready(Cause::Total(limit));
-        }
         match (self.idle.poll(cx), self.timeouts.idle) {
             (Poll::Ready(()), Some(limit)) => Poll::Ready(Cause::Stalled(limit)),
+            _ => self.poll_total(cx),
+        }
+    }
+
+    fn poll_total(&self, cx: &mut Context<'_>) -> Poll<Cause> {
+        match (self.total.poll(cx), self.timeouts.total) {
+            (Poll::Ready(()), Some(limit)) => Poll::Ready(Cause::Total(limit)),
             _ => Poll::Pending,
         }
     }

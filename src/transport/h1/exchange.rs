@@ -46,6 +46,8 @@ pub struct Flow {
     pub total: Option<Deadline>,
     waits_for: Waiting,
     response_started: bool,
+    /// The first byte of the head that is waited for was read. An interim response only promises one.
+    head_started: bool,
 }
 
 /// What the connection's deadline is armed for.
@@ -68,7 +70,8 @@ impl Flow {
             deadline
         });
         let waits_for = Waiting::Client;
-        Self { connection, sending, send_failed: None, timeouts, total, waits_for, response_started: false }
+        let (response_started, head_started) = (false, false);
+        Self { connection, sending, send_failed: None, timeouts, total, waits_for, response_started, head_started }
     }
 
     /// Sends the request as far as the endpoint takes it, until its answer's head is there: the final one, or 101.
@@ -82,6 +85,7 @@ impl Flow {
         loop {
             let head = poll_fn(|cx| self.poll_head(cx, &mut reader)).await;
             let head = head.map_err(|cause| self.failed(cause))?;
+            self.head_started = !head.status.is_informational() || !self.connection.buffer.is_empty();
             match head.status {
                 StatusCode::SWITCHING_PROTOCOLS if upgrades => return Ok(head),
                 StatusCode::SWITCHING_PROTOCOLS => {
@@ -108,11 +112,16 @@ impl Flow {
             match self.poll_read(cx, READ) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended())),
                 Poll::Ready(Ok(_)) => {
-                    self.response_started = true;
+                    (self.response_started, self.head_started) = (true, true);
                     self.moved();
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.broken(error))),
-                Poll::Pending => return self.poll_deadlines(cx).map(Err),
+                Poll::Pending => {
+                    if self.head_started {
+                        self.wait(Waiting::Movement);
+                    }
+                    return self.poll_deadlines(cx).map(Err);
+                }
             }
         }
     }
@@ -176,7 +185,7 @@ impl Flow {
 
     fn wait_for_answer(&mut self) {
         // Once it has begun, an answer has the time that every movement has.
-        self.wait(if self.response_started { Waiting::Movement } else { Waiting::FirstByte });
+        self.wait(if self.head_started { Waiting::Movement } else { Waiting::FirstByte });
     }
 
     fn wait(&mut self, next: Waiting) {
