@@ -749,6 +749,23 @@ async fn after_a_switch_of_protocols_it_is_bytes() {
 }
 
 #[actix_rt::test]
+async fn a_switch_before_the_end_of_the_request_is_an_error() {
+    let eager = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\n").await;
+        conn.wait_closed().await;
+    });
+    let eager = eager.start().await;
+    let (_feed, body) = Fed::chunked();
+    let request = Outgoing { upgrade: Some(HeaderValue::from_static("echo")), ..put(body) };
+
+    let outcome = exchange(&H1::new(), &endpoint(&eager), request).await;
+
+    assert!(told(&outcome).starts_with("Send: Malformed"), "{}", told(&outcome));
+    eager.wait_for_closed(1).await;
+}
+
+#[actix_rt::test]
 async fn a_switch_that_is_declined_is_an_ordinary_answer() {
     let origin = Origin::answering("hello").start().await;
     let request = Outgoing { upgrade: Some(HeaderValue::from_static("echo")), ..get("/") };

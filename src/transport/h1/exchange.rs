@@ -87,9 +87,10 @@ impl Flow {
             let head = head.map_err(|cause| self.failed(cause))?;
             self.head_started = !head.status.is_informational() || !self.connection.buffer.is_empty();
             match head.status {
-                StatusCode::SWITCHING_PROTOCOLS if upgrades => return Ok(head),
+                // The rest of a request would be the first words in another protocol (RFC 9110, 7.8).
+                StatusCode::SWITCHING_PROTOCOLS if upgrades && self.sending.is_done() => return Ok(head),
                 StatusCode::SWITCHING_PROTOCOLS => {
-                    return Err(self.failed(Cause::Malformed("it switches protocols unasked")));
+                    return Err(self.failed(Cause::Malformed("it switches protocols unasked, or too early")));
                 }
                 status if status.is_informational() && interim == MAX_INTERIM => {
                     return Err(self.failed(Cause::Malformed("interim responses without end")));
