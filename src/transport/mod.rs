@@ -57,7 +57,7 @@ pub struct Timeouts {
     pub connect: Option<Duration>,
     /// From the request's last byte (or its last movement) to the answer's head.
     pub first_byte: Option<Duration>,
-    /// Without a byte moving in either direction.
+    /// Without a byte moving, while the endpoint is to take the request or has begun its answer.
     pub idle: Option<Duration>,
     /// From the attempt's start to the answer's last byte.
     pub total: Option<Duration>,

@@ -319,3 +319,40 @@ async fn awc_loses_the_trailers_of_an_answer() {
     assert_eq!(told(&outcome), r#"200 "a""#);
     assert!(outcome.expect("it was told").trailers.is_none());
 }
+
+/// awc with nothing of ours around it: why a refusal is better than its answer.
+#[actix_rt::test]
+async fn what_awc_alone_makes_of_an_answer() {
+    for (name, script, expected) in [
+        ("interim responses", scripts::interim_at_once(), r#"100 """#),
+        ("a body until the end", scripts::close_delimited(), r#"200 """#),
+        ("a length that is cut", scripts::cut_length(), r#"200 "0123456789""#),
+        ("a chunk that is cut", scripts::cut_chunk(), r#"200 "01234""#),
+        ("an end between chunks", scripts::cut_between_chunks(), r#"200 "hello""#),
+    ] {
+        let origin = script.start().await;
+
+        let mut answer = awc::Client::new().get(origin.url()).send().await.expect("an answer");
+        let body = answer.body().await.expect("a body, it says");
+
+        assert_eq!(format!("{} {body:?}", answer.status().as_u16()).replace(" b\"", " \""), expected, "{name}");
+    }
+}
+
+/// Nor does it see where a body ends that has none: it waits.
+#[actix_rt::test]
+async fn awc_alone_waits_for_content_that_never_comes() {
+    for reply in [
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ] {
+        let origin = Origin::replying(reply).start().await;
+
+        let mut answer = awc::Client::new().get(origin.url()).send().await.expect("an answer");
+
+        tokio::select! {
+            body = answer.body() => panic!("awc has learned it: {body:?}"),
+            () = exchange::pass(Duration::from_millis(300)) => {}
+        }
+    }
+}

@@ -333,6 +333,9 @@ async fn who_gives_up_waiting_leaves_the_queue() {
             // Each finds the queue empty again.
             assert_eq!(told(&exchange(&transport, &endpoint, request).await), "Queue: Timeout(100ms)");
         }
+        let mut request = get("/");
+        request.timeouts.total = Some(SHORT);
+        assert_eq!(told(&exchange(&transport, &endpoint, request).await), "Queue: Total(100ms)");
         origin.tell("/held");
     };
     let (held, ()) = join(exchange::send(&transport, &endpoint, &mut held), impatient).await;

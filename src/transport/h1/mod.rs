@@ -16,7 +16,7 @@ use self::{
     sending::Sending,
 };
 use super::{
-    Cause, Incoming, IncomingHead, Outgoing, Phase, Target, Transport, TransportError,
+    Cause, Incoming, IncomingHead, Outgoing, Phase, Target, Timeouts, Transport, TransportError,
     dial::Stream,
     pool::{Connection, Pool, Shelf},
 };
@@ -130,11 +130,15 @@ impl Transport for H1 {
 }
 
 async fn new_connection(shelf: &Shelf, to: &Target, request: &Outgoing) -> Result<Box<Connection>, TransportError> {
-    let limit = match (request.timeouts.connect, request.timeouts.total) {
-        (Some(connect), Some(total)) => Some(connect.min(total)),
-        (connect, total) => connect.or(total),
-    };
-    shelf.connection(to, limit).await.map_err(|(phase, cause)| unsent(phase, cause, request))
+    let Timeouts { connect, total, .. } = request.timeouts;
+    let total = total.filter(|total| connect.is_none_or(|connect| *total < connect));
+    shelf.connection(to, total.or(connect)).await.map_err(|(phase, cause)| {
+        let cause = match (cause, total) {
+            (Cause::Timeout(_), Some(total)) => Cause::Total(total),
+            (cause, _) => cause,
+        };
+        unsent(phase, cause, request)
+    })
 }
 
 /// Nothing left us.
