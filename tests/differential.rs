@@ -70,6 +70,18 @@ fn h1_reads_what_hyper_reads_when_answers_are_mutilated() {
 }
 
 #[test]
+fn h1_reads_the_same_in_whatever_segments() {
+    let readers = Readers::new();
+    for (name, method, bytes) in corpus::answers() {
+        let at_once = readers.ours((H1.transport)(), method, &bytes, usize::MAX);
+        for segment in [1, 2, 7] {
+            let in_segments = readers.ours((H1.transport)(), method, &bytes, segment);
+            assert!(in_segments.agrees_with(&at_once), "{name}: {in_segments}, but at once {at_once}");
+        }
+    }
+}
+
+#[test]
 fn awc_gives_no_answer_that_hyper_reads_otherwise() {
     AWC.of_a_corpus();
 }
@@ -168,21 +180,21 @@ impl fmt::Display for Reading {
 struct Readers {
     runtime: actix_rt::SystemRunner,
     origin: Origin,
-    reply: Arc<Mutex<Vec<u8>>>,
+    /// The answer, and the size of its segments.
+    reply: Arc<Mutex<(Vec<u8>, usize)>>,
 }
 
 impl Readers {
     fn new() -> Self {
-        let reply = Arc::new(Mutex::new(Vec::new()));
+        let reply = Arc::new(Mutex::new((Vec::new(), 1)));
         let shared = Arc::clone(&reply);
         let script = Origin::script(move |mut conn, _| {
-            let bytes = shared.lock().expect("nobody panics with it").clone();
+            let (bytes, segment) = shared.lock().expect("nobody panics with it").clone();
             async move {
                 conn.read_head().await;
-                if conn.try_write(bytes).await.is_ok() {
-                    conn.half_close().await;
-                    conn.wait_closed().await;
-                }
+                conn.dribble(bytes, segment).await;
+                conn.half_close().await;
+                conn.wait_closed().await;
             }
         });
         let runtime = actix_rt::System::new();
@@ -191,8 +203,12 @@ impl Readers {
     }
 
     fn read(&self, transport: Box<dyn Transport>, method: &str, bytes: &[u8]) -> (Reading, Reading) {
-        bytes.clone_into(&mut self.reply.lock().expect("nobody panics with it"));
-        self.runtime.block_on(async { (ours(&*transport, method, &self.origin).await, hypers(method, bytes).await) })
+        (self.ours(transport, method, bytes, usize::MAX), self.runtime.block_on(hypers(method, bytes)))
+    }
+
+    fn ours(&self, transport: Box<dyn Transport>, method: &str, bytes: &[u8], segment: usize) -> Reading {
+        *self.reply.lock().expect("nobody panics with it") = (bytes.to_vec(), segment);
+        self.runtime.block_on(ours(&*transport, method, &self.origin))
     }
 }
 
