@@ -12,6 +12,7 @@ pub mod address;
 pub mod awc;
 pub mod dial;
 pub mod h1;
+pub mod outbox;
 pub mod pool;
 pub mod tunnel;
 

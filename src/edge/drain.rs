@@ -1,0 +1,107 @@
+//! Stopping well: every connection of a worker learns of it, without a lock or a counter shared with other workers.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use tokio_util::sync::CancellationToken;
+
+/// The word to stop, for all workers.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    is_said: Arc<AtomicBool>,
+    token: CancellationToken,
+}
+
+impl Stop {
+    /// Says it.
+    pub fn say(&self) {
+        // First the word, then the call: whoever wakes up finds it said.
+        self.is_said.store(true, Ordering::Release);
+        self.token.cancel();
+    }
+
+    /// Ready once it was said.
+    pub async fn said(&self) {
+        self.token.cancelled().await;
+    }
+}
+
+/// One worker's connections that wait for the word.
+pub struct Worker {
+    stop: Stop,
+    /// Tasks to wake; a connection has one place in here.
+    waiting: RefCell<Vec<Option<Waker>>>,
+    free: RefCell<Vec<usize>>,
+}
+
+/// A connection's ear.
+pub struct Draining {
+    worker: Rc<Worker>,
+    place: Cell<Option<usize>>,
+}
+
+impl Worker {
+    /// Passes the word on to its connections.
+    pub fn listening(stop: Stop) -> Rc<Self> {
+        let worker = Rc::new(Self { stop: stop.clone(), waiting: RefCell::default(), free: RefCell::default() });
+        let heard = Rc::downgrade(&worker);
+        actix_rt::spawn(async move {
+            stop.said().await;
+            if let Some(worker) = heard.upgrade() {
+                for waker in worker.waiting.take().into_iter().flatten() {
+                    waker.wake();
+                }
+            }
+        });
+        worker
+    }
+
+    /// For one connection.
+    pub fn ear(self: &Rc<Self>) -> Draining {
+        Draining { worker: Rc::clone(self), place: Cell::new(None) }
+    }
+}
+
+impl Draining {
+    /// The server stops.
+    pub fn has_begun(&self) -> bool {
+        self.worker.stop.is_said.load(Ordering::Acquire)
+    }
+
+    /// Ready once the server stops; the task is woken then.
+    pub fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.has_begun() {
+            return Poll::Ready(());
+        }
+        let mut waiting = self.worker.waiting.borrow_mut();
+        let place = self.place.get().or_else(|| self.worker.free.borrow_mut().pop()).unwrap_or(waiting.len());
+        self.place.set(Some(place));
+        if place == waiting.len() {
+            waiting.push(None);
+        }
+        let waker = &mut waiting[place];
+        if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Draining {
+    fn drop(&mut self) {
+        // Once the word has gone round there are no places any more.
+        if let Some(place) = self.place.get()
+            && let Some(waiting) = self.worker.waiting.borrow_mut().get_mut(place)
+        {
+            *waiting = None;
+            self.worker.free.borrow_mut().push(place);
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Request heads, read strictly (RFC 9112, 2 and 3; RFC 9110, 5).
+
+use std::mem::MaybeUninit;
+
+use bytes::{Buf, BytesMut};
+use httparse::{ParserConfig, Status};
+
+use crate::{
+    edge::limits::{Limits, MOST_HEADERS},
+    http::{
+        Error, HeaderMap, Method, Uri, Version,
+        body::Length,
+        fields::{self, SectionEnd},
+        framing::{self, FramingError},
+        header, headers,
+    },
+};
+
+/// A request's head, and what it says of its body and of the connection.
+#[derive(Debug)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// The target.
+    pub uri: Uri,
+    /// HTTP/1.0 or HTTP/1.1.
+    pub version: Version,
+    /// All its fields.
+    pub headers: HeaderMap,
+    /// Where its body ends.
+    pub length: Length,
+    /// The client wants to go on with this connection.
+    pub keeps_alive: bool,
+    /// The client waits for leave to send its body.
+    pub expects_continue: bool,
+}
+
+/// Reads one head after the other out of a buffer that is filled by someone else.
+#[derive(Debug, Default)]
+pub struct HeadReader {
+    end: SectionEnd,
+    started: bool,
+}
+
+impl HeadReader {
+    /// The head at the beginning of `buffer`, which is taken out of it; `None` when more bytes are needed.
+    ///
+    /// # Errors
+    /// Which rule or limit it breaks; nothing that follows on the connection can be trusted then.
+    pub fn read(&mut self, buffer: &mut BytesMut, limits: &Limits) -> Result<Option<Head>, Error> {
+        if !self.started {
+            // One empty line before a request is forgiven (RFC 9112, 2.2).
+            if buffer.len() == 1 && buffer[0] == b'\r' {
+                return Ok(None);
+            }
+            if buffer.starts_with(b"\r\n") {
+                buffer.advance(2);
+            }
+            self.started = !buffer.is_empty();
+        }
+        let malformed = |_| Error::Malformed { what: "a line that ends in LF alone" };
+        match self.end.find(buffer).map_err(malformed)? {
+            Some(length) if length <= limits.max_head => {
+                *self = Self::default();
+                parse(buffer, length, limits).map(Some)
+            }
+            None if buffer.len() <= limits.max_head => check_start(buffer, limits).map(|()| None),
+            _ => Err(too_large(buffer, limits)),
+        }
+    }
+}
+
+/// What is wrong from the start is known early: nobody makes us wait for the rest of it.
+fn check_start(buffer: &[u8], limits: &Limits) -> Result<(), Error> {
+    let end = buffer.iter().position(|byte| matches!(byte, b' ' | b'\r'));
+    let method = &buffer[..end.unwrap_or(buffer.len())];
+    if !method.is_empty() && !headers::is_token(method) || end == Some(0) || method.len() > MAX_METHOD {
+        return Err(Error::Malformed { what: "no method" });
+    }
+    let target_to_be = buffer.len().saturating_sub(method.len() + 1);
+    if memchr::memchr(b'\n', buffer).is_none() && target_to_be > limits.max_uri.saturating_add(VERSION_LENGTH) {
+        return Err(Error::UriTooLong { limit: limits.max_uri });
+    }
+    Ok(())
+}
+
+const MAX_METHOD: usize = 64;
+/// ` HTTP/1.1` and the line's end.
+const VERSION_LENGTH: usize = 11;
+
+fn too_large(buffer: &[u8], limits: &Limits) -> Error {
+    let line = memchr::memchr(b'\n', buffer).unwrap_or(buffer.len());
+    if line > limits.max_uri.saturating_add(VERSION_LENGTH + MAX_METHOD) {
+        return Error::UriTooLong { limit: limits.max_uri };
+    }
+    Error::HeadTooLarge { what: "too many bytes" }
+}
+
+fn parse(buffer: &mut BytesMut, length: usize, limits: &Limits) -> Result<Head, Error> {
+    let source = buffer.split_to(length).freeze();
+    let mut lines = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+    let mut request = httparse::Request::new(&mut []);
+    let parsed = ParserConfig::default().parse_request_with_uninit_headers(
+        &mut request,
+        &source,
+        // One more than is allowed tells the difference.
+        &mut lines[..limits.max_headers.saturating_add(1).min(MOST_HEADERS)],
+    );
+    match parsed {
+        Ok(Status::Complete(parsed)) if parsed == length => {}
+        Ok(_) => return Err(Error::Malformed { what: "no request line" }),
+        Err(error) => return Err(told(error, &source)),
+    }
+    if request.headers.len() > limits.max_headers {
+        return Err(Error::HeadTooLarge { what: "too many fields" });
+    }
+    let method = request.method.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
+    let method = method.ok_or(Error::Malformed { what: "no method" })?;
+    let target = request.path.unwrap_or_default();
+    if target.len() > limits.max_uri {
+        return Err(Error::UriTooLong { limit: limits.max_uri });
+    }
+    if target.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'#') {
+        return Err(Error::Malformed { what: "a target with a character that must be encoded" });
+    }
+    let uri = Uri::from_maybe_shared(source.slice_ref(target.as_bytes()));
+    let uri = uri.map_err(|_| Error::Malformed { what: "a target that is no URI" })?;
+    let version = if request.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    let headers = fields::collect(request.headers, &source).ok_or(Error::Malformed { what: "a malformed field" })?;
+    understand(method, uri, version, headers)
+}
+
+fn told(error: httparse::Error, source: &[u8]) -> Error {
+    match error {
+        httparse::Error::TooManyHeaders => Error::HeadTooLarge { what: "too many fields" },
+        httparse::Error::Version if names_http(source) => Error::Version,
+        httparse::Error::HeaderName => Error::Malformed { what: "a malformed field name" },
+        httparse::Error::HeaderValue => Error::Malformed { what: "a malformed field value" },
+        httparse::Error::NewLine | httparse::Error::Status | httparse::Error::Token | httparse::Error::Version => {
+            Error::Malformed { what: "a malformed request line" }
+        }
+    }
+}
+
+/// The request line ends in some version of HTTP.
+fn names_http(source: &[u8]) -> bool {
+    let line = source.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+fn understand(method: Method, uri: Uri, version: Version, fields: HeaderMap) -> Result<Head, Error> {
+    let length = framing::request_length(&fields, version).map_err(|error| match error {
+        FramingError::Coding => Error::Coding,
+        other => Error::Malformed { what: other.as_str() },
+    })?;
+    let expects_continue = match fields.get(header::EXPECT) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => return Err(Error::Expectation),
+        Some(_) => version >= Version::HTTP_11 && !matches!(length, Length::None | Length::Exact(0)),
+        None => false,
+    };
+    let keeps_alive = headers::keeps_alive(&fields, version);
+    Ok(Head { method, uri, version, headers: fields, length, keeps_alive, expects_continue })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::ServerSettings;
+
+    fn limits() -> Limits {
+        Limits::of(&ServerSettings::default(), "test")
+    }
+
+    fn read(text: &str) -> Result<Option<Head>, Error> {
+        HeadReader::default().read(&mut BytesMut::from(text), &limits())
+    }
+
+    #[test]
+    fn a_head_is_taken_out_wherever_it_was_cut() {
+        let text = "POST /a?b HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n";
+        for cut in 0..text.len() {
+            let (mut reader, mut buffer) = (HeadReader::default(), BytesMut::from(&text[..cut]));
+            assert!(reader.read(&mut buffer, &limits()).expect("nothing wrong").is_none(), "cut at {cut}");
+            buffer.extend_from_slice(&text.as_bytes()[cut..]);
+            buffer.extend_from_slice(b"abc");
+            let head = reader.read(&mut buffer, &limits()).expect("nothing wrong").expect("a head");
+            assert_eq!((head.length, head.keeps_alive), (Length::Exact(3), true));
+            assert_eq!(&buffer[..], b"abc");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_has_its_status() {
+        for (text, expected) in [
+            ("\x16\x03\x01\x02", 400),
+            ("GET\x01", 400),
+            (" GET / HTTP/1.1\r\n\r\n", 400),
+            ("GET  / HTTP/1.1\r\n\r\n", 400),
+            ("GET /\r\n\r\n", 400),
+            ("GET / HTTP/1.1\nHost: a\n\n", 400),
+            ("GET / HTTP/1.1 \r\n\r\n", 400),
+            ("GET / HTTPS/1.1\r\n\r\n", 400),
+            ("GET / HTTP/1.2\r\n\r\n", 505),
+            ("PRI * HTTP/2.0\r\n\r\n", 505),
+            ("GET /a#b HTTP/1.1\r\n\r\n", 400),
+            ("GET /\u{e4} HTTP/1.1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\na b: c\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\na : c\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\n a: c\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\na: c\r\n d\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\na: \0\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+            ("GET / HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nExpect: tea\r\n\r\n", 417),
+            ("\r\n\r\nGET / HTTP/1.1\r\n\r\n", 400),
+        ] {
+            let status = read(text).map(|_| ()).expect_err(text).status();
+            assert_eq!(status.as_u16(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn limits_hold_before_a_head_is_complete() {
+        let long = "x".repeat(9000);
+        for (text, expected) in [
+            (format!("GET /{long}"), 414),
+            (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414),
+            (format!("GET / HTTP/1.1\r\na: {}", "x".repeat(40_000)), 431),
+            (format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(97)), 431),
+            (long, 400),
+        ] {
+            let status = read(&text).map(|_| ()).expect_err("it is refused").status();
+            assert_eq!(status.as_u16(), expected, "{}", &text[..20]);
+        }
+        assert!(read(&format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(96))).is_ok());
+    }
+
+    #[test]
+    fn one_empty_line_before_a_request_is_forgiven() {
+        assert!(read("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("nothing wrong").is_some());
+    }
+}

@@ -1,0 +1,399 @@
+//! A connection as all see it who have to do with it: the loop that serves it, the handler that reads a body, and the
+//! proxy that sends interim responses.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use actix_web::error::PayloadError;
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use tokio::io::AsyncWrite;
+use tokio_util::io::poll_read_buf;
+
+use super::response;
+use crate::{
+    clock::Deadline,
+    edge::limits::Limits,
+    http::{
+        BodyError, Downstream, HeaderMap, StatusCode, Version,
+        body::Length,
+        chunked::{ChunkedDecoder, Piece},
+        downstream::Peer,
+    },
+    transport::{dial::Stream as Socket, outbox::Outbox},
+};
+
+/// Bytes read at once while a head is awaited.
+const READ: usize = 16 * 1024;
+/// Bytes read at once from a body.
+const READ_BODY: usize = 64 * 1024;
+/// Less room than this is not worth a system call.
+const MIN_READ: usize = 4096;
+/// What a client may send ahead of its turn.
+const MAX_AHEAD: usize = 64 * 1024;
+
+/// One client connection.
+pub struct Wire {
+    pub socket: RefCell<Socket>,
+    /// What was read and not yet understood.
+    pub input: RefCell<BytesMut>,
+    /// What is to be written: interim responses come in between.
+    pub output: RefCell<Outbox>,
+    body: RefCell<Incoming>,
+    /// Counts requests: a payload that outlives its own gets nothing of the next.
+    turn: Cell<u64>,
+    version: Cell<Version>,
+    head_is_out: Cell<bool>,
+    request_trailers: RefCell<Option<HeaderMap>>,
+    response_trailers: RefCell<Option<HeaderMap>>,
+    /// What the loop waits for: a head, or a body.
+    pub reading: Deadline,
+    pub writing: Deadline,
+    pub peer: Peer,
+    pub limits: Rc<Limits>,
+    /// The task that serves the connection.
+    task: RefCell<Option<Waker>>,
+}
+
+/// The body of the request under way.
+#[derive(Default)]
+struct Incoming {
+    framing: Framing,
+    /// Bytes that may still come.
+    allowed: Option<u64>,
+    waits_for_leave: bool,
+    has_reader: bool,
+    failed: bool,
+}
+
+#[derive(Default)]
+enum Framing {
+    #[default]
+    Complete,
+    Exactly(u64),
+    Chunked(ChunkedDecoder),
+}
+
+impl Wire {
+    pub fn new(socket: Socket, peer: Peer, limits: Rc<Limits>) -> Self {
+        Self {
+            socket: RefCell::new(socket),
+            input: RefCell::default(),
+            output: RefCell::default(),
+            body: RefCell::default(),
+            turn: Cell::new(0),
+            version: Cell::new(Version::HTTP_11),
+            head_is_out: Cell::new(false),
+            request_trailers: RefCell::default(),
+            response_trailers: RefCell::default(),
+            reading: Deadline::new(),
+            writing: Deadline::new(),
+            peer,
+            limits,
+            task: RefCell::default(),
+        }
+    }
+
+    /// A request begins.
+    pub fn begin(&self, version: Version, length: Length, expects_continue: bool) {
+        self.turn.set(self.turn.get() + 1);
+        self.version.set(version);
+        self.head_is_out.set(false);
+        self.request_trailers.take();
+        self.response_trailers.take();
+        let framing = match length {
+            Length::None | Length::Exact(0) => Framing::Complete,
+            Length::Exact(length) => Framing::Exactly(length),
+            Length::Chunked => Framing::Chunked(ChunkedDecoder::new()),
+        };
+        let has_reader = !matches!(framing, Framing::Complete);
+        let allowed = self.limits.max_body;
+        *self.body.borrow_mut() =
+            Incoming { framing, allowed, waits_for_leave: expects_continue, has_reader, failed: false };
+    }
+
+    /// The final head goes out: nothing comes before it any more.
+    pub fn end_interim(&self) {
+        self.head_is_out.set(true);
+        self.body.borrow_mut().waits_for_leave = false;
+    }
+
+    /// The body was read to its end.
+    pub fn is_body_complete(&self) -> bool {
+        matches!(self.body.borrow().framing, Framing::Complete)
+    }
+
+    /// The body cannot be read to its end any more: it was malformed, too large, too slow, or waits for a leave that
+    /// will not be given, or nobody is there to read it.
+    pub fn is_body_lost(&self) -> bool {
+        let body = self.body.borrow();
+        !matches!(body.framing, Framing::Complete) && (body.failed || !body.has_reader)
+    }
+
+    /// Forgets what is left of the body if it has arrived already.
+    pub fn skip_rest_of_body(&self) {
+        let mut body = self.body.borrow_mut();
+        if body.failed {
+            return;
+        }
+        while let Ok(Some(Next::Data(_) | Next::Trailers(_))) = body.next(&mut self.input.borrow_mut()) {}
+    }
+
+    /// The loop polls: it is this task that must know when something changes.
+    pub fn note_task(&self, cx: &Context<'_>) {
+        let mut task = self.task.borrow_mut();
+        if !task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            *task = Some(cx.waker().clone());
+        }
+    }
+
+    pub fn wake_task(&self) {
+        if let Some(task) = &*self.task.borrow() {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Reads more of whatever comes.
+    pub fn poll_read(&self, cx: &mut Context<'_>, size: usize) -> Poll<io::Result<usize>> {
+        let mut input = self.input.borrow_mut();
+        if input.is_empty() || input.capacity() - input.len() < MIN_READ {
+            input.reserve(size);
+        }
+        poll_read_buf(Pin::new(&mut *self.socket.borrow_mut()), cx, &mut *input)
+    }
+
+    /// Reads more of a head.
+    pub fn poll_read_head(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_read(cx, READ)
+    }
+
+    /// While the client waits for its answer: ready when it has left. What it sends ahead is kept, up to a bound.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // A body that is under way has a reader of its own, who sees the end of the connection.
+        if !self.is_body_complete() {
+            return Poll::Pending;
+        }
+        while self.input.borrow().len() < MAX_AHEAD {
+            match ready!(self.poll_read(cx, READ)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Writes what is to be written. Ready when it is; an error when the client does not take it in time.
+    pub fn poll_write(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut moved = false;
+        let wrote = self.output.borrow_mut().poll_write(cx, &mut *self.socket.borrow_mut(), &mut moved);
+        match wrote {
+            Poll::Ready(wrote) => {
+                if self.writing.is_armed() {
+                    self.writing.disarm();
+                }
+                Poll::Ready(wrote)
+            }
+            Poll::Pending => {
+                if moved || !self.writing.is_armed() {
+                    self.writing.arm_or_disarm(self.limits.response_write);
+                }
+                ready!(self.writing.poll(cx));
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+        }
+    }
+
+    /// Closes our half.
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.socket.borrow_mut()).poll_shutdown(cx)
+    }
+
+    /// Ends the connection in a way that cannot be taken for a good end.
+    pub fn reset(&self) {
+        if let Socket::Tcp(socket) = &*self.socket.borrow()
+            && let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
+        {
+            log::debug!("a connection ends without a reset: {error}");
+        }
+    }
+
+    /// The socket, and what was read from it ahead.
+    pub fn into_parts(self) -> (Socket, Bytes) {
+        (self.socket.into_inner(), self.input.into_inner().freeze())
+    }
+
+    pub fn take_response_trailers(&self) -> Option<HeaderMap> {
+        self.response_trailers.take()
+    }
+
+    fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if self.body.borrow().waits_for_leave {
+            self.give_leave();
+        }
+        loop {
+            let next = self.body.borrow_mut().next(&mut self.input.borrow_mut());
+            match next {
+                Ok(Some(Next::Data(bytes))) => return Poll::Ready(Some(Ok(bytes))),
+                Ok(Some(Next::Trailers(trailers))) => {
+                    *self.request_trailers.borrow_mut() = trailers;
+                    // From now on it is the loop that looks after the client.
+                    self.wake_task();
+                    return Poll::Ready(None);
+                }
+                Ok(Some(Next::End)) => return Poll::Ready(None),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+            match self.poll_read(cx, READ_BODY) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Some(Err(BodyError::Incomplete))),
+                Poll::Ready(Ok(_)) => self.reading.disarm(),
+                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(BodyError::Io(error)))),
+                Poll::Pending => {
+                    if !self.reading.is_armed() {
+                        self.reading.arm_or_disarm(self.limits.request_body);
+                    }
+                    ready!(self.reading.poll(cx));
+                    return Poll::Ready(Some(Err(BodyError::Stalled)));
+                }
+            }
+        }
+    }
+
+    /// Somebody wants the body: the client may send it (RFC 9110, 10.1.1).
+    fn give_leave(&self) {
+        self.body.borrow_mut().waits_for_leave = false;
+        if !self.head_is_out.get() {
+            self.output.borrow_mut().lines.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.wake_task();
+        }
+    }
+}
+
+enum Next {
+    Data(Bytes),
+    /// The end was read just now.
+    Trailers(Option<HeaderMap>),
+    End,
+}
+
+impl Incoming {
+    /// What the buffer holds of the body; `None` when more must be read.
+    fn next(&mut self, input: &mut BytesMut) -> Result<Option<Next>, BodyError> {
+        let next = match &mut self.framing {
+            Framing::Complete => return Ok(Some(Next::End)),
+            Framing::Exactly(_) if input.is_empty() => None,
+            Framing::Exactly(left) => {
+                let length = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                *left -= length as u64;
+                if *left == 0 {
+                    self.framing = Framing::Complete;
+                }
+                Some(Next::Data(input.split_to(length).freeze()))
+            }
+            Framing::Chunked(decoder) => match decoder.decode(input)? {
+                Some(Piece::Data(bytes)) => Some(Next::Data(bytes)),
+                Some(Piece::End(trailers)) => {
+                    self.framing = Framing::Complete;
+                    Some(Next::Trailers(trailers))
+                }
+                None => None,
+            },
+        };
+        if let (Some(Next::Data(bytes)), Some(allowed)) = (&next, &mut self.allowed) {
+            let left = allowed.checked_sub(bytes.len() as u64);
+            *allowed = left.ok_or(BodyError::TooLarge { limit: 0 })?;
+        }
+        Ok(next)
+    }
+}
+
+/// The body of one request, in a handler's hands.
+pub struct Payload {
+    wire: Rc<Wire>,
+    turn: u64,
+}
+
+impl Payload {
+    pub fn of(wire: &Rc<Wire>) -> Self {
+        Self { wire: Rc::clone(wire), turn: wire.turn.get() }
+    }
+
+    fn is_current(&self) -> bool {
+        self.wire.turn.get() == self.turn
+    }
+}
+
+impl Stream for Payload {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if !self.is_current() || self.wire.body.borrow().failed {
+            return Poll::Ready(Some(Err(PayloadError::Incomplete(None))));
+        }
+        let next = ready!(self.wire.poll_body(cx));
+        Poll::Ready(next.map(|next| {
+            next.map_err(|error| {
+                self.wire.body.borrow_mut().failed = true;
+                told(error)
+            })
+        }))
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        if self.is_current() {
+            self.wire.body.borrow_mut().has_reader = false;
+            self.wire.reading.disarm();
+        }
+    }
+}
+
+/// In actix's terms.
+fn told(error: BodyError) -> PayloadError {
+    match error {
+        BodyError::Incomplete => PayloadError::Incomplete(None),
+        BodyError::Malformed => PayloadError::EncodingCorrupted,
+        BodyError::TooLarge { .. } => PayloadError::Overflow,
+        BodyError::Stalled => PayloadError::Io(io::ErrorKind::TimedOut.into()),
+        BodyError::Io(error) => PayloadError::Io(error),
+    }
+}
+
+impl Downstream for Wire {
+    fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    fn is_tls(&self) -> bool {
+        false
+    }
+
+    fn informational(&self, status: StatusCode, headers: &HeaderMap) {
+        let can_be = status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS;
+        if !can_be || self.head_is_out.get() || self.version.get() < Version::HTTP_11 {
+            return;
+        }
+        let mut output = self.output.borrow_mut();
+        // A client that does not read gets no more of what it can do without.
+        if output.waiting() < MAX_AHEAD {
+            response::write_interim(status, headers, &mut output.lines);
+            drop(output);
+            self.wake_task();
+        }
+    }
+
+    fn request_trailers(&self) -> Option<HeaderMap> {
+        self.request_trailers.take()
+    }
+
+    fn response_trailers(&self, trailers: HeaderMap) {
+        *self.response_trailers.borrow_mut() = Some(trailers);
+    }
+}

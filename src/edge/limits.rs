@@ -1,0 +1,71 @@
+//! What a client may cost, made of the settings once.
+
+use std::time::Duration;
+
+use crate::{
+    http::error_page::{Format, ProxyStatus, Style},
+    settings::{ServerSettings, listener},
+};
+
+/// Limits on each connection.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of a request head.
+    pub max_head: usize,
+    /// Fields of a request.
+    pub max_headers: usize,
+    /// Bytes of a request target.
+    pub max_uri: usize,
+    /// Bytes of a request body.
+    pub max_body: Option<u64>,
+    /// From a request's first byte, or the connection's start, to the end of its head.
+    pub request_head: Option<Duration>,
+    /// Without a byte of a body that somebody wants.
+    pub request_body: Option<Duration>,
+    /// Without the client taking a byte.
+    pub response_write: Option<Duration>,
+    /// Between requests.
+    pub keep_alive: Option<Duration>,
+    /// How to say no.
+    pub style: Style,
+}
+
+/// Fields that a head can have at all, whatever is set.
+pub const MOST_HEADERS: usize = 1024;
+
+impl Limits {
+    /// Those of the settings.
+    pub fn of(settings: &ServerSettings, server_name: &str) -> Self {
+        let size = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+        let (http, timeouts) = (&settings.http, &settings.timeouts);
+        Self {
+            max_head: size(http.max_head.0),
+            max_headers: http.max_headers.min(MOST_HEADERS),
+            max_uri: size(http.max_uri.0),
+            max_body: (http.max_body.0 > 0).then_some(http.max_body.0),
+            request_head: timeouts.request_head.0,
+            request_body: timeouts.request_body.0,
+            response_write: timeouts.response_write.0,
+            keep_alive: timeouts.keep_alive.0,
+            style: style(settings, server_name),
+        }
+    }
+}
+
+fn style(settings: &ServerSettings, server_name: &str) -> Style {
+    Style {
+        format: match settings.errors.format {
+            listener::ErrorFormat::Auto => Format::Auto,
+            listener::ErrorFormat::Json => Format::Json,
+            listener::ErrorFormat::Html => Format::Html,
+            listener::ErrorFormat::Text => Format::Text,
+        },
+        proxy_status: match settings.errors.proxy_status {
+            listener::ProxyStatus::Off => ProxyStatus::Off,
+            listener::ProxyStatus::Errors => ProxyStatus::Errors,
+            listener::ProxyStatus::Always => ProxyStatus::Always,
+        },
+        server_name: server_name.to_owned(),
+        allow: None,
+    }
+}

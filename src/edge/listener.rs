@@ -1,0 +1,172 @@
+//! Where clients come in, and how many of them.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener},
+    os::unix::{
+        fs::FileTypeExt,
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::http::downstream::Peer;
+
+/// A socket that listens.
+pub enum Listening {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A unix socket, and its file, which goes with it.
+    Unix(UnixListener, SocketFile),
+}
+
+/// The file of a unix socket; removed when dropped.
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            log::debug!("{} stays behind: {error}", self.0.display());
+        }
+    }
+}
+
+/// Listens on a TCP address.
+pub fn tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // `[::]` and `0.0.0.0` are two addresses: whoever wants both says so.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(backlog.try_into().unwrap_or(i32::MAX))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Listens on a unix socket. A file that nobody listens on any more is taken over.
+pub fn unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
+        if UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there"));
+        }
+        fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    Ok((listener, SocketFile(path.to_owned())))
+}
+
+/// How many connections there may be, in all and for each address.
+#[derive(Debug)]
+pub struct Caps {
+    all: usize,
+    per_address: usize,
+    open: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// A connection's place among them.
+#[derive(Debug)]
+pub struct Place {
+    caps: Arc<Caps>,
+    address: Option<IpAddr>,
+}
+
+impl Caps {
+    /// `per_address` 0 is no limit.
+    pub fn new(all: usize, per_address: usize) -> Arc<Self> {
+        Arc::new(Self { all, per_address, open: AtomicUsize::new(0), by_address: Mutex::default() })
+    }
+
+    /// A place for one more; `None` if there is none.
+    pub fn enter(self: &Arc<Self>, peer: Peer) -> Option<Place> {
+        let mut place = Place { caps: Arc::clone(self), address: None };
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.all {
+            return None;
+        }
+        if let (Peer::Tcp(address), 1..) = (peer, self.per_address) {
+            let network = network(address.ip());
+            let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            let open = by_address.entry(network).or_default();
+            if *open >= self.per_address {
+                return None;
+            }
+            *open += 1;
+            place.address = Some(network);
+        }
+        Some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.caps.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(address) = self.address {
+            let mut by_address = self.caps.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(open) = by_address.get_mut(&address) {
+                *open -= 1;
+                if *open == 0 {
+                    by_address.remove(&address);
+                }
+            }
+        }
+    }
+}
+
+/// One client of IPv6 has a whole /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) >> 64 << 64)),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(address: &str) -> Peer {
+        Peer::Tcp(SocketAddr::new(address.parse().expect("an address"), 1))
+    }
+
+    #[test]
+    fn a_place_is_free_again_once_it_was_left() {
+        let caps = Caps::new(2, 1);
+        let first = caps.enter(peer("192.0.2.1")).expect("a place");
+        assert!(caps.enter(peer("192.0.2.1")).is_none(), "one for each address");
+        let _second = caps.enter(peer("192.0.2.2")).expect("a place");
+        assert!(caps.enter(peer("192.0.2.3")).is_none(), "two in all");
+        drop(first);
+        assert!(caps.enter(peer("192.0.2.1")).is_some());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_client() {
+        let caps = Caps::new(9, 1);
+        let _first = caps.enter(peer("2001:db8::1")).expect("a place");
+        assert!(caps.enter(peer("2001:db8::ffff")).is_none());
+        assert!(caps.enter(peer("2001:db8:0:1::1")).is_some());
+    }
+
+    #[test]
+    fn a_socket_file_that_was_left_behind_is_taken_over_and_a_live_one_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.sock");
+        drop(UnixListener::bind(&path).expect("a free path"));
+
+        let (_listener, file) = unix(&path).expect("nobody listens there");
+        assert_eq!(unix(&path).map(drop).expect_err("somebody does").kind(), io::ErrorKind::AddrInUse);
+        drop(file);
+        assert!(!path.exists());
+    }
+}

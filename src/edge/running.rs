@@ -1,0 +1,155 @@
+//! A server while it runs, and how it ends.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use actix_server::Server;
+use futures_util::future::LocalBoxFuture;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Notify,
+};
+
+use super::{drain::Stop, listener::SocketFile};
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything that was under way was finished.
+    Drained,
+    /// Not everything was, within the grace.
+    GraceExpired,
+    /// It was told to end at once.
+    Forced,
+}
+
+/// Tells a running server to end, from wherever.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    drain: Stop,
+    stop: Arc<Notify>,
+}
+
+impl Handle {
+    /// No new connections; what is under way is finished, up to the grace.
+    pub fn drain(&self) {
+        self.drain.say();
+    }
+
+    /// Ends it at once, and drops what is under way.
+    pub fn stop(&self) {
+        self.stop.notify_one();
+    }
+}
+
+/// A server that runs while this is awaited.
+#[must_use = "a server runs while it is awaited"]
+pub struct Running {
+    handle: Handle,
+    end: LocalBoxFuture<'static, io::Result<Outcome>>,
+}
+
+impl Running {
+    pub(super) fn new(
+        server: io::Result<Server>,
+        drain: Stop,
+        grace: Option<Duration>,
+        signals: bool,
+        files: Vec<SocketFile>,
+    ) -> Self {
+        let handle = Handle { drain, stop: Arc::new(Notify::new()) };
+        let end = Box::pin(run(server, handle.clone(), grace, signals, files));
+        Self { handle, end }
+    }
+
+    /// To end it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+}
+
+impl Future for Running {
+    type Output = io::Result<Outcome>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.end.as_mut().poll(cx)
+    }
+}
+
+async fn run(
+    server: io::Result<Server>,
+    handle: Handle,
+    grace: Option<Duration>,
+    signals: bool,
+    files: Vec<SocketFile>,
+) -> io::Result<Outcome> {
+    let mut server = server?;
+    let mut signals = if signals { Some(Signals::new()?) } else { None };
+    tokio::select! {
+        ended = &mut server => return ended.map(|()| Outcome::Drained),
+        () = handle.stop.notified() => return force(server).await,
+        () = handle.drain.said() => {}
+        () = Signals::next(&mut signals) => handle.drain.say(),
+    }
+    // Whoever listens there next may have the path while we finish.
+    drop(files);
+    let stopped = server.handle().stop(true);
+    let all_finished = async { tokio::join!(stopped, &mut server).1 };
+    let outcome = tokio::select! {
+        ended = all_finished => return ended.map(|()| Outcome::Drained),
+        () = handle.stop.notified() => Outcome::Forced,
+        () = Signals::next(&mut signals) => Outcome::Forced,
+        () = expired(grace) => Outcome::GraceExpired,
+    };
+    force(server).await.map(|_| outcome)
+}
+
+/// What is under way is dropped with the workers.
+async fn force(server: Server) -> io::Result<Outcome> {
+    let stopped = server.handle().stop(false);
+    let ended = tokio::time::timeout(FORCE, async { tokio::join!(stopped, server).1 }).await;
+    match ended {
+        Ok(ended) => ended.map(|()| Outcome::Forced),
+        // A worker that does not even hear this is left behind.
+        Err(_) => Ok(Outcome::Forced),
+    }
+}
+
+/// Workers that are told to stop at once do so at their next turn.
+const FORCE: Duration = Duration::from_secs(1);
+
+async fn expired(grace: Option<Duration>) {
+    match grace {
+        Some(grace) => tokio::time::sleep(grace).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(signals: &mut Option<Self>) {
+        match signals {
+            Some(Self { terminate, interrupt }) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
