@@ -100,7 +100,16 @@ impl Redirect {
                 Piece::Group(name) => location.push_str(&group(name).unwrap_or_default()),
             }
         }
+        // Behind two slashes stands a host: what a client writes there must not choose one.
+        if location.starts_with("//") && !self.names_host() {
+            let path = location.trim_start_matches('/').len();
+            location.replace_range(1..location.len() - path, "");
+        }
         location
+    }
+
+    fn names_host(&self) -> bool {
+        matches!(self.location.first(), Some(Piece::Text(text)) if text.starts_with("//"))
     }
 }
 

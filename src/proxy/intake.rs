@@ -1,1 +1,215 @@
-//! Refuses what no route may see.
+//! Refuses what no route may see, and settles what the rest of the house relies on: one authority, one path, one
+//! client.
+
+use std::{
+    net::IpAddr,
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
+
+use ipnet::IpNet;
+
+use self::host::Host;
+use crate::{
+    exchange::{Authority, Client, Exchange},
+    http::{
+        Error, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
+        downstream::Peer,
+        forwarded, framing, header, headers,
+        path::{self, Policy},
+    },
+    settings::{
+        Settings,
+        listener::{self, DotSegments, EncodedSlash},
+    },
+};
+
+pub mod host;
+mod upgrade;
+
+/// What a request may be, made of the settings once a plan.
+pub struct Limits {
+    /// How paths are read.
+    pub path: Policy,
+    /// Bytes of the target.
+    pub max_uri: usize,
+    /// Header fields.
+    pub max_headers: usize,
+    /// `None` lets every token through.
+    methods: Option<Vec<Method>>,
+    trusted: Vec<IpNet>,
+    /// What this proxy adds to `Via`, the version aside.
+    via: String,
+    /// Without a byte either way in a tunnel.
+    pub idle_tunnel: Option<Duration>,
+}
+
+impl Limits {
+    /// Those of the settings, which a plan has found to be good.
+    pub fn of(settings: &Settings) -> Self {
+        let http = &settings.server.http;
+        let any = http.methods.iter().any(|method| method == "*");
+        let listed = http.methods.iter().filter_map(|method| Method::from_bytes(method.as_bytes()).ok());
+        Self {
+            path: policy(&http.path),
+            max_uri: usize::try_from(http.max_uri.0).unwrap_or(usize::MAX),
+            max_headers: http.max_headers,
+            methods: (!any).then(|| listed.collect()),
+            trusted: settings.trusted_proxies.clone(),
+            via: format!("{} ({})", settings.server_name, *INSTANCE),
+            idle_tunnel: settings.server.timeouts.idle_tunnel.0,
+        }
+    }
+
+    /// The address is one of `trusted_proxies`.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted.iter().any(|network| network.contains(&address))
+    }
+
+    /// What stands in `Via` behind the version.
+    pub fn via(&self) -> &str {
+        &self.via
+    }
+
+    /// The methods that are let through, for `Allow`; `None` if all are.
+    pub fn allow(&self) -> Option<HeaderValue> {
+        let names: Vec<&str> = self.methods.as_ref()?.iter().map(Method::as_str).collect();
+        HeaderValue::from_str(&names.join(", ")).ok()
+    }
+}
+
+/// Names this process in `Via`: two proxies in a row may have the same name, and a loop comes back to this very one.
+static INSTANCE: LazyLock<String> = LazyLock::new(|| {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mixed = (since.as_nanos() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(std::process::id());
+    format!("{:08x}", mixed >> 32)
+});
+
+fn policy(written: &listener::PathPolicy) -> Policy {
+    Policy {
+        resolve_dots: written.dot_segments == DotSegments::Resolve,
+        keep_encoded_slash: written.encoded_slash == EncodedSlash::Keep,
+        empty_segments: match written.empty_segments {
+            listener::EmptySegments::Keep => path::EmptySegments::Keep,
+            listener::EmptySegments::Merge => path::EmptySegments::Merge,
+            listener::EmptySegments::Reject => path::EmptySegments::Reject,
+        },
+    }
+}
+
+/// Checks a request, and gives the exchange its authority, its path and its client.
+///
+/// # Errors
+/// The first rule it breaks: the client's fault, always.
+pub fn check(exchange: &mut Exchange, limits: &Limits) -> Result<(), Error> {
+    if exchange.headers.len() > limits.max_headers {
+        return Err(Error::HeadTooLarge { what: "too many fields" });
+    }
+    check_framing(exchange)?;
+    check_method(&exchange.method, limits)?;
+    check_expectation(&exchange.headers)?;
+    exchange.authority = authority(exchange)?;
+    exchange.path = settle_path(exchange, limits)?;
+    upgrade::check(exchange)?;
+    if passed_here_before(&exchange.headers, limits) {
+        return Err(Error::Loop);
+    }
+    exchange.client = client(exchange, limits);
+    Ok(())
+}
+
+/// A client may frame its request in one way only; under a plain `HttpServer` this is the second look.
+fn check_framing(exchange: &Exchange) -> Result<(), Error> {
+    let length = framing::request_length(&exchange.headers, exchange.version);
+    length.map(|_| ()).map_err(|error| Error::Malformed { what: error.as_str() })
+}
+
+fn check_method(method: &Method, limits: &Limits) -> Result<(), Error> {
+    match &limits.methods {
+        Some(listed) if !listed.contains(method) => {
+            Err(if KNOWN_METHODS.contains(&method.as_str()) { Error::Method } else { Error::UnknownMethod })
+        }
+        // A tunnel to wherever the client likes is not what a reverse proxy is for.
+        _ if *method == Method::CONNECT => Err(Error::Method),
+        _ => Ok(()),
+    }
+}
+
+/// Those of the HTTP method registry that mean something to servers in general (RFC 9110, 9.3; RFC 5789; RFC 10008).
+const KNOWN_METHODS: [&str; 10] =
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "TRACE", "CONNECT"];
+
+fn check_expectation(fields: &HeaderMap) -> Result<(), Error> {
+    let fulfilled = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if fields.get_all(header::EXPECT).all(fulfilled) { Ok(()) } else { Err(Error::Expectation) }
+}
+
+/// The one authority of a request: an absolute target wins over `Host` (RFC 9112, 3.2.2), which must be there once.
+fn authority(exchange: &Exchange) -> Result<Authority, Error> {
+    let mut hosts = exchange.headers.get_all(header::HOST);
+    let named = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return Err(Error::Malformed { what: "more than one Host" }),
+        (None, None) if exchange.version >= Version::HTTP_11 => return Err(Error::Malformed { what: "no Host" }),
+        (named, None) => named,
+    };
+    let from_field = named.map(|value| Host::parse(value.as_bytes())).transpose()?;
+    match exchange.uri.authority() {
+        Some(authority) => Host::parse(authority.as_str().as_bytes()).map(Host::into_authority),
+        None => Ok(from_field.map(Host::into_authority).unwrap_or_default()),
+    }
+}
+
+fn settle_path(exchange: &Exchange, limits: &Limits) -> Result<String, Error> {
+    let uri = &exchange.uri;
+    if uri.path_and_query().is_some_and(|target| target.as_str().len() > limits.max_uri) {
+        return Err(Error::UriTooLong { limit: limits.max_uri });
+    }
+    if exchange.query().bytes().any(|byte| !byte.is_ascii_graphic()) {
+        return Err(Error::Path { what: "a character that must be encoded" });
+    }
+    match uri.path() {
+        "*" if exchange.method == Method::OPTIONS => Ok("*".into()),
+        // `http://host` alone is the whole server for OPTIONS, and the root for all others (RFC 9112, 3.2.4).
+        "" if is_absolute(uri) => Ok("/".into()),
+        path => match path::normalize(path, &limits.path) {
+            Ok(path) => Ok(path.into_owned()),
+            Err(what) => Err(Error::Path { what }),
+        },
+    }
+}
+
+fn is_absolute(uri: &Uri) -> bool {
+    uri.scheme().is_some()
+}
+
+/// Our own entry of `Via` comes back to us.
+fn passed_here_before(fields: &HeaderMap, limits: &Limits) -> bool {
+    if !fields.contains_key(header::VIA) {
+        return false;
+    }
+    headers::list(fields, &header::VIA).any(|hop| hop.ends_with(limits.via.as_bytes()))
+}
+
+/// Whom a trusted peer speaks for; everyone else speaks for himself.
+fn client(exchange: &Exchange, limits: &Limits) -> Client {
+    let Client { peer, secure, .. } = exchange.client;
+    let own = Client::at(peer, secure);
+    let Peer::Tcp(address) = peer else { return own };
+    if limits.trusted.is_empty() || !limits.trusts(address.ip()) {
+        return own;
+    }
+    let claim = forwarded::believe(&exchange.headers, address.ip(), &|address| limits.trusts(address));
+    Client { address: claim.address.or(own.address), secure: claim.secure.unwrap_or(own.secure), trusted: true, ..own }
+}
+
+/// A field that is settled here and never passed on as it came.
+pub fn is_settled(name: &HeaderName) -> bool {
+    *name == header::CONTENT_LENGTH
+        || *name == header::EXPECT
+        || *name == crate::exchange::REQUEST_ID
+        || forwarded::is_ours(name)
+}
+
+#[cfg(test)]
+mod tests;

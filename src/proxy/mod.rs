@@ -1,3 +1,106 @@
-//! The journey of a request and the handle on it.
+//! The journey of a request and the handle on it. Start reading at [`journey::serve`].
 
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use crate::{
+    kinds::Kinds,
+    plan::Plan,
+    settings::{Problems, Settings},
+    telemetry::access_log::AccessLog,
+};
+
+pub mod builder;
+pub mod decision;
+mod dispatch;
 pub mod intake;
+pub mod journey;
+pub mod mount;
+pub mod outgoing;
+pub mod rehearsal;
+mod snapshot;
+mod worker;
+
+use self::snapshot::Active;
+pub use self::{builder::Builder, mount::Mount};
+
+/// A reverse proxy: cheap to clone, shared by all workers, swapped as a whole by [`Proxy::reload`].
+///
+/// It is an actix service: `App::new().default_service(proxy.clone())` gives it what no other handler takes, and
+/// `App::new().service(proxy.mount("/legacy"))` what is below a path.
+#[derive(Clone)]
+pub struct Proxy(Arc<Shared>);
+
+struct Shared {
+    id: u64,
+    kinds: Kinds,
+    /// Counts the plans: a worker looks at this one number per request, and at the lock only when it moved.
+    generation: AtomicU64,
+    active: RwLock<Arc<Active>>,
+}
+
+impl Proxy {
+    /// A proxy that is described in code; what it can say is what settings can say.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// A proxy that does what the settings say.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn from_settings(settings: Settings) -> Result<Self, Problems> {
+        Self::with_kinds(settings, Kinds::built_in())
+    }
+
+    /// The same with filters and balancers of one's own.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the settings.
+    pub fn with_kinds(settings: Settings, kinds: Kinds) -> Result<Self, Problems> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let plan = Plan::draw(settings, &kinds, None)?;
+        let active = Active::of(plan)?;
+        Ok(Self(Arc::new(Shared {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            kinds,
+            generation: AtomicU64::new(1),
+            active: RwLock::new(Arc::new(active)),
+        })))
+    }
+
+    /// Swaps the plan. Requests under way keep the one they started with; endpoints that stay keep their state and
+    /// their connections. Listeners and `[server]` limits of a running server do not change.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the settings; nothing has changed then.
+    pub fn reload(&self, settings: Settings) -> Result<(), Problems> {
+        let before = self.active();
+        let plan = Plan::draw(settings, &self.0.kinds, Some(&before.plan))?;
+        let next = Arc::new(Active::after(plan, &before)?);
+        *self.0.active.write().unwrap_or_else(PoisonError::into_inner) = next;
+        self.0.generation.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// What it does now.
+    pub fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.active().plan)
+    }
+
+    /// Where it writes a line for each request, if it does.
+    pub fn access_log(&self) -> Option<AccessLog> {
+        self.active().log.clone()
+    }
+
+    /// Takes every request below a path of an `App`, whole: routes see the path as the client wrote it.
+    pub fn mount(&self, path: &str) -> Mount {
+        Mount::new(self.clone(), path)
+    }
+
+    fn active(&self) -> Arc<Active> {
+        Arc::clone(&self.0.active.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}

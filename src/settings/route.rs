@@ -342,3 +342,15 @@ pub struct TestExpectation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
 }
+
+impl From<&str> for RouteSettings {
+    fn from(to: &str) -> Self {
+        Self::to(to)
+    }
+}
+
+impl From<String> for RouteSettings {
+    fn from(to: String) -> Self {
+        Self::to(to)
+    }
+}

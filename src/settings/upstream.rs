@@ -146,3 +146,15 @@ impl Default for RetrySettings {
         Self { attempts: 2 }
     }
 }
+
+impl From<&str> for ServerUrl {
+    fn from(url: &str) -> Self {
+        Self::new(url)
+    }
+}
+
+impl From<String> for ServerUrl {
+    fn from(url: String) -> Self {
+        Self::new(url)
+    }
+}

@@ -1,0 +1,267 @@
+//! The end of the passage: a route's own answer, or one or more attempts at an upstream.
+
+use std::{io, sync::Arc};
+
+use super::{
+    decision::{self, Verdict},
+    outgoing,
+    snapshot::Active,
+    worker::Worker,
+};
+use crate::{
+    exchange::Exchange,
+    filters::End,
+    http::{
+        BodyError, Error, HeaderValue, Response, ResponseBody, StatusCode, Takeover,
+        body::Length,
+        downstream::TakenOver,
+        error_page::{self, ProxyStatus},
+        header,
+    },
+    plan::{FixedAnswer, Route},
+    routing::Match,
+    settings::upstream::TransportKind,
+    transport::{
+        Cause, Incoming, IncomingHead, Outgoing, Phase, Transport, TransportError,
+        tunnel::{self, TunnelKind},
+    },
+    upstream::{Candidates, Endpoint, Upstream, retry},
+};
+
+/// A request sent again because its connection turned out to be closed costs no attempt; so often at most.
+const STALE_RETRIES: u32 = 2;
+
+/// Sends exchanges where a route leads.
+pub struct Dispatch<'j> {
+    pub active: &'j Active,
+    pub matched: &'j Match<'j, Route>,
+    pub worker: &'j Worker,
+}
+
+impl End for Dispatch<'_> {
+    async fn send(&self, exchange: &mut Exchange) -> Response {
+        match decision::verdict(self.matched, exchange) {
+            Verdict::Respond(answer) => respond(answer),
+            Verdict::Redirect { status, location } => {
+                redirect(status, &location).unwrap_or_else(|error| self.active.refuse(error, exchange))
+            }
+            Verdict::Forward { upstream, target } => match self.forward(upstream, target, exchange).await {
+                Ok(response) => response,
+                Err(error) => self.active.refuse(error, exchange),
+            },
+        }
+    }
+}
+
+fn respond(answer: &FixedAnswer) -> Response {
+    let body = if answer.body.is_empty() { ResponseBody::Empty } else { ResponseBody::Bytes(answer.body.clone()) };
+    Response { headers: answer.headers.clone(), body, ..Response::new(answer.status) }
+}
+
+fn redirect(status: StatusCode, location: &str) -> Result<Response, Error> {
+    let location =
+        HeaderValue::from_str(location).map_err(|_| Error::Internal { what: "a redirect to what is no URL" })?;
+    let mut response = Response::new(status);
+    response.headers.insert(header::LOCATION, location);
+    Ok(response)
+}
+
+impl Dispatch<'_> {
+    async fn forward(
+        &self,
+        upstream: &Arc<Upstream>,
+        target: String,
+        exchange: &mut Exchange,
+    ) -> Result<Response, Error> {
+        if self.active.wants_names() {
+            exchange.facts.upstream = Some(Arc::clone(&upstream.name));
+        }
+        let route = &self.matched.entry.value;
+        self.limit_body(route, exchange)?;
+        let mut outgoing = outgoing::build(route, target, exchange, &self.active.limits)?;
+        let answer = self.attempts(upstream, exchange, &mut outgoing).await;
+        // Filters on the way out may want to know what was asked.
+        exchange.headers = outgoing.headers;
+        answer
+    }
+
+    fn limit_body(&self, route: &Route, exchange: &mut Exchange) -> Result<(), Error> {
+        let Some(limit) = route.max_body else { return Ok(()) };
+        match exchange.body.length() {
+            Length::Exact(length) if length > limit => Err(Error::BodyTooLarge { limit }),
+            Length::Chunked => {
+                exchange.body.limit(limit);
+                Ok(())
+            }
+            Length::None | Length::Exact(_) => Ok(()),
+        }
+    }
+
+    async fn attempts(
+        &self,
+        upstream: &Upstream,
+        exchange: &mut Exchange,
+        outgoing: &mut Outgoing,
+    ) -> Result<Response, Error> {
+        let mut tried = Tried::default();
+        let mut stale = 0;
+        loop {
+            let endpoint = tried.pick(upstream, exchange).ok_or(Error::NoEndpoint)?;
+            exchange.facts.attempts += 1;
+            if self.active.wants_names() {
+                exchange.facts.endpoint = Some(Arc::clone(&endpoint.name));
+            }
+            exchange.in_flight = Some(endpoint.enter());
+            outgoing::address(outgoing, &self.matched.entry.value, endpoint, exchange);
+            let error = match self.send(upstream.transport, endpoint, outgoing).await {
+                Ok(incoming) => return self.receive(incoming, exchange, outgoing),
+                Err(error) => error,
+            };
+            exchange.facts.reused = error.reused;
+            let replayable = outgoing.body.is_replayable();
+            let error = TransportError { body_consumed: error.body_consumed && !replayable, ..error };
+            let again = retry::may_send_again(&error, &exchange.method);
+            if again && error.reused && stale < STALE_RETRIES {
+                stale += 1;
+            } else if again && tried.may_have_another(upstream) {
+                tried.note(endpoint, upstream);
+            } else {
+                return Err(told(error));
+            }
+            if let Some(body) = outgoing.body.rewound() {
+                outgoing.body = body;
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        transport: TransportKind,
+        endpoint: &Endpoint,
+        outgoing: &mut Outgoing,
+    ) -> Result<Incoming, TransportError> {
+        match transport {
+            TransportKind::H1 => self.worker.h1.exchange(&endpoint.target, outgoing).await,
+            TransportKind::Awc => self.worker.awc().send(&endpoint.target, outgoing).await,
+        }
+    }
+
+    fn receive(&self, incoming: Incoming, exchange: &mut Exchange, outgoing: &Outgoing) -> Result<Response, Error> {
+        if self.active.wants_names() {
+            exchange.facts.first_byte = Some(exchange.facts.started.elapsed());
+        }
+        let mut response = match incoming {
+            Incoming::Response { head, body, reused } => {
+                exchange.facts.reused = reused;
+                Response { headers: head.headers, body, ..Response::new(head.status) }
+            }
+            Incoming::Upgraded { head, io, early } => self.upgraded(head, io, early, exchange, outgoing)?,
+        };
+        if self.active.style.proxy_status == ProxyStatus::Always {
+            let value = error_page::proxy_status(&self.active.style.server_name, response.status);
+            response.headers.append(header::HeaderName::from_static("proxy-status"), value);
+        }
+        Ok(response)
+    }
+
+    /// The endpoint has switched: from the client's connection on, both ends are bytes.
+    fn upgraded(
+        &self,
+        head: IncomingHead,
+        endpoint: Box<dyn crate::http::Io>,
+        early: bytes::Bytes,
+        exchange: &mut Exchange,
+        outgoing: &Outgoing,
+    ) -> Result<Response, Error> {
+        let asked = outgoing.upgrade.as_ref().ok_or(Error::Upgrade { what: "nobody asked for it" })?;
+        if !head.headers.get(header::UPGRADE).is_some_and(|agreed| names_one_of(agreed, asked)) {
+            return Err(Error::Upgrade { what: "to a protocol nobody asked for" });
+        }
+        let kind = TunnelKind::of(asked);
+        let idle = self.active.limits.idle_tunnel;
+        let in_flight = exchange.in_flight.take();
+        let takeover = move |client: TakenOver| {
+            Box::pin(async move {
+                let TakenOver { io, early: early_client, draining } = client;
+                let end = tunnel::run(io, endpoint, early_client, early, idle, draining, kind).await;
+                log::debug!("tunnel ended: {end:?}");
+                drop(in_flight);
+            }) as futures_util::future::LocalBoxFuture<'static, ()>
+        };
+        let mut response = Response::new(head.status);
+        response.headers = head.headers;
+        response.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        response.takeover = Some(Takeover(Box::new(takeover)));
+        Ok(response)
+    }
+}
+
+/// What the endpoint agreed to is among what was asked for; names compare without case, versions are part of them.
+fn names_one_of(agreed: &HeaderValue, asked: &HeaderValue) -> bool {
+    let agreed = agreed.as_bytes().trim_ascii();
+    asked.as_bytes().split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(agreed))
+}
+
+/// The endpoints that had their turn. Costs nothing until one failed.
+#[derive(Default)]
+struct Tried {
+    count: u32,
+    left: Option<Vec<usize>>,
+}
+
+impl Tried {
+    fn pick<'u>(&self, upstream: &'u Upstream, exchange: &Exchange) -> Option<&'u Arc<Endpoint>> {
+        let Some(left) = &self.left else {
+            // One endpoint needs no balancer, nor a counter that all cores write to.
+            return match &upstream.endpoints[..] {
+                [only] => Some(only),
+                all => Candidates::all(all).map(|candidates| upstream.balancer.pick(candidates, exchange)),
+            };
+        };
+        // The balancer's answer is an endpoint of the upstream; it outlives the list of places.
+        let candidates = Candidates::only(&upstream.endpoints, left)?;
+        let picked = upstream.balancer.pick(candidates, exchange);
+        upstream.endpoints.iter().find(|endpoint| Arc::ptr_eq(endpoint, picked))
+    }
+
+    fn may_have_another(&self, upstream: &Upstream) -> bool {
+        let left = self.left.as_ref().map_or(upstream.endpoints.len(), Vec::len);
+        left > 1 && self.count + 1 < upstream.attempts
+    }
+
+    fn note(&mut self, endpoint: &Arc<Endpoint>, upstream: &Upstream) {
+        self.count += 1;
+        let left = self.left.get_or_insert_with(|| (0..upstream.endpoints.len()).collect());
+        left.retain(|place| !Arc::ptr_eq(&upstream.endpoints[*place], endpoint));
+    }
+}
+
+/// What a failed attempt means for the client.
+fn told(error: TransportError) -> Error {
+    match (error.cause, error.phase) {
+        (Cause::Total(limit), _) => Error::TotalTimeout { limit },
+        (Cause::Stalled(limit), _) => Error::EndpointStalled { limit },
+        (Cause::RequestBody(error), _) => told_of_body(error),
+        (Cause::Full, _) | (_, Phase::Queue) => Error::PoolExhausted,
+        (Cause::Timeout(limit), Phase::Resolve | Phase::Connect) => Error::ConnectTimeout { limit },
+        (Cause::Timeout(limit), Phase::Send | Phase::Head) => Error::FirstByteTimeout { limit },
+        (Cause::Io(error), Phase::Resolve) => Error::Resolve(error),
+        (Cause::Io(error), Phase::Connect) => Error::Connect(error),
+        (Cause::Closed, Phase::Resolve | Phase::Connect) => Error::Connect(io::ErrorKind::ConnectionAborted.into()),
+        (Cause::Io(error), Phase::Send | Phase::Head) => Error::EndpointClosed(Some(error)),
+        (Cause::Closed, Phase::Send | Phase::Head) => Error::EndpointClosed(None),
+        (Cause::Malformed(what), _) => Error::BadAnswer { what },
+        (Cause::TooLarge, _) => Error::AnswerTooLarge,
+    }
+}
+
+fn told_of_body(error: BodyError) -> Error {
+    match error {
+        BodyError::TooLarge { limit } => Error::BodyTooLarge { limit },
+        BodyError::Malformed => Error::Malformed { what: "malformed chunked body" },
+        BodyError::Stalled => Error::ClientTimeout { what: "the body" },
+        BodyError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Error::ClientTimeout { what: "the body" },
+        BodyError::Incomplete => Error::ClientGone(None),
+        BodyError::Io(error) => Error::ClientGone(Some(error)),
+    }
+}

@@ -1,0 +1,108 @@
+//! The authority of a request (RFC 9110, 7.2; RFC 3986, 3.2.2), as strict as a name server would be.
+
+use std::net::Ipv6Addr;
+
+use crate::{exchange::Authority, http::Error};
+
+/// A host that is valid, and where its port begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Host<'h> {
+    text: &'h str,
+    host_len: usize,
+}
+
+const MALFORMED: Error = Error::Malformed { what: "malformed Host" };
+
+impl<'h> Host<'h> {
+    /// `name[:port]`, `1.2.3.4[:port]` or `[ipv6][:port]`; no user, no empty name.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn parse(bytes: &'h [u8]) -> Result<Self, Error> {
+        let text = std::str::from_utf8(bytes).map_err(|_| MALFORMED)?;
+        let host_len = if text.starts_with('[') { literal(text)? } else { name(text)? };
+        match text[host_len..].strip_prefix(':') {
+            None if host_len == text.len() => {}
+            Some(port) if port.len() <= 5 && port.bytes().all(|digit| digit.is_ascii_digit()) => {
+                if !port.is_empty() && port.parse::<u16>().is_err() {
+                    return Err(MALFORMED);
+                }
+            }
+            _ => return Err(MALFORMED),
+        }
+        Ok(Self { text, host_len })
+    }
+
+    /// In lower case; an empty port goes (RFC 3986, 6.2.3).
+    pub fn into_authority(self) -> Authority {
+        Authority::new(self.text.trim_end_matches(':').to_ascii_lowercase(), self.host_len)
+    }
+}
+
+fn literal(text: &str) -> Result<usize, Error> {
+    let end = text.find(']').ok_or(MALFORMED)?;
+    text[1..end].parse::<Ipv6Addr>().map_err(|_| MALFORMED)?;
+    Ok(end + 1)
+}
+
+/// Letters, digits, `-`, `_` and dots between labels: what names are made of, and no more. A percent sign or any
+/// other character of RFC 3986's `reg-name` is how two readers come to see two hosts.
+fn name(text: &str) -> Result<usize, Error> {
+    let end = text.find(':').unwrap_or(text.len());
+    let name = &text[..end];
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let valid = !name.is_empty() && name.len() <= 255 && name.bytes().all(plain);
+    if valid && !name.starts_with('.') && !name.contains("..") { Ok(end) } else { Err(MALFORMED) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_a_port_or_none() {
+        for (text, host, authority) in [
+            ("Example.COM", "example.com", "example.com"),
+            ("example.com:8080", "example.com", "example.com:8080"),
+            ("example.com:", "example.com", "example.com"),
+            ("example.com.", "example.com.", "example.com."),
+            ("127.0.0.1:1", "127.0.0.1", "127.0.0.1:1"),
+            ("[::1]", "[::1]", "[::1]"),
+            ("[2001:DB8::1]:443", "[2001:db8::1]", "[2001:db8::1]:443"),
+            ("my_service", "my_service", "my_service"),
+        ] {
+            let parsed = Host::parse(text.as_bytes()).expect(text).into_authority();
+            assert_eq!((parsed.host(), parsed.as_str()), (host, authority), "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for text in [
+            "",
+            ":80",
+            "a b",
+            "a/b",
+            "a@b",
+            "a,b",
+            "a:80:90",
+            "a:x",
+            "a:99999",
+            "a:123456",
+            "[::1",
+            "[::1]x",
+            "[x]",
+            "a\tb",
+            "a%20b",
+            "a..b",
+            ".a",
+            "ä",
+            "a?b",
+            "a#b",
+            "[::1%25lo]",
+            "*",
+        ] {
+            assert!(Host::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! One request, from the door to its last byte. Start reading here.
+
+use super::{decision, dispatch::Dispatch, intake, worker::Worker};
+use crate::{
+    exchange::Exchange,
+    filters,
+    http::{Error, Response},
+};
+
+/// Carries the exchange to whoever answers it, and brings the answer back: its head, and a body that is still open.
+/// What fails on the way is an answer too.
+pub async fn serve(worker: &Worker, exchange: &mut Exchange) -> Response {
+    // One snapshot for the whole journey: a reload meanwhile changes nothing for this request.
+    let active = worker.snapshot();
+    if let Err(error) = intake::check(exchange, &active.limits) {
+        return active.refuse(error, exchange);
+    }
+    let Some(matched) = decision::route(&active.plan, exchange) else {
+        return active.refuse(Error::NoRoute, exchange);
+    };
+    let route = &matched.entry.value;
+    if active.wants_names() {
+        exchange.facts.route = Some(route.name.clone());
+    }
+    let end = Dispatch { active: &active, matched: &matched, worker };
+    filters::pass(&route.filters, exchange, &end).await
+}

@@ -1,0 +1,76 @@
+//! An exchange on its way through the handler, so that its line is written wherever it ends.
+
+use std::rc::Rc;
+
+use crate::{
+    exchange::{Exchange, InFlight},
+    http::{Downstream, StatusCode, Takeover, Version, downstream::TakenOver},
+    proxy::worker::Worker,
+    telemetry::{access_log::AccessLog, tail::Tail},
+};
+
+/// An exchange and where its line goes. Dropped before it is answered, the client has left.
+pub struct Passing {
+    exchange: Option<Exchange>,
+    log: Option<AccessLog>,
+}
+
+/// What stays of an exchange once its head is out.
+pub struct Rest {
+    /// Writes its line at the last byte.
+    pub tail: Option<Tail>,
+    /// Counts it at its endpoint until then.
+    #[expect(dead_code, reason = "it counts until it is dropped")]
+    pub in_flight: Option<InFlight>,
+    /// Where trailers go.
+    pub downstream: Option<Rc<dyn Downstream>>,
+}
+
+impl Passing {
+    pub fn begin(exchange: Exchange, worker: &Worker) -> Self {
+        Self { exchange: Some(exchange), log: worker.snapshot().log.clone() }
+    }
+
+    pub fn exchange(&mut self) -> &mut Exchange {
+        self.exchange.as_mut().expect("it is there until it is answered")
+    }
+
+    pub fn version(&self) -> Version {
+        self.exchange.as_ref().map_or(Version::HTTP_11, |exchange| exchange.version)
+    }
+
+    /// The answer's head is known.
+    pub fn answered(mut self, status: StatusCode) -> Rest {
+        let mut exchange = self.exchange.take().expect("it is there until it is answered");
+        let in_flight = exchange.in_flight.take();
+        let downstream = exchange.downstream.take();
+        let tail = self.log.take().map(|log| Tail::new(log, exchange, status));
+        Rest { tail, in_flight, downstream }
+    }
+
+    /// A tunnel's last byte is the exchange's.
+    pub fn until_the_end_of(self, takeover: Takeover, status: StatusCode) -> Takeover {
+        let rest = self.answered(status);
+        Takeover(Box::new(move |client: TakenOver| {
+            Box::pin(async move {
+                (takeover.0)(client).await;
+                if let Some(mut tail) = rest.tail {
+                    tail.saw(&None);
+                }
+            })
+        }))
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        if let (Some(log), Some(exchange)) = (self.log.take(), self.exchange.take()) {
+            let gone = StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::REQUEST_TIMEOUT);
+            // Its line is written when it falls, here and now.
+            let _tail = Tail::new(log, exchange, gone);
+        }
+    }
+}
+
+/// What logs call it when a client leaves before its answer; never sent.
+const CLIENT_GONE: u16 = 499;

@@ -1,0 +1,94 @@
+//! The request as an endpoint gets it: end-to-end fields, and what the proxy says of itself and of the client.
+
+use crate::{
+    exchange::Exchange,
+    http::{
+        Error, HeaderValue, StatusCode, Version,
+        downstream::Peer,
+        forwarded::{self, Hop},
+        header, headers,
+    },
+    plan::{HostRule, Route},
+    proxy::intake::{self, Limits},
+    settings::route::ForwardedFields,
+    transport::Outgoing,
+    upstream::Endpoint,
+};
+
+/// Everything but the `Host`, which may be the endpoint's. Takes the exchange's fields and body.
+pub fn build(route: &Route, target: String, exchange: &mut Exchange, limits: &Limits) -> Result<Outgoing, Error> {
+    let upgrade = upgrade(exchange)?;
+    let mut added = Vec::with_capacity(256);
+    if upgrade.is_none() && headers::wants_trailers(&exchange.headers) {
+        added.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
+    }
+    announce(route, exchange, limits, &mut added);
+    let mut fields = std::mem::take(&mut exchange.headers);
+    headers::strip_hop_by_hop(&mut fields);
+    fields.retain(|name, _| !intake::is_settled(name));
+    Ok(Outgoing {
+        method: exchange.method.clone(),
+        target,
+        headers: fields,
+        added,
+        body: exchange.body.take(),
+        upgrade,
+        timeouts: route.timeouts,
+        downstream: exchange.downstream.clone(),
+    })
+}
+
+/// The protocol to switch to. What cannot be carried is refused, not forgotten: an endpoint that is not asked would
+/// answer another question.
+fn upgrade(exchange: &Exchange) -> Result<Option<HeaderValue>, Error> {
+    if !exchange.headers.contains_key(header::UPGRADE) || exchange.version < Version::HTTP_11 {
+        return Ok(None);
+    }
+    let asked = headers::upgrade(&exchange.headers);
+    // Cleartext HTTP/2 by upgrade is gone from the protocol (RFC 9113, 3.1), and ends at us like any hop's affair.
+    let asked = asked.filter(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c"));
+    if asked.is_some() && exchange.downstream.is_none() {
+        return Err(Error::Refused {
+            status: StatusCode::NOT_IMPLEMENTED,
+            what: "upgrades need aqueduct's EdgeServer",
+        });
+    }
+    Ok(asked)
+}
+
+/// What an endpoint is told about the client and the way the request took.
+fn announce(route: &Route, exchange: &Exchange, limits: &Limits, added: &mut Vec<u8>) {
+    let version: &[u8] = if exchange.version == Version::HTTP_10 { b"via: 1.0 " } else { b"via: 1.1 " };
+    for part in [version, limits.via().as_bytes(), b"\r\nx-request-id: ", exchange.id().as_str().as_bytes(), b"\r\n"] {
+        added.extend_from_slice(part);
+    }
+    let (standard, x) = match route.forwarded {
+        ForwardedFields::Both => (true, true),
+        ForwardedFields::Standard => (true, false),
+        ForwardedFields::X => (false, true),
+        ForwardedFields::Off => return,
+    };
+    let peer = match exchange.client.peer {
+        Peer::Tcp(address) => Some(address.ip().to_canonical()),
+        Peer::Unix => None,
+    };
+    let secure = exchange.downstream.as_ref().is_some_and(|downstream| downstream.is_tls());
+    let hop = Hop { peer, host: exchange.authority.as_str(), secure, trusted: exchange.client.trusted };
+    forwarded::announce(&exchange.headers, &hop, standard, x, added);
+}
+
+/// The `Host` this endpoint sees.
+pub fn address(outgoing: &mut Outgoing, route: &Route, endpoint: &Endpoint, exchange: &Exchange) {
+    let own = || HeaderValue::from_str(&endpoint.target.authority).ok();
+    let host = match &route.host {
+        HostRule::Literal(host) => Some(host.clone()),
+        HostRule::Upstream => own(),
+        HostRule::Preserve if exchange.authority.is_empty() => own(),
+        // As the client wrote it, unless its target said otherwise.
+        HostRule::Preserve if exchange.uri.authority().is_none() && outgoing.headers.contains_key(header::HOST) => None,
+        HostRule::Preserve => HeaderValue::from_str(exchange.authority.as_str()).ok(),
+    };
+    if let Some(host) = host {
+        outgoing.headers.insert(header::HOST, host);
+    }
+}

@@ -1,0 +1,158 @@
+//! A request that is not sent: what would become of it. `check` runs `[[tests]]` through it, `explain` shows it.
+
+use std::{fmt, net::IpAddr, sync::Arc};
+
+use super::{
+    decision::{self, Verdict},
+    intake::{self, Limits},
+};
+use crate::{
+    exchange::{Client, Exchange},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method, RequestBody, StatusCode, Uri, Version, downstream::Peer, header,
+    },
+    plan::Plan,
+    routing::{Explanation, explain},
+    settings::{
+        Problem, Problems,
+        route::{TestExpectation, TestRequest, TestSettings},
+    },
+};
+
+/// What would become of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The route that takes it; none if it is refused before, or if there is none.
+    pub route: Option<Arc<str>>,
+    /// The upstream it goes to.
+    pub upstream: Option<Arc<str>>,
+    /// Path and query the endpoint gets.
+    pub path: Option<String>,
+    /// The status, where it is the proxy that answers.
+    pub status: Option<StatusCode>,
+    /// The `Location` of a redirect.
+    pub location: Option<String>,
+    /// Why it was refused.
+    pub refused: Option<String>,
+    /// Why the other routes did not take it.
+    pub explanation: Option<Explanation>,
+}
+
+/// What would become of the request, by the same steps a live one takes.
+///
+/// # Errors
+/// Why this is no request at all.
+pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
+    let mut exchange = exchange(request)?;
+    let nothing = Outcome {
+        route: None,
+        upstream: None,
+        path: None,
+        status: None,
+        location: None,
+        refused: None,
+        explanation: None,
+    };
+    if let Err(error) = intake::check(&mut exchange, &Limits::of(&plan.settings)) {
+        return Ok(Outcome { status: Some(error.status()), refused: Some(error.to_string()), ..nothing });
+    }
+    let explanation = Some(explain(&plan.routes, &decision::lookup(&exchange)));
+    let Some(matched) = decision::route(plan, &exchange) else {
+        return Ok(Outcome { status: Some(StatusCode::NOT_FOUND), explanation, ..nothing });
+    };
+    let nothing = Outcome { route: Some(matched.entry.value.name.clone()), explanation, ..nothing };
+    Ok(match decision::verdict(&matched, &exchange) {
+        Verdict::Forward { upstream, target } => {
+            Outcome { upstream: Some(upstream.name.clone()), path: Some(target), ..nothing }
+        }
+        Verdict::Redirect { status, location } => Outcome { status: Some(status), location: Some(location), ..nothing },
+        Verdict::Respond(answer) => Outcome { status: Some(answer.status), ..nothing },
+    })
+}
+
+/// Runs every test of the settings.
+///
+/// # Errors
+/// Each expectation that does not hold, at its place in the file.
+pub fn run_tests(plan: &Plan) -> Result<usize, Problems> {
+    let mut problems = Problems::default();
+    for (index, test) in plan.settings.tests.iter().enumerate() {
+        for problem in run_test(plan, index, test) {
+            problems.push(problem);
+        }
+    }
+    problems.none_or(plan.settings.tests.len())
+}
+
+fn run_test(plan: &Plan, index: usize, test: &TestSettings) -> Vec<Problem> {
+    let index = index.to_string();
+    let at = |keys: &[&str], what: String| Problem::at(["tests", &index].iter().chain(keys).copied(), what);
+    let outcome = match rehearse(plan, &test.request) {
+        Ok(outcome) => outcome,
+        Err(what) => return vec![at(&["request"], what)],
+    };
+    let name = test.name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+    let wrong = |(key, expected, came): (&str, String, Option<String>)| {
+        let came = came.map_or_else(|| format!("no {key}"), |came| format!("`{came}`"));
+        let refused = outcome.refused.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        at(&["expect", key], format!("expected {key} `{expected}`, but it is {came}{refused}{name}"))
+            .help(format!("aqueduct explain {} {}", test.request.method, test.request.url))
+    };
+    differences(&test.expect, &outcome).into_iter().map(wrong).collect()
+}
+
+/// What was expected and did not come: key, expected, actual.
+fn differences(expect: &TestExpectation, outcome: &Outcome) -> Vec<(&'static str, String, Option<String>)> {
+    let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+    let pairs = [
+        ("route", expect.route.clone(), text(&outcome.route)),
+        ("upstream", expect.upstream.clone(), text(&outcome.upstream)),
+        ("path", expect.path.clone(), outcome.path.clone()),
+        ("status", expect.status.map(|status| status.to_string()), outcome.status.map(|s| s.as_u16().to_string())),
+        ("location", expect.location.clone(), outcome.location.clone()),
+    ];
+    let differs = |(key, expected, came): (_, Option<String>, Option<String>)| {
+        let expected = expected.filter(|expected| came.as_ref() != Some(expected))?;
+        Some((key, expected, came))
+    };
+    pairs.into_iter().filter_map(differs).collect()
+}
+
+fn exchange(request: &TestRequest) -> Result<Exchange, String> {
+    let method =
+        Method::from_bytes(request.method.as_bytes()).map_err(|_| format!("`{}` is not a method", request.method))?;
+    let uri: Uri = request.url.parse().map_err(|error| format!("`{}` is not a path or URL: {error}", request.url))?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in &request.headers {
+        let name = HeaderName::try_from(name.as_str()).map_err(|_| format!("`{name}` is not a field name"))?;
+        let value = HeaderValue::from_str(value).map_err(|_| format!("`{value}` is not a field value"))?;
+        headers.append(name, value);
+    }
+    if !headers.contains_key(header::HOST) {
+        let host = uri.authority().map_or("localhost", |authority| authority.as_str());
+        let host = HeaderValue::from_str(host).map_err(|_| format!("`{host}` is not a host"))?;
+        headers.insert(header::HOST, host);
+    }
+    let from = request.from.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let secure = uri.scheme_str() == Some("https");
+    let client = Client::at(Peer::Tcp((from, 0).into()), secure);
+    Ok(Exchange::new(method, uri, Version::HTTP_11, headers, RequestBody::empty(), client))
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(why) = &self.refused {
+            return writeln!(f, "refused: {} ({why})", self.status.map_or(0, |status| status.as_u16()));
+        }
+        if let Some(explanation) = &self.explanation {
+            write!(f, "{explanation}")?;
+        }
+        match (&self.upstream, &self.path) {
+            (Some(upstream), Some(path)) => writeln!(f, "upstream `{upstream}` gets {path}"),
+            _ => {
+                let to = self.location.as_deref().map(|location| format!(" to {location}")).unwrap_or_default();
+                writeln!(f, "answered here: {}{to}", self.status.map_or_else(String::new, |status| status.to_string()))
+            }
+        }
+    }
+}

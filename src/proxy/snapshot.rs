@@ -1,0 +1,104 @@
+//! A plan with all that is made of it once, and a worker's own copy.
+
+use std::{ops::Deref, sync::Arc};
+
+use super::intake::Limits;
+use crate::{
+    exchange::Exchange,
+    http::{
+        Error, Fault, Response,
+        error_page::{self, Format, ProxyStatus, Style},
+    },
+    plan::Plan,
+    settings::{Problems, listener},
+    telemetry::access_log::AccessLog,
+};
+
+/// A plan at work. Never changed, only replaced.
+pub struct Active {
+    /// What to do.
+    pub plan: Arc<Plan>,
+    /// What a request may be.
+    pub limits: Limits,
+    /// How to say no.
+    pub style: Style,
+    /// Where a line for each request goes.
+    pub log: Option<AccessLog>,
+}
+
+/// A worker's own copy: its requests count it on their thread alone, where no other core is asked.
+pub struct Snapshot(pub Arc<Active>);
+
+impl Deref for Snapshot {
+    type Target = Active;
+
+    fn deref(&self) -> &Active {
+        &self.0
+    }
+}
+
+impl Active {
+    /// Puts a plan to work: the only step that opens something, the access log.
+    pub fn of(plan: Plan) -> Result<Self, Problems> {
+        let log = AccessLog::open(&plan.settings.log.access)?;
+        Ok(Self::with(plan, log))
+    }
+
+    /// The next plan; an access log that is asked for in the same words goes on.
+    pub fn after(plan: Plan, before: &Self) -> Result<Self, Problems> {
+        if plan.settings.log.access == before.plan.settings.log.access {
+            return Ok(Self::with(plan, before.log.clone()));
+        }
+        Self::of(plan)
+    }
+
+    fn with(plan: Plan, log: Option<AccessLog>) -> Self {
+        let limits = Limits::of(&plan.settings);
+        let style = style(&plan, &limits);
+        Self { plan: Arc::new(plan), limits, style, log }
+    }
+
+    /// Somebody reads the names of route, upstream and endpoint. Nobody does without a log, and then not even a
+    /// counter shared with other cores is touched for them.
+    pub fn wants_names(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// The one place where an error becomes a response: it is noted, logged under its id, and shown as the client
+    /// likes to read it.
+    pub fn refuse(&self, error: Error, exchange: &mut Exchange) -> Response {
+        exchange.facts.error = Some(error.token());
+        exchange.facts.detail = Some(error.to_string());
+        let id = exchange.id().clone();
+        let (method, path) = (&exchange.method, exchange.uri.path().escape_default());
+        match error.fault() {
+            Fault::Client => log::debug!("{} {method} {path}: {error}", id.as_str()),
+            Fault::Upstream => {
+                let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+                let endpoint = exchange.facts.endpoint.as_deref().unwrap_or("-");
+                log::warn!("{} {method} {path} to {endpoint}: {error}{source}", id.as_str());
+            }
+            Fault::Proxy => log::error!("{} {method} {path}: {error}", id.as_str()),
+        }
+        error_page::respond(error, &exchange.headers, id.as_str(), &self.style)
+    }
+}
+
+fn style(plan: &Plan, limits: &Limits) -> Style {
+    let written = &plan.settings.server.errors;
+    Style {
+        format: match written.format {
+            listener::ErrorFormat::Auto => Format::Auto,
+            listener::ErrorFormat::Json => Format::Json,
+            listener::ErrorFormat::Html => Format::Html,
+            listener::ErrorFormat::Text => Format::Text,
+        },
+        proxy_status: match written.proxy_status {
+            listener::ProxyStatus::Off => ProxyStatus::Off,
+            listener::ProxyStatus::Errors => ProxyStatus::Errors,
+            listener::ProxyStatus::Always => ProxyStatus::Always,
+        },
+        server_name: plan.settings.server_name.clone(),
+        allow: limits.allow(),
+    }
+}

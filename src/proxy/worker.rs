@@ -1,0 +1,60 @@
+//! What one worker has for itself: its copy of the plan and its connections to endpoints.
+
+use std::{
+    cell::{OnceCell, RefCell},
+    rc::{Rc, Weak},
+    sync::atomic::Ordering,
+};
+
+use super::{Proxy, snapshot::Snapshot};
+use crate::transport::{awc::AwcTransport, h1::H1};
+
+/// One proxy on one thread. All services of the proxy on this thread share it, however many listeners there are.
+pub struct Worker {
+    proxy: Proxy,
+    snapshot: RefCell<(u64, Rc<Snapshot>)>,
+    /// Connections to endpoints.
+    pub h1: H1,
+    awc: OnceCell<AwcTransport>,
+}
+
+thread_local! {
+    static WORKERS: RefCell<Vec<(u64, Weak<Worker>)>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Worker {
+    /// This thread's worker of the proxy.
+    pub fn here(proxy: &Proxy) -> Rc<Self> {
+        WORKERS.with_borrow_mut(|workers| {
+            workers.retain(|(_, worker)| worker.strong_count() > 0);
+            let known = workers.iter().find(|(id, _)| *id == proxy.0.id).and_then(|(_, worker)| worker.upgrade());
+            known.unwrap_or_else(|| {
+                let worker = Rc::new(Self::new(proxy.clone()));
+                workers.push((proxy.0.id, Rc::downgrade(&worker)));
+                worker
+            })
+        })
+    }
+
+    fn new(proxy: Proxy) -> Self {
+        let generation = proxy.0.generation.load(Ordering::Acquire);
+        let snapshot = RefCell::new((generation, Rc::new(Snapshot(proxy.active()))));
+        Self { proxy, snapshot, h1: H1::new(), awc: OnceCell::new() }
+    }
+
+    /// The plan as of now, to be kept for the whole journey. One atomic load, unless there is a new plan; the copy
+    /// is counted on this thread alone.
+    pub fn snapshot(&self) -> Rc<Snapshot> {
+        let generation = self.proxy.0.generation.load(Ordering::Acquire);
+        let mut snapshot = self.snapshot.borrow_mut();
+        if snapshot.0 != generation {
+            *snapshot = (generation, Rc::new(Snapshot(self.proxy.active())));
+        }
+        Rc::clone(&snapshot.1)
+    }
+
+    /// The awc client, made when the first upstream asks for it.
+    pub fn awc(&self) -> &AwcTransport {
+        self.awc.get_or_init(AwcTransport::new)
+    }
+}
