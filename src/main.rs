@@ -1,3 +1,10 @@
-//! The `aqueduct` binary.
+//! The `aqueduct` binary: see `aqueduct --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    aqueduct::cli::main()
+}

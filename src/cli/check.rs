@@ -1,0 +1,37 @@
+//! `aqueduct check`
+
+use super::{Exit, Source, tell};
+use crate::{
+    kinds::Kinds,
+    plan::Plan,
+    proxy::rehearsal,
+    settings::{Origins, Problems},
+};
+
+pub fn check(source: Source) -> Exit {
+    match checked(source) {
+        Ok((plan, tests)) => {
+            println!("the settings are good: {}", summary(&plan, tests));
+            Exit::Success
+        }
+        Err(problems) => tell(&problems),
+    }
+}
+
+fn checked(source: Source) -> Result<(Plan, usize), Problems> {
+    let (plan, origins): (Plan, Origins) =
+        source.layers().read().draw(|settings| Plan::draw(settings, &Kinds::built_in(), None))?;
+    let tests = rehearsal::run_tests(&plan).map_err(|problems| origins.locate(problems))?;
+    Ok((plan, tests))
+}
+
+fn summary(plan: &Plan, tests: usize) -> String {
+    let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let tests = if tests == 0 { "no tests".into() } else { format!("{} passed", count(tests, "test")) };
+    format!(
+        "{}, {}, {}, {tests}",
+        count(plan.listeners.len(), "listener"),
+        count(plan.routes.entries().len(), "route"),
+        count(plan.upstreams.len(), "upstream"),
+    )
+}

@@ -1,0 +1,102 @@
+//! `aqueduct run`
+
+use std::io;
+
+use actix_web::App;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Exit, Source, fail, tell};
+use crate::{
+    edge::{EdgeServer, Outcome, Running},
+    plan::ListenAddress,
+    proxy::Proxy,
+    settings::{Settings, Size},
+};
+
+pub fn run(source: Source) -> Exit {
+    match source.layers().read().draw(Proxy::from_settings) {
+        Ok((proxy, _)) => {
+            log_by(&proxy.plan().settings.log.level);
+            actix_rt::System::new().block_on(serve(&proxy))
+        }
+        Err(problems) => tell(&problems),
+    }
+}
+
+/// Puts the application log on stderr.
+pub fn log_by(level: &str) {
+    let logger = env_logger::Builder::new().parse_filters(level).try_init();
+    logger.expect("nothing logs before the command line is read");
+}
+
+async fn serve(proxy: &Proxy) -> Exit {
+    let plan = proxy.plan();
+    let running = match start(proxy, &plan.settings, &plan.listeners) {
+        Ok((running, addresses)) => {
+            for address in addresses {
+                log::info!("listening on {address}");
+            }
+            running
+        }
+        Err(error) => return fail(error),
+    };
+    if plan.routes.entries().is_empty() {
+        log::warn!("there is no route: every request gets a 404; try --route /=http://localhost:8000");
+    }
+    until_stopped(proxy, running).await
+}
+
+/// Binds every address and begins to accept.
+///
+/// # Errors
+/// Which address could not be listened on, and why.
+pub fn start(
+    proxy: &Proxy,
+    settings: &Settings,
+    listeners: &[ListenAddress],
+) -> io::Result<(Running, Vec<ListenAddress>)> {
+    let handler = proxy.clone();
+    // Each route has a limit of its own for bodies; the server's would go before a wider one.
+    let mut limits = settings.server.clone();
+    limits.http.max_body = Size::kib(0);
+    let mut server = EdgeServer::new(move || App::new().default_service(handler.clone()))
+        .settings(&limits)
+        .server_name(&settings.server_name);
+    for address in listeners {
+        server = server
+            .bind(address)
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
+    }
+    let addresses = server.addresses();
+    Ok((server.run(), addresses))
+}
+
+/// Serves until a signal says otherwise; the exit code tells how it ended.
+pub async fn until_stopped(proxy: &Proxy, running: Running) -> Exit {
+    let reopening = actix_rt::spawn(reopen_on_signal(proxy.clone()));
+    let outcome = running.await;
+    reopening.abort();
+    if let Some(log) = proxy.access_log() {
+        log.flush();
+    }
+    match outcome {
+        Ok(Outcome::Drained) => Exit::Success,
+        Ok(Outcome::Forced) => Exit::Forced,
+        Ok(Outcome::GraceExpired) => Exit::GraceExpired,
+        Err(error) => fail(error),
+    }
+}
+
+/// A log that was moved away begins anew at its old name.
+async fn reopen_on_signal(proxy: Proxy) {
+    let mut asked = match signal(SignalKind::user_defined1()) {
+        Ok(asked) => asked,
+        Err(error) => return log::error!("SIGUSR1 will not reopen the access log: {error}"),
+    };
+    while asked.recv().await.is_some() {
+        if let Some(log) = proxy.access_log() {
+            log.reopen();
+            log::info!("access log reopened");
+        }
+    }
+}
