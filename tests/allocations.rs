@@ -3,11 +3,20 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
+use actix_web::{App, HttpResponse, web};
 use aqueduct::{
+    EdgeServer, Proxy,
     http::Method,
+    plan::ListenAddress,
     routing::{Entry, Lookup, Table},
+    settings::{ServerSettings, listener::Workers},
 };
 
 /// The system's allocator, counting what each thread asks of it.
@@ -66,4 +75,100 @@ fn finding_a_route_allocates_nothing() {
     find_all();
 
     assert_eq!(allocations_of(find_all), 0);
+}
+
+/// What one request through the whole house may take: edge, App, intake, routing, dispatch, transport and back.
+const PER_EXCHANGE: usize = 10;
+
+#[test]
+fn an_exchange_allocates_little() {
+    let origin = origin();
+    let edge = edge(origin);
+    let mut client = TcpStream::connect(edge).expect("it listens");
+    client.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    let mut ask = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n");
+        client.write_all(request.as_bytes()).expect("it reads");
+        body(&mut client)
+    };
+    // Connections, buffers and pools are made once.
+    for _ in 0..20 {
+        assert_eq!(ask("/proxied?x=1"), "hello");
+    }
+
+    const ROUNDS: usize = 1000;
+    let mut count = || ask("/count").parse::<usize>().expect("a number");
+    let (first, second) = (count(), count());
+    for _ in 0..ROUNDS {
+        ask("/proxied?x=1");
+    }
+    let last = ask("/count").parse::<usize>().expect("a number");
+
+    let counting = second - first;
+    let each = (last - second - counting) as f64 / ROUNDS as f64;
+    println!("{each:.2} heap allocations an exchange");
+    assert!(each <= PER_EXCHANGE as f64, "{each:.2} heap allocations an exchange");
+}
+
+/// Answers every request with five bytes.
+fn origin() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.expect("a connection");
+            thread::spawn(move || {
+                let mut head = Vec::new();
+                let mut bytes = [0; 4096];
+                while let Ok(read @ 1..) = socket.read(&mut bytes) {
+                    head.extend_from_slice(&bytes[..read]);
+                    if head.ends_with(b"\r\n\r\n") {
+                        head.clear();
+                        let answer = b"HTTP/1.1 200 OK\r\nServer: origin\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
+                        socket.write_all(answer).expect("it reads");
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// The proxy on one worker, beside a handler that tells what this worker has allocated.
+fn edge(origin: SocketAddr) -> SocketAddr {
+    let (told, address) = mpsc::channel();
+    thread::spawn(move || {
+        actix_rt::System::new().block_on(async move {
+            let proxy = Proxy::builder().route("/", format!("http://{origin}")).build().expect("it is good");
+            let settings = ServerSettings { workers: Workers::Exactly(1), ..ServerSettings::default() };
+            let count = || async { HttpResponse::Ok().body(ALLOCATIONS.get().to_string()) };
+            let server = EdgeServer::new(move || {
+                App::new().route("/count", web::get().to(count)).default_service(proxy.clone())
+            })
+            .settings(&settings)
+            .signals(false)
+            .bind(&ListenAddress::Tcp(([127, 0, 0, 1], 0).into()))
+            .expect("a free port");
+            let ListenAddress::Tcp(address) = server.addresses()[0].clone() else { unreachable!("it is TCP") };
+            told.send(address).expect("the test waits");
+            server.run().await.expect("it serves");
+        });
+    });
+    address.recv().expect("it starts")
+}
+
+/// The body of one answer; all of it has a length.
+fn body(client: &mut TcpStream) -> String {
+    let (mut seen, mut bytes) = (String::new(), [0; 4096]);
+    loop {
+        let read = client.read(&mut bytes).expect("an answer");
+        assert!(read > 0, "closed after {seen:?}");
+        seen.push_str(std::str::from_utf8(&bytes[..read]).expect("text"));
+        let Some((head, body)) = seen.split_once("\r\n\r\n") else { continue };
+        let length: Option<usize> =
+            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        if body.len() == length.expect("a length") {
+            return body.to_owned();
+        }
+    }
 }

@@ -9,8 +9,8 @@ use std::{
 
 /// Where a crate may be named, as beginnings of paths below `src`.
 const ROOMS: [(&str, &[&str]); 5] = [
-    // The types of `http` come from it; `mount` is a handler, `edge` hosts an `App`, `demo` is one.
-    ("actix_web", &["http/", "proxy/mount", "edge/", "admin/", "cli/demo"]),
+    // The types of `http` come from it; `mount` is a handler, `edge` hosts an `App`, `run` and `demo` make one.
+    ("actix_web", &["http/", "proxy/mount", "edge/", "admin/", "cli/run", "cli/demo"]),
     ("awc", &["transport/awc", "actors/", "filters/forward_auth", "filters/jwt"]),
     ("clap", &["cli/", "main.rs"]),
     // A library's errors have types.

@@ -1,1 +1,81 @@
-//! Journeys: errors.
+//! How this proxy says that something failed.
+
+use super::support::{client::refusing, origin::Origin, proxy::TestProxy};
+
+fn asking(path: &str, accept: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\nConnection: close\r\n\r\n")
+}
+
+#[actix_rt::test]
+async fn an_error_is_shown_as_the_client_likes_to_read_it() {
+    let proxy = TestProxy::with("[routes]\n\"/here\" = { respond = { body = \"x\" } }\n").start().await;
+
+    for (accept, kind) in [
+        ("*/*", "application/problem+json"),
+        ("application/json", "application/problem+json"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html"),
+        ("text/plain", "text/plain"),
+    ] {
+        let response = proxy.send(asking("/nowhere", accept)).await;
+        assert_eq!(response.status, 404, "{accept}");
+        assert!(
+            response.header("content-type").is_some_and(|value| value.starts_with(kind)),
+            "{accept}: {}",
+            response.head
+        );
+        let id = response.header("x-request-id").expect("an id").to_owned();
+        assert!(response.text().contains(&id), "{accept}: {}", response.text());
+    }
+}
+
+#[actix_rt::test]
+async fn each_failure_of_an_endpoint_has_its_status_and_token() {
+    let silent = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.wait_closed().await;
+    })
+    .start()
+    .await;
+    let closing = Origin::script(|mut conn, _| async move { drop(conn.read_head().await) }).start().await;
+    let babbling = Origin::replying("BLAH\r\n\r\n").start().await;
+    let huge = Origin::replying(format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(100_000))).start().await;
+    let text = format!(
+        "[routes]\n\"/refused\" = \"http://{}\"\n\"/silent\" = {{ to = \"{}\", timeout = {{ first_byte = \"100ms\" }} }}\n\
+         \"/closing\" = \"{}\"\n\"/babbling\" = \"{}\"\n\"/huge\" = \"{}\"\n\"/unknown\" = \"http://name.invalid\"\n",
+        refusing(),
+        silent.url(),
+        closing.url(),
+        babbling.url(),
+        huge.url()
+    );
+    let proxy = TestProxy::with(&text).start().await;
+
+    for (path, status, token) in [
+        ("/refused", 502, "connection_refused"),
+        ("/silent", 504, "http_response_timeout"),
+        ("/closing", 502, "connection_terminated"),
+        ("/babbling", 502, "http_protocol_error"),
+        ("/huge", 502, "http_response_header_section_size"),
+        ("/unknown", 502, "dns_error"),
+    ] {
+        let response = proxy.get(path).await;
+        assert_eq!(response.status, status, "{path}: {}", response.text());
+        let proxy_status = response.header("proxy-status").unwrap_or_default();
+        assert!(
+            proxy_status.starts_with("aqueduct") && proxy_status.contains(&format!("error={token}")),
+            "{path}: {proxy_status}"
+        );
+        assert!(!response.text().contains("127.0.0.1"), "{path} tells where endpoints are: {}", response.text());
+    }
+}
+
+#[actix_rt::test]
+async fn proxy_status_can_be_off_or_on_every_answer() {
+    let origin = Origin::answering("x").start().await;
+    let with =
+        |value: &str| format!("[server.errors]\nproxy_status = \"{value}\"\n[routes]\n\"/a\" = \"{}\"\n", origin.url());
+    let (off, always) = (TestProxy::with(&with("off")).start().await, TestProxy::with(&with("always")).start().await);
+
+    assert_eq!(off.get("/nowhere").await.header("proxy-status"), None);
+    assert!(always.get("/a").await.header("proxy-status").is_some_and(|value| value.starts_with("aqueduct")));
+}

@@ -1,0 +1,9 @@
+//! What must hold for any input. Each check is a fuzz target, and replays its corpus as a plain test (tests/corpus.rs).
+#![allow(dead_code, reason = "each target uses its own")]
+
+pub mod chunked_body;
+pub mod forwarded;
+pub mod path;
+pub mod request_intake;
+pub mod response_head;
+pub mod settings;

@@ -1,0 +1,67 @@
+//! Whatever comes in at the edge: what intake lets through is a request that a strict parser reads the same way, once
+//! it was written for an endpoint.
+
+use aqueduct::{
+    edge::{h1::head::HeadReader, limits::Limits as EdgeLimits},
+    exchange::{Client, Exchange},
+    http::{HeaderMap, RequestBody, downstream::Peer},
+    plan::{Plan, Route},
+    proxy::{
+        Proxy, decision,
+        intake::{Limits, check as take_in},
+        outgoing,
+    },
+    settings::{ServerSettings, Settings},
+    transport::h1::head,
+};
+use bytes::BytesMut;
+
+pub fn check(data: &[u8]) {
+    let edge = EdgeLimits::of(&ServerSettings::default(), "fuzz");
+    let mut buffer = BytesMut::from(data);
+    let Ok(Some(read)) = HeadReader::default().read(&mut buffer, &edge) else { return };
+    let client = Client::at(Peer::Tcp(([192, 0, 2, 1], 1000).into()), false);
+    let body = RequestBody::empty();
+    let mut exchange = Exchange::new(read.method, read.uri, read.version, read.headers, body, client);
+    let limits = Limits::of(&Settings::default());
+    if take_in(&mut exchange, &limits).is_err() {
+        return;
+    }
+    assert!(exchange.path.starts_with('/') || exchange.path == "*", "{}", exchange.path);
+    let plan = plan();
+    let Some(matched) = decision::route(&plan, &exchange) else { panic!("`/` takes everything") };
+    let decision::Verdict::Forward { target, upstream } = decision::verdict(&matched, &exchange) else {
+        panic!("the route leads to an upstream")
+    };
+    let route: &Route = &matched.entry.value;
+    // Without an edge there are no upgrades: those are refused here.
+    let Ok(mut outgoing) = outgoing::build(route, target.clone(), &mut exchange, &limits) else { return };
+    outgoing::address(&mut outgoing, route, &upstream.endpoints[0], &exchange);
+    let mut written = Vec::new();
+    head::write(&outgoing, &mut written);
+    reread(&written, outgoing.method.as_str(), &target, &outgoing.headers);
+}
+
+fn plan() -> std::sync::Arc<Plan> {
+    thread_local! {
+        static PLAN: std::sync::Arc<Plan> =
+            Proxy::builder().route("/", "http://127.0.0.1:8000").build().expect("it is good").plan();
+    }
+    PLAN.with(std::sync::Arc::clone)
+}
+
+/// Another parser reads one request and nothing behind it, with one Host, no framing and nothing of one connection.
+fn reread(written: &[u8], method: &str, target: &str, headers: &HeaderMap) {
+    let mut fields = [httparse::EMPTY_HEADER; 256];
+    let mut request = httparse::Request::new(&mut fields);
+    let length = request.parse(written).expect("it is well formed").unwrap();
+    assert_eq!(length, written.len());
+    assert!(!written.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r'));
+    assert_eq!((request.method, request.path, request.version), (Some(method), Some(target), Some(1)));
+    let count = |name: &str| request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name)).count();
+    assert_eq!(count("host"), 1, "{headers:?}");
+    for name in ["transfer-encoding", "keep-alive", "proxy-connection", "upgrade", "expect"] {
+        assert_eq!(count(name), 0, "{name}");
+    }
+    assert!(count("content-length") <= 1 && count("connection") <= 1 && count("x-request-id") == 1);
+}

@@ -1,0 +1,303 @@
+//! The real binary: flags, exit codes, signals.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long to wait for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn aqueduct(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aqueduct"));
+    command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = aqueduct(folder, arguments).output().expect("the binary runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("it was not killed"), text(output.stdout), text(output.stderr))
+}
+
+/// A server that was started and has said where it listens.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = aqueduct(folder, arguments);
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let (told, address) = mpsc::channel();
+        let log = BufReader::new(child.stderr.take().expect("it is piped"));
+        thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                if let Some((_, address)) = line.split_once("listening on ") {
+                    let _ = told.send(address.trim().parse().expect("an address"));
+                }
+            }
+        });
+        let address = address.recv_timeout(PATIENCE).expect("it listens");
+        Self { child, address }
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        // SAFETY: the process was started here and not waited for yet, so the id is its own.
+        assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), signal) }, 0);
+    }
+
+    fn wait(mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return status;
+            }
+            assert!(started.elapsed() < PATIENCE, "it does not end");
+            thread::yield_now();
+        }
+    }
+
+    fn ask(&self, path: &str) -> String {
+        let mut client = TcpStream::connect(self.address).expect("it listens");
+        client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("it answers");
+        answer
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An origin that answers when it is told to.
+fn held_origin() -> (SocketAddr, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let (asked, was_asked) = mpsc::channel();
+    let (answer, may_answer) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        let (mut socket, _) = listener.accept().expect("a connection");
+        let mut head = [0; 4096];
+        let _ = socket.read(&mut head);
+        let _ = asked.send(());
+        if may_answer.recv().is_ok() {
+            let _ = socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
+        }
+    });
+    (address, was_asked, answer)
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+#[test]
+fn a_proxy_needs_no_file() {
+    let folder = folder();
+    let (origin, _, answer) = held_origin();
+    answer.send(()).expect("it waits");
+    let route = format!("/api=http://{origin}");
+
+    let server = Server::start(folder.path(), &["run", "--listen", "127.0.0.1:0", "--route", &route]);
+
+    assert!(server.ask("/api").ends_with("done"));
+    assert!(server.ask("/else").starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn every_problem_is_told_at_its_place_and_check_fails() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("settings")).expect("a folder");
+    fs::write(folder.path().join("settings/local.toml"), "[routes]\n\"/a\" = \"nobody\"\n[server]\nworkerz = 2\n")
+        .expect("a file");
+
+    let (code, _, told) = run(folder.path(), &["check"]);
+
+    assert_eq!(code, 2);
+    assert!(told.contains("local.toml:2:8") && told.contains("unknown upstream `nobody`"), "{told}");
+    assert!(told.contains("local.toml:4:1") && told.contains("workers"), "{told}");
+}
+
+#[test]
+fn check_runs_the_tests_of_the_settings() {
+    let folder = folder();
+    let settings = |expected: &str| {
+        format!(
+            "[routes]\n\"/a\" = \"http://x\"\n[[tests]]\nrequest = \"GET /a/b\"\nexpect = {{ route = \"{expected}\" }}\n"
+        )
+    };
+    let file = folder.path().join("a.toml");
+    let check = || run(folder.path(), &["check", "--settings", "a.toml"]);
+
+    fs::write(&file, settings("/a")).expect("a file");
+    let (good, said, _) = check();
+    fs::write(&file, settings("/b")).expect("a file");
+    let (bad, _, told) = check();
+
+    assert_eq!((good, bad), (0, 2));
+    assert!(said.contains("1 test passed"), "{said}");
+    assert!(told.contains("a.toml:5") && told.contains("expected route `/b`, but it is `/a`"), "{told}");
+}
+
+#[test]
+fn explain_says_which_route_and_why_not_the_others() {
+    let folder = folder();
+    let arguments =
+        ["explain", "GET", "/api/x?y", "--route", "/api=http://x/v1", "--route", "/=http://y", "-H", "Host: a"];
+
+    let (code, said, _) = run(folder.path(), &arguments);
+
+    assert_eq!(code, 0);
+    assert!(said.contains("route `/api`"), "{said}");
+    assert!(said.contains("not `/`") && said.contains("a longer prefix goes first"), "{said}");
+    assert!(said.contains("gets /v1/api/x?y"), "{said}");
+}
+
+#[test]
+fn settings_show_says_where_each_value_comes_from() {
+    let folder = folder();
+    let mut command = aqueduct(folder.path(), &["settings", "show", "--origin", "--listen", "127.0.0.1:1"]);
+
+    let output = command.env("AQUEDUCT__SERVER__WORKERS", "3").output().expect("the binary runs");
+
+    let said = String::from_utf8(output.stdout).expect("text");
+    let line = |key: &str| said.lines().find(|line| line.starts_with(key)).unwrap_or_default().to_owned();
+    assert!(line("workers = 3").contains("AQUEDUCT__SERVER__WORKERS"), "{said}");
+    assert!(line("listen = ").contains("--listen"), "{said}");
+}
+
+#[test]
+fn a_wrong_command_line_is_told_apart_from_a_failure() {
+    let folder = folder();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+
+    let (unknown, ..) = run(folder.path(), &["serve"]);
+    let (no_route, ..) = run(folder.path(), &["run", "--route", "nonsense"]);
+    let (in_use, _, told) = run(folder.path(), &["run", "--listen", &address]);
+
+    assert_eq!((unknown, no_route, in_use), (2, 2, 1));
+    assert!(told.contains(&format!("cannot listen on {address}")), "{told}");
+}
+
+#[test]
+fn sigterm_finishes_what_is_in_flight_and_exits_with_success() {
+    let folder = folder();
+    let (origin, asked, answer) = held_origin();
+    let route = format!("/=http://{origin}");
+    let server = Server::start(folder.path(), &["run", "--listen", "127.0.0.1:0", "--route", &route]);
+    let address = server.address;
+    let mut client = TcpStream::connect(address).expect("it listens");
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
+    asked.recv_timeout(PATIENCE).expect("the request arrives");
+
+    server.signal(libc::SIGTERM);
+    let started = Instant::now();
+    while TcpStream::connect(address).is_ok() {
+        assert!(started.elapsed() < PATIENCE, "it goes on listening");
+    }
+    answer.send(()).expect("it waits");
+    let mut text = String::new();
+    client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    client.read_to_string(&mut text).expect("the answer, and the end");
+
+    assert!(text.ends_with("done") && text.to_ascii_lowercase().contains("connection: close"), "{text}");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let folder = folder();
+    let (origin, asked, _answer) = held_origin();
+    let route = format!("/=http://{origin}");
+    let server = Server::start(folder.path(), &["run", "--listen", "127.0.0.1:0", "--route", &route]);
+    let address = server.address;
+    let mut client = TcpStream::connect(address).expect("it listens");
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
+    asked.recv_timeout(PATIENCE).expect("the request arrives");
+
+    server.signal(libc::SIGTERM);
+    let started = Instant::now();
+    while TcpStream::connect(address).is_ok() {
+        assert!(started.elapsed() < PATIENCE, "it goes on listening");
+    }
+    server.signal(libc::SIGINT);
+
+    assert_eq!(server.wait().code(), Some(3));
+}
+
+#[test]
+fn what_does_not_finish_within_the_grace_is_dropped_and_told() {
+    let folder = folder();
+    let (origin, asked, _answer) = held_origin();
+    let settings = format!(
+        "listen = [\"127.0.0.1:0\"]\n[server.drain]\ngrace = \"100ms\"\n[routes]\n\"/\" = \"http://{origin}\"\n"
+    );
+    fs::write(folder.path().join("a.toml"), settings).expect("a file");
+    let server = Server::start(folder.path(), &["run", "--settings", "a.toml"]);
+    let mut client = TcpStream::connect(server.address).expect("it listens");
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
+    asked.recv_timeout(PATIENCE).expect("the request arrives");
+
+    server.signal(libc::SIGTERM);
+
+    assert_eq!(server.wait().code(), Some(4));
+}
+
+#[test]
+fn sigusr1_reopens_the_access_log() {
+    let folder = folder();
+    let (log, old) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
+    let settings = format!(
+        "listen = [\"127.0.0.1:0\"]\n[log.access]\npath = {:?}\nformat = \"${{path}}\"\n",
+        log.display().to_string()
+    );
+    fs::write(folder.path().join("a.toml"), settings).expect("a file");
+    let server = Server::start(folder.path(), &["run", "--settings", "a.toml"]);
+
+    server.ask("/first");
+    fs::rename(&log, &old).expect("it can be moved");
+    server.signal(libc::SIGUSR1);
+    let started = Instant::now();
+    while !log.exists() {
+        assert!(started.elapsed() < PATIENCE, "it is not opened again");
+    }
+    server.ask("/second");
+    server.signal(libc::SIGTERM);
+    assert_eq!(server.wait().code(), Some(0));
+
+    assert_eq!(fs::read_to_string(&old).expect("it is there"), "/first\n");
+    assert_eq!(fs::read_to_string(&log).expect("it is there"), "/second\n");
+}
+
+#[test]
+fn the_demo_shows_both_routes_and_stops_on_ctrl_c() {
+    let folder = folder();
+    let mut child =
+        aqueduct(folder.path(), &["demo", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut said = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let first = said.next().expect("a line").expect("text");
+    let address = first.rsplit(' ').next().expect("an address").parse().expect("an address");
+    let server = Server { child, address };
+
+    let (api, web) = (server.ask("/api/orders?page=2"), server.ask("/web"));
+    server.signal(libc::SIGINT);
+
+    assert!(api.contains("\"path\": \"/api/orders?page=2\""), "{api}");
+    assert!(web.contains("<h1>"), "{web}");
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(said.map_while(Result::ok).any(|line| line.contains("curl")), "it says what to try");
+}
