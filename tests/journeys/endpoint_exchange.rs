@@ -466,6 +466,21 @@ async fn the_trailers_of_a_request_are_sent() {
 }
 
 #[actix_rt::test]
+async fn an_empty_piece_of_a_body_does_not_end_it() {
+    let origin = Origin::echo().start().await;
+    let (feed, body) = Fed::chunked();
+    for piece in ["a", "", "b"] {
+        feed.send(data(piece)).expect("it is taken");
+    }
+    drop(feed);
+
+    let answer = exchange(&H1::new(), &endpoint(&origin), put(body)).await.expect("an answer");
+
+    assert!(answer.text().ends_with("\n\nab"), "{}", answer.text());
+    assert_eq!(origin.requests_seen(), 1);
+}
+
+#[actix_rt::test]
 async fn an_early_refusal_of_a_large_upload_is_received_each_time() {
     for status in ["HTTP/1.1 413 Content Too Large", "HTTP/1.1 401 Unauthorized"] {
         let careful = scripts::early_refusal(status).start().await;

@@ -152,6 +152,10 @@ impl Sending {
     }
 
     fn frame(&mut self, data: Bytes) -> Result<(), SendError> {
+        if data.is_empty() {
+            // As a chunk it would be the last one, and what follows it the next request.
+            return Ok(());
+        }
         let length = data.len() as u64;
         match &mut self.left {
             Left::Exactly(left) if length <= *left => {
