@@ -5,7 +5,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     pin::pin,
     rc::Rc,
@@ -73,7 +73,9 @@ pub struct Shelf {
     limits: Arc<Limits>,
     /// The oldest in front.
     idle: RefCell<VecDeque<Box<Connection>>>,
-    waiting: RefCell<VecDeque<oneshot::Sender<Box<Connection>>>>,
+    /// Those who wait, by their tickets.
+    waiting: RefCell<BTreeMap<u64, oneshot::Sender<Box<Connection>>>>,
+    next_ticket: Cell<u64>,
     is_reaped: Cell<bool>,
 }
 
@@ -96,7 +98,13 @@ impl Pool {
 
 impl Shelf {
     fn new(limits: Arc<Limits>) -> Self {
-        Self { limits, idle: RefCell::default(), waiting: RefCell::default(), is_reaped: Cell::new(false) }
+        Self {
+            limits,
+            idle: RefCell::default(),
+            waiting: RefCell::default(),
+            next_ticket: Cell::new(0),
+            is_reaped: Cell::new(false),
+        }
     }
 
     /// A connection that was used before and is still good, if there is one. No system call, unless something was
@@ -145,8 +153,7 @@ impl Shelf {
     /// Waits for a permit, or for a connection that comes back on this worker.
     async fn turn(&self) -> Turn {
         let Some(_queued) = Queued::enter(&self.limits) else { return Turn::Full };
-        let (give, given) = oneshot::channel();
-        self.waiting.borrow_mut().push_back(give);
+        let (_place, given) = self.queue_up();
         self.limits.wanted.notify_waiters();
         tokio::select! {
             biased;
@@ -156,11 +163,18 @@ impl Shelf {
         }
     }
 
+    fn queue_up(&self) -> (Place<'_>, oneshot::Receiver<Box<Connection>>) {
+        let ticket = self.next_ticket.replace(self.next_ticket.get() + 1);
+        let (give, given) = oneshot::channel();
+        self.waiting.borrow_mut().insert(ticket, give);
+        (Place { shelf: self, ticket }, given)
+    }
+
     /// Takes a connection back after a complete exchange.
     pub fn put(self: &Rc<Self>, mut connection: Box<Connection>) {
         connection.reused = true;
         connection.deadline.disarm();
-        while let Some(waiting) = self.waiting.borrow_mut().pop_front() {
+        while let Some((_, waiting)) = self.waiting.borrow_mut().pop_first() {
             // Whoever gave up waiting sends it on to the next.
             match waiting.send(connection) {
                 Ok(()) => return,
@@ -237,6 +251,18 @@ impl Drop for Reaped<'_> {
     }
 }
 
+/// A place among those who wait on this worker. Whoever leaves takes it along: no connection may ever come back here.
+struct Place<'s> {
+    shelf: &'s Shelf,
+    ticket: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.shelf.waiting.borrow_mut().remove(&self.ticket);
+    }
+}
+
 enum Turn {
     Permit(OwnedSemaphorePermit),
     Connection(Box<Connection>),
@@ -300,5 +326,42 @@ async fn by<F: Future>(until: Option<Instant>, future: F) -> Option<F::Output> {
     match until {
         Some(until) => timeout_at(until.into(), future).await.ok(),
         None => Some(future.await),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Address;
+
+    fn target(total: usize) -> Target {
+        Target {
+            address: Address::Tcp { host: "127.0.0.1".into(), port: 9 },
+            authority: "origin".into(),
+            id: 1,
+            pool: Arc::new(Limits {
+                max_idle: 8,
+                idle: SWEEP,
+                lifetime: SWEEP,
+                total: Arc::new(Semaphore::new(total)),
+                max_queue: 8,
+                queued: AtomicU64::new(0),
+                wanted: Notify::new(),
+            }),
+        }
+    }
+
+    #[actix_rt::test]
+    async fn who_gives_up_waiting_leaves_nothing_behind() {
+        let target = target(0);
+        let shelf = Pool::default().shelf(&target);
+
+        for _ in 0..3 {
+            let waited = shelf.connection(&target, Some(Duration::from_millis(1))).await;
+            assert!(matches!(waited, Err((Phase::Queue, Cause::Timeout(_)))), "{waited:?}");
+        }
+
+        assert_eq!(shelf.waiting.borrow().len(), 0);
+        assert_eq!(target.pool.queued.load(Ordering::Relaxed), 0);
     }
 }
