@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aqueduct::{
-    http::RequestBody,
+    http::{BodyError, RequestBody},
     settings::{upstream::PoolSettings, values::Time},
     transport::{Cause, Phase, h1::H1},
     upstream::endpoint::Endpoint,
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::future::{join, join_all};
 
 use crate::support::{
-    exchange::{self, Answer, Pieces, SHORT, data, endpoint, endpoint_with, exchange, get, pass, put, told},
+    exchange::{self, Answer, Fed, Pieces, SHORT, data, endpoint, endpoint_with, exchange, get, pass, put, told},
     origin::{Origin, Script},
     scripts::{self, HELLO},
 };
@@ -218,6 +218,29 @@ async fn a_connection_the_origin_left_is_told_apart_from_a_failure() {
 
     assert!(matches!(error.cause, Cause::Closed | Cause::Io(_)), "{error:?}");
     assert!(error.reused && error.request_started && !error.response_started && !error.body_consumed);
+}
+
+#[actix_rt::test]
+async fn a_client_that_leaves_costs_no_connection_but_its_own() {
+    let origin = numbered().start().await;
+    let (transport, endpoint) = (H1::new(), endpoint(&origin));
+    let two = join(answered(&transport, &endpoint, "/a"), answered(&transport, &endpoint, "/b"));
+    let open = async {
+        origin.wait_for("got /a").await;
+        origin.wait_for("got /b").await;
+        origin.tell("/a");
+        origin.tell("/b");
+    };
+    join(two, open).await;
+    let (feed, body) = Fed::chunked();
+    feed.send(Err(BodyError::Incomplete)).expect("it is taken");
+
+    let left = exchange(&transport, &endpoint, put(body)).await.expect_err("the client has left");
+    origin.tell("/c");
+    let next = answered(&transport, &endpoint, "/c").await;
+
+    assert!(left.reused && next.reused);
+    assert_eq!(origin.connections_seen(), 2);
 }
 
 #[actix_rt::test]

@@ -63,7 +63,7 @@ impl H1 {
         match flow.head(request.upgrade.is_some(), request.downstream.as_ref()).await {
             Ok(head) => self.answered(head, flow, request, shelf),
             Err(error) => {
-                if error.reused && !error.response_started {
+                if was_closed_while_idle(&error) {
                     // Those that were kept as long are closed as well, or soon will be.
                     shelf.clear();
                 }
@@ -139,6 +139,11 @@ async fn new_connection(shelf: &Shelf, to: &Target, request: &Outgoing) -> Resul
         };
         unsent(phase, cause, request)
     })
+}
+
+/// Neither a slow endpoint nor a client that leaves says anything about the other connections.
+fn was_closed_while_idle(error: &TransportError) -> bool {
+    error.reused && !error.response_started && matches!(error.cause, Cause::Closed | Cause::Io(_))
 }
 
 /// Nothing left us.
