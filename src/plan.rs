@@ -10,6 +10,7 @@ use crate::{
     kinds::Kinds,
     routing::Table,
     settings::{Problem, Problems, Settings},
+    telemetry::access_log::AccessLog,
     upstream::Upstream,
 };
 
@@ -107,6 +108,7 @@ fn check_server(settings: &Settings, problems: &mut Vec<Problem>) {
                 .help("error, warn, info, debug, trace, off, or a filter such as \"info,aqueduct=debug\""),
         );
     }
+    problems.extend(AccessLog::check(&settings.log.access));
 }
 
 /// A filter takes a word alone that is no level for a module: what was meant as a level would silence everything.

@@ -1,20 +1,146 @@
-//! One line a request, written off the workers.
+//! One line a request, written off the workers: a worker makes the line, a thread of its own writes it.
 
-use crate::settings::{Problems, telemetry::AccessLogSettings};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{self, SyncSender, TrySendError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
-/// Where lines go.
+pub use self::line::Record;
+use self::{
+    format::Format,
+    redact::Redaction,
+    writer::{Message, Output, Writer},
+};
+use crate::settings::{Problem, telemetry::AccessLogSettings};
+
+mod escape;
+mod field;
+mod format;
+mod line;
+mod redact;
+mod time;
+mod writer;
+
+/// As many lines wait for the writer; more are dropped and counted.
+const QUEUE: usize = 8192;
+/// Whoever waits for the writer waits no longer: it may be stuck on a pipe that nobody reads.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where the lines go. Clones share one file, one queue and one thread, which ends when the last of them is gone.
 #[derive(Clone)]
-pub struct AccessLog;
+pub struct AccessLog(Arc<Inner>);
+
+struct Inner {
+    format: Format,
+    redaction: Redaction,
+    queue: SyncSender<Message>,
+    signals: Arc<Signals>,
+}
+
+/// What the workers and the writer tell each other past the queue.
+#[derive(Debug, Default)]
+struct Signals {
+    reopen: AtomicBool,
+    dropped: AtomicU64,
+}
 
 impl AccessLog {
-    /// The log the settings ask for.
-    pub fn open(_: &AccessLogSettings) -> Result<Option<Self>, Problems> {
-        Ok(None)
+    /// Opens the log and starts its writer; `None` if it is off.
+    pub fn open(settings: &AccessLogSettings) -> Result<Option<Self>, Problem> {
+        if settings.path == "off" {
+            return Ok(None);
+        }
+        let format = Format::parse(&settings.format).map_err(first)?;
+        let redaction = Redaction::new(&settings.redact).map_err(first)?;
+        let at_path = |what: String| Problem::at(["log", "access", "path"], what);
+        let output = Output::open(&settings.path).map_err(|error| {
+            at_path(format!("cannot open `{}`: {error}", settings.path.escape_debug()))
+                .help("\"off\", \"stdout\", or a file that may be written to")
+        })?;
+        let (queue, lines) = mpsc::sync_channel(QUEUE);
+        let signals = Arc::new(Signals::default());
+        let writer = Writer::new(output, Arc::clone(&signals));
+        thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || writer.run(&lines))
+            .map_err(|error| at_path(format!("cannot start a thread to write it: {error}")))?;
+        Ok(Some(Self(Arc::new(Inner { format, redaction, queue, signals }))))
     }
 
-    /// Opens the file again.
-    pub fn reopen(&self) {}
+    /// What is wrong with the settings as far as it can be told without opening anything.
+    pub fn check(settings: &AccessLogSettings) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if settings.path.is_empty() {
+            problems
+                .push(Problem::at(["log", "access", "path"], "names no file").help("\"off\", \"stdout\", or a file"));
+        }
+        problems.extend(Format::parse(&settings.format).err().unwrap_or_default());
+        problems.extend(Redaction::new(&settings.redact).err().unwrap_or_default());
+        problems
+    }
 
-    /// Waits until everything is written.
-    pub fn flush(&self) {}
+    /// Queues the line of one exchange. Never waits: if the queue is full, the line is dropped and counted.
+    pub fn write(&self, record: &Record<'_>) {
+        let line = line::formatted(&self.0.format, &self.0.redaction, record);
+        self.queue(line);
+    }
+
+    /// Opens the file again, as after it was moved away, before anything is written that is queued from now on.
+    pub fn reopen(&self) {
+        self.0.signals.reopen.store(true, Ordering::Release);
+        // The signal does not take a place in the queue: with a full one the writer is awake and sees it anyway.
+        let _ = self.0.queue.try_send(Message::Wake);
+    }
+
+    /// Returns when everything queued before is written; gives up after five seconds if the file takes nothing.
+    pub fn flush(&self) {
+        self.flush_within(FLUSH_LIMIT);
+    }
+
+    fn flush_within(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        let (done, wait) = mpsc::sync_channel(1);
+        let mut message = Message::Flush(done);
+        loop {
+            message = match self.0.queue.try_send(message) {
+                Err(TrySendError::Full(message)) if Instant::now() < until => message,
+                Ok(()) => break,
+                Err(_) => return,
+            };
+            // The queue tells nobody of a free place. Only who ends or tests comes here, and only if it is full.
+            thread::sleep(Duration::from_millis(1));
+        }
+        let _ = wait.recv_timeout(until.saturating_duration_since(Instant::now()));
+    }
+
+    /// How many lines were not written.
+    pub fn dropped(&self) -> u64 {
+        self.0.signals.dropped.load(Ordering::Relaxed)
+    }
+
+    fn queue(&self, line: String) {
+        if self.0.queue.try_send(Message::Line(line)).is_err() {
+            self.0.signals.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
+
+impl fmt::Debug for AccessLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessLog").field("format", &self.0.format).field("dropped", &self.dropped()).finish()
+    }
+}
+
+/// Of several problems the one to tell; `check` tells them all.
+fn first(problems: Vec<Problem>) -> Problem {
+    problems.into_iter().next().unwrap_or_else(|| Problem::at(["log", "access"], "cannot be used"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@ impossible! {
     a_limit_that_lets_nothing_through: "[server.http]\nmax_headers = 0\nmax_head = 0\n";
     a_method_that_is_none: "[server.http]\nmethods = [\"GET\", \"PO ST\"]\n";
     a_log_level_that_is_none: "[log]\nlevel = \"wran\"\n";
+    an_unknown_field_of_the_access_log: "[log.access]\nformat = \"${client} ${statsu} ${nothing}\"\n";
+    a_brace_that_is_never_closed: "[log.access]\nformat = \"${client} ${status\"\n";
     a_route_to_nowhere: "[routes]\n\"/a\" = { strip = true }\n\"/b\" = {}\n";
     a_route_to_two_places: "[routes]\n\"/a\" = { to = \"http://a\", redirect = \"/b\" }\n";
     a_url_without_a_host: "[routes]\n\"/a\" = \"http://\"\n\"/b\" = \"http://:80\"\n";

@@ -1,0 +1,67 @@
+//! What a line may tell, by name.
+
+use crate::http::HeaderName;
+
+/// One thing that is known of an exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Field {
+    Time,
+    TimeClf,
+    Client,
+    Peer,
+    Method,
+    Path,
+    Protocol,
+    Host,
+    Status,
+    BytesOut,
+    Duration,
+    FirstByte,
+    Route,
+    Upstream,
+    Endpoint,
+    Attempts,
+    Reused,
+    Error,
+    Detail,
+    RequestId,
+    Referer,
+    UserAgent,
+    Header(HeaderName),
+}
+
+/// All that have one name, in the order in which JSON has them.
+pub(super) const FIELDS: [(&str, Field); 22] = [
+    ("time", Field::Time),
+    ("time_clf", Field::TimeClf),
+    ("client", Field::Client),
+    ("peer", Field::Peer),
+    ("method", Field::Method),
+    ("path", Field::Path),
+    ("protocol", Field::Protocol),
+    ("host", Field::Host),
+    ("status", Field::Status),
+    ("bytes_out", Field::BytesOut),
+    ("duration", Field::Duration),
+    ("first_byte", Field::FirstByte),
+    ("route", Field::Route),
+    ("upstream", Field::Upstream),
+    ("endpoint", Field::Endpoint),
+    ("attempts", Field::Attempts),
+    ("reused", Field::Reused),
+    ("error", Field::Error),
+    ("detail", Field::Detail),
+    ("request_id", Field::RequestId),
+    ("referer", Field::Referer),
+    ("user_agent", Field::UserAgent),
+];
+
+impl Field {
+    /// The field of this name; `header.NAME` is a field of the request.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        if let Some(header) = name.strip_prefix("header.") {
+            return HeaderName::from_bytes(header.as_bytes()).ok().map(Self::Header);
+        }
+        FIELDS.into_iter().find(|(own, _)| *own == name).map(|(_, field)| field)
+    }
+}

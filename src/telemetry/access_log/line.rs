@@ -1,0 +1,172 @@
+//! A line is made: values, how they are written, and nothing that must not be.
+
+use std::{
+    borrow::Cow,
+    fmt::Write,
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    escape::Style,
+    field::{FIELDS, Field},
+    format::{Format, Piece},
+    redact::{HIDDEN, Redaction},
+    time::Utc,
+};
+use crate::{
+    exchange::Exchange,
+    http::{HeaderName, StatusCode, downstream::Peer, header},
+};
+
+/// An exchange that is over.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    /// The request and what became of it.
+    pub exchange: &'a Exchange,
+    /// What the client was told.
+    pub status: StatusCode,
+    /// Bytes of content that went to the client.
+    pub bytes_out: u64,
+}
+
+/// What a field holds.
+enum Value<'a> {
+    Missing,
+    /// Chosen by anyone.
+    Text(Cow<'a, [u8]>),
+    /// The same, and may hold a query.
+    Url(&'a [u8]),
+    Address(IpAddr),
+    Number(u64),
+    Millis(Duration),
+    Flag(bool),
+    Time,
+    TimeClf,
+}
+
+/// The line with its end.
+pub(super) fn formatted(format: &Format, redaction: &Redaction, record: &Record<'_>) -> String {
+    let mut line = String::with_capacity(512);
+    match format {
+        Format::Json => push_object(&mut line, redaction, record),
+        Format::Template(pieces) => {
+            for piece in pieces {
+                match piece {
+                    Piece::Text(text) => line.push_str(text),
+                    Piece::Field(field) => value(field, redaction, record).push(&mut line, Style::Plain, redaction),
+                }
+            }
+        }
+    }
+    line.push('\n');
+    line
+}
+
+fn push_object(line: &mut String, redaction: &Redaction, record: &Record<'_>) {
+    // The time is in it once.
+    for (index, (name, field)) in FIELDS.iter().filter(|(_, field)| *field != Field::TimeClf).enumerate() {
+        line.push_str(if index == 0 { "{\"" } else { ",\"" });
+        line.push_str(name);
+        line.push_str("\":");
+        value(field, redaction, record).push_json(line, redaction);
+    }
+    line.push('}');
+}
+
+fn value<'a>(field: &Field, redaction: &Redaction, record: &Record<'a>) -> Value<'a> {
+    let Record { exchange, status, bytes_out } = *record;
+    let facts = &exchange.facts;
+    match field {
+        Field::Time => Value::Time,
+        Field::TimeClf => Value::TimeClf,
+        Field::Client => Value::address(exchange.client.address, redaction),
+        Field::Peer => Value::address(peer(exchange), redaction),
+        Field::Method => Value::text(exchange.method.as_str()),
+        Field::Path => {
+            exchange.uri.path_and_query().map_or(Value::Missing, |target| Value::Url(target.as_str().as_bytes()))
+        }
+        Field::Protocol => Value::Text(format!("{:?}", exchange.version).into_bytes().into()),
+        Field::Host if redaction.hides(&header::HOST) => Value::text(HIDDEN),
+        Field::Host => Value::text(exchange.authority.as_str()),
+        Field::Status => Value::Number(status.as_u16().into()),
+        Field::BytesOut => Value::Number(bytes_out),
+        Field::Duration => Value::Millis(facts.started.elapsed()),
+        Field::FirstByte => facts.first_byte.map_or(Value::Missing, Value::Millis),
+        Field::Route => Value::maybe(facts.route.as_deref()),
+        Field::Upstream => Value::maybe(facts.upstream.as_deref()),
+        Field::Endpoint => Value::maybe(facts.endpoint.as_deref()),
+        Field::Attempts => Value::Number(facts.attempts.into()),
+        Field::Reused => Value::Flag(facts.reused),
+        Field::Error => Value::maybe(facts.error),
+        Field::Detail => Value::maybe(facts.detail.as_deref()),
+        Field::RequestId => Value::text(exchange.id().as_str()),
+        Field::Referer => Value::header(exchange, &header::REFERER, redaction),
+        Field::UserAgent => Value::header(exchange, &header::USER_AGENT, redaction),
+        Field::Header(name) => Value::header(exchange, name, redaction),
+    }
+}
+
+fn peer(exchange: &Exchange) -> Option<IpAddr> {
+    match exchange.client.peer {
+        Peer::Tcp(address) => Some(address.ip().to_canonical()),
+        Peer::Unix => None,
+    }
+}
+
+impl<'a> Value<'a> {
+    fn text(text: &'a str) -> Self {
+        // An empty word would move the columns after it.
+        if text.is_empty() { Self::Missing } else { Self::Text(text.as_bytes().into()) }
+    }
+
+    fn maybe(text: Option<&'a str>) -> Self {
+        text.map_or(Self::Missing, Self::text)
+    }
+
+    fn address(address: Option<IpAddr>, redaction: &Redaction) -> Self {
+        address.and_then(|address| redaction.address(address)).map_or(Self::Missing, Self::Address)
+    }
+
+    fn header(exchange: &'a Exchange, name: &HeaderName, redaction: &Redaction) -> Self {
+        let mut values = exchange.headers.get_all(name).map(|value| value.as_bytes());
+        match (values.next(), values.next()) {
+            (None, _) => Self::Missing,
+            (Some(_), _) if redaction.hides(name) => Self::text(HIDDEN),
+            (Some([]), None) => Self::Missing,
+            (Some(only), None) if *name == header::REFERER => Self::Url(only),
+            (Some(only), None) => Self::Text(only.into()),
+            (Some(first), Some(second)) => {
+                let all: Vec<_> = [first, second].into_iter().chain(values).collect();
+                Self::Text(all.join(&b", "[..]).into())
+            }
+        }
+    }
+
+    fn push_json(&self, line: &mut String, redaction: &Redaction) {
+        match self {
+            Self::Missing => line.push_str("null"),
+            Self::Number(_) | Self::Millis(_) | Self::Flag(_) => self.push(line, Style::Json, redaction),
+            _ => {
+                line.push('"');
+                self.push(line, Style::Json, redaction);
+                line.push('"');
+            }
+        }
+    }
+
+    fn push(&self, line: &mut String, style: Style, redaction: &Redaction) {
+        let written = match self {
+            Self::Missing => return line.push('-'),
+            Self::Text(text) => return style.push(line, text),
+            Self::Url(url) => return redaction.url(url, |piece| style.push(line, piece)),
+            Self::Number(number) => return line.push_str(itoa::Buffer::new().format(*number)),
+            Self::Address(address) => write!(line, "{address}"),
+            Self::Millis(time) => write!(line, "{}.{:03}", time.as_millis(), time.subsec_micros() % 1000),
+            Self::Flag(flag) => write!(line, "{flag}"),
+            Self::Time => write!(line, "{}", Utc::from(SystemTime::now()).rfc3339()),
+            Self::TimeClf => write!(line, "{}", Utc::from(SystemTime::now()).clf()),
+        };
+        written.expect("memory takes everything");
+    }
+}
