@@ -17,7 +17,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
     time::{sleep_until, timeout_at},
@@ -51,8 +50,6 @@ pub struct Limits {
 pub struct Connection {
     /// The socket.
     pub stream: Stream,
-    /// What was read and not yet understood.
-    pub buffer: BytesMut,
     /// The one deadline of whatever happens on it.
     pub deadline: Deadline,
     /// It has carried an exchange before.
@@ -292,8 +289,7 @@ impl Drop for Queued<'_> {
 impl Connection {
     fn new(stream: Stream, permit: OwnedSemaphorePermit) -> Self {
         let now = Instant::now();
-        let (buffer, deadline) = (BytesMut::new(), Deadline::new());
-        Self { stream, buffer, deadline, reused: false, born: now, idle_since: now, permit }
+        Self { stream, deadline: Deadline::new(), reused: false, born: now, idle_since: now, permit }
     }
 
     /// Nothing was heard from the endpoint since the last exchange. Whatever it says unasked, a connection that says

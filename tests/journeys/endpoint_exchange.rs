@@ -531,6 +531,43 @@ async fn a_client_that_fails_is_not_the_endpoints_fault() {
 }
 
 #[actix_rt::test]
+async fn a_client_that_stops_sending_is_told_from_an_endpoint_that_does() {
+    let origin = Origin::script(|mut conn, _| async move { conn.wait_closed().await }).start().await;
+    let (feed, body) = Fed::chunked();
+    feed.send(data("abc")).expect("it is taken");
+    let mut request = put(body);
+    request.timeouts.idle = Some(SHORT);
+
+    let error = exchange(&H1::new(), &endpoint(&origin), request).await.expect_err("it has no end");
+
+    assert!(matches!(error.cause, Cause::RequestBody(BodyError::Stalled)), "{error:?}");
+    origin.wait_for_closed(1).await;
+}
+
+#[actix_rt::test]
+async fn a_client_that_fails_after_the_answer_has_begun_has_its_answer() {
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write("HTTP/1.1 413 Content Too Large\r\nContent-Length: 6\r\n\r\nyou ").await;
+        conn.wait_for("failed").await;
+        conn.write("no").await;
+        conn.wait_closed().await;
+    })
+    .start()
+    .await;
+    let (transport, endpoint) = (H1::new(), endpoint(&origin));
+    let (feed, body) = Fed::chunked();
+    let open = exchange::send(&transport, &endpoint, &mut put(body)).await.expect("an early answer");
+    feed.send(Err(BodyError::TooLarge { limit: 1 })).expect("it is taken");
+    origin.tell("failed");
+
+    let answer = open.read().await.expect("the whole answer");
+
+    assert_eq!(answer.text(), "you no");
+    origin.wait_for_closed(1).await;
+}
+
+#[actix_rt::test]
 async fn a_body_is_not_read_ahead_without_bound() {
     let origin = Origin::script(|mut conn, _| async move {
         conn.read_head().await;

@@ -11,11 +11,8 @@ use crate::{
         chunked::{ChunkedDecoder, Piece},
         headers,
     },
-    transport::{Cause, h1::exchange::Flow, pool::Shelf},
+    transport::{h1::exchange::Flow, pool::Shelf},
 };
-
-/// Bytes read at once.
-const READ: usize = 64 * 1024;
 
 /// Where a body ends.
 #[derive(Debug)]
@@ -50,12 +47,16 @@ impl OpenBody {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         let Some(flow) = &mut self.flow else { return Poll::Ready(None) };
-        if let Err(cause) = flow.poll_send(cx) {
-            return Poll::Ready(Some(Err(told(cause))));
+        if flow.poll_send(cx).is_err() {
+            // Whatever became of the request, this is an answer to it.
+            flow.give_up_sending();
         }
         loop {
             match self.ending.next(flow) {
-                Ok(Some(Next::Frame(frame))) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Some(Next::Frame(frame))) => {
+                    flow.pause();
+                    return Poll::Ready(Some(Ok(frame)));
+                }
                 Ok(Some(Next::End(trailers))) => {
                     self.finish();
                     return Poll::Ready(trailers.map(|trailers| Ok(Frame::Trailers(trailers))));
@@ -63,13 +64,13 @@ impl OpenBody {
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
-            match flow.poll_read(cx, self.ending.read_size()) {
+            match flow.poll_read(cx, self.ending.left()) {
                 Poll::Ready(Ok(0)) => {
                     let whole = matches!(self.ending, Ending::Close);
                     self.flow = None;
                     return Poll::Ready(if whole { None } else { Some(Err(BodyError::Incomplete)) });
                 }
-                Poll::Ready(Ok(_)) => flow.moved(),
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(BodyError::Io(error)))),
                 Poll::Pending => {
                     ready!(flow.poll_stalled(cx));
@@ -81,16 +82,9 @@ impl OpenBody {
 
     /// The last byte was read.
     fn finish(&mut self) {
-        if let (Some(flow), Some(shelf)) = (self.flow.take(), self.shelf.take()) {
-            release(flow, &shelf);
+        if let Some(flow) = self.flow.take() {
+            flow.finish(self.shelf.take());
         }
-    }
-}
-
-/// Gives the connection back if nothing is left on it: no rest of the request, no byte behind the answer.
-pub fn release(flow: Flow, shelf: &Rc<Shelf>) {
-    if flow.sending.is_done() && flow.connection.buffer.is_empty() {
-        shelf.put(flow.connection);
     }
 }
 
@@ -102,7 +96,7 @@ enum Next {
 impl Ending {
     /// What the buffer holds of the body; `None` when more must be read.
     fn next(&mut self, flow: &mut Flow) -> Result<Option<Next>, BodyError> {
-        let buffer = &mut flow.connection.buffer;
+        let buffer = &mut flow.input;
         match self {
             Self::Length(0) => Ok(Some(Next::End(None))),
             Self::Chunked(decoder) => Ok(match decoder.decode(buffer)? {
@@ -123,11 +117,11 @@ impl Ending {
         }
     }
 
-    /// No more than the body needs, and a byte to see whether something follows it.
-    fn read_size(&self) -> usize {
+    /// How many bytes are still to come, if that is known.
+    fn left(&self) -> Option<u64> {
         match self {
-            Self::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX).saturating_add(1).clamp(4096, READ),
-            Self::Chunked(_) | Self::Close => READ,
+            Self::Length(left) => Some(*left),
+            Self::Chunked(_) | Self::Close => None,
         }
     }
 }
@@ -144,14 +138,5 @@ impl Body for OpenBody {
 
     fn size(&self) -> BodySize {
         self.size
-    }
-}
-
-fn told(cause: Cause) -> BodyError {
-    match cause {
-        Cause::RequestBody(error) => error,
-        Cause::Io(error) => BodyError::Io(error),
-        Cause::Timeout(_) | Cause::Stalled(_) | Cause::Total(_) => BodyError::Stalled,
-        Cause::Full | Cause::Closed | Cause::Malformed(_) | Cause::TooLarge => BodyError::Incomplete,
     }
 }

@@ -9,26 +9,27 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    task::{Context, Poll},
+    time::Instant,
 };
 
+use bytes::BytesMut;
 use tokio_util::io::poll_read_buf;
 
 use super::{
+    buffers::{self, Buffers},
     head::{Head, HeadReader},
     sending::{SendError, Sending},
+    watch::{Wait, Watch},
 };
 use crate::{
-    clock::Deadline,
     http::{Downstream, StatusCode, headers},
-    transport::{Cause, Phase, Timeouts, TransportError, pool::Connection},
+    transport::{
+        Cause, Phase, Timeouts, TransportError,
+        pool::{Connection, Shelf},
+    },
 };
 
-/// Bytes read at once while a head is awaited; many answers are whole in this.
-const READ: usize = 16 * 1024;
-/// Less room than this is not worth a system call.
-const MIN_READ: usize = 4096;
 /// An endpoint that goes on talking without an answer is cut off.
 const MAX_INTERIM: u32 = 16;
 
@@ -38,40 +39,40 @@ pub struct Flow {
     pub connection: Box<Connection>,
     /// The request as far as it is not sent.
     pub sending: Sending,
+    /// What was read and not yet understood.
+    pub input: BytesMut,
+    /// How much to read at once.
+    portion: usize,
+    buffers: Rc<Buffers>,
     /// The endpoint does not take the request any more.
     send_failed: Option<io::Error>,
-    /// What to wait for how long.
-    pub timeouts: Timeouts,
-    /// The limit on the whole exchange has a deadline of its own, where there is one.
-    pub total: Option<Deadline>,
-    waits_for: Waiting,
+    watch: Watch,
     response_started: bool,
     /// The first byte of the head that is waited for was read. An interim response only promises one.
     head_started: bool,
 }
 
-/// What the connection's deadline is armed for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    /// Not armed: it is the client we wait for.
-    Client,
-    /// The endpoint is to take, or to give, the next byte.
-    Movement,
-    /// The endpoint is to begin its answer.
-    FirstByte,
-}
-
 impl Flow {
     /// An exchange of which nothing happened yet; `began` is when its limit in all started to count.
-    pub fn new(connection: Box<Connection>, sending: Sending, timeouts: Timeouts, began: Option<Instant>) -> Self {
-        let total = timeouts.total.map(|limit| {
-            let deadline = Deadline::new();
-            deadline.arm(limit.saturating_sub(began.map_or(Duration::ZERO, |began| began.elapsed())));
-            deadline
-        });
-        let waits_for = Waiting::Client;
-        let (response_started, head_started) = (false, false);
-        Self { connection, sending, send_failed: None, timeouts, total, waits_for, response_started, head_started }
+    pub fn new(
+        connection: Box<Connection>,
+        sending: Sending,
+        timeouts: Timeouts,
+        began: Option<Instant>,
+        buffers: &Rc<Buffers>,
+    ) -> Self {
+        let watch = Watch::new(connection.deadline.clone(), timeouts, began);
+        Self {
+            connection,
+            sending,
+            input: BytesMut::new(),
+            portion: buffers::PORTION,
+            buffers: Rc::clone(buffers),
+            send_failed: None,
+            watch,
+            response_started: false,
+            head_started: false,
+        }
     }
 
     /// Sends the request as far as the endpoint takes it, until its answer's head is there: the final one, or 101.
@@ -85,7 +86,7 @@ impl Flow {
         loop {
             let head = poll_fn(|cx| self.poll_head(cx, &mut reader)).await;
             let head = head.map_err(|cause| self.failed(cause))?;
-            self.head_started = !head.status.is_informational() || !self.connection.buffer.is_empty();
+            self.head_started = !head.status.is_informational() || !self.input.is_empty();
             match head.status {
                 // The rest of a request would be the first words in another protocol (RFC 9110, 7.8).
                 StatusCode::SWITCHING_PROTOCOLS if upgrades && self.sending.is_done() => return Ok(head),
@@ -105,101 +106,90 @@ impl Flow {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, reader: &mut HeadReader) -> Poll<Result<Head, Cause>> {
-        self.poll_send(cx)?;
+        let wait = self.poll_send(cx)?;
         loop {
-            if let Some(head) = reader.read(&mut self.connection.buffer)? {
+            if let Some(head) = reader.read(&mut self.input)? {
                 return Poll::Ready(Ok(head));
             }
-            match self.poll_read(cx, READ) {
+            match self.poll_read(cx, None) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.ended())),
-                Poll::Ready(Ok(_)) => {
-                    (self.response_started, self.head_started) = (true, true);
-                    self.moved();
-                }
+                Poll::Ready(Ok(_)) => (self.response_started, self.head_started) = (true, true),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.broken(error))),
                 Poll::Pending => {
-                    if self.head_started {
-                        self.wait(Waiting::Movement);
-                    }
-                    return self.poll_deadlines(cx).map(Err);
+                    // Once it has begun, an answer has the time that every movement has.
+                    self.watch.expect(if self.head_started { Wait::Movement } else { wait });
+                    return self.watch.poll(cx).map(Err);
                 }
             }
         }
     }
 
-    /// Sends what can be sent now. What the endpoint does not take is noted; what the client does not give is an end.
-    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Cause> {
+    /// Sends what can be sent now, and says what is waited for then. What the endpoint does not take is noted; what the
+    /// client does not give is an end.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<Wait, Cause> {
         if self.sending.is_done() || self.send_failed.is_some() {
-            self.wait_for_answer();
-            return Ok(());
+            return Ok(Wait::FirstByte);
         }
         let mut moved = false;
         let sent = self.sending.poll(cx, &mut self.connection.stream, &mut moved);
         if moved {
-            self.moved();
+            self.watch.moved();
         }
         match sent {
-            Poll::Ready(Ok(())) => self.wait_for_answer(),
+            Poll::Ready(Ok(())) => self.buffers.take_lines_back(self.sending.take_buffer()),
             Poll::Ready(Err(SendError::Endpoint(error))) => self.send_failed = Some(error),
             Poll::Ready(Err(SendError::Client(error))) => return Err(Cause::RequestBody(error)),
             // Whoever is waited for is the one who is timed.
-            Poll::Pending if self.sending.has_bytes() => self.wait(Waiting::Movement),
-            Poll::Pending => self.wait(Waiting::Client),
+            Poll::Pending if self.sending.has_bytes() => return Ok(Wait::Movement),
+            Poll::Pending => return Ok(Wait::Client),
         }
-        Ok(())
+        Ok(Wait::FirstByte)
     }
 
-    /// Reads more, at most about so many bytes at once.
-    pub fn poll_read(&mut self, cx: &mut Context<'_>, size: usize) -> Poll<io::Result<usize>> {
-        let Connection { stream, buffer, .. } = &mut *self.connection;
-        // Once what was read before is written and dropped, this takes the same memory again.
-        if buffer.is_empty() || buffer.capacity() - buffer.len() < MIN_READ {
-            buffer.reserve(size);
-        }
-        poll_read_buf(Pin::new(stream), cx, buffer)
+    /// Sends nothing more. The connection is not used again.
+    pub fn give_up_sending(&mut self) {
+        self.send_failed = Some(io::ErrorKind::BrokenPipe.into());
     }
 
-    /// Ready when one of the limits has passed, with what to say of it.
-    fn poll_deadlines(&self, cx: &mut Context<'_>) -> Poll<Cause> {
-        if let (Some(total), Some(limit)) = (&self.total, self.timeouts.total)
-            && total.poll(cx).is_ready()
-        {
-            return Poll::Ready(Cause::Total(limit));
+    /// Reads more, at most `left` bytes if that is known; 0 is the end. While nothing comes no memory is held for it.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, left: Option<u64>) -> Poll<io::Result<usize>> {
+        let left = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(usize::MAX);
+        // A byte more shows whether something follows.
+        self.buffers.make_room(&mut self.input, self.portion.min(left.saturating_add(1)));
+        let room = self.input.capacity() - self.input.len();
+        let read = poll_read_buf(Pin::new(&mut self.connection.stream), cx, &mut self.input);
+        match &read {
+            Poll::Pending if self.input.is_empty() => self.buffers.take_back(std::mem::take(&mut self.input)),
+            Poll::Ready(Ok(1..)) => self.watch.moved(),
+            _ => {}
         }
-        ready!(self.connection.deadline.poll(cx));
-        Poll::Ready(match self.waits_for {
-            Waiting::FirstByte => Cause::Timeout(self.timeouts.first_byte.unwrap_or_default()),
-            Waiting::Movement | Waiting::Client => Cause::Stalled(self.timeouts.idle.unwrap_or_default()),
-        })
+        if matches!(read, Poll::Ready(Ok(read)) if read == room) {
+            self.portion = buffers::LARGE_PORTION;
+        }
+        read
     }
 
     /// While a body is read: the endpoint is to give the next byte. Ready when it took too long.
     pub fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.wait(Waiting::Movement);
-        self.poll_deadlines(cx).map(drop)
+        self.watch.expect(Wait::Movement);
+        self.watch.poll(cx).map(drop)
     }
 
-    /// A byte moved: whatever is waited for next is timed from now.
-    pub fn moved(&mut self) {
-        self.waits_for = Waiting::Client;
+    /// A piece of the body is there: until the next one is asked for, it is the client's time that passes.
+    pub fn pause(&mut self) {
+        self.watch.expect(Wait::Nothing);
     }
 
-    fn wait_for_answer(&mut self) {
-        // Once it has begun, an answer has the time that every movement has.
-        self.wait(if self.head_started { Waiting::Movement } else { Waiting::FirstByte });
-    }
-
-    fn wait(&mut self, next: Waiting) {
-        if self.waits_for == next && next != Waiting::Client {
-            return;
+    /// The answer is complete: gives the connection back if nothing is left on it, no rest of the request and no byte
+    /// behind the answer.
+    pub fn finish(self, shelf: Option<Rc<Shelf>>) {
+        if let Some(shelf) = shelf
+            && self.sending.is_done()
+            && self.input.is_empty()
+        {
+            shelf.put(self.connection);
         }
-        self.waits_for = next;
-        let limit = match next {
-            Waiting::Client => None,
-            Waiting::Movement => self.timeouts.idle,
-            Waiting::FirstByte => self.timeouts.first_byte,
-        };
-        self.connection.deadline.arm_or_disarm(limit);
+        self.buffers.take_back(self.input);
     }
 
     /// The endpoint closed. If it did so while we wrote, what happened to the writing says more.

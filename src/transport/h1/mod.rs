@@ -3,14 +3,15 @@
 //! [`H1::exchange`] takes a connection off the shelf or makes one, [`exchange`] sends and reads on it, [`body`] is what
 //! stays open afterwards.
 
-use std::{cell::Cell, rc::Rc, time::Instant};
+use std::{rc::Rc, time::Instant};
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
 
 use self::{
-    body::{Ending, OpenBody, release},
+    body::{Ending, OpenBody},
+    buffers::Buffers,
     exchange::Flow,
     head::Head,
     sending::Sending,
@@ -28,15 +29,17 @@ use crate::http::{
 };
 
 pub mod body;
+mod buffers;
 pub mod exchange;
 pub mod head;
 pub mod sending;
+mod watch;
 
-/// The transport of one worker: its connections, and a buffer to write heads in.
+/// The transport of one worker: its connections, and its buffers.
 #[derive(Default)]
 pub struct H1 {
     pool: Pool,
-    lines: Cell<Vec<u8>>,
+    buffers: Rc<Buffers>,
 }
 
 impl H1 {
@@ -56,12 +59,12 @@ impl H1 {
             Some(connection) => connection,
             None => new_connection(&shelf, to, request).await?,
         };
-        let mut lines = self.lines.take();
+        let mut lines = self.buffers.lend_lines();
         head::write(request, &mut lines);
         let sending = Sending::new(lines, request.body.take(), request.downstream.clone());
-        let mut flow = Flow::new(connection, sending, request.timeouts, began);
+        let mut flow = Flow::new(connection, sending, request.timeouts, began, &self.buffers);
         match flow.head(request.upgrade.is_some(), request.downstream.as_ref()).await {
-            Ok(head) => self.answered(head, flow, request, shelf),
+            Ok(head) => answered(head, flow, request, shelf),
             Err(error) => {
                 if was_closed_while_idle(&error) {
                     // Those that were kept as long are closed as well, or soon will be.
@@ -71,51 +74,6 @@ impl H1 {
                 Err(error)
             }
         }
-    }
-
-    fn answered(
-        &self,
-        head: Head,
-        mut flow: Flow,
-        request: &mut Outgoing,
-        shelf: Rc<Shelf>,
-    ) -> Result<Incoming, TransportError> {
-        let Head { status, version, mut headers } = head;
-        if status == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(upgraded(headers, flow));
-        }
-        let framing = response_framing(&request.method, status, version, &headers);
-        let framing = framing.map_err(|error| flow.failed(Cause::Malformed(error.as_str())))?;
-        let keeps = version >= Version::HTTP_11 && headers::keeps_alive(&headers, version);
-        headers::strip_hop_by_hop(&mut headers);
-        if headers.contains_key(header::CONTENT_LENGTH) {
-            headers.remove(header::CONTENT_LENGTH);
-        }
-        let reused = flow.connection.reused;
-        if flow.sending.is_done() {
-            // The buffer is free for the next request while this body is still read.
-            let done = Sending::new(Vec::new(), Default::default(), None);
-            self.lines.set(std::mem::replace(&mut flow.sending, done).into_buffer());
-        }
-        let shelf = keeps.then_some(shelf);
-        let body = match framing {
-            ResponseFraming::None(announced) => {
-                settle(flow, shelf);
-                announced.map_or(ResponseBody::Empty, ResponseBody::Announced)
-            }
-            ResponseFraming::Length(length) => match whole(&mut flow, length) {
-                Some(bytes) => {
-                    settle(flow, shelf);
-                    ResponseBody::Bytes(bytes)
-                }
-                None => open(flow, Ending::Length(length), shelf),
-            },
-            ResponseFraming::Chunked { and_close } => {
-                open(flow, Ending::Chunked(ChunkedDecoder::new()), shelf.filter(|_| !and_close))
-            }
-            ResponseFraming::UntilClose => open(flow, Ending::Close, None),
-        };
-        Ok(Incoming::Response { head: IncomingHead { status, headers }, body, reused })
     }
 }
 
@@ -127,6 +85,40 @@ impl Transport for H1 {
     ) -> LocalBoxFuture<'a, Result<Incoming, TransportError>> {
         Box::pin(self.exchange(to, request))
     }
+}
+
+fn answered(head: Head, mut flow: Flow, request: &mut Outgoing, shelf: Rc<Shelf>) -> Result<Incoming, TransportError> {
+    let Head { status, version, mut headers } = head;
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(upgraded(headers, flow));
+    }
+    let framing = response_framing(&request.method, status, version, &headers);
+    let framing = framing.map_err(|error| flow.failed(Cause::Malformed(error.as_str())))?;
+    let keeps = version >= Version::HTTP_11 && headers::keeps_alive(&headers, version);
+    headers::strip_hop_by_hop(&mut headers);
+    if headers.contains_key(header::CONTENT_LENGTH) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    let reused = flow.connection.reused;
+    let shelf = keeps.then_some(shelf);
+    let body = match framing {
+        ResponseFraming::None(announced) => {
+            flow.finish(shelf);
+            announced.map_or(ResponseBody::Empty, ResponseBody::Announced)
+        }
+        ResponseFraming::Length(length) => match whole(&mut flow, length) {
+            Some(bytes) => {
+                flow.finish(shelf);
+                ResponseBody::Bytes(bytes)
+            }
+            None => open(flow, Ending::Length(length), shelf),
+        },
+        ResponseFraming::Chunked { and_close } => {
+            open(flow, Ending::Chunked(ChunkedDecoder::new()), shelf.filter(|_| !and_close))
+        }
+        ResponseFraming::UntilClose => open(flow, Ending::Close, None),
+    };
+    Ok(Incoming::Response { head: IncomingHead { status, headers }, body, reused })
 }
 
 async fn new_connection(shelf: &Shelf, to: &Target, request: &Outgoing) -> Result<Box<Connection>, TransportError> {
@@ -161,19 +153,12 @@ fn unsent(phase: Phase, cause: Cause, request: &Outgoing) -> TransportError {
 /// The whole body, if it is there already.
 fn whole(flow: &mut Flow, length: u64) -> Option<Bytes> {
     let length = usize::try_from(length).ok()?;
-    let buffer = &mut flow.connection.buffer;
+    let buffer = &mut flow.input;
     (buffer.len() >= length).then(|| buffer.split_to(length).freeze())
 }
 
 fn open(flow: Flow, ending: Ending, shelf: Option<Rc<Shelf>>) -> ResponseBody {
     ResponseBody::Stream(Box::new(OpenBody::new(flow, ending, shelf)))
-}
-
-/// The answer is complete.
-fn settle(flow: Flow, shelf: Option<Rc<Shelf>>) {
-    if let Some(shelf) = shelf {
-        release(flow, &shelf);
-    }
 }
 
 fn upgraded(headers: crate::http::HeaderMap, mut flow: Flow) -> Incoming {
@@ -183,7 +168,7 @@ fn upgraded(headers: crate::http::HeaderMap, mut flow: Flow) -> Incoming {
     if let Some(protocol) = protocol {
         headers.insert(header::UPGRADE, protocol);
     }
-    let early = flow.connection.buffer.split().freeze();
+    let early = flow.input.split().freeze();
     let (stream, permit) = flow.connection.into_stream();
     let head = IncomingHead { status: StatusCode::SWITCHING_PROTOCOLS, headers };
     Incoming::Upgraded { head, io: Box::new(Switched { stream, _permit: permit }), early }

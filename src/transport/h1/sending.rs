@@ -85,10 +85,9 @@ impl Sending {
         self.written < self.lines.len() || !self.data.is_empty() || !self.end.is_empty()
     }
 
-    /// The buffer of lines, for the next request.
-    pub fn into_buffer(mut self) -> Vec<u8> {
-        self.lines.clear();
-        self.lines
+    /// The buffer of lines, once all of it went out, for the next request.
+    pub fn take_buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.lines)
     }
 
     /// Sends what can be sent. Ready when all of it went out; `moved` is set when a byte did.
