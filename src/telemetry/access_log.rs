@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{self, SyncSender, TrySendError},
     },
@@ -48,10 +48,32 @@ struct Inner {
 struct Signals {
     reopen: AtomicBool,
     dropped: AtomicU64,
+    /// Held by who asks for a place in the queue, so that no news of one is missed.
+    asking: Mutex<()>,
+    room: Condvar,
+}
+
+impl Signals {
+    fn asking(&self) -> MutexGuard<'_, ()> {
+        // It guards nothing that a panic could leave half done.
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the writer has taken something off the queue.
+    fn room_made<'a>(&self, asking: MutexGuard<'a, ()>, limit: Duration) -> MutexGuard<'a, ()> {
+        self.room.wait_timeout(asking, limit).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// The writer has taken something off the queue.
+    fn tell_of_room(&self) {
+        let _asking = self.asking();
+        self.room.notify_all();
+    }
 }
 
 impl AccessLog {
     /// Opens the log and starts its writer; `None` if it is off.
+    #[expect(clippy::result_large_err, reason = "once a start, and what is wrong is told as everywhere")]
     pub fn open(settings: &AccessLogSettings) -> Result<Option<Self>, Problem> {
         if settings.path == "off" {
             return Ok(None);
@@ -93,9 +115,11 @@ impl AccessLog {
 
     /// Opens the file again, as after it was moved away, before anything is written that is queued from now on.
     pub fn reopen(&self) {
-        self.0.signals.reopen.store(true, Ordering::Release);
-        // The signal does not take a place in the queue: with a full one the writer is awake and sees it anyway.
-        let _ = self.0.queue.try_send(Message::Wake);
+        // In its turn, what was queued before goes where it was meant to. A full queue must not hold up who asks: the
+        // writer is awake then, and sees the signal before its next line.
+        if self.0.queue.try_send(Message::Reopen).is_err() {
+            self.0.signals.reopen.store(true, Ordering::Release);
+        }
     }
 
     /// Returns when everything queued before is written; gives up after five seconds if the file takes nothing.
@@ -105,18 +129,19 @@ impl AccessLog {
 
     fn flush_within(&self, limit: Duration) {
         let until = Instant::now() + limit;
+        let left = || until.saturating_duration_since(Instant::now());
         let (done, wait) = mpsc::sync_channel(1);
         let mut message = Message::Flush(done);
-        loop {
-            message = match self.0.queue.try_send(message) {
-                Err(TrySendError::Full(message)) if Instant::now() < until => message,
-                Ok(()) => break,
-                Err(_) => return,
-            };
-            // The queue tells nobody of a free place. Only who ends or tests comes here, and only if it is full.
-            thread::sleep(Duration::from_millis(1));
+        let mut asking = self.0.signals.asking();
+        while let Err(TrySendError::Full(back)) = self.0.queue.try_send(message) {
+            if left().is_zero() {
+                return;
+            }
+            message = back;
+            asking = self.0.signals.room_made(asking, left());
         }
-        let _ = wait.recv_timeout(until.saturating_duration_since(Instant::now()));
+        drop(asking);
+        let _ = wait.recv_timeout(left());
     }
 
     /// How many lines were not written.

@@ -120,7 +120,6 @@ fn after_the_file_was_moved_away_reopening_begins_a_new_one() {
     book.log.flush();
     fs::rename(&book.path, &old).expect("a file moved");
     book.write(&get("/moved", &[]));
-    book.log.flush();
 
     book.log.reopen();
     book.write(&get("/after", &[]));
@@ -158,13 +157,17 @@ fn a_log_is_appended_to() {
     assert_eq!(book.text(), "/one\n/two\n");
 }
 
+fn long_target(number: usize) -> String {
+    format!("/{number:0>200}")
+}
+
 /// A log whose writer is stuck, and how many lines it took before it dropped one.
 fn stuck(pipe: &Path) -> (AccessLog, usize) {
     assert!(Command::new("mkfifo").arg(pipe).status().expect("mkfifo").success());
     let log = open(&settings(pipe, "${path}"));
-    // What the pipe, the batch and the queue hold is far less.
+    // A full queue alone is more than a pipe holds, so the writer cannot get through it; and all of them hold far less.
     let taken = (0..1_000_000).find(|number| {
-        let exchange = get(&format!("/{number}"), &[]);
+        let exchange = get(&long_target(*number), &[]);
         log.write(&Record { exchange: &exchange, status: StatusCode::OK, bytes_out: 0 });
         log.dropped() > 0
     });
@@ -182,7 +185,7 @@ fn lines_for_a_pipe_nobody_reads_are_dropped_and_counted_and_the_rest_arrives() 
     drop(log);
 
     let lines: Vec<_> = reader.lines().map(|line| line.expect("a line")).collect();
-    let expected: Vec<_> = (0..taken).map(|number| format!("/{number}")).collect();
+    let expected: Vec<_> = (0..taken).map(long_target).collect();
     assert_eq!(lines, expected);
 }
 
@@ -193,6 +196,25 @@ fn waiting_for_a_pipe_nobody_reads_ends() {
 
     // Hangs, if it does not end.
     log.flush_within(Duration::from_millis(20));
+}
+
+#[test]
+fn reopening_and_waiting_find_their_place_once_a_full_queue_moves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (pipe, old) = (folder.path().join("pipe"), folder.path().join("old"));
+    let (log, taken) = stuck(&pipe);
+    fs::rename(&pipe, &old).expect("a pipe moved");
+    log.reopen();
+
+    let reader = BufReader::new(File::open(&old).expect("the pipe"));
+    let reading = thread::spawn(move || reader.lines().collect::<Result<Vec<_>, _>>().expect("lines"));
+    log.flush_within(Duration::from_secs(60));
+
+    let new = fs::read_to_string(&pipe).expect("a file where the pipe was");
+    let mut lines = reading.join().expect("the old one ended");
+    lines.extend(new.lines().map(String::from));
+    let expected: Vec<_> = (0..taken).map(long_target).collect();
+    assert_eq!(lines, expected);
 }
 
 #[test]

@@ -22,8 +22,8 @@ const BATCH: usize = 64 * 1024;
 pub(super) enum Message {
     /// A finished line with its end.
     Line(String),
-    /// Look at the signals.
-    Wake,
+    /// Open the file again.
+    Reopen,
     /// Say when all that came before is written.
     Flush(SyncSender<()>),
 }
@@ -108,8 +108,7 @@ impl Writer {
 
     fn take(&mut self, message: Message) {
         if self.signals.reopen.swap(false, Ordering::Acquire) {
-            self.write_out();
-            self.output.reopen();
+            self.reopen();
         }
         match message {
             Message::Line(line) => {
@@ -123,7 +122,7 @@ impl Writer {
                     self.write_out();
                 }
             }
-            Message::Wake => {}
+            Message::Reopen => self.reopen(),
             Message::Flush(done) => {
                 self.write_out();
                 // Who does not wait any more needs no answer.
@@ -132,10 +131,19 @@ impl Writer {
         }
     }
 
+    fn reopen(&mut self) {
+        self.write_out();
+        self.output.reopen();
+    }
+
     fn write_out(&mut self) {
-        if self.batch.is_empty() {
-            return;
+        if !self.batch.is_empty() {
+            self.write_batch();
         }
+        self.signals.tell_of_room();
+    }
+
+    fn write_batch(&mut self) {
         match self.output.write_all(&self.batch) {
             Ok(()) => self.failing = false,
             Err(error) => {
