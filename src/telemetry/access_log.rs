@@ -119,6 +119,8 @@ impl AccessLog {
         // writer is awake then, and sees the signal before its next line.
         if self.0.queue.try_send(Message::Reopen).is_err() {
             self.0.signals.reopen.store(true, Ordering::Release);
+            // Between the two it may have written all and gone to sleep; to open twice does no harm.
+            let _ = self.0.queue.try_send(Message::Reopen);
         }
     }
 
