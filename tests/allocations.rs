@@ -13,10 +13,12 @@ use std::{
 use actix_web::{App, HttpResponse, web};
 use aqueduct::{
     EdgeServer, Proxy,
-    http::Method,
+    http::{HeaderMap, HeaderValue, Method, RequestBody, ResponseBody, header},
     plan::ListenAddress,
     routing::{Entry, Lookup, Table},
-    settings::{ServerSettings, listener::Workers},
+    settings::{ServerSettings, listener::Workers, upstream::PoolSettings},
+    transport::{Address, Incoming, Outgoing, Timeouts, h1::H1},
+    upstream::Endpoint,
 };
 
 /// The system's allocator, counting what each thread asks of it.
@@ -170,5 +172,48 @@ fn body(client: &mut TcpStream) -> String {
         if body.len() == length.expect("a length") {
             return body.to_owned();
         }
+    }
+}
+
+/// The map of the answer's fields.
+const PER_ATTEMPT: usize = 1;
+
+#[actix_rt::test]
+async fn an_attempt_on_a_kept_connection_allocates_next_to_nothing() {
+    let address = Address::Tcp { host: "127.0.0.1".into(), port: origin().port() };
+    let endpoint = Endpoint::new(address, "shop.example", 1, &PoolSettings::default());
+    let transport = H1::new();
+    let attempt = async || {
+        let mut request = get();
+        let before = ALLOCATIONS.get();
+        let answer = transport.exchange(&endpoint.target, &mut request).await.expect("an answer");
+        let Incoming::Response { body: ResponseBody::Bytes(body), .. } = answer else { panic!("not a small answer") };
+        assert_eq!(body, "hello");
+        ALLOCATIONS.get() - before
+    };
+    // Connections, buffers and tasks are made once.
+    for _ in 0..20 {
+        attempt().await;
+    }
+
+    let mut most = 0;
+    for _ in 0..100 {
+        most = most.max(attempt().await);
+    }
+
+    assert!(most <= PER_ATTEMPT, "{most} heap allocations an attempt");
+}
+
+fn get() -> Outgoing {
+    let limit = Some(Duration::from_secs(60));
+    Outgoing {
+        method: Method::GET,
+        target: "/".to_owned(),
+        headers: HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("shop.example"))]),
+        added: Vec::new(),
+        body: RequestBody::empty(),
+        upgrade: None,
+        timeouts: Timeouts { connect: limit, first_byte: limit, idle: limit, total: limit },
+        downstream: None,
     }
 }

@@ -1,6 +1,7 @@
 //! New connections to endpoints: names, TCP, unix sockets.
 
 use std::{
+    cell::Cell,
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
@@ -23,27 +24,30 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
-/// Connects. Every address of a name is tried in its turn.
+/// Connects. Every address of a name is tried in its turn. `phase` is how far it came, also for who gives up waiting.
 ///
 /// # Errors
-/// How far it came, and why no further: the last address's reason.
-pub async fn dial(address: &Address) -> Result<Stream, (Phase, io::Error)> {
+/// Why it came no further: the last address's reason.
+pub async fn dial(address: &Address, phase: &Cell<Phase>) -> io::Result<Stream> {
     let (host, port) = match address {
         Address::Unix(path) => {
-            let connected = UnixStream::connect(path).await;
-            return connected.map(Stream::Unix).map_err(|error| (Phase::Connect, error));
+            phase.set(Phase::Connect);
+            return UnixStream::connect(path).await.map(Stream::Unix);
         }
         Address::Tcp { host, port } => (&**host, *port),
     };
     if let Ok(ip) = host.parse::<IpAddr>() {
-        return connect(SocketAddr::new(ip, port)).await.map_err(|error| (Phase::Connect, error));
+        phase.set(Phase::Connect);
+        return connect(SocketAddr::new(ip, port)).await;
     }
-    let found = lookup_host((host, port)).await.map_err(|error| (Phase::Resolve, error))?;
-    let mut last = (Phase::Resolve, io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    phase.set(Phase::Resolve);
+    let found = lookup_host((host, port)).await?;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in found {
+        phase.set(Phase::Connect);
         match connect(address).await {
             Ok(stream) => return Ok(stream),
-            Err(error) => last = (Phase::Connect, error),
+            Err(error) => last = error,
         }
     }
     Err(last)

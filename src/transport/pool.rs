@@ -8,9 +8,9 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     pin::pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::{
-        Arc,
+        Arc, Weak as SharedWeak,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -43,7 +43,7 @@ pub struct Limits {
     /// How many wait now.
     pub queued: AtomicU64,
     /// Tells the workers that somebody waits, and an idle connection is to be given up.
-    pub wanted: Notify,
+    pub wanted: Arc<Notify>,
 }
 
 /// One connection to an endpoint, with what it keeps from exchange to exchange.
@@ -67,7 +67,8 @@ pub struct Pool {
 
 /// The idle connections to one endpoint.
 pub struct Shelf {
-    limits: Arc<Limits>,
+    /// Gone once a reload has taken the endpoint away: then nothing is kept any more.
+    limits: SharedWeak<Limits>,
     /// The oldest in front.
     idle: RefCell<VecDeque<Box<Connection>>>,
     /// Those who wait, by their tickets.
@@ -83,20 +84,20 @@ impl Pool {
     /// The shelf of an endpoint.
     pub fn shelf(&self, target: &Target) -> Rc<Shelf> {
         let mut shelves = self.shelves.borrow_mut();
-        let new = || Rc::new(Shelf::new(Arc::clone(&target.pool)));
+        let new = || Rc::new(Shelf::new(&target.pool));
         let shelf = Rc::clone(shelves.entry(target.id).or_insert_with(new));
         // An endpoint that is gone from the settings leaves an empty shelf behind.
         if shelves.len() > 64 && shelves.len().is_power_of_two() {
-            shelves.retain(|_, shelf| Rc::strong_count(shelf) > 1 || Arc::strong_count(&shelf.limits) > 1);
+            shelves.retain(|_, shelf| shelf.limits.strong_count() > 0);
         }
         shelf
     }
 }
 
 impl Shelf {
-    fn new(limits: Arc<Limits>) -> Self {
+    fn new(limits: &Arc<Limits>) -> Self {
         Self {
-            limits,
+            limits: Arc::downgrade(limits),
             idle: RefCell::default(),
             waiting: RefCell::default(),
             next_ticket: Cell::new(0),
@@ -106,14 +107,14 @@ impl Shelf {
 
     /// A connection that was used before and is still good, if there is one. No system call, unless something was
     /// heard from it meanwhile.
-    pub fn take(&self) -> Option<Box<Connection>> {
+    pub fn take(&self, limits: &Limits) -> Option<Box<Connection>> {
         let mut idle = self.idle.borrow_mut();
         if idle.is_empty() {
             return None;
         }
         let now = Instant::now();
         while let Some(connection) = idle.pop_back() {
-            if self.is_fresh(&connection, now) && connection.is_quiet() {
+            if connection.is_fresh(limits, now) && connection.is_quiet() {
                 return Some(connection);
             }
         }
@@ -129,33 +130,35 @@ impl Shelf {
         target: &Target,
         limit: Option<Duration>,
     ) -> Result<Box<Connection>, (Phase, Cause)> {
-        let until = limit.map(|limit| Instant::now() + limit);
+        // What is too far away to be counted is no limit.
+        let until = limit.and_then(|limit| Instant::now().checked_add(limit));
         let within = |phase| (phase, Cause::Timeout(limit.unwrap_or_default()));
-        let permit = match Arc::clone(&self.limits.total).try_acquire_owned() {
+        let permit = match Arc::clone(&target.pool.total).try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_) => match by(until, self.turn()).await {
+            Err(_) => match by(until, self.turn(&target.pool)).await {
                 None => return Err(within(Phase::Queue)),
                 Some(Turn::Connection(connection)) => return Ok(connection),
                 Some(Turn::Permit(permit)) => permit,
                 Some(Turn::Full) => return Err((Phase::Queue, Cause::Full)),
             },
         };
-        match by(until, dial(&target.address)).await {
-            None => Err(within(Phase::Connect)),
+        let phase = Cell::new(Phase::Resolve);
+        match by(until, dial(&target.address, &phase)).await {
+            None => Err(within(phase.get())),
             Some(Ok(stream)) => Ok(Box::new(Connection::new(stream, permit))),
-            Some(Err((phase, error))) => Err((phase, Cause::Io(error))),
+            Some(Err(error)) => Err((phase.get(), Cause::Io(error))),
         }
     }
 
     /// Waits for a permit, or for a connection that comes back on this worker.
-    async fn turn(&self) -> Turn {
-        let Some(_queued) = Queued::enter(&self.limits) else { return Turn::Full };
+    async fn turn(&self, limits: &Limits) -> Turn {
+        let Some(_queued) = Queued::enter(limits) else { return Turn::Full };
         let (_place, given) = self.queue_up();
-        self.limits.wanted.notify_waiters();
+        limits.wanted.notify_waiters();
         tokio::select! {
             biased;
             Ok(connection) = given => Turn::Connection(connection),
-            Ok(permit) = Arc::clone(&self.limits.total).acquire_owned() => Turn::Permit(permit),
+            Ok(permit) = Arc::clone(&limits.total).acquire_owned() => Turn::Permit(permit),
             else => Turn::Full,
         }
     }
@@ -178,18 +181,19 @@ impl Shelf {
                 Err(back) => connection = back,
             }
         }
+        let Some(limits) = self.limits.upgrade() else { return };
         // Somebody on another worker waits: the permit is worth more there.
-        if self.limits.queued.load(Ordering::Relaxed) > 0 || self.limits.max_idle == 0 {
+        if limits.queued.load(Ordering::Relaxed) > 0 || limits.max_idle == 0 {
             return;
         }
         connection.idle_since = Instant::now();
         let mut idle = self.idle.borrow_mut();
-        if idle.len() >= self.limits.max_idle {
+        if idle.len() >= limits.max_idle {
             idle.pop_front();
         }
         idle.push_back(connection);
         if !self.is_reaped.replace(true) {
-            actix_rt::spawn(reap(Rc::clone(self)));
+            actix_rt::spawn(reap(Reaped(Rc::downgrade(self)), Arc::clone(&limits.wanted)));
         }
     }
 
@@ -198,53 +202,51 @@ impl Shelf {
         self.idle.borrow_mut().clear();
     }
 
-    fn is_fresh(&self, connection: &Connection, now: Instant) -> bool {
-        now.duration_since(connection.idle_since) < self.limits.idle
-            && now.duration_since(connection.born) < self.limits.lifetime
-    }
-
-    /// Drops what is too old or was closed by the endpoint, and one more for each request that waits elsewhere.
-    fn sweep(&self) {
+    /// Drops what is too old or was closed by the endpoint, and one more for each request that waits elsewhere. Says
+    /// when to look again.
+    fn sweep(&self) -> Instant {
         let now = Instant::now();
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|connection| self.is_fresh(connection, now) && connection.is_quiet());
-        let wanted = usize::try_from(self.limits.queued.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        let Some(limits) = self.limits.upgrade() else {
+            idle.clear();
+            return now + SWEEP;
+        };
+        idle.retain(|connection| connection.is_fresh(&limits, now) && connection.is_quiet());
+        let wanted = usize::try_from(limits.queued.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         let given_up = wanted.min(idle.len());
         idle.drain(..given_up);
-    }
-
-    fn next_sweep(&self) -> Instant {
-        let now = Instant::now();
-        let idle = self.idle.borrow();
-        let oldest = idle.front().map_or(now + SWEEP, |oldest| oldest.idle_since + self.limits.idle);
+        let oldest = idle.front().map_or(now + SWEEP, |oldest| oldest.idle_since + limits.idle);
         oldest.clamp(now + Duration::from_millis(10), now + SWEEP)
     }
 }
 
-/// Looks after a shelf as long as there is something on it.
-async fn reap(shelf: Rc<Shelf>) {
-    let _reaped = Reaped(&shelf);
+/// Looks after a shelf until there was nothing on it when its time had come. Not before: between two requests a busy
+/// shelf is empty as often as not, and would have a new task for each.
+async fn reap(reaped: Reaped, wanted: Arc<Notify>) {
     loop {
-        let mut wanted = pin!(shelf.limits.wanted.notified());
+        let mut wanted = pin!(wanted.notified());
         // From here on no call is missed, also one that comes while we sweep.
         wanted.as_mut().enable();
-        shelf.sweep();
-        if shelf.idle.borrow().is_empty() {
-            return;
-        }
-        let next = shelf.next_sweep();
+        let Some(next) = reaped.0.upgrade().map(|shelf| shelf.sweep()) else { return };
         tokio::select! {
-            () = sleep_until(next.into()) => {}
             () = wanted => {}
+            () = sleep_until(next.into()) => {
+                if reaped.0.upgrade().is_none_or(|shelf| shelf.idle.borrow().is_empty()) {
+                    return;
+                }
+            }
         }
     }
 }
 
-struct Reaped<'s>(&'s Shelf);
+/// Says that nobody looks after the shelf any more, also when the runtime is dropped under it.
+struct Reaped(Weak<Shelf>);
 
-impl Drop for Reaped<'_> {
+impl Drop for Reaped {
     fn drop(&mut self) {
-        self.0.is_reaped.set(false);
+        if let Some(shelf) = self.0.upgrade() {
+            shelf.is_reaped.set(false);
+        }
     }
 }
 
@@ -290,6 +292,10 @@ impl Connection {
     fn new(stream: Stream, permit: OwnedSemaphorePermit) -> Self {
         let now = Instant::now();
         Self { stream, deadline: Deadline::new(), reused: false, born: now, idle_since: now, permit }
+    }
+
+    fn is_fresh(&self, limits: &Limits, now: Instant) -> bool {
+        now.duration_since(self.idle_since) < limits.idle && now.duration_since(self.born) < limits.lifetime
     }
 
     /// Nothing was heard from the endpoint since the last exchange. Whatever it says unasked, a connection that says
@@ -342,7 +348,7 @@ mod tests {
                 total: Arc::new(Semaphore::new(total)),
                 max_queue: 8,
                 queued: AtomicU64::new(0),
-                wanted: Notify::new(),
+                wanted: Arc::default(),
             }),
         }
     }
@@ -359,5 +365,22 @@ mod tests {
 
         assert_eq!(shelf.waiting.borrow().len(), 0);
         assert_eq!(target.pool.queued.load(Ordering::Relaxed), 0);
+    }
+
+    #[actix_rt::test]
+    async fn what_is_kept_goes_with_its_endpoint() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let target = Target { address: Address::Tcp { host: "127.0.0.1".into(), port }, ..target(1) };
+        let shelf = Pool::default().shelf(&target);
+        let connection = shelf.connection(&target, None).await.expect("it listens");
+        shelf.put(connection);
+        shelf.sweep();
+        assert_eq!(shelf.idle.borrow().len(), 1);
+
+        drop(target);
+        shelf.sweep();
+
+        assert_eq!(shelf.idle.borrow().len(), 0);
     }
 }

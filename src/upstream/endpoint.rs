@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::{
     exchange::InFlight,
@@ -40,7 +40,7 @@ impl Endpoint {
                 total: Arc::new(Semaphore::new(pool.max_total)),
                 max_queue: pool.max_queue,
                 queued: AtomicU64::new(0),
-                wanted: Notify::new(),
+                wanted: Arc::default(),
             }),
             address,
         };

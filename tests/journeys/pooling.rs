@@ -197,6 +197,18 @@ async fn a_connection_is_not_used_when_it_is_too_old() {
 }
 
 #[actix_rt::test]
+async fn who_ends_closes_what_was_kept() {
+    let origin = Origin::answering("hello").start().await;
+    let (transport, endpoint) = (H1::new(), endpoint(&origin));
+    answered(&transport, &endpoint, "/").await;
+    assert_eq!(origin.connections_open(), 1);
+
+    drop(transport);
+
+    origin.wait_for_closed(1).await;
+}
+
+#[actix_rt::test]
 async fn endpoints_at_one_address_share_no_connections() {
     let origin = Origin::answering("hello").start().await;
     let transport = H1::new();

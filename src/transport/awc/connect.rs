@@ -24,11 +24,7 @@ pub async fn connect(to: &Target, timeouts: Timeouts) -> Result<Placed, (Phase, 
     let phase = Cell::new(Phase::Queue);
     let connecting = async {
         let place = place(&to.pool).await?;
-        phase.set(Phase::Connect);
-        let io = dial(&to.address).await.map_err(|(failed, error)| {
-            phase.set(failed);
-            Cause::Io(error)
-        })?;
+        let io = dial(&to.address, &phase).await.map_err(Cause::Io)?;
         Ok(Placed { io: Box::new(io), place })
     };
     let connected = match (timeouts.connect, timeouts.total) {

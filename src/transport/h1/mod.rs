@@ -55,7 +55,7 @@ impl H1 {
     pub async fn exchange(&self, to: &Target, request: &mut Outgoing) -> Result<Incoming, TransportError> {
         let began = request.timeouts.total.map(|_| Instant::now());
         let shelf = self.pool.shelf(to);
-        let connection = match shelf.take() {
+        let connection = match shelf.take(&to.pool) {
             Some(connection) => connection,
             None => new_connection(&shelf, to, request).await?,
         };
