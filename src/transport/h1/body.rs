@@ -5,6 +5,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::BytesMut;
+
 use crate::{
     http::{
         Body, BodyError, BodySize, Frame, HeaderMap,
@@ -52,7 +54,7 @@ impl OpenBody {
             flow.give_up_sending();
         }
         loop {
-            match self.ending.next(flow) {
+            match self.ending.next(&mut flow.input) {
                 Ok(Some(Next::Frame(frame))) => {
                     flow.pause();
                     return Poll::Ready(Some(Ok(frame)));
@@ -88,15 +90,17 @@ impl OpenBody {
     }
 }
 
-enum Next {
+/// What comes next in a body.
+pub(super) enum Next {
+    /// A piece of it.
     Frame(Frame),
+    /// Its end.
     End(Option<HeaderMap>),
 }
 
 impl Ending {
     /// What the buffer holds of the body; `None` when more must be read.
-    fn next(&mut self, flow: &mut Flow) -> Result<Option<Next>, BodyError> {
-        let buffer = &mut flow.input;
+    pub(super) fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Next>, BodyError> {
         match self {
             Self::Length(0) => Ok(Some(Next::End(None))),
             Self::Chunked(decoder) => Ok(match decoder.decode(buffer)? {

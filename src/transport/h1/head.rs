@@ -1,6 +1,6 @@
 //! Heads: a request's is written, a response's is read.
 
-use std::{io::Write, mem::MaybeUninit};
+use std::mem::MaybeUninit;
 
 use bytes::BytesMut;
 use httparse::{ParserConfig, Status};
@@ -51,10 +51,18 @@ impl HeadReader {
             None => Ok(None),
             Some(length) => {
                 self.end = SectionEnd::default();
-                parse(buffer, length).map(Some)
+                parse_section(buffer, length).map(Some)
             }
         }
     }
+}
+
+/// One head from the beginning of `buffer`, if it is all there.
+///
+/// # Errors
+/// As [`HeadReader::read`].
+pub fn parse(buffer: &mut BytesMut) -> Result<Option<Head>, Cause> {
+    HeadReader::default().read(buffer)
 }
 
 /// Nonsense is known early: a peer may not make us wait for the rest of it.
@@ -64,7 +72,7 @@ fn may_become_head(buffer: &[u8]) -> bool {
     buffer[..length] == START[..length]
 }
 
-fn parse(buffer: &mut BytesMut, length: usize) -> Result<Head, Cause> {
+fn parse_section(buffer: &mut BytesMut, length: usize) -> Result<Head, Cause> {
     let source = buffer.split_to(length).freeze();
     let mut lines = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut head = httparse::Response::new(&mut []);
@@ -97,7 +105,9 @@ pub fn write(request: &Outgoing, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&request.added);
     match request.body.length() {
-        Length::Exact(length) => write!(out, "content-length: {length}\r\n").expect("memory takes what is written"),
+        Length::Exact(length) => {
+            put(out, [b"content-length: ", itoa::Buffer::new().format(length).as_bytes(), b"\r\n", b""]);
+        }
         Length::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         // Servers want to know that a method that has content as a rule has none here (RFC 9110, 8.6).
         Length::None if has_content_as_a_rule(&request.method) => out.extend_from_slice(b"content-length: 0\r\n"),

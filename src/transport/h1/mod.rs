@@ -34,6 +34,9 @@ pub mod exchange;
 pub mod head;
 pub mod sending;
 mod watch;
+pub mod whole;
+
+pub use self::whole::read_all;
 
 /// The transport of one worker: its connections, and its buffers.
 #[derive(Default)]
