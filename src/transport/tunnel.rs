@@ -132,6 +132,7 @@ struct Direction {
     /// The tunnel closes: nothing new is begun.
     is_ending: bool,
     source_ended: bool,
+    is_flushed: bool,
     is_done: bool,
     carried: u64,
 }
@@ -140,7 +141,16 @@ impl Direction {
     fn new(early: Bytes, kind: TunnelKind, close: &'static [u8]) -> Self {
         let frames = (kind == TunnelKind::WebSocket).then(Frames::default);
         let buffer = BytesMut::from(early);
-        Self { buffer, frames, close, is_ending: false, source_ended: false, is_done: false, carried: 0 }
+        Self {
+            buffer,
+            frames,
+            close,
+            is_ending: false,
+            source_ended: false,
+            is_flushed: true,
+            is_done: false,
+            carried: 0,
+        }
     }
 
     /// Ready when this direction has ended and the other end has been told.
@@ -149,13 +159,15 @@ impl Direction {
             self.end_here();
             if !self.buffer.is_empty() {
                 ready!(self.poll_write(cx, to))?;
-            } else if self.source_ended {
+            } else if !self.is_flushed {
+                // What encrypts may keep something back, and the next byte may be long in coming.
                 ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                self.is_flushed = true;
+            } else if self.source_ended {
                 ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
                 self.is_done = true;
             } else {
-                self.buffer.reserve(BUFFER);
-                self.source_ended = ready!(poll_read_buf(Pin::new(&mut *from), cx, &mut self.buffer))? == 0;
+                ready!(self.poll_read(cx, from))?;
             }
         }
         Poll::Ready(Ok(()))
@@ -176,6 +188,17 @@ impl Direction {
         }
     }
 
+    /// Most tunnels are idle most of the time: while nothing comes they hold no memory for it.
+    fn poll_read(&mut self, cx: &mut Context<'_>, from: &mut Box<dyn Io>) -> Poll<io::Result<()>> {
+        self.buffer.reserve(BUFFER);
+        let Poll::Ready(read) = poll_read_buf(Pin::new(from), cx, &mut self.buffer)? else {
+            self.buffer = BytesMut::new();
+            return Poll::Pending;
+        };
+        self.source_ended = read == 0;
+        Poll::Ready(Ok(()))
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Box<dyn Io>) -> Poll<io::Result<()>> {
         let wrote = ready!(Pin::new(to).poll_write(cx, &self.buffer))?;
         if wrote == 0 {
@@ -186,6 +209,7 @@ impl Direction {
         }
         self.buffer.advance(wrote);
         self.carried += wrote as u64;
+        self.is_flushed = false;
         Poll::Ready(Ok(()))
     }
 }
@@ -228,6 +252,24 @@ mod tests {
         let end = tunnel.await.expect("it ends");
         assert!(matches!(end.reason, EndReason::Closed), "{end:?}");
         assert_eq!((end.to_endpoint, end.to_client), (8, 7));
+    }
+
+    #[actix_rt::test]
+    async fn what_an_end_keeps_back_is_sent_before_the_next_wait() {
+        let ((mut client, inner_client), (mut endpoint, inner_endpoint)) = (duplex(64), duplex(64));
+        let kept_back = Box::new(tokio::io::BufWriter::new(inner_client));
+        let draining = Box::pin(pending());
+        let none = Bytes::new();
+        let tunnel = run(kept_back, Box::new(inner_endpoint), none.clone(), none, None, draining, TunnelKind::Other);
+        let tunnel = actix_rt::spawn(tunnel);
+
+        endpoint.write_all(b"now").await.expect("it takes");
+        let mut seen = [0; 3];
+        let read = tokio::time::timeout(Duration::from_secs(20), client.read_exact(&mut seen)).await;
+
+        read.expect("it comes without another byte").expect("bytes");
+        assert_eq!(&seen, b"now");
+        tunnel.abort();
     }
 
     #[actix_rt::test]
