@@ -137,7 +137,9 @@ impl Shelf {
             Ok(permit) => permit,
             Err(_) => match by(until, self.turn(&target.pool)).await {
                 None => return Err(within(Phase::Queue)),
-                Some(Turn::Connection(connection)) => return Ok(connection),
+                Some(Turn::Connection(connection)) if connection.is_quiet() => return Ok(connection),
+                // Closed since: what it counted for is worth another one.
+                Some(Turn::Connection(closed)) => closed.permit,
                 Some(Turn::Permit(permit)) => permit,
                 Some(Turn::Full) => return Err((Phase::Queue, Cause::Full)),
             },
@@ -382,5 +384,23 @@ mod tests {
         shelf.sweep();
 
         assert_eq!(shelf.idle.borrow().len(), 0);
+    }
+
+    #[actix_rt::test]
+    async fn who_is_handed_a_connection_that_has_closed_makes_another() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let target = Target { address: Address::Tcp { host: "127.0.0.1".into(), port }, ..target(1) };
+        let shelf = Pool::default().shelf(&target);
+        let held = shelf.connection(&target, None).await.expect("it listens");
+        drop(listener.accept().await.expect("it connected"));
+        while held.is_quiet() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+
+        let handing = async { shelf.put(held) };
+        let (handed, ()) = futures_util::future::join(shelf.connection(&target, None), handing).await;
+
+        assert!(!handed.expect("it listens").reused);
     }
 }

@@ -18,6 +18,9 @@ use crate::{
 /// What is smaller than this is copied behind what goes before it; a copy costs less than a part of a write.
 const SMALL: usize = 2048;
 
+/// Pieces of a body sent in one turn: an upload without a pause may not keep its answer from being read.
+const PIECES: usize = 16;
+
 /// A request while it is sent.
 pub struct Sending {
     /// Complete bytes to write first: a head, the line of a chunk.
@@ -92,7 +95,7 @@ impl Sending {
 
     /// Sends what can be sent. Ready when all of it went out; `moved` is set when a byte did.
     pub fn poll(&mut self, cx: &mut Context<'_>, stream: &mut Stream, moved: &mut bool) -> Poll<Result<(), SendError>> {
-        loop {
+        for _ in 0..PIECES {
             // One frame at a time; the first goes out together with the head if it is there.
             let asks = self.left != Left::Nothing && (!self.has_bytes() || !self.asked);
             let more = if asks { self.poll_body(cx)? } else { Poll::Pending };
@@ -104,6 +107,8 @@ impl Sending {
                 return Poll::Pending;
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, stream: &mut Stream, moved: &mut bool) -> Poll<io::Result<()>> {
@@ -195,5 +200,44 @@ impl Sending {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, task::Waker};
+
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::http::BodySize;
+
+    /// A body that always has more; it counts what was taken.
+    struct Endless(Rc<Cell<usize>>);
+
+    impl Body for Endless {
+        fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+            self.0.set(self.0.get() + 1);
+            Poll::Ready(Some(Ok(Frame::Data(Bytes::from_static(b"x")))))
+        }
+
+        fn size(&self) -> BodySize {
+            BodySize::Stream
+        }
+    }
+
+    #[actix_rt::test]
+    async fn an_upload_without_a_pause_leaves_the_answer_its_turn() {
+        let (ours, _theirs) = UnixStream::pair().expect("a pair");
+        let taken = Rc::new(Cell::new(0));
+        let body = RequestBody::stream(Box::new(Endless(Rc::clone(&taken))), Length::Chunked);
+        let mut sending = Sending::new(b"head".to_vec(), body, None);
+        ours.writable().await.expect("it is open");
+        let mut stream = Stream::Unix(ours);
+
+        let sent = sending.poll(&mut Context::from_waker(Waker::noop()), &mut stream, &mut false);
+
+        assert!(sent.is_pending());
+        assert!((1..=PIECES).contains(&taken.get()), "{} pieces", taken.get());
     }
 }
