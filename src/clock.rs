@@ -2,7 +2,7 @@
 //!
 //! A [`Deadline`] belongs to a connection and is moved with every event; moving it writes two numbers. One task per
 //! worker sleeps until the earliest of them. A deadline that was moved on is put back when its old time comes, so a
-//! request costs no timer and no task. Deadlines are kept to within [`TICK`], never early.
+//! request costs no timer and no task. Deadlines come up to two [`TICK`]s late, never early.
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,12 +12,32 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
 /// The grain of all deadlines.
 pub const TICK: Duration = Duration::from_millis(16);
 
+/// How old the cheap time may be: the kernel moves it on with its own ticks, 10 ms apart at most.
+const COARSE: Duration = Duration::from_millis(10);
+
 const NEVER: u64 = u64::MAX;
+
+/// Time since some moment; a few milliseconds old, and had for a quarter of what `Instant::now` costs.
+pub fn coarse() -> Duration {
+    read(ClockId::MonotonicCoarse)
+}
+
+/// Time since 1970, as cheap.
+pub fn unix_coarse() -> Duration {
+    read(ClockId::RealtimeCoarse)
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(seconds.unwrap_or_default(), nanoseconds.unwrap_or_default())
+}
 
 /// A point in time that can be moved, and waited for by one task.
 #[derive(Clone)]
@@ -103,6 +123,7 @@ thread_local! {
 
 struct Wheel {
     origin: Instant,
+    coarse_origin: Duration,
     entries: RefCell<BTreeMap<u64, Vec<Weak<State>>>>,
     /// What the ticker sleeps until; `NEVER` when it does not run.
     sleeping_until: Cell<u64>,
@@ -114,6 +135,7 @@ impl Wheel {
     fn new() -> Self {
         Self {
             origin: Instant::now(),
+            coarse_origin: coarse(),
             entries: RefCell::default(),
             sleeping_until: Cell::new(NEVER),
             running: Cell::new(false),
@@ -126,7 +148,8 @@ impl Wheel {
     }
 
     fn tick_in(&self, after: Duration) -> u64 {
-        ticks(self.origin.elapsed().saturating_add(after)) + 1
+        let now = coarse().saturating_sub(self.coarse_origin) + COARSE;
+        ticks(now.saturating_add(after)) + 1
     }
 
     fn at(&self, tick: u64) -> Instant {

@@ -5,22 +5,22 @@ use std::{
     net::IpAddr,
     rc::Rc,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use uuid::Uuid;
+pub use self::id::RequestId;
+use crate::http::{Downstream, HeaderMap, HeaderName, Method, RequestBody, Uri, Version, downstream::Peer};
 
-use crate::http::{
-    Downstream, HeaderMap, HeaderName, HeaderValue, Method, RequestBody, Uri, Version, downstream::Peer,
-};
+mod id;
+
+/// Some time before now.
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The field that names a request across hops.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// What of another's id is taken over; a longer one is replaced.
-const MAX_ID: usize = 128;
 
 /// One exchange: a request on its way, who sent it, and what happened so far.
 pub struct Exchange {
@@ -72,7 +72,7 @@ pub struct Client {
 /// What an exchange has come to.
 #[derive(Debug)]
 pub struct Facts {
-    /// When the head had arrived.
+    /// When the head had arrived; set only where somebody reads it, for asking the clock is not free.
     pub started: Instant,
     /// The route that took it.
     pub route: Option<Arc<str>>,
@@ -91,10 +91,6 @@ pub struct Facts {
     /// The same in words.
     pub detail: Option<String>,
 }
-
-/// A request's name in logs and answers: a UUID of version 7, or what a trusted proxy called it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(Arc<str>);
 
 impl Exchange {
     /// A request nothing is known of yet but its head.
@@ -116,7 +112,7 @@ impl Exchange {
             path: String::new(),
             client,
             downstream: None,
-            facts: Facts::from_now(),
+            facts: Facts::unknown(),
             in_flight: None,
             id: OnceCell::new(),
         }
@@ -172,9 +168,9 @@ impl Client {
 
 impl Facts {
     /// Nothing happened yet.
-    pub fn from_now() -> Self {
+    pub fn unknown() -> Self {
         Self {
-            started: Instant::now(),
+            started: *EPOCH,
             route: None,
             upstream: None,
             endpoint: None,
@@ -184,26 +180,6 @@ impl Facts {
             error: None,
             detail: None,
         }
-    }
-}
-
-impl RequestId {
-    /// A new one: a UUID of version 7 (RFC 9562, 5.7), so that ids sort by time.
-    pub fn generate() -> Self {
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        Self(Arc::from(&*Uuid::now_v7().as_hyphenated().encode_lower(&mut text)))
-    }
-
-    /// Another's, if it is short and plain enough for logs and pages.
-    pub fn given(value: &HeaderValue) -> Option<Self> {
-        let text = value.to_str().ok()?;
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+/=".contains(&byte);
-        (!text.is_empty() && text.len() <= MAX_ID && text.bytes().all(plain)).then(|| Self(text.into()))
-    }
-
-    /// The id.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

@@ -35,7 +35,7 @@ pub fn check(data: &[u8]) {
     };
     let route: &Route = &matched.entry.value;
     // Without an edge there are no upgrades: those are refused here.
-    let Ok(mut outgoing) = outgoing::build(route, target.clone(), &mut exchange, &limits) else { return };
+    let Ok(mut outgoing) = outgoing::build(route, target.clone(), &mut exchange, &limits, Vec::new()) else { return };
     outgoing::address(&mut outgoing, route, &upstream.endpoints[0], &exchange);
     let mut written = Vec::new();
     head::write(&outgoing, &mut written);

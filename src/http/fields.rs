@@ -1,9 +1,9 @@
 //! Sections of field lines (heads, trailers): where they end, and how they become a map. Used for both directions.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
-use super::{HeaderMap, HeaderName, HeaderValue};
+use super::{HeaderMap, HeaderName, HeaderValue, scratch};
 
 /// Finds the empty line that ends a head or a trailer section, looking at no byte twice.
 ///
@@ -42,13 +42,28 @@ impl SectionEnd {
 /// Makes a map of parsed field lines. Values are slices of `source`, which the lines were parsed from: nothing is
 /// copied but names that are not registered ones.
 pub fn collect(lines: &[httparse::Header<'_>], source: &Bytes) -> Option<HeaderMap> {
-    let mut fields = HeaderMap::with_capacity(lines.len());
+    let mut fields = scratch::map();
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
         let value = HeaderValue::from_maybe_shared(source.slice_ref(line.value)).ok()?;
         fields.append(name, value);
     }
     Some(fields)
+}
+
+/// Less room than this is not worth a system call.
+pub const MIN_ROOM: usize = 4096;
+
+/// Makes room to read about `size` bytes. Once what was read before is written and dropped, the same memory is taken
+/// again; as long as it is not, what is left of it is used up first, if that is `enough`.
+pub fn make_room(buffer: &mut BytesMut, size: usize, enough: usize) {
+    if buffer.is_empty() {
+        let _reclaimed = buffer.try_reclaim(size);
+    }
+    let enough = if buffer.is_empty() { enough } else { MIN_ROOM };
+    if buffer.capacity() - buffer.len() < enough {
+        buffer.reserve(size);
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{HeaderMap, HeaderName, HeaderValue, header};
+use super::{HeaderMap, HeaderName, HeaderValue, header, scratch};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -153,7 +153,7 @@ pub fn announce(headers: &HeaderMap, hop: &Hop<'_>, standard: bool, x: bool, out
         out.extend_from_slice(b"x-forwarded-for: ");
         let continued = continue_list(headers, &FOR, hop, out);
         match hop.peer {
-            Some(peer) => write(out, format_args!("{peer}")),
+            Some(peer) => write_address(peer, out),
             // A unix socket in front of nobody known: an empty field would say less than none.
             None if continued => out.truncate(out.len() - b", ".len()),
             None => out.truncate(out.len() - b"x-forwarded-for: ".len()),
@@ -182,7 +182,10 @@ fn continue_list(headers: &HeaderMap, name: &HeaderName, hop: &Hop<'_>, out: &mu
 fn own_element(hop: &Hop<'_>, proto: &[u8], out: &mut Vec<u8>) {
     match hop.peer {
         Some(IpAddr::V6(peer)) => write(out, format_args!("for=\"[{peer}]\"")),
-        Some(peer) => write(out, format_args!("for={peer}")),
+        Some(peer) => {
+            out.extend_from_slice(b"for=");
+            write_address(peer, out);
+        }
         None => out.extend_from_slice(b"for=unknown"),
     }
     if !hop.host.is_empty() {
@@ -205,6 +208,17 @@ fn keep_or_say(headers: &HeaderMap, name: &HeaderName, trusted: bool, own: &[u8]
     }
     for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
         out.extend_from_slice(part);
+    }
+}
+
+/// By far the most are of four numbers: those need no formatter.
+fn write_address(address: IpAddr, out: &mut Vec<u8>) {
+    let IpAddr::V4(address) = address else { return write(out, format_args!("{address}")) };
+    for (place, number) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            out.push(b'.');
+        }
+        scratch::write_decimal(u64::from(number), out);
     }
 }
 

@@ -25,6 +25,11 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
 
 /// Removes what belongs to one connection, with what `Connection` names (RFC 9110, 7.6.1).
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    strip_hop_by_hop_and(headers, |_| false);
+}
+
+/// The same, and others in the same pass.
+pub fn strip_hop_by_hop_and(headers: &mut HeaderMap, others: impl Fn(&HeaderName) -> bool) {
     if headers.contains_key(header::CONNECTION) {
         // Before `Connection` itself goes: it is the list of what else must go.
         let named: Vec<HeaderName> = list(headers, &header::CONNECTION)
@@ -35,10 +40,10 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
-        if headers.contains_key(name) {
-            headers.remove(name);
-        }
+    let goes = |name: &HeaderName| is_hop_by_hop(name) || others(name);
+    // Most messages hold few such fields or none.
+    if headers.keys().any(goes) {
+        headers.retain(|name, _| !goes(name));
     }
 }
 

@@ -11,6 +11,7 @@ pub mod framing;
 pub mod headers;
 pub mod path;
 pub mod response;
+pub mod scratch;
 
 pub use actix_http::header::{HeaderMap, HeaderName, HeaderValue};
 pub use actix_web::http::{Method, StatusCode, Uri, Version, header};

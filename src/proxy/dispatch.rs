@@ -16,7 +16,7 @@ use crate::{
         body::Length,
         downstream::TakenOver,
         error_page::{self, ProxyStatus},
-        header,
+        header, scratch,
     },
     plan::{FixedAnswer, Route},
     routing::Match,
@@ -78,8 +78,10 @@ impl Dispatch<'_> {
         }
         let route = &self.matched.entry.value;
         self.limit_body(route, exchange)?;
-        let mut outgoing = outgoing::build(route, target, exchange, &self.active.limits)?;
+        let lines = scratch::lines();
+        let mut outgoing = outgoing::build(route, target, exchange, &self.active.limits, lines)?;
         let answer = self.attempts(upstream, exchange, &mut outgoing).await;
+        scratch::give_back_lines(outgoing.added);
         // Filters on the way out may want to know what was asked.
         exchange.headers = outgoing.headers;
         answer

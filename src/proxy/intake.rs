@@ -106,9 +106,12 @@ pub fn check(exchange: &mut Exchange, limits: &Limits) -> Result<(), Error> {
     if exchange.headers.len() > limits.max_headers {
         return Err(Error::HeadTooLarge { what: "too many fields" });
     }
-    check_framing(exchange)?;
     check_method(&exchange.method, limits)?;
-    check_expectation(&exchange.headers)?;
+    if exchange.downstream.is_none() {
+        // The edge has done this already.
+        check_framing(exchange)?;
+        check_expectation(&exchange.headers)?;
+    }
     exchange.authority = authority(exchange)?;
     exchange.path = settle_path(exchange, limits)?;
     upgrade::check(exchange)?;
@@ -119,7 +122,7 @@ pub fn check(exchange: &mut Exchange, limits: &Limits) -> Result<(), Error> {
     Ok(())
 }
 
-/// A client may frame its request in one way only; under a plain `HttpServer` this is the second look.
+/// A client may frame its request in one way only.
 fn check_framing(exchange: &Exchange) -> Result<(), Error> {
     let length = framing::request_length(&exchange.headers, exchange.version);
     length.map(|_| ()).map_err(|error| Error::Malformed { what: error.as_str() })

@@ -15,17 +15,23 @@ use crate::{
     upstream::Endpoint,
 };
 
-/// Everything but the `Host`, which may be the endpoint's. Takes the exchange's fields and body.
-pub fn build(route: &Route, target: String, exchange: &mut Exchange, limits: &Limits) -> Result<Outgoing, Error> {
+/// Everything but the `Host`, which may be the endpoint's. Takes the exchange's fields and body; `added` lends its
+/// memory.
+pub fn build(
+    route: &Route,
+    target: String,
+    exchange: &mut Exchange,
+    limits: &Limits,
+    mut added: Vec<u8>,
+) -> Result<Outgoing, Error> {
     let upgrade = upgrade(exchange)?;
-    let mut added = Vec::with_capacity(256);
+    added.clear();
     if upgrade.is_none() && headers::wants_trailers(&exchange.headers) {
         added.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
     }
     announce(route, exchange, limits, &mut added);
     let mut fields = std::mem::take(&mut exchange.headers);
-    headers::strip_hop_by_hop(&mut fields);
-    fields.retain(|name, _| !intake::is_settled(name));
+    headers::strip_hop_by_hop_and(&mut fields, intake::is_settled);
     Ok(Outgoing {
         method: exchange.method.clone(),
         target,

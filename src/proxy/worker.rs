@@ -4,6 +4,7 @@ use std::{
     cell::{OnceCell, RefCell},
     rc::{Rc, Weak},
     sync::atomic::Ordering,
+    time::Instant,
 };
 
 use super::{Proxy, snapshot::Snapshot};
@@ -16,6 +17,8 @@ pub struct Worker {
     /// Connections to endpoints.
     pub h1: H1,
     awc: OnceCell<AwcTransport>,
+    /// Some time before now; for exchanges whose times nobody reads.
+    pub born: Instant,
 }
 
 thread_local! {
@@ -39,7 +42,7 @@ impl Worker {
     fn new(proxy: Proxy) -> Self {
         let generation = proxy.0.generation.load(Ordering::Acquire);
         let snapshot = RefCell::new((generation, Rc::new(Snapshot(proxy.active()))));
-        Self { proxy, snapshot, h1: H1::new(), awc: OnceCell::new() }
+        Self { proxy, snapshot, h1: H1::new(), awc: OnceCell::new(), born: Instant::now() }
     }
 
     /// The plan as of now, to be kept for the whole journey. One atomic load, unless there is a new plan; the copy

@@ -78,6 +78,8 @@ impl Outbox {
         }
         self.lines.clear();
         self.written = 0;
+        // Empty, it would still hold the memory that it came in.
+        self.data = Bytes::new();
         Poll::Ready(Ok(()))
     }
 

@@ -19,14 +19,14 @@ use std::{
 
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
-    time::{sleep_until, timeout_at},
+    time::{sleep, timeout_at},
 };
 
 use super::{
     Cause, Phase, Target,
     dial::{Stream, dial},
 };
-use crate::clock::Deadline;
+use crate::clock::{self, Deadline};
 
 /// Limits on the connections to one endpoint.
 pub struct Limits {
@@ -54,8 +54,9 @@ pub struct Connection {
     pub deadline: Deadline,
     /// It has carried an exchange before.
     pub reused: bool,
-    born: Instant,
-    idle_since: Instant,
+    /// By the coarse clock, like `idle_since`.
+    born: Duration,
+    idle_since: Duration,
     permit: OwnedSemaphorePermit,
 }
 
@@ -79,6 +80,7 @@ pub struct Shelf {
 
 /// How often idle connections are looked after.
 const SWEEP: Duration = Duration::from_secs(5);
+const SHORTEST_SWEEP: Duration = Duration::from_millis(10);
 
 impl Pool {
     /// The shelf of an endpoint.
@@ -112,7 +114,7 @@ impl Shelf {
         if idle.is_empty() {
             return None;
         }
-        let now = Instant::now();
+        let now = clock::coarse();
         while let Some(connection) = idle.pop_back() {
             if connection.is_fresh(limits, now) && connection.is_quiet() {
                 return Some(connection);
@@ -188,7 +190,7 @@ impl Shelf {
         if limits.queued.load(Ordering::Relaxed) > 0 || limits.max_idle == 0 {
             return;
         }
-        connection.idle_since = Instant::now();
+        connection.idle_since = clock::coarse();
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= limits.max_idle {
             idle.pop_front();
@@ -206,19 +208,19 @@ impl Shelf {
 
     /// Drops what is too old or was closed by the endpoint, and one more for each request that waits elsewhere. Says
     /// when to look again.
-    fn sweep(&self) -> Instant {
-        let now = Instant::now();
+    fn sweep(&self) -> Duration {
+        let now = clock::coarse();
         let mut idle = self.idle.borrow_mut();
         let Some(limits) = self.limits.upgrade() else {
             idle.clear();
-            return now + SWEEP;
+            return SWEEP;
         };
         idle.retain(|connection| connection.is_fresh(&limits, now) && connection.is_quiet());
         let wanted = usize::try_from(limits.queued.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         let given_up = wanted.min(idle.len());
         idle.drain(..given_up);
-        let oldest = idle.front().map_or(now + SWEEP, |oldest| oldest.idle_since + limits.idle);
-        oldest.clamp(now + Duration::from_millis(10), now + SWEEP)
+        let oldest = idle.front().map_or(SWEEP, |oldest| (oldest.idle_since + limits.idle).saturating_sub(now));
+        oldest.clamp(SHORTEST_SWEEP, SWEEP)
     }
 }
 
@@ -232,7 +234,7 @@ async fn reap(reaped: Reaped, wanted: Arc<Notify>) {
         let Some(next) = reaped.0.upgrade().map(|shelf| shelf.sweep()) else { return };
         tokio::select! {
             () = wanted => {}
-            () = sleep_until(next.into()) => {
+            () = sleep(next) => {
                 if reaped.0.upgrade().is_none_or(|shelf| shelf.idle.borrow().is_empty()) {
                     return;
                 }
@@ -292,12 +294,12 @@ impl Drop for Queued<'_> {
 
 impl Connection {
     fn new(stream: Stream, permit: OwnedSemaphorePermit) -> Self {
-        let now = Instant::now();
+        let now = clock::coarse();
         Self { stream, deadline: Deadline::new(), reused: false, born: now, idle_since: now, permit }
     }
 
-    fn is_fresh(&self, limits: &Limits, now: Instant) -> bool {
-        now.duration_since(self.idle_since) < limits.idle && now.duration_since(self.born) < limits.lifetime
+    fn is_fresh(&self, limits: &Limits, now: Duration) -> bool {
+        now.saturating_sub(self.idle_since) < limits.idle && now.saturating_sub(self.born) < limits.lifetime
     }
 
     /// Nothing was heard from the endpoint since the last exchange. Whatever it says unasked, a connection that says

@@ -6,7 +6,7 @@
 use std::{
     cell::RefCell,
     future::poll_fn,
-    io,
+    io, mem,
     pin::pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -30,7 +30,7 @@ use crate::{
         Downstream, Error, HeaderMap, HeaderValue, Method, ResponseBody, StatusCode, Takeover, Version,
         body::Length,
         downstream::{Peer, TakenOver},
-        error_page, header,
+        error_page, header, scratch,
     },
     transport::dial::Stream as Socket,
 };
@@ -170,7 +170,8 @@ impl Connection {
             Request::new()
         };
         let known = request.head_mut();
-        (known.method, known.uri, known.version, known.headers) = (method, uri, version, headers);
+        (known.method, known.uri, known.version) = (method, uri, version);
+        scratch::give_back(mem::replace(&mut known.headers, headers));
         known.peer_addr = match self.wire.peer {
             Peer::Tcp(address) => Some(address),
             Peer::Unix => None,
@@ -192,7 +193,7 @@ impl Connection {
 
     /// Writes the answer to its end, or as far as it goes.
     async fn answer(&mut self, answer: Response<BoxBody>, asked: &mut Asked) -> After {
-        let (answer, body) = answer.into_parts();
+        let (mut answer, body) = answer.into_parts();
         self.wire.end_interim();
         self.wire.skip_rest_of_body();
         if self.draining.has_begun() || self.wire.is_body_lost() {
@@ -202,6 +203,7 @@ impl Connection {
             let mut output = self.wire.output.borrow_mut();
             response::write_head(answer.head(), body.size(), asked, &mut output.lines)
         };
+        scratch::give_back(mem::take(answer.headers_mut()));
         drop(answer);
         let ends_with_connection = ending == response::Ending::Close;
         let mut outgoing = Outgoing { body, ending };

@@ -13,7 +13,10 @@ use actix_http::{
     body::{BodySize, BoxBody, MessageBody},
 };
 
-use crate::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, headers};
+use crate::{
+    clock,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, headers, scratch},
+};
 
 /// What the request decides about its answer.
 #[derive(Debug, Clone)]
@@ -51,7 +54,9 @@ pub fn write_head(head: &ResponseHead, size: BodySize, asked: &mut Asked, out: &
         }
     }
     if let Some(length) = announced(head, size, ending, asked) {
-        write!(out, "content-length: {length}\r\n").expect("memory takes what is written");
+        out.extend_from_slice(b"content-length: ");
+        scratch::write_decimal(length, out);
+        out.extend_from_slice(b"\r\n");
     }
     if ending == Ending::Chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
@@ -157,7 +162,7 @@ struct Date {
 
 impl Date {
     fn write(&mut self, out: &mut Vec<u8>) {
-        let second = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        let second = clock::unix_coarse().as_secs();
         if second != self.second || self.line.is_empty() {
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
             self.line = format!("date: {}\r\n", httpdate::fmt_http_date(now)).into_bytes();

@@ -25,6 +25,7 @@ use crate::{
         body::Length,
         chunked::{ChunkedDecoder, Piece},
         downstream::Peer,
+        fields::{MIN_ROOM, make_room},
     },
     transport::{dial::Stream as Socket, outbox::Outbox},
 };
@@ -33,8 +34,6 @@ use crate::{
 const READ: usize = 16 * 1024;
 /// Bytes read at once from a body.
 const READ_BODY: usize = 64 * 1024;
-/// Less room than this is not worth a system call.
-const MIN_READ: usize = 4096;
 /// What a client may send ahead of its turn.
 const MAX_AHEAD: usize = 64 * 1024;
 
@@ -162,9 +161,8 @@ impl Wire {
     /// Reads more of whatever comes.
     pub fn poll_read(&self, cx: &mut Context<'_>, size: usize) -> Poll<io::Result<usize>> {
         let mut input = self.input.borrow_mut();
-        if input.is_empty() || input.capacity() - input.len() < MIN_READ {
-            input.reserve(size);
-        }
+        // actix keeps the last request's target for a while, and with it the memory.
+        make_room(&mut input, size, MIN_ROOM.max(size / 4));
         poll_read_buf(Pin::new(&mut *self.socket.borrow_mut()), cx, &mut *input)
     }
 

@@ -1,10 +1,10 @@
 //! An exchange on its way through the handler, so that its line is written wherever it ends.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Instant};
 
 use crate::{
     exchange::{Exchange, InFlight},
-    http::{Downstream, StatusCode, Takeover, Version, downstream::TakenOver},
+    http::{Downstream, StatusCode, Takeover, Version, downstream::TakenOver, scratch},
     proxy::worker::Worker,
     telemetry::{access_log::AccessLog, tail::Tail},
 };
@@ -27,8 +27,10 @@ pub struct Rest {
 }
 
 impl Passing {
-    pub fn begin(exchange: Exchange, worker: &Worker) -> Self {
-        Self { exchange: Some(exchange), log: worker.snapshot().log.clone() }
+    pub fn begin(mut exchange: Exchange, worker: &Worker) -> Self {
+        let log = worker.snapshot().log.clone();
+        exchange.facts.started = if log.is_some() { Instant::now() } else { worker.born };
+        Self { exchange: Some(exchange), log }
     }
 
     pub fn exchange(&mut self) -> &mut Exchange {
@@ -44,7 +46,13 @@ impl Passing {
         let mut exchange = self.exchange.take().expect("it is there until it is answered");
         let in_flight = exchange.in_flight.take();
         let downstream = exchange.downstream.take();
-        let tail = self.log.take().map(|log| Tail::new(log, exchange, status));
+        let tail = match self.log.take() {
+            Some(log) => Some(Tail::new(log, exchange, status)),
+            None => {
+                scratch::give_back(exchange.headers);
+                None
+            }
+        };
         Rest { tail, in_flight, downstream }
     }
 

@@ -98,10 +98,7 @@ fn answered(head: Head, mut flow: Flow, request: &mut Outgoing, shelf: Rc<Shelf>
     let framing = response_framing(&request.method, status, version, &headers);
     let framing = framing.map_err(|error| flow.failed(Cause::Malformed(error.as_str())))?;
     let keeps = version >= Version::HTTP_11 && headers::keeps_alive(&headers, version);
-    headers::strip_hop_by_hop(&mut headers);
-    if headers.contains_key(header::CONTENT_LENGTH) {
-        headers.remove(header::CONTENT_LENGTH);
-    }
+    headers::strip_hop_by_hop_and(&mut headers, |name| *name == header::CONTENT_LENGTH);
     let reused = flow.connection.reused;
     let shelf = keeps.then_some(shelf);
     let body = match framing {

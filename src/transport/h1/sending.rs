@@ -127,6 +127,8 @@ impl Sending {
         }
         self.lines.clear();
         self.written = 0;
+        // Empty, it would still hold the memory that it came in.
+        self.data = Bytes::new();
         Poll::Ready(Ok(()))
     }
 

@@ -1,0 +1,56 @@
+//! Memory that goes from message to message on one worker.
+
+use std::cell::RefCell;
+
+use super::HeaderMap;
+
+thread_local! {
+    static MAPS: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
+    static LINES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What is kept for later; more than this were never in use at once, or soon will not be.
+const MAX_KEPT: usize = 256;
+/// A map that has grown larger than this is not kept.
+const MAX_FIELDS: usize = 64;
+/// Nor are lines that have.
+const MAX_LINES: usize = 8 * 1024;
+
+/// An empty map. One costs more memory than all its values.
+pub fn map() -> HeaderMap {
+    MAPS.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Takes back a map that nobody needs any more.
+pub fn give_back(mut map: HeaderMap) {
+    if (1..=MAX_FIELDS).contains(&map.capacity()) {
+        map.clear();
+        MAPS.with_borrow_mut(|kept| {
+            if kept.len() < MAX_KEPT {
+                kept.push(map)
+            }
+        });
+    }
+}
+
+/// An empty buffer to write field lines in.
+pub fn lines() -> Vec<u8> {
+    LINES.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Takes back a buffer that nobody needs any more.
+pub fn give_back_lines(mut lines: Vec<u8>) {
+    if (1..=MAX_LINES).contains(&lines.capacity()) {
+        lines.clear();
+        LINES.with_borrow_mut(|kept| {
+            if kept.len() < MAX_KEPT {
+                kept.push(lines)
+            }
+        });
+    }
+}
+
+/// Writes a number in decimal.
+pub fn write_decimal(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
