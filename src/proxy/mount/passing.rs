@@ -4,7 +4,7 @@ use std::{rc::Rc, time::Instant};
 
 use crate::{
     exchange::{Exchange, InFlight},
-    http::{Downstream, StatusCode, Takeover, Version, downstream::TakenOver, scratch},
+    http::{BodySize, Downstream, StatusCode, Takeover, Version, downstream::TakenOver, scratch},
     proxy::worker::Worker,
     telemetry::{access_log::AccessLog, tail::Tail},
 };
@@ -42,12 +42,12 @@ impl Passing {
     }
 
     /// The answer's head is known.
-    pub fn answered(mut self, status: StatusCode) -> Rest {
+    pub fn answered(mut self, status: StatusCode, size: BodySize) -> Rest {
         let mut exchange = self.exchange.take().expect("it is there until it is answered");
         let in_flight = exchange.in_flight.take();
         let downstream = exchange.downstream.take();
         let tail = match self.log.take() {
-            Some(log) => Some(Tail::new(log, exchange, status)),
+            Some(log) => Some(Tail::new(log, exchange, status).expecting(size)),
             None => {
                 scratch::give_back(exchange.headers);
                 None
@@ -58,7 +58,7 @@ impl Passing {
 
     /// A tunnel's last byte is the exchange's.
     pub fn until_the_end_of(self, takeover: Takeover, status: StatusCode) -> Takeover {
-        let rest = self.answered(status);
+        let rest = self.answered(status, BodySize::Stream);
         Takeover(Box::new(move |client: TakenOver| {
             Box::pin(async move {
                 (takeover.0)(client).await;

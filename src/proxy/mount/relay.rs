@@ -20,7 +20,7 @@ pub struct Relay {
 impl Relay {
     /// What is in memory needs no relay, unless somebody waits for its end.
     pub fn boxed(body: ResponseBody, status: StatusCode, passing: Passing) -> BoxBody {
-        let mut rest = passing.answered(status);
+        let mut rest = passing.answered(status, body.size());
         match (body, &mut rest.tail) {
             (ResponseBody::Bytes(bytes), None) => BoxBody::new(bytes),
             (ResponseBody::Empty, None) if keeps_empty(status) => BoxBody::new(Bytes::new()),

@@ -61,15 +61,15 @@ impl Watch {
 
     /// Ready when one of the limits has passed, with what to say of it.
     pub fn poll(&self, cx: &mut Context<'_>) -> Poll<Cause> {
+        // Bytes that dribble in move the deadline on each time, by a grain of the clock at least: its limit does not move.
+        if self.total_at.is_some_and(|at| at <= Instant::now()) {
+            return Poll::Ready(Cause::Total(self.timeouts.total.unwrap_or_default()));
+        }
         ready!(self.deadline.poll(cx));
-        let total = self.timeouts.total.filter(|_| self.total_at.is_some_and(|at| at <= Instant::now()));
-        Poll::Ready(match (total, self.wait) {
-            (Some(total), _) => Cause::Total(total),
-            (None, Some(Wait::Client)) => Cause::RequestBody(BodyError::Stalled),
-            (None, Some(Wait::FirstByte)) => Cause::Timeout(self.timeouts.first_byte.unwrap_or_default()),
-            (None, Some(Wait::Movement | Wait::Nothing) | None) => {
-                Cause::Stalled(self.timeouts.idle.unwrap_or_default())
-            }
+        Poll::Ready(match self.wait {
+            Some(Wait::Client) => Cause::RequestBody(BodyError::Stalled),
+            Some(Wait::FirstByte) => Cause::Timeout(self.timeouts.first_byte.unwrap_or_default()),
+            Some(Wait::Movement | Wait::Nothing) | None => Cause::Stalled(self.timeouts.idle.unwrap_or_default()),
         })
     }
 }
