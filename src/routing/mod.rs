@@ -1,6 +1,6 @@
 //! Which route takes a request. Pure: no I/O, no clock, no allocation on the way of a request.
 //!
-//! A [`Pattern`] is what the operator wrote, a [`Table`] finds the one route for a [`Lookup`], and [`explain`] says why
+//! A [`Pattern`] is what the operator wrote, a [`Table`] finds the one route for a [`Lookup`], and [`explain()`] says why
 //! the others lost. What beats what is written down once, in [`Precedence`].
 
 pub mod explain;

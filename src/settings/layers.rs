@@ -2,7 +2,7 @@
 //!
 //! Files of a directory are `default.toml`, `{AQUEDUCT_ENV}.toml` and `local.toml`, the later over the earlier. Tables
 //! are merged key by key by the `config` crate, everything else is replaced, and tests are appended. What was merged
-//! is then read strictly (see [`super::strict`]), and every value remembers the layer it came from.
+//! is then read strictly (by `strict`), and every value remembers the layer it came from.
 
 use std::{
     fs, io,
