@@ -149,6 +149,11 @@ impl Authority {
         &self.text
     }
 
+    /// Gives up the text, for its memory.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
     /// The client named none: only HTTP/1.0 may.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()

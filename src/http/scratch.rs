@@ -50,6 +50,17 @@ pub fn give_back_lines(mut lines: Vec<u8>) {
     }
 }
 
+/// An empty text.
+pub fn text() -> String {
+    // Nothing is checked: it is empty.
+    String::from_utf8(lines()).unwrap_or_default()
+}
+
+/// Takes back a text that nobody needs any more.
+pub fn give_back_text(text: String) {
+    give_back_lines(text.into_bytes());
+}
+
 /// Writes a number in decimal.
 pub fn write_decimal(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());

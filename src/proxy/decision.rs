@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     exchange::Exchange,
-    http::StatusCode,
+    http::{StatusCode, scratch},
     plan::{FixedAnswer, Plan, Route, Target},
     routing::{Lookup, Match},
     upstream::Upstream,
@@ -60,7 +60,7 @@ pub fn verdict<'p>(matched: &Match<'p, Route>, exchange: &Exchange) -> Verdict<'
 
 /// `base` has no slash at its end, `path` has one at its beginning, or nothing is left of it.
 fn target(base: &str, path: &str, query: &str) -> String {
-    let mut target = String::with_capacity(base.len() + path.len() + query.len() + 1);
+    let mut target = scratch::text();
     target.push_str(base);
     // `OPTIONS *` has no path that something could be put in front of.
     if path != "*" || base.is_empty() {

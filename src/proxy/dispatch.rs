@@ -82,6 +82,7 @@ impl Dispatch<'_> {
         let mut outgoing = outgoing::build(route, target, exchange, &self.active.limits, lines)?;
         let answer = self.attempts(upstream, exchange, &mut outgoing).await;
         scratch::give_back_lines(outgoing.added);
+        scratch::give_back_text(outgoing.target);
         // Filters on the way out may want to know what was asked.
         exchange.headers = outgoing.headers;
         answer

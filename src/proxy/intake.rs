@@ -2,6 +2,7 @@
 //! client.
 
 use std::{
+    borrow::Cow,
     net::IpAddr,
     sync::LazyLock,
     time::{Duration, SystemTime},
@@ -17,6 +18,7 @@ use crate::{
         downstream::Peer,
         forwarded, framing, header, headers,
         path::{self, Policy},
+        scratch,
     },
     settings::{
         Settings,
@@ -176,7 +178,12 @@ fn settle_path(exchange: &Exchange, limits: &Limits) -> Result<String, Error> {
         // `http://host` alone is the whole server for OPTIONS, and the root for all others (RFC 9112, 3.2.4).
         "" if is_absolute(uri) => Ok("/".into()),
         path => match path::normalize(path, &limits.path) {
-            Ok(path) => Ok(path.into_owned()),
+            Ok(Cow::Borrowed(path)) => {
+                let mut own = scratch::text();
+                own.push_str(path);
+                Ok(own)
+            }
+            Ok(Cow::Owned(path)) => Ok(path),
             Err(what) => Err(Error::Path { what }),
         },
     }

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use httparse::{ParserConfig, Status};
 
 use crate::{
@@ -98,18 +98,33 @@ fn too_large(buffer: &[u8], limits: &Limits) -> Error {
 
 fn parse(buffer: &mut BytesMut, length: usize, limits: &Limits) -> Result<Head, Error> {
     let source = buffer.split_to(length).freeze();
-    let mut lines = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+    match parse_in::<USUAL_HEADERS>(&source, limits) {
+        Err(Error::HeadTooLarge { .. }) if limits.max_headers >= USUAL_HEADERS => parse_in_large_room(&source, limits),
+        parsed => parsed,
+    }
+}
+
+/// Few heads have more fields, and room for many would cost every head cold memory.
+const USUAL_HEADERS: usize = 100;
+
+#[inline(never)]
+fn parse_in_large_room(source: &Bytes, limits: &Limits) -> Result<Head, Error> {
+    parse_in::<{ MOST_HEADERS + 1 }>(source, limits)
+}
+
+fn parse_in<const ROOM: usize>(source: &Bytes, limits: &Limits) -> Result<Head, Error> {
+    let mut lines = [const { MaybeUninit::uninit() }; ROOM];
     let mut request = httparse::Request::new(&mut []);
     let parsed = ParserConfig::default().parse_request_with_uninit_headers(
         &mut request,
-        &source,
+        source,
         // One more than is allowed tells the difference.
-        &mut lines[..limits.max_headers.saturating_add(1).min(MOST_HEADERS)],
+        &mut lines[..limits.max_headers.saturating_add(1).min(ROOM)],
     );
     match parsed {
-        Ok(Status::Complete(parsed)) if parsed == length => {}
+        Ok(Status::Complete(parsed)) if parsed == source.len() => {}
         Ok(_) => return Err(Error::Malformed { what: "no request line" }),
-        Err(error) => return Err(told(error, &source)),
+        Err(error) => return Err(told(error, source)),
     }
     if request.headers.len() > limits.max_headers {
         return Err(Error::HeadTooLarge { what: "too many fields" });
@@ -126,7 +141,7 @@ fn parse(buffer: &mut BytesMut, length: usize, limits: &Limits) -> Result<Head, 
     let uri = Uri::from_maybe_shared(source.slice_ref(target.as_bytes()));
     let uri = uri.map_err(|_| Error::Malformed { what: "a target that is no URI" })?;
     let version = if request.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    let headers = fields::collect(request.headers, &source).ok_or(Error::Malformed { what: "a malformed field" })?;
+    let headers = fields::collect(request.headers, source).ok_or(Error::Malformed { what: "a malformed field" })?;
     understand(method, uri, version, headers)
 }
 

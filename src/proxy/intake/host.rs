@@ -2,7 +2,10 @@
 
 use std::net::Ipv6Addr;
 
-use crate::{exchange::Authority, http::Error};
+use crate::{
+    exchange::Authority,
+    http::{Error, scratch},
+};
 
 /// A host that is valid, and where its port begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +38,10 @@ impl<'h> Host<'h> {
 
     /// In lower case; an empty port goes (RFC 3986, 6.2.3).
     pub fn into_authority(self) -> Authority {
-        Authority::new(self.text.trim_end_matches(':').to_ascii_lowercase(), self.host_len)
+        let mut text = scratch::text();
+        text.push_str(self.text.trim_end_matches(':'));
+        text.make_ascii_lowercase();
+        Authority::new(text, self.host_len)
     }
 }
 

@@ -50,6 +50,8 @@ impl Passing {
             Some(log) => Some(Tail::new(log, exchange, status).expecting(size)),
             None => {
                 scratch::give_back(exchange.headers);
+                scratch::give_back_text(exchange.path);
+                scratch::give_back_text(exchange.authority.into_text());
                 None
             }
         };

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use httparse::{ParserConfig, Status};
 
 use crate::{
@@ -74,10 +74,25 @@ fn may_become_head(buffer: &[u8]) -> bool {
 
 fn parse_section(buffer: &mut BytesMut, length: usize) -> Result<Head, Cause> {
     let source = buffer.split_to(length).freeze();
-    let mut lines = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    match parse_in::<USUAL_FIELDS>(&source) {
+        Err(Cause::TooLarge) => parse_in_large_room(&source),
+        parsed => parsed,
+    }
+}
+
+/// Few heads have more fields, and room for many would cost every head cold memory.
+const USUAL_FIELDS: usize = 64;
+
+#[inline(never)]
+fn parse_in_large_room(source: &Bytes) -> Result<Head, Cause> {
+    parse_in::<MAX_FIELDS>(source)
+}
+
+fn parse_in<const ROOM: usize>(source: &Bytes) -> Result<Head, Cause> {
+    let mut lines = [const { MaybeUninit::uninit() }; ROOM];
     let mut head = httparse::Response::new(&mut []);
-    match ParserConfig::default().parse_response_with_uninit_headers(&mut head, &source, &mut lines) {
-        Ok(Status::Complete(parsed)) if parsed == length => {}
+    match ParserConfig::default().parse_response_with_uninit_headers(&mut head, source, &mut lines) {
+        Ok(Status::Complete(parsed)) if parsed == source.len() => {}
         Ok(_) => return Err(Cause::Malformed("no status line")),
         Err(httparse::Error::TooManyHeaders) => return Err(Cause::TooLarge),
         Err(httparse::Error::Status | httparse::Error::Version) => return Err(Cause::Malformed("bad status line")),
@@ -86,7 +101,7 @@ fn parse_section(buffer: &mut BytesMut, length: usize) -> Result<Head, Cause> {
     let version = if head.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     let status = head.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.filter(|status| status.as_u16() < 600).ok_or(Cause::Malformed("bad status"))?;
-    let headers = fields::collect(head.headers, &source).ok_or(Cause::Malformed("bad field"))?;
+    let headers = fields::collect(head.headers, source).ok_or(Cause::Malformed("bad field"))?;
     Ok(Head { status, version, headers })
 }
 
