@@ -23,9 +23,8 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// With memory that was used before.
-    pub fn with_buffer(mut lines: Vec<u8>) -> Self {
-        lines.clear();
+    /// These lines first.
+    pub fn of(lines: Vec<u8>) -> Self {
         Self { lines, ..Self::default() }
     }
 

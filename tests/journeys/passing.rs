@@ -444,3 +444,21 @@ async fn a_reload_changes_routes_and_a_bad_one_changes_nothing() {
     assert!(proxy.proxy.reload(settings).is_err());
     assert_eq!(ask().await, "new");
 }
+
+#[actix_rt::test]
+async fn an_upstream_may_be_carried_by_awc_which_never_reuses_a_connection() {
+    let origin = Origin::echo().start().await;
+    let text =
+        format!("[routes]\n\"/\" = \"app\"\n[upstreams.app]\nservers = [\"{}\"]\ntransport = \"awc\"\n", origin.url());
+    let proxy = TestProxy::with(&text).start().await;
+
+    for _ in 0..3 {
+        let response =
+            proxy.send("POST /a?b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello").await;
+        assert!(response.text().starts_with("POST /a?b HTTP/1.1\n"), "{}", response.text());
+        assert!(response.text().ends_with("hello"), "{}", response.text());
+        assert_eq!(told(&response.text(), "x-forwarded-for"), ["127.0.0.1"]);
+    }
+
+    assert_eq!((origin.requests_seen(), origin.connections_seen()), (3, 3));
+}

@@ -1,35 +1,25 @@
 //! A request on its way out: head, body, trailers; one frame of the body in memory at a time.
 
 use std::{
-    io::{self, IoSlice, Write},
-    pin::Pin,
+    io::{self, Write},
     rc::Rc,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
-use tokio::io::AsyncWrite;
+use bytes::Bytes;
 
 use crate::{
     http::{Body, BodyError, Downstream, Frame, HeaderMap, RequestBody, body::Length, headers},
-    transport::dial::Stream,
+    transport::{dial::Stream, outbox::Outbox},
 };
-
-/// What is smaller than this is copied behind what goes before it; a copy costs less than a part of a write.
-const SMALL: usize = 2048;
 
 /// Pieces of a body sent in one turn: an upload without a pause may not keep its answer from being read.
 const PIECES: usize = 16;
 
 /// A request while it is sent.
 pub struct Sending {
-    /// Complete bytes to write first: a head, the line of a chunk.
-    lines: Vec<u8>,
-    written: usize,
-    /// Then this,
-    data: Bytes,
-    /// and then this: the end of a chunk.
-    end: &'static [u8],
+    /// The head, then a frame at a time.
+    out: Outbox,
     /// What has not been read yet.
     pub body: RequestBody,
     left: Left,
@@ -65,17 +55,7 @@ impl Sending {
             Length::Exact(length) => Left::Exactly(length),
             Length::Chunked => Left::Chunks,
         };
-        Self {
-            lines: head,
-            written: 0,
-            data: Bytes::new(),
-            end: b"",
-            body,
-            left,
-            downstream,
-            asked: false,
-            started: false,
-        }
+        Self { out: Outbox::of(head), body, left, downstream, asked: false, started: false }
     }
 
     /// All of it went out.
@@ -85,12 +65,12 @@ impl Sending {
 
     /// There are bytes that the endpoint has not taken.
     pub fn has_bytes(&self) -> bool {
-        self.written < self.lines.len() || !self.data.is_empty() || !self.end.is_empty()
+        !self.out.is_empty()
     }
 
     /// The buffer of lines, once all of it went out, for the next request.
     pub fn take_buffer(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.lines)
+        std::mem::take(&mut self.out.lines)
     }
 
     /// Sends what can be sent. Ready when all of it went out; `moved` is set when a byte did.
@@ -100,7 +80,9 @@ impl Sending {
             let asks = self.left != Left::Nothing && (!self.has_bytes() || !self.asked);
             let more = if asks { self.poll_body(cx)? } else { Poll::Pending };
             if self.has_bytes() {
-                ready!(self.poll_write(cx, stream, moved)).map_err(SendError::Endpoint)?;
+                let wrote = self.out.poll_write(cx, stream, moved);
+                self.started |= *moved;
+                ready!(wrote).map_err(SendError::Endpoint)?;
             } else if self.left == Left::Nothing {
                 return Poll::Ready(Ok(()));
             } else if more.is_pending() {
@@ -109,36 +91,6 @@ impl Sending {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, stream: &mut Stream, moved: &mut bool) -> Poll<io::Result<()>> {
-        while self.has_bytes() {
-            let parts = [&self.lines[self.written..], &self.data, self.end].map(IoSlice::new);
-            let wrote = if self.data.is_empty() && self.end.is_empty() {
-                ready!(Pin::new(&mut *stream).poll_write(cx, &self.lines[self.written..]))?
-            } else {
-                ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &parts))?
-            };
-            if wrote == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            (self.started, *moved) = (true, true);
-            self.advance(wrote);
-        }
-        self.lines.clear();
-        self.written = 0;
-        // Empty, it would still hold the memory that it came in.
-        self.data = Bytes::new();
-        Poll::Ready(Ok(()))
-    }
-
-    fn advance(&mut self, mut wrote: usize) {
-        let lines = wrote.min(self.lines.len() - self.written);
-        self.written += lines;
-        wrote -= lines;
-        let data = wrote.min(self.data.len());
-        self.data.advance(data);
-        self.end = &self.end[wrote - data..];
     }
 
     /// The next frame, framed.
@@ -173,16 +125,12 @@ impl Sending {
             // More than was announced would be the next request to the endpoint.
             Left::Exactly(_) | Left::Nothing => return Err(SendError::Client(BodyError::Malformed)),
             Left::Chunks => {
-                write!(self.lines, "{length:x}\r\n").expect("memory takes what is written");
-                self.end = b"\r\n";
+                write!(self.out.lines, "{length:x}\r\n").expect("memory takes what is written");
+                self.out.put(data, b"\r\n");
+                return Ok(());
             }
         }
-        if data.len() <= SMALL {
-            self.lines.extend_from_slice(&data);
-            self.lines.extend_from_slice(std::mem::take(&mut self.end));
-        } else {
-            self.data = data;
-        }
+        self.out.put(data, b"");
         Ok(())
     }
 
@@ -191,14 +139,14 @@ impl Sending {
             Left::Exactly(_) => return Err(SendError::Client(BodyError::Incomplete)),
             Left::Nothing => {}
             Left::Chunks => {
-                self.lines.extend_from_slice(b"0\r\n");
+                self.out.lines.extend_from_slice(b"0\r\n");
                 let passed = trailers.into_iter().flatten().filter(|(name, _)| !headers::is_hop_by_hop(name));
                 for (name, value) in passed {
                     for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                        self.lines.extend_from_slice(part);
+                        self.out.lines.extend_from_slice(part);
                     }
                 }
-                self.lines.extend_from_slice(b"\r\n");
+                self.out.lines.extend_from_slice(b"\r\n");
             }
         }
         Ok(())
