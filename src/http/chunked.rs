@@ -65,6 +65,7 @@ enum State {
     DataEnd,
     Trailers(SectionEnd),
     Done,
+    Failed,
 }
 
 impl ChunkedDecoder {
@@ -80,7 +81,18 @@ impl ChunkedDecoder {
 
     /// The next piece in `buffer`, or `None` when more bytes are needed. Data is split off without copying. Never
     /// leaves more than a size line or a trailer section in the buffer, so the buffer need not grow.
+    ///
+    /// # Errors
+    /// The body is malformed; it stays so, however often it is asked for.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Piece>, BodyError> {
+        let piece = self.piece(buffer);
+        if piece.is_err() {
+            self.state = State::Failed;
+        }
+        piece
+    }
+
+    fn piece(&mut self, buffer: &mut BytesMut) -> Result<Option<Piece>, BodyError> {
         loop {
             match &mut self.state {
                 State::SizeLine => {
@@ -120,6 +132,7 @@ impl ChunkedDecoder {
                     return Ok(Some(Piece::End(trailers)));
                 }
                 State::Done => return Ok(Some(Piece::End(None))),
+                State::Failed => return Err(BodyError::Malformed),
             }
         }
     }
@@ -310,6 +323,20 @@ mod tests {
         {
             let input = format!("0\r\n{trailer}\r\n");
             assert!(refuses(input.as_bytes()), "{trailer:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_malformed_once_stays_so() {
+        for body in ["0\r\na b: c\r\n\r\n", "x\r\n", "1\r\nxx\r\n"] {
+            let (mut decoder, mut buffer) = (ChunkedDecoder::new(), BytesMut::from(body));
+            while matches!(decoder.decode(&mut buffer), Ok(Some(Piece::Data(_)))) {}
+
+            buffer.extend_from_slice(b"0\r\n\r\n");
+
+            assert!(decoder.decode(&mut buffer).is_err(), "{body:?}");
+            buffer.clear();
+            assert!(decoder.decode(&mut buffer).is_err(), "{body:?}");
         }
     }
 

@@ -141,7 +141,16 @@ impl Wire {
         if body.failed {
             return;
         }
-        while let Ok(Some(Next::Data(_) | Next::Trailers(_))) = body.next(&mut self.input.borrow_mut()) {}
+        loop {
+            match body.next(&mut self.input.borrow_mut()) {
+                Ok(Some(Next::Data(_) | Next::Trailers(_))) => {}
+                Ok(None | Some(Next::End)) => return,
+                Err(_) => {
+                    body.failed = true;
+                    return;
+                }
+            }
+        }
     }
 
     /// The loop polls: it is this task that must know when something changes.

@@ -1,0 +1,1 @@
+//! How answers of an `App` leave the edge.
