@@ -56,10 +56,12 @@ pub fn tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 /// Listens on a unix socket. A file that nobody listens on any more is taken over.
 pub fn unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
-        if UnixStream::connect(path).is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there"));
+        match UnixStream::connect(path) {
+            Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there")),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+            // Whether somebody does, cannot be known.
+            Err(error) => return Err(error),
         }
-        fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
     listener.set_nonblocking(true)?;
@@ -88,6 +90,11 @@ impl Caps {
         Arc::new(Self { all, per_address, open: AtomicUsize::new(0), by_address: Mutex::default() })
     }
 
+    /// Nobody is there.
+    pub fn are_empty(&self) -> bool {
+        self.open.load(Ordering::Acquire) == 0
+    }
+
     /// A place for one more; `None` if there is none.
     pub fn enter(self: &Arc<Self>, peer: Peer) -> Option<Place> {
         let mut place = Place { caps: Arc::clone(self), address: None };
@@ -110,7 +117,7 @@ impl Caps {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.caps.open.fetch_sub(1, Ordering::Relaxed);
+        self.caps.open.fetch_sub(1, Ordering::Release);
         if let Some(address) = self.address {
             let mut by_address = self.caps.by_address.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(open) = by_address.get_mut(&address) {

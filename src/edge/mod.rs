@@ -4,7 +4,16 @@
 //! ours ([`h1`]): a deadline for every wait, a limit for everything a client can send, interim responses, trailers,
 //! upgrades of any kind, and an end that finishes what is under way.
 
-use std::{fmt, io, marker::PhantomData, net::TcpListener, num::NonZero, rc::Rc, sync::Arc, thread};
+use std::{
+    fmt,
+    io::{self, Read},
+    marker::PhantomData,
+    net::{Shutdown, TcpListener},
+    num::NonZero,
+    rc::Rc,
+    sync::Arc,
+    thread,
+};
 
 use actix_http::{
     Request, Response,
@@ -13,12 +22,14 @@ use actix_http::{
 use actix_server::{Server, ServerBuilder};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, fn_factory, fn_service, map_config};
 use actix_web::dev::AppConfig;
+use socket2::SockRef;
 
 pub use self::running::{Handle, Outcome, Running};
 use self::{
     drain::Stop,
     limits::Limits,
     listener::{Caps, Listening, SocketFile},
+    running::Ends,
 };
 use crate::{
     http::downstream::Peer,
@@ -118,11 +129,12 @@ impl<F> EdgeServer<F> {
         let signals = self.signals;
         let grace = self.settings.drain.grace.0;
         let stop = Stop::default();
-        let (server, files) = self.start(&stop);
-        Running::new(server, stop, grace, signals, files)
+        let caps = Caps::new(self.settings.max_connections, self.settings.max_connections_per_ip);
+        let (server, files) = self.start(&stop, &caps);
+        Running::new(server, Handle::new(stop), Ends { grace, signals, files, caps })
     }
 
-    fn start<I, S, B>(self, stop: &Stop) -> (io::Result<Server>, Vec<SocketFile>)
+    fn start<I, S, B>(self, stop: &Stop, caps: &Arc<Caps>) -> (io::Result<Server>, Vec<SocketFile>)
     where
         F: Fn() -> I + Send + Clone + 'static,
         I: IntoServiceFactory<S, Request>,
@@ -132,8 +144,8 @@ impl<F> EdgeServer<F> {
         S::InitError: fmt::Debug,
         B: MessageBody + 'static,
     {
-        let caps = Caps::new(self.settings.max_connections, self.settings.max_connections_per_ip);
-        let shared = Shared { limits: Limits::of(&self.settings, &self.server_name), caps, stop: stop.clone() };
+        let limits = Limits::of(&self.settings, &self.server_name);
+        let shared = Shared { limits, caps: Arc::clone(caps), stop: stop.clone() };
         let mut files = Vec::new();
         let mut builder = Ok(builder(&self.settings));
         for (address, listening) in self.listening {
@@ -156,11 +168,15 @@ impl<F> EdgeServer<F> {
     }
 }
 
+/// actix has no room for more.
+const MOST_WORKERS: usize = 512;
+
 fn builder(settings: &ServerSettings) -> ServerBuilder {
     let workers = match settings.workers {
         Workers::Auto => thread::available_parallelism().map_or(1, NonZero::get),
         Workers::Exactly(count) => count,
     };
+    let workers = workers.min(MOST_WORKERS);
     // The caps are ours: they answer, where actix would let clients wait. Draining is timed by `Running`.
     let unlimited = settings.max_connections.saturating_add(1024);
     Server::build()
@@ -248,11 +264,17 @@ where
 fn turn_away(socket: &Socket) {
     const FULL: &[u8] =
         b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
-    let wrote = match socket {
-        Socket::Tcp(socket) => socket.try_write(FULL),
-        Socket::Unix(socket) => socket.try_write(FULL),
+    let socket = match socket {
+        Socket::Tcp(socket) => SockRef::from(socket),
+        Socket::Unix(socket) => SockRef::from(socket),
     };
-    if let Err(error) = wrote {
-        log::debug!("a client was turned away without a word: {error}");
+    // Not by way of the runtime: it has not heard yet that the new socket can be written to. And what the client has
+    // sent is read, because closing before that would reset the connection, and take the answer back.
+    let said = socket.send(FULL).and_then(|_| socket.shutdown(Shutdown::Write));
+    match said.and_then(|()| (&*socket).read(&mut [0; 4096])) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+            log::debug!("a client may have been turned away without a word: {error}");
+        }
+        _ => {}
     }
 }

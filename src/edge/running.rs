@@ -16,7 +16,10 @@ use tokio::{
     sync::Notify,
 };
 
-use super::{drain::Stop, listener::SocketFile};
+use super::{
+    drain::Stop,
+    listener::{Caps, SocketFile},
+};
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,10 @@ pub struct Handle {
 }
 
 impl Handle {
+    pub(super) fn new(drain: Stop) -> Self {
+        Self { drain, stop: Arc::new(Notify::new()) }
+    }
+
     /// No new connections; what is under way is finished, up to the grace.
     pub fn drain(&self) {
         self.drain.say();
@@ -55,16 +62,17 @@ pub struct Running {
     end: LocalBoxFuture<'static, io::Result<Outcome>>,
 }
 
+/// What its end needs.
+pub(super) struct Ends {
+    pub grace: Option<Duration>,
+    pub signals: bool,
+    pub files: Vec<SocketFile>,
+    pub caps: Arc<Caps>,
+}
+
 impl Running {
-    pub(super) fn new(
-        server: io::Result<Server>,
-        drain: Stop,
-        grace: Option<Duration>,
-        signals: bool,
-        files: Vec<SocketFile>,
-    ) -> Self {
-        let handle = Handle { drain, stop: Arc::new(Notify::new()) };
-        let end = Box::pin(run(server, handle.clone(), grace, signals, files));
+    pub(super) fn new(server: io::Result<Server>, handle: Handle, ends: Ends) -> Self {
+        let end = Box::pin(run(server, handle.clone(), ends));
         Self { handle, end }
     }
 
@@ -82,18 +90,16 @@ impl Future for Running {
     }
 }
 
-async fn run(
-    server: io::Result<Server>,
-    handle: Handle,
-    grace: Option<Duration>,
-    signals: bool,
-    files: Vec<SocketFile>,
-) -> io::Result<Outcome> {
+async fn run(server: io::Result<Server>, handle: Handle, ends: Ends) -> io::Result<Outcome> {
+    let Ends { grace, signals, files, caps } = ends;
     let mut server = server?;
     let mut signals = if signals { Some(Signals::new()?) } else { None };
     tokio::select! {
         ended = &mut server => return ended.map(|()| Outcome::Drained),
-        () = handle.stop.notified() => return force(server).await,
+        () = handle.stop.notified() => {
+            force(server, &caps).await;
+            return Ok(Outcome::Forced);
+        }
         () = handle.drain.said() => {}
         () = Signals::next(&mut signals) => handle.drain.say(),
     }
@@ -107,22 +113,27 @@ async fn run(
         () = Signals::next(&mut signals) => Outcome::Forced,
         () = expired(grace) => Outcome::GraceExpired,
     };
-    force(server).await.map(|_| outcome)
+    force(server, &caps).await;
+    Ok(outcome)
 }
 
-/// What is under way is dropped with the workers.
-async fn force(server: Server) -> io::Result<Outcome> {
-    let stopped = server.handle().stop(false);
-    let ended = tokio::time::timeout(FORCE, async { tokio::join!(stopped, server).1 }).await;
-    match ended {
-        Ok(ended) => ended.map(|()| Outcome::Forced),
-        // A worker that does not even hear this is left behind.
-        Err(_) => Ok(Outcome::Forced),
+/// What is under way is dropped with the workers. They hear of it when their server is dropped, and end at their next
+/// turn.
+async fn force(server: Server, caps: &Caps) {
+    drop(server);
+    let all_dropped = async {
+        while !caps.are_empty() {
+            tokio::time::sleep(TURN).await;
+        }
+    };
+    if tokio::time::timeout(FORCE, all_dropped).await.is_err() {
+        log::warn!("a worker that does not end is left behind");
     }
 }
 
-/// Workers that are told to stop at once do so at their next turn.
+/// How long workers may take to end.
 const FORCE: Duration = Duration::from_secs(1);
+const TURN: Duration = Duration::from_millis(2);
 
 async fn expired(grace: Option<Duration>) {
     match grace {

@@ -1,1 +1,376 @@
 //! Connections with clients: how long they last, and who else may have them.
+
+use std::time::Duration;
+
+use aqueduct::{edge::Outcome, settings::Time};
+
+use super::support::{
+    client::Client,
+    edge::{MOMENT, TestEdge},
+    wire::patiently,
+};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn asking(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+#[actix_rt::test]
+async fn every_head_has_a_deadline_also_the_second_on_a_connection() {
+    let edge = TestEdge::with(|settings| settings.timeouts.request_head = Time::secs(1)).await;
+    let (mut first, mut second) = (edge.connect().await, edge.connect().await);
+
+    first.send("GET / HT").await;
+    second.send([GET, "GET / HT"].concat()).await;
+    assert_eq!(second.read_response().await.text(), "hello");
+
+    for client in [&mut first, &mut second] {
+        let response = client.read_response().await;
+        assert_eq!((response.status, response.header("connection")), (408, Some("close")));
+    }
+}
+
+#[actix_rt::test]
+async fn a_connection_on_which_nothing_comes_is_closed_without_a_word() {
+    let edge = TestEdge::with(|settings| {
+        settings.timeouts.request_head = Time::secs(1);
+        settings.timeouts.keep_alive = Time::millis(100);
+    })
+    .await;
+    let (mut silent, mut satisfied) = (edge.connect().await, edge.connect().await);
+
+    satisfied.send(GET).await;
+    satisfied.read_response().await;
+
+    assert_eq!(silent.read_to_end().await, b"");
+    assert_eq!(satisfied.read_to_end().await, b"");
+}
+
+#[actix_rt::test]
+async fn an_idle_connection_is_not_bound_to_the_deadline_of_heads() {
+    let limit = Duration::from_secs(1);
+    let edge = TestEdge::with(|settings| settings.timeouts.request_head = Time(Some(limit))).await;
+    let mut client = edge.connect().await;
+
+    client.send(GET).await;
+    client.read_response().await;
+    tokio::time::sleep(limit + MOMENT).await;
+    client.send(GET).await;
+
+    assert_eq!(client.read_response().await.text(), "hello");
+}
+
+#[actix_rt::test]
+async fn a_client_that_does_not_read_is_cut() {
+    let edge = TestEdge::with(|settings| settings.timeouts.response_write = Time::millis(100)).await;
+    let mut client = edge.connect().await;
+
+    client.send(asking("/endless")).await;
+
+    edge.wait_for("dropped").await;
+    assert!(!client.read_response().await.complete);
+}
+
+#[actix_rt::test]
+async fn a_client_that_reads_slowly_is_served_to_the_end() {
+    let edge = TestEdge::with(|settings| settings.timeouts.response_write = Time::secs(5)).await;
+    let mut client = edge.connect().await;
+
+    client.send(asking("/large")).await;
+    client.read_head().await;
+    let mut came = 0;
+    while came < 8 << 20 {
+        came += client.read_exact(1 << 20).await.len();
+        tokio::time::sleep(MOMENT / 10).await;
+    }
+
+    client.send(GET).await;
+    assert_eq!(client.read_response().await.text(), "hello");
+}
+
+#[actix_rt::test]
+async fn a_client_that_leaves_ends_what_is_done_for_it() {
+    for (path, body) in [("/hang", ""), ("/waits", ""), ("/hang-unread", "Content-Length: 9\r\n"), ("/endless", "")] {
+        for resets in [false, true] {
+            let edge = TestEdge::start().await;
+            let mut client = edge.connect().await;
+            client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\n{body}\r\n")).await;
+            if path.starts_with("/hang") {
+                edge.wait_for("asked").await;
+            } else {
+                client.read_some().await;
+            }
+
+            if resets {
+                client.reset();
+            } else {
+                drop(client);
+            }
+
+            edge.wait_for("dropped").await;
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn a_client_that_closes_its_half_has_left() {
+    let edge = TestEdge::start().await;
+    let mut client = edge.connect().await;
+
+    client.send([&asking("/hang"), GET].concat()).await;
+    edge.wait_for("asked").await;
+    client.half_close().await;
+
+    edge.wait_for("dropped").await;
+    assert_eq!(client.read_to_end().await, b"");
+}
+
+#[actix_rt::test]
+async fn what_a_client_sends_ahead_is_bounded_and_kept() {
+    let edge = TestEdge::start().await;
+    let mut client = edge.connect().await;
+    let many = 5000;
+
+    client.send(asking("/held")).await;
+    edge.wait_for("asked").await;
+    let ahead = GET.repeat(many);
+    assert!(ahead.len() > 64 * 1024, "more than is kept while it waits");
+    client.send(&ahead[..60_000]).await;
+    edge.tell("go on");
+    client.send(&ahead[60_000..]).await;
+
+    assert_eq!(client.read_response().await.text(), "done");
+    for _ in 0..many {
+        assert_eq!(client.read_response().await.text(), "hello");
+    }
+}
+
+#[actix_rt::test]
+async fn a_handler_that_panics_takes_nobody_with_it() {
+    let edge = TestEdge::start().await;
+    let (mut unlucky, mut other) = (edge.connect().await, edge.connect().await);
+    other.send(asking("/held")).await;
+    edge.wait_for("asked").await;
+
+    unlucky.send(asking("/panic")).await;
+    assert_eq!(unlucky.read_to_end().await, b"");
+
+    edge.tell("go on");
+    assert_eq!(other.read_response().await.text(), "done");
+    assert_eq!(edge.get("/").await.text(), "hello");
+}
+
+#[actix_rt::test]
+async fn a_handler_that_keeps_its_request_does_not_keep_the_connection() {
+    let edge = TestEdge::start().await;
+    let mut client = edge.connect().await;
+
+    client.send("GET /held-request HTTP/1.0\r\n\r\n").await;
+
+    assert_eq!(client.read_response().await.text(), "held");
+    edge.tell("go on");
+}
+
+#[actix_rt::test]
+async fn a_switched_connection_belongs_to_its_takeover_with_what_was_sent_ahead() {
+    let edge = TestEdge::start().await;
+    let mut client = edge.connect().await;
+
+    client.send("GET /switch HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly").await;
+    let head = client.read_head().await;
+    assert_eq!(client.read_exact(5).await, b"early");
+    client.send("GET / HTTP/1.1\r\n\r\n").await;
+    assert_eq!(client.read_exact(18).await, b"GET / HTTP/1.1\r\n\r\n");
+    client.half_close().await;
+
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert!(head.contains("connection: upgrade\r\n") && head.contains("upgrade: echo\r\n"), "{head}");
+    assert_eq!(client.read_to_end().await, b"bye");
+}
+
+#[actix_rt::test]
+async fn a_switch_waits_for_the_whole_request() {
+    let edge = TestEdge::start().await;
+    let mut client = edge.connect().await;
+
+    client
+        .send(
+            "GET /switch HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\nContent-Length: 4\r\n\r\n\
+             bodyearly",
+        )
+        .await;
+    client.read_head().await;
+
+    assert_eq!(client.read_exact(5).await, b"early");
+}
+
+#[actix_rt::test]
+async fn there_is_room_for_so_many_in_all_and_from_one_address() {
+    for per_address in [false, true] {
+        let edge = TestEdge::with(|settings| {
+            let limit = if per_address { &mut settings.max_connections_per_ip } else { &mut settings.max_connections };
+            *limit = 2;
+        })
+        .await;
+        let (mut first, mut second) = (edge.connect().await, edge.connect().await);
+        for client in [&mut first, &mut second] {
+            client.send(GET).await;
+            assert_eq!(client.read_response().await.status, 200);
+        }
+
+        let mut third = edge.connect().await;
+        let response = third.read_response().await;
+        assert_eq!((response.status, response.header("connection")), (503, Some("close")));
+        assert_eq!(third.read_to_end().await, b"");
+        drop(first);
+
+        // The place is free once the server has seen the first one leave.
+        let next = async || {
+            let mut next = edge.connect().await;
+            next.try_send(GET).await;
+            next.next_response_to("GET").await.is_some_and(|response| response.status == 200)
+        };
+        patiently("a free place", async { while !next().await {} }).await;
+    }
+}
+
+#[actix_rt::test]
+async fn ten_thousand_slow_clients_do_not_stop_the_fast_ones() {
+    let slow = raise_open_files(10_000);
+    let edge = TestEdge::with(|settings| {
+        settings.max_connections = 30_000;
+        settings.timeouts.request_head = Time::secs(3600);
+    })
+    .await;
+    let mut waiting = Vec::with_capacity(slow);
+    for _ in 0..slow {
+        let mut client = edge.connect().await;
+        client.send("GET / HTTP/1.1\r\nHost: a").await;
+        waiting.push(client);
+    }
+
+    for _ in 0..100 {
+        assert_eq!(edge.get("/").await.text(), "hello");
+    }
+    // They are served all the time, only slowly.
+    for client in waiting.iter_mut().take(10) {
+        client.send("\r\n\r\n").await;
+        assert_eq!(client.read_response().await.text(), "hello");
+    }
+}
+
+/// How many clients can be held open, up to `wanted`: both ends of each are files of this process.
+fn raise_open_files(wanted: usize) -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls read or write this one struct.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
+        limit.rlim_cur = limit.rlim_max;
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
+    }
+    let files = usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX);
+    wanted.min(files.saturating_sub(1000) / 2)
+}
+
+#[actix_rt::test]
+async fn a_drain_finishes_what_is_under_way_and_closes_what_is_idle() {
+    let edge = TestEdge::start().await;
+    let (mut fresh, mut idle, mut busy) = (edge.connect().await, edge.connect().await, edge.connect().await);
+    idle.send(GET).await;
+    idle.read_response().await;
+    busy.send(asking("/held")).await;
+    edge.wait_for("asked").await;
+
+    edge.drain();
+    assert_eq!(fresh.read_to_end().await, b"");
+    assert_eq!(idle.read_to_end().await, b"");
+    edge.tell("go on");
+    let response = busy.read_response().await;
+
+    assert_eq!((response.text().as_str(), response.header("connection")), ("done", Some("close")));
+    assert_eq!(busy.read_to_end().await, b"");
+    assert_eq!(edge.outcome(), Outcome::Drained);
+}
+
+#[actix_rt::test]
+async fn a_drain_takes_no_new_clients() {
+    let edge = TestEdge::start().await;
+    let (address, mut busy) = (edge.address, edge.connect().await);
+    busy.send(asking("/hang")).await;
+    edge.wait_for("asked").await;
+
+    edge.drain();
+
+    // Refused at once or closed unserved, until the listener is gone.
+    patiently("the listener to go", async {
+        while let Ok(socket) = tokio::net::TcpStream::connect(address).await {
+            drop(socket);
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    edge.stop();
+    assert_eq!(edge.outcome(), Outcome::Forced);
+}
+
+#[actix_rt::test]
+async fn a_drain_does_not_wait_longer_than_its_grace() {
+    let edge = TestEdge::with(|settings| settings.drain.grace = Time::millis(100)).await;
+    let mut busy = edge.connect().await;
+    busy.send(asking("/hang")).await;
+    edge.wait_for("asked").await;
+
+    edge.drain();
+
+    edge.wait_for("dropped").await;
+    assert_eq!(busy.read_to_end().await, b"");
+    assert_eq!(edge.outcome(), Outcome::GraceExpired);
+}
+
+#[actix_rt::test]
+async fn a_forced_end_drops_what_is_under_way() {
+    for drains_first in [false, true] {
+        let edge = TestEdge::start().await;
+        let mut busy = edge.connect().await;
+        busy.send(asking("/hang")).await;
+        edge.wait_for("asked").await;
+
+        if drains_first {
+            edge.drain();
+        }
+        edge.stop();
+
+        edge.wait_for("dropped").await;
+        assert_eq!(busy.read_to_end().await, b"");
+        assert_eq!(edge.outcome(), Outcome::Forced);
+    }
+}
+
+#[actix_rt::test]
+async fn a_drain_is_told_to_those_that_were_taken_over() {
+    let edge = TestEdge::start().await;
+    let mut client = edge.connect().await;
+    client.send("GET /switch HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n").await;
+    client.read_head().await;
+
+    edge.drain();
+
+    assert_eq!(client.read_to_end().await, b"drained");
+    edge.wait_for("left").await;
+    assert_eq!(edge.outcome(), Outcome::Drained);
+}
+
+#[actix_rt::test]
+async fn a_socket_file_goes_with_its_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("edge.sock");
+    let edge = TestEdge::also_on(path.clone()).await;
+    let mut idle = Client::connect_unix(&path).await;
+
+    edge.drain();
+
+    assert_eq!(idle.read_to_end().await, b"");
+    assert_eq!(edge.outcome(), Outcome::Drained);
+    assert!(!path.exists());
+}

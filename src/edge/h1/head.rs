@@ -40,6 +40,8 @@ pub struct Head {
 pub struct HeadReader {
     end: SectionEnd,
     started: bool,
+    /// An empty line came first.
+    forgave: bool,
 }
 
 impl HeadReader {
@@ -50,11 +52,12 @@ impl HeadReader {
     pub fn read(&mut self, buffer: &mut BytesMut, limits: &Limits) -> Result<Option<Head>, Error> {
         if !self.started {
             // One empty line before a request is forgiven (RFC 9112, 2.2).
-            if buffer.len() == 1 && buffer[0] == b'\r' {
+            if !self.forgave && buffer.as_ref() == b"\r" {
                 return Ok(None);
             }
-            if buffer.starts_with(b"\r\n") {
+            if !self.forgave && buffer.starts_with(b"\r\n") {
                 buffer.advance(2);
+                self.forgave = true;
             }
             self.started = !buffer.is_empty();
         }
@@ -131,6 +134,9 @@ fn parse_in<const ROOM: usize>(source: &Bytes, limits: &Limits) -> Result<Head, 
     }
     let method = request.method.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
     let method = method.ok_or(Error::Malformed { what: "no method" })?;
+    if method == Method::CONNECT {
+        return Err(Error::UnknownMethod);
+    }
     let target = request.path.unwrap_or_default();
     if target.len() > limits.max_uri {
         return Err(Error::UriTooLong { limit: limits.max_uri });

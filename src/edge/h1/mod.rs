@@ -6,7 +6,7 @@
 use std::{
     cell::RefCell,
     future::poll_fn,
-    io, mem,
+    mem,
     pin::pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -40,7 +40,7 @@ mod response;
 mod wire;
 
 /// How long a client that still sends may read the answer, once we have closed our side.
-const LINGER: Duration = Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(2);
 /// Small pieces of a body are gathered up to this before they are written.
 const GATHER: usize = 16 * 1024;
 
@@ -53,9 +53,19 @@ pub trait Answers {
 /// Serves a connection to its end.
 pub async fn serve<A: Answers>(socket: Socket, peer: Peer, app: Rc<A>, limits: Rc<Limits>, draining: Draining) {
     let wire = Rc::new(Wire::new(socket, peer, limits));
+    let _end = End(Rc::clone(&wire));
     let mut connection = Connection { wire, draining, reader: HeadReader::default(), is_fresh: true };
     let last = connection.converse(&*app).await;
     connection.close(last).await;
+}
+
+/// Closes the connection, whoever still holds the wire: a handler may keep its request for longer.
+struct End(Rc<Wire>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        drop(self.0.take());
+    }
 }
 
 struct Connection {
@@ -91,13 +101,13 @@ impl Connection {
             let head = match poll_fn(|cx| self.poll_head(cx)).await {
                 Ok(Some(head)) => head,
                 Ok(None) => return Last::Close,
-                Err(error) => return self.refuse(error, &HeaderMap::new()).await,
+                Err(error) => return self.refuse(error, &Method::GET, &HeaderMap::new()).await,
             };
             self.is_fresh = false;
             if let (Length::Exact(length), Some(limit)) = (head.length, self.wire.limits.max_body)
                 && length > limit
             {
-                return self.refuse(Error::BodyTooLarge { limit }, &head.headers).await;
+                return self.refuse(Error::BodyTooLarge { limit }, &head.method, &head.headers).await;
             }
             match self.exchange(head, app).await {
                 After::Next => {}
@@ -158,6 +168,10 @@ impl Connection {
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(answer, asked).await;
         }
+        if answer.status().is_informational() {
+            let error = Error::Internal { what: "an interim status is no answer" };
+            return After::End(self.refuse(error, &asked.method, &HeaderMap::new()).await);
+        }
         self.answer(answer, &mut asked).await
     }
 
@@ -216,16 +230,16 @@ impl Connection {
             // Where the end of the connection is the end of the body, only a reset tells that something is missing.
             Written::Broken if ends_with_connection => After::End(Last::Cut),
             Written::Broken => After::End(Last::Close),
-            Written::Whole => self.after(asked),
+            Written::Whole => self.after(asked).await,
         }
     }
 
-    fn after(&self, asked: &Asked) -> After {
-        self.wire.skip_rest_of_body();
-        let is_complete = self.wire.is_body_complete();
+    async fn after(&self, asked: &Asked) -> After {
+        let wire = &self.wire;
+        let is_complete = poll_fn(|cx| wire.poll_rest_of_body(cx)).await;
         match (asked.keeps_alive, is_complete) {
             (true, true) => After::Next,
-            (false, true) if self.wire.input.borrow().is_empty() => After::End(Last::Close),
+            (false, true) if wire.input.borrow().is_empty() => After::End(Last::Close),
             _ => After::End(Last::Linger),
         }
     }
@@ -263,13 +277,16 @@ impl Connection {
     /// `101`: the head goes out, and the socket with it.
     async fn switch(&mut self, mut answer: Response<BoxBody>, mut asked: Asked) -> After {
         let takeover = answer.extensions_mut().remove::<RefCell<Option<Takeover>>>().and_then(RefCell::into_inner);
-        let Some(takeover) = takeover else {
-            // Under this server a switch needs somebody who takes the connection over.
-            return After::End(
-                self.refuse(Error::Upgrade { what: "nobody speaks the protocol" }, &HeaderMap::new()).await,
-            );
-        };
         self.wire.end_interim();
+        // The other protocol begins behind the whole request.
+        let is_complete = poll_fn(|cx| self.wire.poll_rest_of_body(cx)).await;
+        let takeover = match takeover {
+            Some(takeover) if is_complete => takeover,
+            _ => {
+                let what = if is_complete { "nobody speaks the protocol" } else { "the request has not ended" };
+                return After::End(self.refuse(Error::Upgrade { what }, &asked.method, &HeaderMap::new()).await);
+            }
+        };
         let (answer, body) = answer.into_parts();
         let mut output = self.wire.output.take();
         response::write_head(answer.head(), body.size(), &mut asked, &mut output.lines);
@@ -281,7 +298,7 @@ impl Connection {
     }
 
     /// Answers a request that no App sees. Nothing that follows can be told from a part of it.
-    async fn refuse(&mut self, error: Error, request: &HeaderMap) -> Last {
+    async fn refuse(&mut self, error: Error, method: &Method, request: &HeaderMap) -> Last {
         let limits = Rc::clone(&self.wire.limits);
         let id = RequestId::generate();
         log::debug!("{} {:?}: {error}", id.as_str(), self.wire.peer);
@@ -293,7 +310,7 @@ impl Connection {
             ResponseBody::Bytes(bytes) => BoxBody::new(bytes),
             _ => BoxBody::new(()),
         };
-        let mut asked = Asked { method: Method::GET, version: Version::HTTP_11, keeps_alive: false };
+        let mut asked = Asked { method: method.clone(), version: Version::HTTP_11, keeps_alive: false };
         match self.answer(answer.set_body(body), &mut asked).await {
             After::End(Last::Cut) => Last::Cut,
             _ => Last::Linger,
@@ -334,13 +351,8 @@ impl Connection {
     async fn hand_over(self, takeover: Takeover) {
         let Self { wire, draining, .. } = self;
         let draining = Box::pin(async move { poll_fn(|cx| draining.poll(cx)).await });
-        match Rc::try_unwrap(wire).map_err(|_| io::Error::other("the connection is still held")) {
-            Ok(wire) => {
-                let (socket, early) = wire.into_parts();
-                (takeover.0)(TakenOver { io: Box::new(socket), early, draining }).await;
-            }
-            // The handler kept what it was lent for one request.
-            Err(error) => log::error!("a tunnel could not begin: {error}"),
+        if let Some((socket, early)) = wire.take() {
+            (takeover.0)(TakenOver { io: Box::new(socket), early, draining }).await;
         }
     }
 }

@@ -46,10 +46,12 @@ pub fn write_head(head: &ResponseHead, size: BodySize, asked: &mut Asked, out: &
     if ending == Ending::Close {
         asked.keeps_alive = false;
     }
-    write_status(head.status, head.reason(), out);
+    write_status(head.status, head.reason, out);
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    // A client that must upgrade is told to what (RFC 9110, 15.5.22).
+    let upgrades = switches || (head.status == StatusCode::UPGRADE_REQUIRED && asked.version >= Version::HTTP_11);
     for (name, value) in head.headers() {
-        if !is_ours(name, switches) {
+        if !is_ours(name, upgrades) {
             write_field(name, value, out);
         }
     }
@@ -61,12 +63,14 @@ pub fn write_head(head: &ResponseHead, size: BodySize, asked: &mut Asked, out: &
     if ending == Ending::Chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
-    match (asked.keeps_alive, asked.version) {
-        _ if switches => out.extend_from_slice(b"connection: upgrade\r\n"),
-        (false, _) => out.extend_from_slice(b"connection: close\r\n"),
-        (true, Version::HTTP_10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
-        (true, _) => {}
-    }
+    let connection: &[u8] = match (asked.keeps_alive || switches, upgrades) {
+        (true, true) => b"connection: upgrade\r\n",
+        (false, true) => b"connection: close, upgrade\r\n",
+        (false, false) => b"connection: close\r\n",
+        (true, false) if asked.version == Version::HTTP_10 => b"connection: keep-alive\r\n",
+        (true, false) => b"",
+    };
+    out.extend_from_slice(connection);
     if !head.headers().contains_key(header::DATE) {
         DATE.with_borrow_mut(|date| date.write(out));
     }
@@ -76,7 +80,7 @@ pub fn write_head(head: &ResponseHead, size: BodySize, asked: &mut Asked, out: &
 
 /// Writes an interim response.
 pub fn write_interim(status: StatusCode, fields: &HeaderMap, out: &mut Vec<u8>) {
-    write_status(status, status.canonical_reason().unwrap_or_default(), out);
+    write_status(status, None, out);
     for (name, value) in fields {
         if !is_ours(name, false) {
             write_field(name, value, out);
@@ -96,7 +100,11 @@ pub fn write_last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_status(status: StatusCode, reason: &str, out: &mut Vec<u8>) {
+fn write_status(status: StatusCode, reason: Option<&'static str>, out: &mut Vec<u8>) {
+    let reason = reason.or_else(|| status.canonical_reason()).unwrap_or(match status.as_u16() {
+        103 => "Early Hints",
+        _ => "",
+    });
     for part in [b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\n"] {
         out.extend_from_slice(part);
     }
@@ -108,11 +116,11 @@ fn write_field(name: &HeaderName, value: &HeaderValue, out: &mut Vec<u8>) {
     }
 }
 
-fn is_ours(name: &HeaderName, switches: bool) -> bool {
+fn is_ours(name: &HeaderName, upgrades: bool) -> bool {
     *name == header::CONTENT_LENGTH
         || *name == header::TRANSFER_ENCODING
         || *name == header::CONNECTION
-        || (*name == header::UPGRADE && !switches)
+        || (*name == header::UPGRADE && !upgrades)
         || name.as_str() == "keep-alive"
 }
 
@@ -135,17 +143,15 @@ fn has_content(status: StatusCode) -> bool {
 /// The length to announce; for HEAD and 304 that of the content there would be (RFC 9110, 8.6).
 fn announced(head: &ResponseHead, size: BodySize, ending: Ending, asked: &Asked) -> Option<u64> {
     let said = || head.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    let is_unmodified = head.status == StatusCode::NOT_MODIFIED;
     match (ending, size) {
         (Ending::Length(length), _) => Some(length),
         (Ending::Chunked | Ending::Close, _) => None,
-        (Ending::None, _) if head.status == StatusCode::NOT_MODIFIED => said(),
-        (Ending::None, _) if !has_content(head.status) => None,
-        (Ending::None, BodySize::Sized(length)) if length > 0 => Some(length),
-        (Ending::None, BodySize::Stream) => None,
-        (Ending::None, _) if asked.method == Method::HEAD => said().or(match size {
-            BodySize::Sized(0) => Some(0),
-            _ => None,
-        }),
+        (Ending::None, _) if !is_unmodified && !has_content(head.status) => None,
+        (Ending::None, BodySize::Sized(length @ 1..)) => Some(length),
+        // That an App gives no content here does not say that there is none.
+        (Ending::None, _) if is_unmodified => said(),
+        (Ending::None, _) if asked.method == Method::HEAD => said().or((size == BodySize::Sized(0)).then_some(0)),
         (Ending::None, _) => Some(0),
     }
 }

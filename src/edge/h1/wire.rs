@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    io,
+    io, mem,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
@@ -36,10 +36,15 @@ const READ: usize = 16 * 1024;
 const READ_BODY: usize = 64 * 1024;
 /// What a client may send ahead of its turn.
 const MAX_AHEAD: usize = 64 * 1024;
+/// What is left of a body that nobody reads is thrown away up to this, to keep the connection.
+const MAX_REST: u64 = 64 * 1024;
+/// How long to wait for it.
+const REST: Duration = Duration::from_secs(2);
 
 /// One client connection.
 pub struct Wire {
-    pub socket: RefCell<Socket>,
+    /// `None` once the connection has ended for us: a handler may keep its request, and with it the wire.
+    socket: RefCell<Option<Socket>>,
     /// What was read and not yet understood.
     pub input: RefCell<BytesMut>,
     /// What is to be written: interim responses come in between.
@@ -67,7 +72,13 @@ struct Incoming {
     /// Bytes that may still come.
     allowed: Option<u64>,
     waits_for_leave: bool,
+    /// The answer came instead of the leave: the client may send the body or not.
+    got_no_leave: bool,
     has_reader: bool,
+    /// The task that waits for more of it.
+    reader: Option<Waker>,
+    /// Bytes of it that were thrown away.
+    skipped: u64,
     failed: bool,
 }
 
@@ -82,7 +93,7 @@ enum Framing {
 impl Wire {
     pub fn new(socket: Socket, peer: Peer, limits: Rc<Limits>) -> Self {
         Self {
-            socket: RefCell::new(socket),
+            socket: RefCell::new(Some(socket)),
             input: RefCell::default(),
             output: RefCell::default(),
             body: RefCell::default(),
@@ -114,13 +125,14 @@ impl Wire {
         let has_reader = !matches!(framing, Framing::Complete);
         let allowed = self.limits.max_body;
         *self.body.borrow_mut() =
-            Incoming { framing, allowed, waits_for_leave: expects_continue, has_reader, failed: false };
+            Incoming { framing, allowed, waits_for_leave: expects_continue, has_reader, ..Incoming::default() };
     }
 
     /// The final head goes out: nothing comes before it any more.
     pub fn end_interim(&self) {
         self.head_is_out.set(true);
-        self.body.borrow_mut().waits_for_leave = false;
+        let mut body = self.body.borrow_mut();
+        body.got_no_leave = mem::take(&mut body.waits_for_leave);
     }
 
     /// The body was read to its end.
@@ -128,26 +140,39 @@ impl Wire {
         matches!(self.body.borrow().framing, Framing::Complete)
     }
 
-    /// The body cannot be read to its end any more: it was malformed, too large, too slow, or waits for a leave that
-    /// will not be given, or nobody is there to read it.
+    /// The body will not be read to its end: it was malformed, too large or too slow, or nobody reads it and it is not
+    /// worth it.
     pub fn is_body_lost(&self) -> bool {
-        let body = self.body.borrow();
-        !matches!(body.framing, Framing::Complete) && (body.failed || !body.has_reader)
+        self.body.borrow().is_lost()
     }
 
-    /// Forgets what is left of the body if it has arrived already.
+    /// Throws away what is left of a body that nobody reads, if it has arrived already.
     pub fn skip_rest_of_body(&self) {
         let mut body = self.body.borrow_mut();
-        if body.failed {
-            return;
+        if !body.has_reader {
+            body.skip(&mut self.input.borrow_mut());
         }
+    }
+
+    /// Throws away what is left of the body, also what is still to come, if it is not too much and comes soon. Ready
+    /// with whether that was all of it.
+    pub fn poll_rest_of_body(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        // Who still holds the body gets no more of it.
+        self.body.borrow_mut().has_reader = false;
         loop {
-            match body.next(&mut self.input.borrow_mut()) {
-                Ok(Some(Next::Data(_) | Next::Trailers(_))) => {}
-                Ok(None | Some(Next::End)) => return,
-                Err(_) => {
-                    body.failed = true;
-                    return;
+            self.skip_rest_of_body();
+            if self.is_body_complete() || self.is_body_lost() {
+                self.reading.disarm();
+                return Poll::Ready(self.is_body_complete());
+            }
+            match self.poll_read(cx, READ) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(false),
+                Poll::Pending => {
+                    if !self.reading.is_armed() {
+                        self.reading.arm(REST);
+                    }
+                    return self.reading.poll(cx).map(|()| false);
                 }
             }
         }
@@ -167,12 +192,23 @@ impl Wire {
         }
     }
 
+    /// The same, unless it is at work: it looks around once the handler is done with its turn.
+    fn wake_task_from(&self, cx: &Context<'_>) {
+        if let Some(task) = &*self.task.borrow()
+            && !task.will_wake(cx.waker())
+        {
+            task.wake_by_ref();
+        }
+    }
+
     /// Reads more of whatever comes.
-    pub fn poll_read(&self, cx: &mut Context<'_>, size: usize) -> Poll<io::Result<usize>> {
+    fn poll_read(&self, cx: &mut Context<'_>, size: usize) -> Poll<io::Result<usize>> {
+        let mut socket = self.socket.borrow_mut();
+        let Some(socket) = &mut *socket else { return Poll::Ready(Ok(0)) };
         let mut input = self.input.borrow_mut();
         // actix keeps the last request's target for a while, and with it the memory.
         make_room(&mut input, size, MIN_ROOM.max(size / 4));
-        poll_read_buf(Pin::new(&mut *self.socket.borrow_mut()), cx, &mut *input)
+        poll_read_buf(Pin::new(socket), cx, &mut *input)
     }
 
     /// Reads more of a head.
@@ -180,25 +216,32 @@ impl Wire {
         self.poll_read(cx, READ)
     }
 
-    /// While the client waits for its answer: ready when it has left. What it sends ahead is kept, up to a bound.
+    /// While the client waits for its answer: ready when it has left, also if it has only closed its half. What it
+    /// sends meanwhile is kept, up to a bound; behind that nobody sees it leave.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        // A body that is under way has a reader of its own, who sees the end of the connection.
-        if !self.is_body_complete() {
-            return Poll::Pending;
-        }
         while self.input.borrow().len() < MAX_AHEAD {
             match ready!(self.poll_read(cx, READ)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
-                Ok(_) => {}
+                Ok(_) => self.wake_reader(),
             }
         }
         Poll::Pending
     }
 
+    /// Whoever reads the body may wait in another task, and only one task is told of what the socket has.
+    fn wake_reader(&self) {
+        if let Some(reader) = self.body.borrow_mut().reader.take() {
+            reader.wake();
+        }
+    }
+
     /// Writes what is to be written. Ready when it is; an error when the client does not take it in time.
     pub fn poll_write(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut moved = false;
-        let wrote = self.output.borrow_mut().poll_write(cx, &mut *self.socket.borrow_mut(), &mut moved);
+        let wrote = match &mut *self.socket.borrow_mut() {
+            Some(socket) => self.output.borrow_mut().poll_write(cx, socket, &mut moved),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        };
         match wrote {
             Poll::Ready(wrote) => {
                 if self.writing.is_armed() {
@@ -218,21 +261,26 @@ impl Wire {
 
     /// Closes our half.
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.socket.borrow_mut()).poll_shutdown(cx)
+        match &mut *self.socket.borrow_mut() {
+            Some(socket) => Pin::new(socket).poll_shutdown(cx),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     /// Ends the connection in a way that cannot be taken for a good end.
     pub fn reset(&self) {
-        if let Socket::Tcp(socket) = &*self.socket.borrow()
+        if let Some(Socket::Tcp(socket)) = &*self.socket.borrow()
             && let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
         {
             log::debug!("a connection ends without a reset: {error}");
         }
     }
 
-    /// The socket, and what was read from it ahead.
-    pub fn into_parts(self) -> (Socket, Bytes) {
-        (self.socket.into_inner(), self.input.into_inner().freeze())
+    /// Takes the socket out, with what was read from it ahead. The connection has ended then for whoever else holds it.
+    pub fn take(&self) -> Option<(Socket, Bytes)> {
+        let socket = self.socket.take();
+        self.wake_reader();
+        socket.map(|socket| (socket, self.input.take().freeze()))
     }
 
     pub fn take_response_trailers(&self) -> Option<HeaderMap> {
@@ -241,16 +289,24 @@ impl Wire {
 
     fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         if self.body.borrow().waits_for_leave {
-            self.give_leave();
+            self.give_leave(cx);
         }
         loop {
             let next = self.body.borrow_mut().next(&mut self.input.borrow_mut());
+            if self.reading.is_armed() && !matches!(next, Ok(None)) {
+                self.reading.disarm();
+            }
             match next {
-                Ok(Some(Next::Data(bytes))) => return Poll::Ready(Some(Ok(bytes))),
+                Ok(Some(Next::Data(bytes))) => {
+                    if self.is_body_complete() {
+                        // From now on it is the loop that looks after the client.
+                        self.wake_task_from(cx);
+                    }
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
                 Ok(Some(Next::Trailers(trailers))) => {
                     *self.request_trailers.borrow_mut() = trailers;
-                    // From now on it is the loop that looks after the client.
-                    self.wake_task();
+                    self.wake_task_from(cx);
                     return Poll::Ready(None);
                 }
                 Ok(Some(Next::End)) => return Poll::Ready(None),
@@ -265,6 +321,7 @@ impl Wire {
                     if !self.reading.is_armed() {
                         self.reading.arm_or_disarm(self.limits.request_body);
                     }
+                    self.body.borrow_mut().note_reader(cx);
                     ready!(self.reading.poll(cx));
                     return Poll::Ready(Some(Err(BodyError::Stalled)));
                 }
@@ -273,12 +330,10 @@ impl Wire {
     }
 
     /// Somebody wants the body: the client may send it (RFC 9110, 10.1.1).
-    fn give_leave(&self) {
+    fn give_leave(&self, cx: &Context<'_>) {
         self.body.borrow_mut().waits_for_leave = false;
-        if !self.head_is_out.get() {
-            self.output.borrow_mut().lines.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-            self.wake_task();
-        }
+        self.output.borrow_mut().lines.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        self.wake_task_from(cx);
     }
 }
 
@@ -290,6 +345,33 @@ enum Next {
 }
 
 impl Incoming {
+    fn is_lost(&self) -> bool {
+        let is_large = match self.framing {
+            Framing::Complete => return false,
+            Framing::Exactly(left) => left > MAX_REST,
+            Framing::Chunked(_) => self.skipped > MAX_REST,
+        };
+        self.failed || (!self.has_reader && (is_large || self.got_no_leave))
+    }
+
+    /// Throws away what the buffer holds of the body.
+    fn skip(&mut self, input: &mut BytesMut) {
+        while !self.failed {
+            match self.next(input) {
+                Ok(Some(Next::Data(bytes))) => self.skipped += bytes.len() as u64,
+                Ok(Some(Next::Trailers(_))) => {}
+                Ok(None | Some(Next::End)) => return,
+                Err(_) => self.failed = true,
+            }
+        }
+    }
+
+    fn note_reader(&mut self, cx: &Context<'_>) {
+        if !self.reader.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            self.reader = Some(cx.waker().clone());
+        }
+    }
+
     /// What the buffer holds of the body; `None` when more must be read.
     fn next(&mut self, input: &mut BytesMut) -> Result<Option<Next>, BodyError> {
         let next = match &mut self.framing {
