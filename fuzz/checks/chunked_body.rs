@@ -35,6 +35,7 @@ fn read(body: &[u8], size: usize) -> Read {
                 Ok(None) => break,
                 Err(_) => {
                     read.failed = true;
+                    assert!(decoder.decode(&mut buffer).is_err(), "what was malformed once stays so");
                     return read;
                 }
             }

@@ -132,7 +132,8 @@ fn parse_in<const ROOM: usize>(source: &Bytes, limits: &Limits) -> Result<Head, 
     if request.headers.len() > limits.max_headers {
         return Err(Error::HeadTooLarge { what: "too many fields" });
     }
-    let method = request.method.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
+    let method = request.method.filter(|method| method.len() <= MAX_METHOD);
+    let method = method.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
     let method = method.ok_or(Error::Malformed { what: "no method" })?;
     if method == Method::CONNECT {
         return Err(Error::UnknownMethod);
@@ -249,6 +250,7 @@ mod tests {
             (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414),
             (format!("GET / HTTP/1.1\r\na: {}", "x".repeat(40_000)), 431),
             (format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(97)), 431),
+            (format!("{} / HTTP/1.1\r\n\r\n", &long[..65]), 400),
             (long, 400),
         ] {
             let status = read(&text).map(|_| ()).expect_err("it is refused").status();

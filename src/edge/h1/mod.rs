@@ -1,48 +1,37 @@
 //! HTTP/1.1 with clients: our own dispatcher around an actix `App` (docs/adr/0001-own-http1-dispatcher.md).
 //!
-//! One task a connection. It reads a head, calls the App, writes the answer, and begins again; while it waits it
-//! watches for a client that leaves. Every wait has a deadline.
+//! One task a connection. [`connection`] reads a head, calls the App, writes the answer, and begins again; while it waits
+//! it watches for a client that leaves. Every wait has a deadline. What it shares with the handler is the [`wire`].
 
 use std::{
-    cell::RefCell,
     future::poll_fn,
-    mem,
-    pin::pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Poll, ready},
     time::Duration,
 };
 
-use actix_http::{
-    Request, Response,
-    body::{BoxBody, MessageBody},
-};
+use actix_http::{Request, Response, body::BoxBody};
 
 use self::{
-    head::{Head, HeadReader},
-    response::{Asked, More, Outgoing},
-    wire::{Payload, Wire},
+    connection::{Connection, Last},
+    wire::Wire,
 };
 use super::{drain::Draining, limits::Limits};
 use crate::{
-    exchange::RequestId,
     http::{
-        Downstream, Error, HeaderMap, HeaderValue, Method, ResponseBody, StatusCode, Takeover, Version,
-        body::Length,
+        Takeover,
         downstream::{Peer, TakenOver},
-        error_page, header, scratch,
     },
     transport::dial::Stream as Socket,
 };
 
+mod connection;
 pub mod head;
 mod response;
 mod wire;
 
 /// How long a client that still sends may read the answer, once we have closed our side.
 const LINGER: Duration = Duration::from_secs(2);
-/// Small pieces of a body are gathered up to this before they are written.
-const GATHER: usize = 16 * 1024;
 
 /// Whoever answers requests; an `App`, in the end.
 pub trait Answers {
@@ -54,9 +43,13 @@ pub trait Answers {
 pub async fn serve<A: Answers>(socket: Socket, peer: Peer, app: Rc<A>, limits: Rc<Limits>, draining: Draining) {
     let wire = Rc::new(Wire::new(socket, peer, limits));
     let _end = End(Rc::clone(&wire));
-    let mut connection = Connection { wire, draining, reader: HeadReader::default(), is_fresh: true };
-    let last = connection.converse(&*app).await;
-    connection.close(last).await;
+    let mut connection = Connection::new(Rc::clone(&wire), draining);
+    match connection.converse(&*app).await {
+        Last::Close => {}
+        Last::Cut => wire.reset(),
+        Last::Linger => linger(&wire).await,
+        Last::Switch(takeover) => hand_over(&wire, takeover, connection.draining).await,
+    }
 }
 
 /// Closes the connection, whoever still holds the wire: a handler may keep its request for longer.
@@ -68,300 +61,29 @@ impl Drop for End {
     }
 }
 
-struct Connection {
-    wire: Rc<Wire>,
-    draining: Draining,
-    reader: HeadReader,
-    /// Nothing was asked on it yet.
-    is_fresh: bool,
-}
-
-/// How a connection ends.
-enum Last {
-    /// Nothing more to say.
-    Close,
-    /// The client may still be sending, and is to read our answer first.
-    Linger,
-    /// The client must see that something is missing.
-    Cut,
-    /// It speaks another protocol from here on.
-    Switch(Takeover),
-}
-
-/// What an exchange leaves behind.
-enum After {
-    Next,
-    End(Last),
-}
-
-impl Connection {
-    /// One request after the other.
-    async fn converse<A: Answers>(&mut self, app: &A) -> Last {
-        loop {
-            let head = match poll_fn(|cx| self.poll_head(cx)).await {
-                Ok(Some(head)) => head,
-                Ok(None) => return Last::Close,
-                Err(error) => return self.refuse(error, &Method::GET, &HeaderMap::new()).await,
-            };
-            self.is_fresh = false;
-            if let (Length::Exact(length), Some(limit)) = (head.length, self.wire.limits.max_body)
-                && length > limit
-            {
-                return self.refuse(Error::BodyTooLarge { limit }, &head.method, &head.headers).await;
-            }
-            match self.exchange(head, app).await {
-                After::Next => {}
-                After::End(last) => return last,
-            }
-        }
+/// Closes our half and throws away what still comes: closing at once would reset the connection, and with it the
+/// answer that the client has not read (RFC 9112, 9.6).
+async fn linger(wire: &Wire) {
+    if poll_fn(|cx| wire.poll_shutdown(cx)).await.is_err() {
+        return;
     }
-
-    /// The next head; `None` when there will be none.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Head>, Error>> {
-        let wire = &self.wire;
-        loop {
-            let was_idle = wire.input.borrow().is_empty();
-            if !was_idle && let Some(head) = self.reader.read(&mut wire.input.borrow_mut(), &wire.limits)? {
-                wire.reading.disarm();
-                return Poll::Ready(Ok(Some(head)));
-            }
+    wire.reading.arm(LINGER);
+    poll_fn(|cx| {
+        while !wire.reading.has_passed() {
+            wire.input.borrow_mut().clear();
             match wire.poll_read_head(cx) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(None)),
-                Poll::Ready(Ok(_)) => {
-                    if was_idle && !self.is_fresh {
-                        // The head has begun: its time runs from here. If it is here already, this is not armed.
-                        wire.reading.disarm();
-                    }
-                }
-                Poll::Pending => break,
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => ready!(wire.reading.poll(cx)),
             }
         }
-        let is_idle = wire.input.borrow().is_empty();
-        if is_idle && self.draining.poll(cx).is_ready() {
-            return Poll::Ready(Ok(None));
-        }
-        if !wire.reading.is_armed() {
-            let limits = &wire.limits;
-            let is_between = is_idle && !self.is_fresh;
-            wire.reading.arm_or_disarm(if is_between { limits.keep_alive } else { limits.request_head });
-        }
-        ready!(wire.reading.poll(cx));
-        Poll::Ready(if is_idle { Ok(None) } else { Err(Error::ClientTimeout { what: "the request head" }) })
-    }
-
-    async fn exchange<A: Answers>(&mut self, head: Head, app: &A) -> After {
-        self.wire.begin(head.version, head.length, head.expects_continue);
-        let mut asked = Asked { method: head.method.clone(), version: head.version, keeps_alive: head.keeps_alive };
-        let answer = {
-            let mut call = pin!(app.answer(self.request(head)));
-            poll_fn(|cx| {
-                self.wire.note_task(cx);
-                if let Poll::Ready(answer) = call.as_mut().poll(cx) {
-                    return Poll::Ready(Some(answer));
-                }
-                self.poll_meanwhile(cx).map(|()| None)
-            })
-            .await
-        };
-        // The client has left, and whatever was done for it was dropped with the call.
-        let Some(answer) = answer else { return After::End(Last::Close) };
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(answer, asked).await;
-        }
-        if answer.status().is_informational() {
-            let error = Error::Internal { what: "an interim status is no answer" };
-            return After::End(self.refuse(error, &asked.method, &HeaderMap::new()).await);
-        }
-        self.answer(answer, &mut asked).await
-    }
-
-    fn request(&self, head: Head) -> Request {
-        let Head { method, uri, version, headers, length, .. } = head;
-        let has_body = !matches!(length, Length::None | Length::Exact(0));
-        let mut request = if has_body {
-            Request::with_payload(actix_http::Payload::Stream { payload: Box::pin(Payload::of(&self.wire)) as _ })
-        } else {
-            Request::new()
-        };
-        let known = request.head_mut();
-        (known.method, known.uri, known.version) = (method, uri, version);
-        scratch::give_back(mem::replace(&mut known.headers, headers));
-        known.peer_addr = match self.wire.peer {
-            Peer::Tcp(address) => Some(address),
-            Peer::Unix => None,
-        };
-        let downstream: Rc<dyn Downstream> = self.wire.clone();
-        actix_http::HttpMessage::extensions_mut(&request).insert(downstream);
-        request
-    }
-
-    /// While the App is at work: interim responses go out, and a client that leaves ends it. Ready when it has left.
-    fn poll_meanwhile(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.wire.output.borrow().is_empty()
-            && let Poll::Ready(Err(_)) = self.wire.poll_write(cx)
-        {
-            return Poll::Ready(());
-        }
-        self.wire.poll_gone(cx)
-    }
-
-    /// Writes the answer to its end, or as far as it goes.
-    async fn answer(&mut self, answer: Response<BoxBody>, asked: &mut Asked) -> After {
-        let (mut answer, body) = answer.into_parts();
-        self.wire.end_interim();
-        self.wire.skip_rest_of_body();
-        if self.draining.has_begun() || self.wire.is_body_lost() {
-            asked.keeps_alive = false;
-        }
-        let ending = {
-            let mut output = self.wire.output.borrow_mut();
-            response::write_head(answer.head(), body.size(), asked, &mut output.lines)
-        };
-        scratch::give_back(mem::take(answer.headers_mut()));
-        drop(answer);
-        let ends_with_connection = ending == response::Ending::Close;
-        let mut outgoing = Outgoing { body, ending };
-        let mut asks = true;
-        let written = poll_fn(|cx| self.poll_answer(cx, &mut outgoing, &mut asks)).await;
-        // The body goes now: it may hold what the next request needs.
-        drop(outgoing);
-        match written {
-            Written::Gone => After::End(Last::Close),
-            // Where the end of the connection is the end of the body, only a reset tells that something is missing.
-            Written::Broken if ends_with_connection => After::End(Last::Cut),
-            Written::Broken => After::End(Last::Close),
-            Written::Whole => self.after(asked).await,
-        }
-    }
-
-    async fn after(&self, asked: &Asked) -> After {
-        let wire = &self.wire;
-        let is_complete = poll_fn(|cx| wire.poll_rest_of_body(cx)).await;
-        match (asked.keeps_alive, is_complete) {
-            (true, true) => After::Next,
-            (false, true) if wire.input.borrow().is_empty() => After::End(Last::Close),
-            _ => After::End(Last::Linger),
-        }
-    }
-
-    fn poll_answer(&self, cx: &mut Context<'_>, outgoing: &mut Outgoing, asks: &mut bool) -> Poll<Written> {
-        self.wire.note_task(cx);
-        let mut broken = false;
-        loop {
-            // What is there already goes out in one write with what goes before it.
-            while *asks && !broken {
-                let mut output = self.wire.output.borrow_mut();
-                if output.is_closed() || output.waiting() >= GATHER {
-                    break;
-                }
-                match outgoing.poll_more(cx, &mut output, || self.wire.take_response_trailers()) {
-                    Poll::Ready(More::Bytes) => {}
-                    Poll::Ready(More::End) => *asks = false,
-                    Poll::Ready(More::Broken) => broken = true,
-                    Poll::Pending => break,
-                }
-            }
-            if self.wire.output.borrow().is_empty() {
-                return match (broken, *asks) {
-                    (true, _) => Poll::Ready(Written::Broken),
-                    (false, false) => Poll::Ready(Written::Whole),
-                    (false, true) => self.wire.poll_gone(cx).map(|()| Written::Gone),
-                };
-            }
-            if ready!(self.wire.poll_write(cx)).is_err() {
-                return Poll::Ready(Written::Gone);
-            }
-        }
-    }
-
-    /// `101`: the head goes out, and the socket with it.
-    async fn switch(&mut self, mut answer: Response<BoxBody>, mut asked: Asked) -> After {
-        let takeover = answer.extensions_mut().remove::<RefCell<Option<Takeover>>>().and_then(RefCell::into_inner);
-        self.wire.end_interim();
-        // The other protocol begins behind the whole request.
-        let is_complete = poll_fn(|cx| self.wire.poll_rest_of_body(cx)).await;
-        let takeover = match takeover {
-            Some(takeover) if is_complete => takeover,
-            _ => {
-                let what = if is_complete { "nobody speaks the protocol" } else { "the request has not ended" };
-                return After::End(self.refuse(Error::Upgrade { what }, &asked.method, &HeaderMap::new()).await);
-            }
-        };
-        let (answer, body) = answer.into_parts();
-        let mut output = self.wire.output.take();
-        response::write_head(answer.head(), body.size(), &mut asked, &mut output.lines);
-        self.wire.output.replace(output);
-        match poll_fn(|cx| self.wire.poll_write(cx)).await {
-            Ok(()) => After::End(Last::Switch(takeover)),
-            Err(_) => After::End(Last::Close),
-        }
-    }
-
-    /// Answers a request that no App sees. Nothing that follows can be told from a part of it.
-    async fn refuse(&mut self, error: Error, method: &Method, request: &HeaderMap) -> Last {
-        let limits = Rc::clone(&self.wire.limits);
-        let id = RequestId::generate();
-        log::debug!("{} {:?}: {error}", id.as_str(), self.wire.peer);
-        let refusal = error_page::respond(error, request, id.as_str(), &limits.style);
-        let mut answer = Response::new(refusal.status);
-        *answer.headers_mut() = refusal.headers;
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        let body = match refusal.body {
-            ResponseBody::Bytes(bytes) => BoxBody::new(bytes),
-            _ => BoxBody::new(()),
-        };
-        let mut asked = Asked { method: method.clone(), version: Version::HTTP_11, keeps_alive: false };
-        match self.answer(answer.set_body(body), &mut asked).await {
-            After::End(Last::Cut) => Last::Cut,
-            _ => Last::Linger,
-        }
-    }
-
-    async fn close(self, last: Last) {
-        match last {
-            Last::Close => {}
-            Last::Cut => self.wire.reset(),
-            Last::Linger => self.linger().await,
-            Last::Switch(takeover) => self.hand_over(takeover).await,
-        }
-    }
-
-    /// Closes our half and throws away what still comes: closing at once would reset the connection, and with it the
-    /// answer that the client has not read (RFC 9112, 9.6).
-    async fn linger(self) {
-        let deadline = &self.wire.reading;
-        deadline.arm(LINGER);
-        poll_fn(|cx| {
-            if ready!(self.wire.poll_shutdown(cx)).is_err() || deadline.poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            loop {
-                self.wire.input.borrow_mut().clear();
-                match self.wire.poll_read_head(cx) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                    Poll::Ready(Ok(_)) if deadline.has_passed() => return Poll::Ready(()),
-                    Poll::Ready(Ok(_)) => {}
-                    Poll::Pending => return deadline.poll(cx),
-                }
-            }
-        })
-        .await;
-    }
-
-    async fn hand_over(self, takeover: Takeover) {
-        let Self { wire, draining, .. } = self;
-        let draining = Box::pin(async move { poll_fn(|cx| draining.poll(cx)).await });
-        if let Some((socket, early)) = wire.take() {
-            (takeover.0)(TakenOver { io: Box::new(socket), early, draining }).await;
-        }
-    }
+        Poll::Ready(())
+    })
+    .await;
 }
 
-/// How far an answer came.
-enum Written {
-    Whole,
-    /// Its body broke off.
-    Broken,
-    /// The client has left, or does not read.
-    Gone,
+async fn hand_over(wire: &Wire, takeover: Takeover, draining: Draining) {
+    let Some((socket, early)) = wire.take() else { return };
+    let draining = Box::pin(async move { poll_fn(|cx| draining.poll(cx)).await });
+    (takeover.0)(TakenOver { io: Box::new(socket), early, draining }).await;
 }
