@@ -107,6 +107,9 @@ impl Connection {
             }
         }
         let is_idle = wire.input.borrow().is_empty();
+        if is_idle {
+            wire.lend_buffers();
+        }
         if is_idle && self.draining.poll(cx).is_ready() {
             return Poll::Ready(Ok(None));
         }

@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    io,
+    io, mem,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
@@ -14,8 +14,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
-use self::body::Incoming;
 pub use self::body::Payload;
+use self::body::{Incoming, READ_BODY};
 use super::response;
 use crate::{
     clock::Deadline,
@@ -25,6 +25,7 @@ use crate::{
         body::Length,
         downstream::Peer,
         fields::{MIN_ROOM, make_room},
+        scratch,
     },
     transport::{dial::Stream as Socket, outbox::Outbox},
 };
@@ -35,6 +36,13 @@ mod body;
 const READ: usize = 16 * 1024;
 /// What a client may send ahead of its turn.
 const MAX_AHEAD: usize = 64 * 1024;
+/// Buffers kept for the next connection that needs one; more were never in use at once, or soon will not be.
+const MAX_SPARE: usize = 64;
+
+thread_local! {
+    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
+
 /// One client connection.
 pub struct Wire {
     /// `None` once the connection has ended for us: a handler may keep its request, and with it the wire.
@@ -82,6 +90,10 @@ impl Wire {
     /// A request begins.
     pub fn begin(&self, version: Version, length: Length, expects_continue: bool) {
         self.turn.set(self.turn.get() + 1);
+        let lines = &mut self.output.borrow_mut().lines;
+        if lines.capacity() == 0 {
+            *lines = scratch::lines();
+        }
         self.version.set(version);
         self.head_is_out.set(false);
         self.request_trailers.take();
@@ -123,6 +135,11 @@ impl Wire {
         let mut socket = self.socket.borrow_mut();
         let Some(socket) = &mut *socket else { return Poll::Ready(Ok(0)) };
         let mut input = self.input.borrow_mut();
+        if input.capacity() == 0
+            && let Some(spare) = SPARE.with_borrow_mut(Vec::pop)
+        {
+            *input = spare;
+        }
         // actix keeps the last request's target for a while, and with it the memory.
         make_room(&mut input, size, MIN_ROOM.max(size / 4));
         poll_read_buf(Pin::new(socket), cx, &mut *input)
@@ -133,11 +150,29 @@ impl Wire {
         self.poll_read(cx, READ)
     }
 
+    /// Nothing has come, and it may be long until something does: others can have the memory.
+    pub fn lend_buffers(&self) {
+        let mut output = self.output.borrow_mut();
+        if output.is_empty() {
+            scratch::give_back_lines(mem::take(&mut output.lines));
+        }
+        let input = self.input.take();
+        if input.capacity() == 0 {
+            return;
+        }
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < MAX_SPARE {
+                spare.push(input);
+            }
+        });
+    }
+
     /// While the client waits for its answer: ready when it has left, also if it has only closed its half. What it
     /// sends meanwhile is kept, up to a bound; behind that nobody sees it leave.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let size = if self.is_body_complete() { READ } else { READ_BODY };
         while self.input.borrow().len() < MAX_AHEAD {
-            match ready!(self.poll_read(cx, READ)) {
+            match ready!(self.poll_read(cx, size)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => self.wake_reader(),
             }

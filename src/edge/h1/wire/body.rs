@@ -20,7 +20,7 @@ use crate::http::{
 };
 
 /// Bytes read at once.
-const READ_BODY: usize = 64 * 1024;
+pub(super) const READ_BODY: usize = 64 * 1024;
 /// What is left of a body that nobody reads is thrown away up to this, to keep the connection.
 const MAX_REST: u64 = 64 * 1024;
 /// How long to wait for it.
