@@ -1,7 +1,7 @@
 //! HTTP/1.1 with clients: our own dispatcher around an actix `App` (docs/adr/0001-own-http1-dispatcher.md).
 //!
-//! One task a connection. [`connection`] reads a head, calls the App, writes the answer, and begins again; while it waits
-//! it watches for a client that leaves. Every wait has a deadline. What it shares with the handler is the [`wire`].
+//! One task a connection. `connection` reads a head, calls the App, writes the answer, and begins again; while it waits
+//! it watches for a client that leaves. Every wait has a deadline. What it shares with the handler is the `wire`.
 
 use std::{
     future::poll_fn,
