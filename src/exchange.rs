@@ -121,15 +121,19 @@ impl Exchange {
     /// The request's name: what a trusted proxy called it, else a new one, made when it is first asked for.
     pub fn id(&self) -> &RequestId {
         self.id.get_or_init(|| {
-            let given = self.headers.get(REQUEST_ID).filter(|_| self.client.trusted);
+            let given = if self.client.trusted { self.headers.get(REQUEST_ID) } else { None };
             given.and_then(RequestId::given).unwrap_or_else(RequestId::generate)
         })
     }
 
     /// The query with its question mark; empty if there is none.
     pub fn query(&self) -> &str {
-        let target = self.uri.path_and_query().map_or("", |target| target.as_str());
-        target.find('?').map_or("", |at| &target[at..])
+        let Some(target) = self.uri.path_and_query() else { return "" };
+        match target.as_str() {
+            // Its path is `/` to the library, though nothing is written there.
+            text if text.starts_with('?') => text,
+            text => &text[target.path().len()..],
+        }
     }
 }
 

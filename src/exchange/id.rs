@@ -45,6 +45,14 @@ impl RequestId {
         fits.then(|| Self(Text::Given(text.into())))
     }
 
+    /// The id, as it is written into fields.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Text::Made(text) => text,
+            Text::Given(text) => text.as_bytes(),
+        }
+    }
+
     /// The id.
     pub fn as_str(&self) -> &str {
         match &self.0 {

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
-use super::{HeaderMap, HeaderName, HeaderValue, scratch};
+use super::{HeaderMap, HeaderName, HeaderValue, header, scratch};
 
 /// Finds the empty line that ends a head or a trailer section, looking at no byte twice.
 ///
@@ -44,11 +44,34 @@ impl SectionEnd {
 pub fn collect(lines: &[httparse::Header<'_>], source: &Bytes) -> Option<HeaderMap> {
     let mut fields = scratch::map();
     for line in lines {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
+        let name = name(line.name.as_bytes())?;
         let value = HeaderValue::from_maybe_shared(source.slice_ref(line.value)).ok()?;
         fields.append(name, value);
     }
     Some(fields)
+}
+
+/// The name as a type. Those that most messages hold, spelled as most senders do, need no reading letter by letter.
+fn name(text: &[u8]) -> Option<HeaderName> {
+    Some(match text {
+        b"Host" | b"host" => header::HOST,
+        b"Date" | b"date" => header::DATE,
+        b"ETag" | b"etag" => header::ETAG,
+        b"Vary" | b"vary" => header::VARY,
+        b"Accept" | b"accept" => header::ACCEPT,
+        b"Cookie" | b"cookie" => header::COOKIE,
+        b"Server" | b"server" => header::SERVER,
+        b"Connection" | b"connection" => header::CONNECTION,
+        b"User-Agent" | b"user-agent" => header::USER_AGENT,
+        b"Content-Type" | b"content-type" => header::CONTENT_TYPE,
+        b"Cache-Control" | b"cache-control" => header::CACHE_CONTROL,
+        b"Last-Modified" | b"last-modified" => header::LAST_MODIFIED,
+        b"Content-Length" | b"content-length" => header::CONTENT_LENGTH,
+        b"Accept-Encoding" | b"accept-encoding" => header::ACCEPT_ENCODING,
+        b"Accept-Language" | b"accept-language" => header::ACCEPT_LANGUAGE,
+        b"Transfer-Encoding" | b"transfer-encoding" => header::TRANSFER_ENCODING,
+        other => return HeaderName::from_bytes(other).ok(),
+    })
 }
 
 /// Less room than this is not worth a system call.
@@ -79,6 +102,19 @@ mod tests {
             let found = first.or_else(|| end.find(section).expect("no bare line feed"));
             assert_eq!(found, Some(25), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_name_is_the_same_however_it_is_spelled() {
+        let spellings = ["Host", "Date", "ETag", "Vary", "Accept", "Cookie", "Server", "Connection", "User-Agent"];
+        let longer = ["Content-Type", "Cache-Control", "Last-Modified", "Content-Length", "Accept-Encoding"];
+        for text in spellings.iter().chain(&longer).chain(&["Accept-Language", "Transfer-Encoding", "X-Own"]) {
+            let expected = HeaderName::from_bytes(text.as_bytes()).expect("a name");
+            for spelled in [text.to_string(), text.to_lowercase(), text.to_uppercase()] {
+                assert_eq!(name(spelled.as_bytes()), Some(expected.clone()), "{spelled}");
+            }
+        }
+        assert_eq!(name(b"a b"), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{HeaderMap, HeaderName, HeaderValue, header, scratch};
+use super::{HeaderMap, HeaderName, HeaderValue, header};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -143,22 +143,23 @@ pub struct Hop<'a> {
 /// `X-Forwarded-For`, `-Host` and `-Proto`. Of an untrusted peer only what we see ourselves is told.
 pub fn announce(headers: &HeaderMap, hop: &Hop<'_>, standard: bool, x: bool, out: &mut Vec<u8>) {
     let proto: &[u8] = if hop.secure { b"https" } else { b"http" };
+    let address = hop.peer.map(Address::of);
     if standard {
         out.extend_from_slice(b"forwarded: ");
         continue_list(headers, &header::FORWARDED, hop, out);
-        own_element(hop, proto, out);
+        own_element(hop, address.as_ref(), proto, out);
         out.extend_from_slice(b"\r\n");
     }
     if x {
         out.extend_from_slice(b"x-forwarded-for: ");
         let continued = continue_list(headers, &FOR, hop, out);
-        match hop.peer {
-            Some(peer) => write_address(peer, out),
+        match &address {
+            Some(address) => out.extend_from_slice(address.as_bytes()),
             // A unix socket in front of nobody known: an empty field would say less than none.
             None if continued => out.truncate(out.len() - b", ".len()),
             None => out.truncate(out.len() - b"x-forwarded-for: ".len()),
         }
-        if hop.peer.is_some() || continued {
+        if address.is_some() || continued {
             out.extend_from_slice(b"\r\n");
         }
         keep_or_say(headers, &HOST, hop.trusted, hop.host.as_bytes(), out);
@@ -168,8 +169,11 @@ pub fn announce(headers: &HeaderMap, hop: &Hop<'_>, standard: bool, x: bool, out
 
 /// The list so far and a comma, if it may go on.
 fn continue_list(headers: &HeaderMap, name: &HeaderName, hop: &Hop<'_>, out: &mut Vec<u8>) -> bool {
+    if !hop.trusted {
+        return false;
+    }
     let length: usize = headers.get_all(name).map(HeaderValue::len).sum();
-    if !hop.trusted || length == 0 || length > MAX_LIST {
+    if length == 0 || length > MAX_LIST {
         return false;
     }
     for value in headers.get_all(name).filter(|value| !value.as_bytes().trim_ascii().is_empty()) {
@@ -179,14 +183,14 @@ fn continue_list(headers: &HeaderMap, name: &HeaderName, hop: &Hop<'_>, out: &mu
     out.ends_with(b", ")
 }
 
-fn own_element(hop: &Hop<'_>, proto: &[u8], out: &mut Vec<u8>) {
-    match hop.peer {
-        Some(IpAddr::V6(peer)) => write(out, format_args!("for=\"[{peer}]\"")),
-        Some(peer) => {
-            out.extend_from_slice(b"for=");
-            write_address(peer, out);
-        }
-        None => out.extend_from_slice(b"for=unknown"),
+fn own_element(hop: &Hop<'_>, address: Option<&Address>, proto: &[u8], out: &mut Vec<u8>) {
+    let address = address.map_or(&b"unknown"[..], Address::as_bytes);
+    let (before, behind): (&[u8], &[u8]) = match hop.peer {
+        Some(IpAddr::V6(_)) => (b"for=\"[", b"]\""),
+        Some(IpAddr::V4(_)) | None => (b"for=", b""),
+    };
+    for part in [before, address, behind] {
+        out.extend_from_slice(part);
     }
     if !hop.host.is_empty() {
         // A port's colon is no part of a token (RFC 7239, 4).
@@ -201,7 +205,8 @@ fn own_element(hop: &Hop<'_>, proto: &[u8], out: &mut Vec<u8>) {
 
 /// What the first trusted proxy said stays: it alone saw the client's own.
 fn keep_or_say(headers: &HeaderMap, name: &HeaderName, trusted: bool, own: &[u8], out: &mut Vec<u8>) {
-    let said = headers.get(name).filter(|_| trusted).map(|value| value.as_bytes().trim_ascii());
+    let said = if trusted { headers.get(name) } else { None };
+    let said = said.map(|value| value.as_bytes().trim_ascii());
     let value = said.filter(|said| !said.is_empty()).unwrap_or(own);
     if value.is_empty() {
         return;
@@ -211,19 +216,54 @@ fn keep_or_say(headers: &HeaderMap, name: &HeaderName, trusted: bool, own: &[u8]
     }
 }
 
-/// By far the most are of four numbers: those need no formatter.
-fn write_address(address: IpAddr, out: &mut Vec<u8>) {
-    let IpAddr::V4(address) = address else { return write(out, format_args!("{address}")) };
-    for (place, number) in address.octets().into_iter().enumerate() {
-        if place > 0 {
-            out.push(b'.');
-        }
-        scratch::write_decimal(u64::from(number), out);
-    }
+/// An address, written once for all the fields that tell it.
+struct Address {
+    text: [u8; Self::LONGEST],
+    length: usize,
 }
 
-fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("memory takes what is written");
+impl Address {
+    /// `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255`.
+    const LONGEST: usize = 45;
+
+    fn of(address: IpAddr) -> Self {
+        let mut written = Self { text: [0; Self::LONGEST], length: 0 };
+        match address {
+            // By far the most: those need no formatter.
+            IpAddr::V4(address) => written.numbers(address.octets()),
+            IpAddr::V6(address) => {
+                let mut room = &mut written.text[..];
+                write!(room, "{address}").expect("no address is longer");
+                let left = room.len();
+                written.length = Self::LONGEST - left;
+            }
+        }
+        written
+    }
+
+    fn numbers(&mut self, numbers: [u8; 4]) {
+        for (place, number) in numbers.into_iter().enumerate() {
+            if place > 0 {
+                self.push(b'.');
+            }
+            if number > 99 {
+                self.push(b'0' + number / 100);
+            }
+            if number > 9 {
+                self.push(b'0' + number / 10 % 10);
+            }
+            self.push(b'0' + number % 10);
+        }
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.text[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.length]
+    }
 }
 
 #[cfg(test)]
@@ -307,6 +347,14 @@ mod tests {
             x-forwarded-for: 1.2.3.4, 5.6.7.8, 192.0.2.1\r\nx-forwarded-host: front.example\r\n\
             x-forwarded-proto: http\r\n";
         assert_eq!(announced(&claims, true), expected);
+    }
+
+    #[test]
+    fn an_address_is_written_as_everyone_writes_it() {
+        let longest = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+        for text in ["0.0.0.0", "1.20.255.100", "127.0.0.1", "::", "::1", "2001:db8::1", longest, "::ffff:1.2.3.4"] {
+            assert_eq!(Address::of(address(text)).as_bytes(), text.as_bytes());
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where a message ends: what its method, status, version and fields allow (RFC 9112, 6.3).
 
-use super::{HeaderMap, HeaderValue, Method, StatusCode, Version, body::Length, header};
+use super::{HeaderMap, Method, StatusCode, Version, body::Length, header};
 
 /// Why nobody can say where a message ends, or two readers would say two things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -111,13 +111,16 @@ fn single_length(headers: &HeaderMap) -> Result<u64, FramingError> {
 
 /// A response may repeat its length if it is the same each time (RFC 9110, 8.6).
 fn repeated_length(headers: &HeaderMap) -> Result<u64, FramingError> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).flat_map(members).map(decimal);
-    let first = lengths.next().flatten().ok_or(FramingError::Length)?;
-    lengths.all(|other| other == Some(first)).then_some(first).ok_or(FramingError::Length)
-}
-
-fn members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+    let mut known = None;
+    for value in headers.get_all(header::CONTENT_LENGTH) {
+        for member in value.as_bytes().split(|byte| *byte == b',') {
+            let length = decimal(member.trim_ascii()).ok_or(FramingError::Length)?;
+            if *known.get_or_insert(length) != length {
+                return Err(FramingError::Length);
+            }
+        }
+    }
+    known.ok_or(FramingError::Length)
 }
 
 /// Digits and nothing else; too many to count are wrong as well.
@@ -134,7 +137,7 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::HeaderName;
+    use crate::http::{HeaderName, HeaderValue};
 
     fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();

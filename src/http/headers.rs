@@ -31,8 +31,10 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 /// The same, and others in the same pass.
 pub fn strip_hop_by_hop_and(headers: &mut HeaderMap, others: impl Fn(&HeaderName) -> bool) {
     if headers.contains_key(header::CONNECTION) {
-        // Before `Connection` itself goes: it is the list of what else must go.
+        // Before `Connection` itself goes: it is the list of what else must go. `close` and `keep-alive` name no field
+        // but one that goes anyway.
         let named: Vec<HeaderName> = list(headers, &header::CONNECTION)
+            .filter(|token| !token.eq_ignore_ascii_case(b"keep-alive") && !token.eq_ignore_ascii_case(b"close"))
             .filter_map(|token| HeaderName::from_bytes(token).ok())
             .filter(|name| !NEVER_NOMINATED.contains(name))
             .collect();
@@ -64,8 +66,14 @@ pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 /// The connection may carry another message after this one (RFC 9112, 9.3).
 pub fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
-    let has = |token| has_token(headers, &header::CONNECTION, token);
-    if version >= Version::HTTP_11 { !has("close") } else { has("keep-alive") && !has("close") }
+    let (mut keeps, mut closes) = (version >= Version::HTTP_11, false);
+    for value in headers.get_all(header::CONNECTION) {
+        for token in members(value) {
+            keeps |= token.eq_ignore_ascii_case(b"keep-alive");
+            closes |= token.eq_ignore_ascii_case(b"close");
+        }
+    }
+    keeps && !closes
 }
 
 /// The protocol the sender wants to switch to, if it says so properly (RFC 9110, 7.8): `Upgrade`, nominated by

@@ -7,6 +7,7 @@ use super::HeaderMap;
 thread_local! {
     static MAPS: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
     static LINES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static TEXTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What is kept for later; more than this were never in use at once, or soon will not be.
@@ -52,13 +53,19 @@ pub fn give_back_lines(mut lines: Vec<u8>) {
 
 /// An empty text.
 pub fn text() -> String {
-    // Nothing is checked: it is empty.
-    String::from_utf8(lines()).unwrap_or_default()
+    TEXTS.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
 /// Takes back a text that nobody needs any more.
-pub fn give_back_text(text: String) {
-    give_back_lines(text.into_bytes());
+pub fn give_back_text(mut text: String) {
+    if (1..=MAX_LINES).contains(&text.capacity()) {
+        text.clear();
+        TEXTS.with_borrow_mut(|kept| {
+            if kept.len() < MAX_KEPT {
+                kept.push(text)
+            }
+        });
+    }
 }
 
 /// Writes a number in decimal.

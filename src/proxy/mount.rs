@@ -99,7 +99,7 @@ impl dev::Service<ServiceRequest> for Handler {
 }
 
 /// Moves the request out of actix's hands; only the target is shared with it.
-fn receive(request: &mut ServiceRequest) -> Exchange {
+fn receive(request: &mut ServiceRequest) -> Box<Exchange> {
     let downstream = request.extensions().get::<Rc<dyn Downstream>>().cloned();
     let client = match &downstream {
         Some(downstream) => Client::at(downstream.peer(), downstream.is_tls()),
@@ -113,7 +113,7 @@ fn receive(request: &mut ServiceRequest) -> Exchange {
         // Intake refuses what is wrong with it.
         Ok(Length::None) | Err(_) => RequestBody::empty(),
     };
-    let mut exchange = Exchange::new(method, uri, version, headers, body, client);
+    let mut exchange = Box::new(Exchange::new(method, uri, version, headers, body, client));
     exchange.downstream = downstream;
     exchange
 }

@@ -13,7 +13,7 @@ const CLIENT_CLOSED: u16 = 499;
 /// at its endpoint falls with it.
 pub struct Tail {
     log: AccessLog,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     status: StatusCode,
     bytes_out: u64,
     /// The body is as long as this, if that is known.
@@ -23,7 +23,7 @@ pub struct Tail {
 
 impl Tail {
     /// The response has begun. One that has no content by its kind needs no end.
-    pub fn new(log: AccessLog, exchange: Exchange, status: StatusCode) -> Self {
+    pub fn new(log: AccessLog, exchange: Box<Exchange>, status: StatusCode) -> Self {
         let bare = status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let over = bare || exchange.method == Method::HEAD || status.as_u16() == CLIENT_CLOSED;
         Self { log, exchange, status, bytes_out: 0, length: None, over }
@@ -97,6 +97,7 @@ mod tests {
         let client = Client::at(Peer::Unix, false);
         let (headers, body) = (HeaderMap::new(), RequestBody::empty());
         let exchange = Exchange::new(method, Uri::from_static("/"), Version::HTTP_11, headers, body, client);
+        let exchange = Box::new(exchange);
 
         happens(Tail::new(log.clone(), exchange, StatusCode::from_u16(status).expect("a status")));
 

@@ -2,6 +2,8 @@
 
 use std::net::Ipv6Addr;
 
+use memchr::memchr;
+
 use crate::{
     exchange::Authority,
     http::{Error, scratch},
@@ -23,14 +25,10 @@ impl<'h> Host<'h> {
     /// Anything else.
     pub fn parse(bytes: &'h [u8]) -> Result<Self, Error> {
         let text = std::str::from_utf8(bytes).map_err(|_| MALFORMED)?;
-        let host_len = if text.starts_with('[') { literal(text)? } else { name(text)? };
-        match text[host_len..].strip_prefix(':') {
-            None if host_len == text.len() => {}
-            Some(port) if port.len() <= 5 && port.bytes().all(|digit| digit.is_ascii_digit()) => {
-                if !port.is_empty() && port.parse::<u16>().is_err() {
-                    return Err(MALFORMED);
-                }
-            }
+        let host_len = if bytes.first() == Some(&b'[') { literal(text)? } else { name(bytes)? };
+        match &bytes[host_len..] {
+            [] => {}
+            [b':', port @ ..] if is_port(port) => {}
             _ => return Err(MALFORMED),
         }
         Ok(Self { text, host_len })
@@ -39,7 +37,7 @@ impl<'h> Host<'h> {
     /// In lower case; an empty port goes (RFC 3986, 6.2.3).
     pub fn into_authority(self) -> Authority {
         let mut text = scratch::text();
-        text.push_str(self.text.trim_end_matches(':'));
+        text.push_str(self.text.strip_suffix(':').unwrap_or(self.text));
         text.make_ascii_lowercase();
         Authority::new(text, self.host_len)
     }
@@ -53,12 +51,25 @@ fn literal(text: &str) -> Result<usize, Error> {
 
 /// Letters, digits, `-`, `_` and dots between labels: what names are made of, and no more. A percent sign or any
 /// other character of RFC 3986's `reg-name` is how two readers come to see two hosts.
-fn name(text: &str) -> Result<usize, Error> {
-    let end = text.find(':').unwrap_or(text.len());
-    let name = &text[..end];
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
-    let valid = !name.is_empty() && name.len() <= 255 && name.bytes().all(plain);
-    if valid && !name.starts_with('.') && !name.contains("..") { Ok(end) } else { Err(MALFORMED) }
+fn name(text: &[u8]) -> Result<usize, Error> {
+    let end = memchr(b':', text).unwrap_or(text.len());
+    // No label is empty but the last: as if a dot stood before the name.
+    let mut before = b'.';
+    for &byte in &text[..end] {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') || (byte == b'.' && before != b'.');
+        if !plain {
+            return Err(MALFORMED);
+        }
+        before = byte;
+    }
+    if (1..=255).contains(&end) { Ok(end) } else { Err(MALFORMED) }
+}
+
+/// Nothing, or a number of 16 bits.
+fn is_port(digits: &[u8]) -> bool {
+    digits.len() <= 5
+        && digits.iter().all(u8::is_ascii_digit)
+        && digits.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0')) <= u32::from(u16::MAX)
 }
 
 #[cfg(test)]
@@ -103,6 +114,10 @@ mod tests {
             "a..b",
             ".a",
             "ä",
+            "a..",
+            "..",
+            ".",
+            "a:65536",
             "a?b",
             "a#b",
             "[::1%25lo]",

@@ -11,7 +11,7 @@ use crate::{
 
 /// An exchange and where its line goes. Dropped before it is answered, the client has left.
 pub struct Passing {
-    exchange: Option<Exchange>,
+    exchange: Option<Box<Exchange>>,
     log: Option<AccessLog>,
 }
 
@@ -27,7 +27,7 @@ pub struct Rest {
 }
 
 impl Passing {
-    pub fn begin(mut exchange: Exchange, worker: &Worker) -> Self {
+    pub fn begin(mut exchange: Box<Exchange>, worker: &Worker) -> Self {
         let log = worker.snapshot().log.clone();
         exchange.facts.started = if log.is_some() { Instant::now() } else { worker.born };
         Self { exchange: Some(exchange), log }
