@@ -144,7 +144,8 @@ impl Dispatch<'_> {
         outgoing: &mut Outgoing,
     ) -> Result<Incoming, TransportError> {
         match transport {
-            TransportKind::H1 => self.worker.h1.exchange(&endpoint.target, outgoing).await,
+            // In a box of its own: what is larger than a kilobyte in one piece takes an allocator's slow way.
+            TransportKind::H1 => self.worker.h1.send(&endpoint.target, outgoing).await,
             TransportKind::Awc => self.worker.awc().send(&endpoint.target, outgoing).await,
         }
     }
