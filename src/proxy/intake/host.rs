@@ -56,7 +56,8 @@ fn name(text: &[u8]) -> Result<usize, Error> {
     // No label is empty but the last: as if a dot stood before the name.
     let mut before = b'.';
     for &byte in &text[..end] {
-        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') || (byte == b'.' && before != b'.');
+        let plain =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') || (byte == b'.' && before != b'.');
         if !plain {
             return Err(MALFORMED);
         }

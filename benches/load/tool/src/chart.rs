@@ -99,6 +99,7 @@ fn peers_besides_nginx(results: &Results) -> Vec<Peer> {
 fn colour(peer: Peer) -> &'static str {
     match peer {
         Peer::Nginx => "#9a9a9a",
+        Peer::NginxSame => "#5d6670",
         Peer::Haproxy => "#4477aa",
         Peer::Relay => "#ccbb44",
         Peer::Aqueduct => "#00997a",

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{haproxy, nginx};
+use crate::settings::{Tells, haproxy, nginx};
 use crate::{account, cores, socket};
 
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -21,9 +21,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Peer {
     Nginx,
+    /// nginx that tells the endpoint what Aqueduct tells it.
+    NginxSame,
     Haproxy,
     Relay,
     Aqueduct,
@@ -49,6 +51,7 @@ impl Peer {
     pub fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
+            Self::NginxSame => "nginx-same",
             Self::Haproxy => "haproxy",
             Self::Relay => "relay",
             Self::Aqueduct => "aqueduct",
@@ -59,6 +62,7 @@ impl Peer {
     pub fn title(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
+            Self::NginxSame => "nginx, same fields",
             Self::Haproxy => "HAProxy",
             Self::Relay => "TCP relay",
             Self::Aqueduct => "Aqueduct",
@@ -71,7 +75,7 @@ impl Peer {
             Self::Nginx => command_with("nginx", &["-v"]),
             Self::Haproxy => command_with("haproxy", &["-v"]),
             Self::Aqueduct => command_with(aqueduct?, &["--version"]),
-            Self::Relay => return None,
+            Self::NginxSame | Self::Relay => return None,
         };
         let output = command.output().ok()?;
         let said = [output.stdout, output.stderr].concat();
@@ -110,8 +114,9 @@ impl Peer {
         let settings = directory.join("settings");
         let backend = place.backend;
         match self {
-            Self::Nginx => {
-                fs::write(&settings, nginx(listen, backend, directory, place.large_bodies))?;
+            Self::Nginx | Self::NginxSame => {
+                let tells = if self == Self::Nginx { Tells::ForwardedFor } else { Tells::AsAqueduct };
+                fs::write(&settings, nginx(listen, backend, directory, place.large_bodies, tells))?;
                 let mut command = Command::new("nginx");
                 command.arg("-p").arg(directory).arg("-c").arg(&settings);
                 // The built-in error log would be written before the settings are read.

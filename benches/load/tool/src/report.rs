@@ -26,19 +26,30 @@ pub fn figures(round: &Round) -> String {
 /// The table on the terminal: one line for each case and peer.
 pub fn table(results: &Results) -> String {
     let mut text = format!(
-        "{:<34}{:<11}{:>9}{:>9}{:>10}  {:<20}{:<20}{:>10}{:>9}{:>12}\n",
-        "case", "peer", "user us", "sys us", "total us", "to nginx", "to HAProxy", "req/s", "PSS MB", "KB/conn",
+        "{:<34}{:<19}{:>9}{:>9}{:>10}  {:<20}{:<21}{:<20}{:>10}{:>9}{:>12}\n",
+        "case",
+        "peer",
+        "user us",
+        "sys us",
+        "total us",
+        "to nginx",
+        "to it, same fields",
+        "to HAProxy",
+        "req/s",
+        "PSS MB",
+        "KB/conn",
     );
     for (case, result) in measured(results) {
         let mut title = case.title;
         for peer in result.peers.keys().copied() {
             let line = format!(
-                "{title:<34}{:<11}{:>9}{:>9}{:>10}  {:<20}{:<20}{:>10}{:>9}{:>12}{}",
+                "{title:<34}{:<19}{:>9}{:>9}{:>10}  {:<20}{:<21}{:<20}{:>10}{:>9}{:>12}{}",
                 peer.title(),
                 median(result.cpu(peer, |cpu| cpu.user_us)),
                 median(result.cpu(peer, |cpu| cpu.system_us)),
                 median(result.cpu(peer, Cpu::total_us)),
                 ratio(result.ratio(peer, Peer::Nginx)),
+                ratio(result.ratio(peer, Peer::NginxSame)),
                 ratio(result.ratio(peer, Peer::Haproxy)),
                 median(result.cpu(peer, |cpu| cpu.requests_per_second)),
                 median(result.pss_mib(peer)),
@@ -138,8 +149,10 @@ fn ratio_pairs(peers: &[Peer]) -> Vec<(Peer, Peer)> {
     if peers.contains(&Peer::Nginx) {
         pairs.extend(to(Peer::Nginx));
     }
-    if peers.contains(&Peer::Haproxy) {
-        pairs.extend(to(Peer::Haproxy).filter(|&(peer, _)| peer == Peer::Aqueduct));
+    for other in [Peer::NginxSame, Peer::Haproxy] {
+        if peers.contains(&other) {
+            pairs.extend(to(other).filter(|&(peer, _)| peer == Peer::Aqueduct));
+        }
     }
     pairs
 }

@@ -3,7 +3,36 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-pub fn nginx(listen: SocketAddr, backend: SocketAddr, directory: &Path, large: bool) -> String {
+/// What an endpoint is told of the client.
+#[derive(Clone, Copy)]
+pub enum Tells {
+    /// `X-Forwarded-For`, the least there is.
+    ForwardedFor,
+    /// The fields that Aqueduct sends unless told otherwise.
+    AsAqueduct,
+}
+
+impl Tells {
+    fn lines(self) -> &'static str {
+        match self {
+            Self::ForwardedFor => {
+                "proxy_set_header Host $host;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"
+            }
+            Self::AsAqueduct => {
+                r#"proxy_set_header Host $http_host;
+            proxy_set_header Via "1.1 nginx (0badcafe)";
+            proxy_set_header X-Request-Id $request_id;
+            proxy_set_header Forwarded "for=$remote_addr;host=$http_host;proto=$scheme";
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Host $http_host;
+            proxy_set_header X-Forwarded-Proto $scheme;"#
+            }
+        }
+    }
+}
+
+pub fn nginx(listen: SocketAddr, backend: SocketAddr, directory: &Path, large: bool, tells: Tells) -> String {
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     let buffers = match large {
         true => {
@@ -11,7 +40,7 @@ pub fn nginx(listen: SocketAddr, backend: SocketAddr, directory: &Path, large: b
         }
         false => "",
     };
-    let directory = directory.display();
+    let (directory, tells) = (directory.display(), tells.lines());
     format!(
         "\
 {user}
@@ -42,8 +71,7 @@ http {{
             proxy_pass http://backend;
             proxy_http_version 1.1;
             proxy_set_header Connection \"\";
-            proxy_set_header Host $host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            {tells}
             proxy_request_buffering off;
             proxy_buffering on;
             proxy_max_temp_file_size 0;
@@ -90,7 +118,7 @@ mod tests {
     #[test]
     fn only_large_bodies_get_large_buffers_from_nginx() {
         for large in [true, false] {
-            let settings = nginx(loopback(1), loopback(2), Path::new("/x"), large);
+            let settings = nginx(loopback(1), loopback(2), Path::new("/x"), large, Tells::ForwardedFor);
             assert_eq!(settings.contains("64k"), large);
         }
     }
