@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::http::downstream::Peer;
 
@@ -25,6 +25,24 @@ pub enum Listening {
     Tcp(TcpListener),
     /// A unix socket, and its file, which goes with it.
     Unix(UnixListener, SocketFile),
+}
+
+/// The same without the file: what a worker accepts at.
+pub enum Door {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A unix socket.
+    Unix(UnixListener),
+}
+
+impl Door {
+    /// The same door, for one more worker.
+    pub fn again(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(listener) => listener.try_clone().map(Self::Tcp),
+            Self::Unix(listener) => listener.try_clone().map(Self::Unix),
+        }
+    }
 }
 
 /// The file of a unix socket; removed when dropped.
@@ -49,8 +67,16 @@ pub fn tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     }
     socket.bind(&address.into())?;
     socket.listen(backlog.try_into().unwrap_or(i32::MAX))?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
+    let listener = socket.into();
+    inherited(&listener)?;
+    Ok(listener)
+}
+
+/// What every connection is to have is set where it is accepted, and costs no call of its own then: on Linux accepted
+/// sockets inherit `TCP_NODELAY`.
+pub fn inherited(listener: &TcpListener) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    SockRef::from(listener).set_tcp_nodelay(true)
 }
 
 /// Listens on a unix socket. A file that nobody listens on any more is taken over.
@@ -90,9 +116,9 @@ impl Caps {
         Arc::new(Self { all, per_address, open: AtomicUsize::new(0), by_address: Mutex::default() })
     }
 
-    /// Nobody is there.
-    pub fn are_empty(&self) -> bool {
-        self.open.load(Ordering::Acquire) == 0
+    /// How many there are, in all.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// A place for one more; `None` if there is none.
@@ -117,7 +143,7 @@ impl Caps {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.caps.open.fetch_sub(1, Ordering::Release);
+        self.caps.open.fetch_sub(1, Ordering::Relaxed);
         if let Some(address) = self.address {
             let mut by_address = self.caps.by_address.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(open) = by_address.get_mut(&address) {
@@ -140,6 +166,8 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+
     use super::*;
 
     fn peer(address: &str) -> Peer {
@@ -163,6 +191,20 @@ mod tests {
         let _first = caps.enter(peer("2001:db8::1")).expect("a place");
         assert!(caps.enter(peer("2001:db8::ffff")).is_none());
         assert!(caps.enter(peer("2001:db8:0:1::1")).is_some());
+    }
+
+    #[test]
+    fn accepted_connections_do_not_wait_to_fill_a_segment() {
+        let listener = tcp(SocketAddr::from(([127, 0, 0, 1], 0)), 8).expect("a free port");
+        let _client = TcpStream::connect(listener.local_addr().expect("an address")).expect("it listens");
+        let accepted = loop {
+            match listener.accept() {
+                Ok((accepted, _)) => break accepted,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        };
+
+        assert!(accepted.nodelay().expect("a socket"));
     }
 
     #[test]

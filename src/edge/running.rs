@@ -9,17 +9,13 @@ use std::{
     time::Duration,
 };
 
-use actix_server::Server;
 use futures_util::future::LocalBoxFuture;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::Notify,
 };
 
-use super::{
-    drain::Stop,
-    listener::{Caps, SocketFile},
-};
+use super::{drain::Stop, listener::SocketFile, worker::Workers};
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,12 +63,11 @@ pub(super) struct Ends {
     pub grace: Option<Duration>,
     pub signals: bool,
     pub files: Vec<SocketFile>,
-    pub caps: Arc<Caps>,
 }
 
 impl Running {
-    pub(super) fn new(server: io::Result<Server>, handle: Handle, ends: Ends) -> Self {
-        let end = Box::pin(run(server, handle.clone(), ends));
+    pub(super) fn new(workers: io::Result<Workers>, handle: Handle, ends: Ends) -> Self {
+        let end = Box::pin(run(workers, handle.clone(), ends));
         Self { handle, end }
     }
 
@@ -90,50 +85,39 @@ impl Future for Running {
     }
 }
 
-async fn run(server: io::Result<Server>, handle: Handle, ends: Ends) -> io::Result<Outcome> {
-    let Ends { grace, signals, files, caps } = ends;
-    let mut server = server?;
+async fn run(workers: io::Result<Workers>, handle: Handle, ends: Ends) -> io::Result<Outcome> {
+    let Ends { grace, signals, files } = ends;
+    let mut workers = workers?;
     let mut signals = if signals { Some(Signals::new()?) } else { None };
     tokio::select! {
-        ended = &mut server => return ended.map(|()| Outcome::Drained),
-        () = handle.stop.notified() => {
-            force(server, &caps).await;
-            return Ok(Outcome::Forced);
-        }
+        ended = workers.ended() => return ended.map(|()| Outcome::Drained),
+        () = handle.stop.notified() => return force(workers, Outcome::Forced).await,
         () = handle.drain.said() => {}
         () = Signals::next(&mut signals) => handle.drain.say(),
     }
     // Whoever listens there next may have the path while we finish.
     drop(files);
-    let stopped = server.handle().stop(true);
-    let all_finished = async { tokio::join!(stopped, &mut server).1 };
     let outcome = tokio::select! {
-        ended = all_finished => return ended.map(|()| Outcome::Drained),
+        ended = workers.ended() => return ended.map(|()| Outcome::Drained),
         () = handle.stop.notified() => Outcome::Forced,
         () = Signals::next(&mut signals) => Outcome::Forced,
         () = expired(grace) => Outcome::GraceExpired,
     };
-    force(server, &caps).await;
-    Ok(outcome)
+    force(workers, outcome).await
 }
 
-/// What is under way is dropped with the workers. They hear of it when their server is dropped, and end at their next
-/// turn.
-async fn force(server: Server, caps: &Caps) {
-    drop(server);
-    let all_dropped = async {
-        while !caps.are_empty() {
-            tokio::time::sleep(TURN).await;
-        }
-    };
-    if tokio::time::timeout(FORCE, all_dropped).await.is_err() {
-        log::warn!("a worker that does not end is left behind");
+/// What is under way is dropped with the workers.
+async fn force(mut workers: Workers, outcome: Outcome) -> io::Result<Outcome> {
+    workers.force();
+    match tokio::time::timeout(FORCE, workers.ended()).await {
+        Ok(ended) => ended?,
+        Err(_) => log::warn!("a worker that does not end is left behind"),
     }
+    Ok(outcome)
 }
 
 /// How long workers may take to end.
 const FORCE: Duration = Duration::from_secs(1);
-const TURN: Duration = Duration::from_millis(2);
 
 async fn expired(grace: Option<Duration>) {
     match grace {

@@ -1,0 +1,332 @@
+//! Workers: threads that accept and serve, each for itself. Nobody hands connections from one thread to another, so a
+//! connection costs no switch between them (docs/adr/0005-workers-accept.md).
+
+use std::{
+    cell::Cell,
+    fmt,
+    future::poll_fn,
+    io::{self, Read},
+    marker::PhantomData,
+    net::Shutdown,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    thread,
+    time::Duration,
+};
+
+use actix_http::{
+    Request, Response,
+    body::{BoxBody, MessageBody},
+};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, map_config};
+use actix_web::dev::AppConfig;
+use futures_util::FutureExt;
+use socket2::SockRef;
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::{Notify, mpsc},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    drain::{self, Stop},
+    h1,
+    limits::Limits,
+    listener::{Caps, Door},
+};
+use crate::{http::downstream::Peer, transport::dial::Stream as Socket};
+
+/// All workers of a server. Dropped, it ends them at once.
+pub struct Workers {
+    reports: mpsc::UnboundedReceiver<io::Result<()>>,
+    force: CancellationToken,
+}
+
+/// What all workers begin with.
+#[derive(Clone)]
+pub struct Shared {
+    pub limits: Limits,
+    pub caps: Arc<Caps>,
+    pub stop: Stop,
+    pub workers: usize,
+}
+
+impl Workers {
+    /// Starts them, behind doors that are open already.
+    pub fn start<F, I, S, B>(factory: &F, doors: &[Door], shared: &Shared) -> io::Result<Self>
+    where
+        F: Fn() -> I + Send + Clone + 'static,
+        I: IntoServiceFactory<S, Request>,
+        S: ServiceFactory<Request, Config = AppConfig> + 'static,
+        S::Response: Into<Response<B>>,
+        S::Error: Into<actix_web::Error>,
+        S::InitError: fmt::Debug,
+        B: MessageBody + 'static,
+    {
+        let (report, reports) = mpsc::unbounded_channel();
+        let workers = Self { reports, force: CancellationToken::new() };
+        for number in 0..shared.workers {
+            let doors = doors.iter().map(Door::again).collect::<io::Result<Vec<_>>>()?;
+            let (factory, shared, force, report) =
+                (factory.clone(), shared.clone(), workers.force.clone(), report.clone());
+            thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+                let work = work(factory, doors, shared, force);
+                // Nobody may be left to hear of it.
+                let _unheard = report.send(actix_rt::System::new().block_on(work));
+            })?;
+        }
+        Ok(workers)
+    }
+
+    /// Ready when the last of them has ended, or the first that failed.
+    pub async fn ended(&mut self) -> io::Result<()> {
+        while let Some(report) = self.reports.recv().await {
+            report?;
+        }
+        Ok(())
+    }
+
+    /// Drops what is under way.
+    pub fn force(&self) {
+        self.force.cancel();
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.force();
+    }
+}
+
+/// One worker's life: it ends when it was told to stop and the last connection has, or at once.
+async fn work<F, I, S, B>(factory: F, doors: Vec<Door>, shared: Shared, force: CancellationToken) -> io::Result<()>
+where
+    F: Fn() -> I,
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Response: Into<Response<B>>,
+    S::Error: Into<actix_web::Error>,
+    S::InitError: fmt::Debug,
+    B: MessageBody + 'static,
+{
+    let app = map_config(factory(), |_| AppConfig::default()).new_service(()).await;
+    let app = app.map_err(|error| io::Error::other(format!("the App could not be made: {error:?}")))?;
+    let reception = Rc::new(Reception {
+        app: Rc::new(Adapted(app, PhantomData)),
+        limits: Rc::new(shared.limits),
+        draining: drain::Worker::listening(shared.stop.clone()),
+        caps: shared.caps,
+        workers: shared.workers,
+        open: Rc::default(),
+    });
+    let receiving: Rc<Tasks> = Rc::default();
+    for door in doors {
+        let (listener, one) = (Listener::at(door)?, receiving.one());
+        let receive = Rc::clone(&reception).receive(listener, shared.stop.clone());
+        actix_rt::spawn(async move {
+            receive.await;
+            drop(one);
+        });
+    }
+    let finished = async {
+        receiving.none_left().await;
+        reception.open.none_left().await;
+    };
+    tokio::select! {
+        () = force.cancelled() => {}
+        () = finished => {}
+    }
+    Ok(())
+}
+
+/// Where a worker takes connections in.
+struct Reception<A> {
+    app: Rc<A>,
+    limits: Rc<Limits>,
+    draining: Rc<drain::Worker>,
+    caps: Arc<Caps>,
+    workers: usize,
+    open: Rc<Tasks>,
+}
+
+/// Connections taken in before others get a turn.
+const IN_A_ROW: u32 = 16;
+/// Connections that may wait to be accepted when the server stops; whoever comes faster than this is not served.
+const MOST_WAITING: usize = 4096;
+/// How long a worker that has more connections than its share leaves the next ones to the others.
+const STAND_BACK: Duration = Duration::from_millis(2);
+/// How long nobody is taken in when there is nothing to take them in with: no descriptor, no memory.
+const BREATHER: Duration = Duration::from_millis(250);
+
+impl<A: h1::Answers + 'static> Reception<A> {
+    /// Takes in whoever comes, until the server stops; those who had come by then, too.
+    async fn receive(self: Rc<Self>, listener: Listener, stop: Stop) {
+        let stopped = stop.said();
+        tokio::pin!(stopped);
+        let mut in_a_row = 0;
+        loop {
+            if self.is_ahead() {
+                tokio::time::sleep(STAND_BACK).await;
+            }
+            let met = tokio::select! {
+                biased;
+                () = &mut stopped => break,
+                met = poll_fn(|cx| listener.poll_accept(cx)) => met,
+            };
+            match met {
+                Ok((socket, peer)) => self.take_in(socket, peer),
+                Err(error) if is_the_clients(&error) => {}
+                Err(error) => {
+                    log::error!("no connection can be accepted: {error}");
+                    tokio::time::sleep(BREATHER).await;
+                }
+            }
+            in_a_row += 1;
+            if in_a_row == IN_A_ROW {
+                in_a_row = 0;
+                turn().await;
+            }
+        }
+        // Who had come by then was told that he is connected, and may have asked already.
+        for _ in 0..MOST_WAITING {
+            match poll_fn(|cx| listener.poll_accept(cx)).now_or_never() {
+                Some(Ok((socket, peer))) => self.take_in(socket, peer),
+                Some(Err(_)) => {}
+                None => return,
+            }
+        }
+    }
+
+    fn take_in(&self, socket: Socket, peer: Peer) {
+        let Some(place) = self.caps.enter(peer) else { return turn_away(&socket) };
+        let serve = h1::serve(socket, peer, Rc::clone(&self.app), Rc::clone(&self.limits), self.draining.ear());
+        let one = self.open.one();
+        actix_rt::spawn(async move {
+            serve.await;
+            drop((one, place));
+        });
+    }
+
+    /// This worker has more than its share: the others hear of the next connection as well, and are to have it.
+    fn is_ahead(&self) -> bool {
+        let share = self.caps.open() / self.workers;
+        self.workers > 1 && self.open.count.get() > share + share / 8 + 1
+    }
+}
+
+/// A connection that ended before it was met says nothing about the next.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Goes to the end of the worker's queue.
+async fn turn() {
+    let mut waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// A worker's end of a door.
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    fn at(door: Door) -> io::Result<Self> {
+        match door {
+            Door::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp),
+            Door::Unix(listener) => UnixListener::from_std(listener).map(Self::Unix),
+        }
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
+        Poll::Ready(Ok(match self {
+            Self::Tcp(listener) => {
+                let (socket, peer) = ready!(listener.poll_accept(cx))?;
+                (Socket::Tcp(socket), Peer::Tcp(peer))
+            }
+            Self::Unix(listener) => {
+                let (socket, _) = ready!(listener.poll_accept(cx))?;
+                (Socket::Unix(socket), Peer::Unix)
+            }
+        }))
+    }
+}
+
+/// Tasks of one kind on this worker, counted.
+#[derive(Default)]
+struct Tasks {
+    count: Cell<usize>,
+    last_ended: Notify,
+}
+
+/// One of them, until it is dropped.
+struct One(Rc<Tasks>);
+
+impl Tasks {
+    fn one(self: &Rc<Self>) -> One {
+        self.count.set(self.count.get() + 1);
+        One(Rc::clone(self))
+    }
+
+    async fn none_left(&self) {
+        while self.count.get() > 0 {
+            self.last_ended.notified().await;
+        }
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
+        if self.0.count.get() == 0 {
+            self.0.last_ended.notify_one();
+        }
+    }
+}
+
+/// The `App` as [`h1`] sees it.
+struct Adapted<S, B>(S, PhantomData<B>);
+
+impl<S, B> h1::Answers for Adapted<S, B>
+where
+    S: Service<Request>,
+    S::Response: Into<Response<B>>,
+    S::Error: Into<actix_web::Error>,
+    B: MessageBody + 'static,
+{
+    async fn answer(&self, request: Request) -> Response<BoxBody> {
+        match self.0.call(request).await {
+            Ok(response) => response.into().map_into_boxed_body(),
+            Err(error) => Response::from(error.into()),
+        }
+    }
+}
+
+/// Says that there is no room, if the client's buffer takes it; nobody waits for a client that is not served.
+fn turn_away(socket: &Socket) {
+    const FULL: &[u8] =
+        b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+    let socket = match socket {
+        Socket::Tcp(socket) => SockRef::from(socket),
+        Socket::Unix(socket) => SockRef::from(socket),
+    };
+    // Not by way of the runtime: it has not heard yet that the new socket can be written to. And what the client has
+    // sent is read, because closing before that would reset the connection, and take the answer back.
+    let said = socket.send(FULL).and_then(|_| socket.shutdown(Shutdown::Write));
+    match said.and_then(|()| (&*socket).read(&mut [0; 4096])) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+            log::debug!("a client may have been turned away without a word: {error}");
+        }
+        _ => {}
+    }
+}
