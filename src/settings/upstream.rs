@@ -45,7 +45,7 @@ pub enum TransportKind {
     Awc,
 }
 
-/// `pool = { max_idle = 64, max_total = 1024, .. }`
+/// `pool = { max_idle = 1024, max_total = 1024, .. }`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PoolSettings {
@@ -137,7 +137,7 @@ impl Default for UpstreamSettings {
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        Self { max_idle: 64, max_total: 1024, max_queue: 1024, idle: Time::secs(55), lifetime: Time::secs(600) }
+        Self { max_idle: 1024, max_total: 1024, max_queue: 1024, idle: Time::secs(55), lifetime: Time::secs(600) }
     }
 }
 

@@ -10,6 +10,7 @@ mod edge_answers;
 mod edge_connections;
 mod edge_limits;
 mod edge_requests;
+mod edge_workers;
 mod embedding;
 mod endpoint_exchange;
 mod errors;

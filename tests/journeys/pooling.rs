@@ -14,6 +14,7 @@ use futures_util::future::{join, join_all};
 use crate::support::{
     exchange::{self, Answer, Fed, Pieces, SHORT, data, endpoint, endpoint_with, exchange, get, pass, put, told},
     origin::{Origin, Script},
+    proxy::TestProxy,
     scripts::{self, HELLO},
 };
 
@@ -407,4 +408,30 @@ async fn a_body_holds_its_place_until_it_is_read_or_dropped() {
     drop(open);
 
     assert!(exchange::send(&transport, &endpoint, &mut get("/")).await.is_ok());
+}
+
+#[actix_rt::test]
+async fn what_was_needed_at_once_is_kept() {
+    const AT_ONCE: usize = 100;
+    let origin = Origin::script(|mut conn, _| async move {
+        for turn in ["first", "second"] {
+            conn.read_head().await;
+            conn.wait_for(turn).await;
+            conn.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        }
+    });
+    let origin = origin.start().await;
+    let proxy = TestProxy::to(&origin).start().await;
+
+    for (turn, requests) in [("first", AT_ONCE), ("second", 2 * AT_ONCE)] {
+        let all = join_all((0..AT_ONCE).map(|_| proxy.get("/")));
+        let release = async {
+            origin.wait_for_requests(requests).await;
+            origin.tell(turn);
+        };
+        let (answers, ()) = join(all, release).await;
+        assert!(answers.iter().all(|answer| answer.status == 200));
+    }
+
+    assert_eq!(origin.connections_seen(), AT_ONCE);
 }

@@ -100,12 +100,26 @@ fn too_large(buffer: &[u8], limits: &Limits) -> Error {
 }
 
 fn parse(buffer: &mut BytesMut, length: usize, limits: &Limits) -> Result<Head, Error> {
-    let source = buffer.split_to(length).freeze();
+    let source = take(buffer, length);
     match parse_in::<USUAL_HEADERS>(&source, limits) {
         Err(Error::HeadTooLarge { .. }) if limits.max_headers >= USUAL_HEADERS => parse_in_large_room(&source, limits),
         parsed => parsed,
     }
 }
+
+/// The head, in memory of its own if it is not large: while the request waits for its answer, a few hundred bytes wait
+/// with it and not the whole buffer, which is the next connection's meanwhile.
+fn take(buffer: &mut BytesMut, length: usize) -> Bytes {
+    if length > LARGE_HEAD {
+        return buffer.split_to(length).freeze();
+    }
+    let head = Bytes::copy_from_slice(&buffer[..length]);
+    buffer.advance(length);
+    head
+}
+
+/// A head of this size is not copied.
+const LARGE_HEAD: usize = 4096;
 
 /// Few heads have more fields, and room for many would cost every head cold memory.
 const USUAL_HEADERS: usize = 100;

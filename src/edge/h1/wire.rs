@@ -142,7 +142,11 @@ impl Wire {
         }
         // actix keeps the last request's target for a while, and with it the memory.
         make_room(&mut input, size, MIN_ROOM.max(size / 4));
-        poll_read_buf(Pin::new(socket), cx, &mut *input)
+        let read = poll_read_buf(Pin::new(socket), cx, &mut *input);
+        if read.is_pending() && input.is_empty() {
+            keep_spare(mem::take(&mut input));
+        }
+        read
     }
 
     /// Reads more of a head.
@@ -156,15 +160,7 @@ impl Wire {
         if output.is_empty() {
             scratch::give_back_lines(mem::take(&mut output.lines));
         }
-        let input = self.input.take();
-        if input.capacity() == 0 {
-            return;
-        }
-        SPARE.with_borrow_mut(|spare| {
-            if spare.len() < MAX_SPARE {
-                spare.push(input);
-            }
-        });
+        keep_spare(self.input.take());
     }
 
     /// While the client waits for its answer: ready when it has left, also if it has only closed its half. What it
@@ -231,6 +227,18 @@ impl Wire {
     pub fn take_response_trailers(&self) -> Option<HeaderMap> {
         self.response_trailers.take()
     }
+}
+
+/// The next connection that reads takes it.
+fn keep_spare(buffer: BytesMut) {
+    if buffer.capacity() == 0 {
+        return;
+    }
+    SPARE.with_borrow_mut(|spare| {
+        if spare.len() < MAX_SPARE {
+            spare.push(buffer);
+        }
+    });
 }
 
 impl Downstream for Wire {

@@ -160,6 +160,7 @@ fn pieces(pieces: &'static [&'static str]) -> impl MessageBody {
 
 fn routes(app: &mut web::ServiceConfig) {
     app.route("/", web::to(|| async { "hello" }))
+        .route("/worker", web::to(|| async { thread::current().name().unwrap_or_default().to_owned() }))
         .route("/unread", web::to(|_payload: web::Payload| async { "unread" }))
         .route("/echo", web::to(echo))
         .route("/duplex", web::to(|payload: web::Payload| async { HttpResponse::Ok().body(BodyStream::new(payload)) }))
