@@ -242,14 +242,11 @@ impl File {
 
     /// Where a syntax error stands. What could not be read may be a secret as well.
     fn spot_of_error(&self, span: Range<usize>) -> Spot {
-        let spot = self.spot(span);
+        let mut spot = self.spot(span);
         let lines = self.text.lines().take(spot.line).collect::<Vec<_>>();
         let assignment = lines.iter().rev().find(|line| line.contains('='));
-        match assignment {
-            Some(line) if secrecy::may_set_a_secret(line) => {
-                Spot { text: HIDDEN.into(), mark: 0..HIDDEN.len(), ..spot }
-            }
-            _ => spot,
+        if assignment.is_some_and(|line| secrecy::may_set_a_secret(line)) {
+            spot.hide();
         }
     }
 
@@ -268,6 +265,7 @@ impl File {
 
     /// What of a line must not be shown, in order.
     fn hidden(&self, line: Range<usize>) -> Vec<Range<usize>> {
+        spot
         let on_this_line = self.secrets.iter().filter(|secret| secret.start < line.end && line.start < secret.end);
         let mut hidden: Vec<_> = on_this_line
             .map(|secret| secret.start.max(line.start) - line.start..secret.end.min(line.end) - line.start)

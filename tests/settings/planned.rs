@@ -62,6 +62,18 @@ impossible! {
     an_unknown_key_of_a_filter: "[routes]\n\"/a\" = { to = \"http://a\", header_rules = { reqest = {}, response = 5 } }\n";
     a_filter_that_may_not_do_that:
         "[routes.\"/a\"]\nto = \"http://a\"\nheader_rules.request.set = { content-length = \"0\" }\n";
+    four_filters_that_may_not_do_that: "\
+[routes.\"/a\"]
+to = \"http://a\"
+
+[routes.\"/a\".header_rules.request]
+remove = [\"x-debug\", \"transfer-encoding\"]
+set = { host = \"a b\", x-forwarded-for = \"10.0.0.1\", authorization = \"Bearer hunter2\\n\" }
+add.x-tier = \"hunter2\\n\"
+
+[routes.\"/a\".header_rules.response.add]
+\"a b\" = \"c\"
+";
     what_is_badly_formed_and_what_cannot_be_done: "\
 [routes]
 \"/a\" = { to = 5 }
