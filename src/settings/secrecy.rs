@@ -21,8 +21,12 @@ const SECRET_WORDS: [&str; 10] = [
     "authorization",
 ];
 
-static USER_INFO: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#"://([^/?#@\s"']+)@"#).expect("a constant that compiles"));
+/// Passwords as people write them, without encoding what must be encoded. Behind a colon that begins no port all is
+/// password up to the last `@`, slashes too; else up to the last `@` before the path.
+static USER_INFO: LazyLock<Regex> = LazyLock::new(|| {
+    let text = r#"://([^\s"'/?@:\[]*:(?:[/?]|[0-9]*[^0-9/?\s"'])[^\s"']*|[^/?\s"']+)@"#;
+    Regex::new(text).expect("a constant that compiles")
+});
 
 /// Whether what this path holds must not be shown. Naming where a secret is kept gives nothing away.
 pub(super) fn is_secret<K: AsRef<str>>(path: &[K]) -> bool {
@@ -70,7 +74,23 @@ mod tests {
 
     #[test]
     fn passwords_in_urls_are_hidden() {
-        assert_eq!(without_user_info("to \"http://me:hunter2@host/\""), "to \"http://***@host/\"");
-        assert_eq!(without_user_info("http://host/@me"), "http://host/@me");
+        for (text, expected) in [
+            ("to \"http://me:hunter2@host/\"", "to \"http://***@host/\""),
+            ("http://me:hun@ter2@host/", "http://***@host/"),
+            ("http://me:hun#ter2@host", "http://***@host"),
+            ("http://me:hun/ter2@host:80/", "http://***@host:80/"),
+            ("http://me:/hunter2@host", "http://***@host"),
+            ("http://me:h@n/ter?2@host/a", "http://***@host/a"),
+            ("[\"http://hunter2@a\", 'http://me:hun@ter2@b'] # x@y", "[\"http://***@a\", 'http://***@b'] # x@y"),
+        ] {
+            assert_eq!(without_user_info(text), expected);
+        }
+    }
+
+    #[test]
+    fn an_at_sign_in_a_path_hides_nothing() {
+        for text in ["http://host/@me", "http://host:80/a@b", "http://[::1]:80/@me", "http://host/?to=@me", "me@host"] {
+            assert_eq!(without_user_info(text), text);
+        }
     }
 }

@@ -74,6 +74,9 @@ add.x-tier = \"hunter2\\n\"
 [routes.\"/a\".header_rules.response.add]
 \"a b\" = \"c\"
 ";
+    a_path_of_a_target_that_can_be_read_two_ways: "[routes]\n\"/a\" = \"http://a/%zz/../x\"\n\"/b\" = \"http://a/x/../..\"\n";
+    a_password_that_was_not_encoded:
+        "[routes]\n\"/a\" = \"http://me:hun@ter2@a/\"\n\"/b\" = \"http://me:hun#ter2@a\"\n\"/c\" = \"http://me:hun/ter2@a\"\n";
     what_is_badly_formed_and_what_cannot_be_done: "\
 [routes]
 \"/a\" = { to = 5 }
@@ -88,4 +91,13 @@ servers = [\"http://a\"]
 retry = { attempts = 0 }
 transport = \"h3\"
 ";
+}
+
+#[test]
+fn no_part_of_a_password_is_told() {
+    for url in ["http://me:hun@ter2@a/", "http://me:hun#ter2@a", "http://me:hun/ter2@a", "http://me:hun?ter2@a"] {
+        let told = told(&format!("[routes]\n\"/a\" = \"{url}\"\n"));
+
+        assert!(!told.contains("hun") && !told.contains("ter2"), "{url}: {told}");
+    }
 }
