@@ -8,7 +8,7 @@ use regex::Regex;
 pub(super) const HIDDEN: &str = "***";
 
 /// The last words of keys whose values are secrets.
-const SECRET_WORDS: [&str; 10] = [
+const SECRET_WORDS: [&str; 16] = [
     "secret",
     "secrets",
     "password",
@@ -19,6 +19,12 @@ const SECRET_WORDS: [&str; 10] = [
     "private_key",
     "credentials",
     "authorization",
+    "cookie",
+    "signature",
+    "access_key",
+    "secret_key",
+    "signing_key",
+    "passphrase",
 ];
 
 /// Passwords as people write them, without encoding what must be encoded. Behind a colon that begins no port all is
@@ -37,7 +43,10 @@ pub(super) fn is_secret<K: AsRef<str>>(path: &[K]) -> bool {
 /// Whether a key of this name holds a secret.
 pub(super) fn is_secret_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase().replace('-', "_");
-    SECRET_WORDS.iter().any(|word| key.strip_suffix(word).is_some_and(|rest| rest.is_empty() || rest.ends_with('_')))
+    // `basic_auth` is a table; `x-internal-auth` is a header field.
+    let is_field_for_it = key.starts_with("x_") && key.ends_with("_auth");
+    let has = |word: &&str| key.strip_suffix(*word).is_some_and(|rest| rest.is_empty() || rest.ends_with('_'));
+    is_field_for_it || SECRET_WORDS.iter().any(has)
 }
 
 /// Whether a line that could not be read seems to set a secret.
@@ -62,10 +71,22 @@ mod tests {
 
     #[test]
     fn secrets_are_known_by_their_keys() {
-        for key in ["token", "admin_token", "x-api-key", "Authorization", "client_secret"] {
+        for key in [
+            "token",
+            "admin_token",
+            "x-api-key",
+            "Authorization",
+            "client_secret",
+            "cookie",
+            "Set-Cookie",
+            "x-access-key",
+            "X-Signature",
+            "aws_secret_key",
+            "x-internal-auth",
+        ] {
             assert!(is_secret_key(key), "{key}");
         }
-        for key in ["key", "tokens", "max_body", "secretary", "path"] {
+        for key in ["key", "tokens", "max_body", "secretary", "path", "cookies_kept", "headers", "basic_auth"] {
             assert!(!is_secret_key(key), "{key}");
         }
         assert!(is_secret(&["sticky", "secret", "0"]));
