@@ -77,6 +77,10 @@ add.x-tier = \"hunter2\\n\"
     a_path_of_a_target_that_can_be_read_two_ways: "[routes]\n\"/a\" = \"http://a/%zz/../x\"\n\"/b\" = \"http://a/x/../..\"\n";
     a_password_that_was_not_encoded:
         "[routes]\n\"/a\" = \"http://me:hun@ter2@a/\"\n\"/b\" = \"http://me:hun#ter2@a\"\n\"/c\" = \"http://me:hun/ter2@a\"\n";
+    a_priority_of_what_is_no_expression: "[routes]\n\"/a\" = { to = \"http://a\", priority = 5 }\n";
+    more_fields_than_can_be_read: "[server.http]\nmax_headers = 5000\n";
+    an_answer_that_frames_itself:
+        "[routes]\n\"/a\" = { respond = { headers = { content-length = \"0\", transfer-encoding = \"chunked\" } } }\n";
     what_is_badly_formed_and_what_cannot_be_done: "\
 [routes]
 \"/a\" = { to = 5 }
