@@ -165,6 +165,18 @@ impl Problems {
         self
     }
 
+    /// The same, of settings that were written in code.
+    #[must_use]
+    pub fn in_code(mut self) -> Self {
+        for Problem { place, related, .. } in &mut self.0 {
+            place.get_or_insert(Place::Code);
+            for other in related {
+                other.place.get_or_insert(Place::Code);
+            }
+        }
+        self
+    }
+
     /// `Ok` if there is none.
     pub fn none_or<T>(self, value: T) -> Result<T, Self> {
         if self.is_empty() { Ok(value) } else { Err(self) }

@@ -1,6 +1,11 @@
 //! Settings that are well formed and still cannot be done. A test's name is its snapshot's.
 
-use aqueduct::{kinds::Kinds, plan::Plan, settings::Layers};
+use aqueduct::{
+    Proxy,
+    kinds::Kinds,
+    plan::Plan,
+    settings::{Layers, Place},
+};
 
 fn told(text: &str) -> String {
     let reading = Layers::new().text("settings/default.toml", text).read();
@@ -104,4 +109,12 @@ fn no_part_of_a_password_is_told() {
 
         assert!(!told.contains("hun") && !told.contains("ter2"), "{url}: {told}");
     }
+}
+
+#[test]
+fn a_problem_of_a_proxy_in_code_is_placed_there_and_named_by_its_key() {
+    let problems = Proxy::builder().route("/a", "nobody").build().err().expect("there is no such upstream");
+
+    assert_eq!(problems.0[0].place, Some(Place::Code));
+    insta::assert_snapshot!(problems.render(false));
 }
