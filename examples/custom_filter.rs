@@ -9,7 +9,7 @@ use aqueduct::{
     Exchange, Proxy, Response,
     filters::{Filter, Kind, Step},
     http::{HeaderName, HeaderValue, StatusCode},
-    settings::RouteSettings,
+    settings::{Problem, Problems, RouteSettings},
 };
 use serde::Deserialize;
 
@@ -37,8 +37,9 @@ impl Kind for Sunset {
     const SUMMARY: &'static str = "announces when a route goes away, or that it is gone";
     type Settings = SunsetSettings;
 
-    fn build(settings: SunsetSettings) -> Result<Step, String> {
-        let on = HeaderValue::from_str(&settings.on).map_err(|_| format!("`{}` is not a date", settings.on))?;
+    fn build(settings: SunsetSettings) -> Result<Step, Problems> {
+        let on = HeaderValue::from_str(&settings.on)
+            .map_err(|_| Problem::at(["on"], format!("`{}` is not a date", settings.on)))?;
         Ok(Step::Plain(Arc::new(Self { on, is_over: settings.is_over })))
     }
 }

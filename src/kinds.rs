@@ -2,7 +2,7 @@
 
 use crate::{
     filters::{self, Kind, Step},
-    settings::{self, Problem, Problems},
+    settings::{self, Problems},
     upstream::balancers::{self, Balancer},
 };
 
@@ -89,7 +89,13 @@ fn filter_kind<K: Kind>() -> FilterKind {
 
 fn build_filter<K: Kind>(written: &serde_json::Value, at: &[String]) -> Result<Step, Problems> {
     let settings: K::Settings = settings::read(written, at)?;
-    K::build(settings).map_err(|what| Problem::at(at.iter().cloned(), what).help(K::SUMMARY).into())
+    K::build(settings).map_err(|Problems(wrong)| {
+        let placed = wrong.into_iter().map(|problem| {
+            let problem = problem.inside(at);
+            if problem.help.is_some() { problem } else { problem.help(K::SUMMARY) }
+        });
+        Problems(placed.collect())
+    })
 }
 
 fn balancer_kind<K: balancers::Kind>() -> BalancerKind {

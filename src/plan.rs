@@ -9,7 +9,7 @@ use crate::{
     http::Method,
     kinds::Kinds,
     routing::Table,
-    settings::{Problem, Problems, Settings},
+    settings::{Problem, Problems, Settings, listener::MOST_HEADERS},
     telemetry::access_log::AccessLog,
     upstream::Upstream,
 };
@@ -100,6 +100,12 @@ fn check_server(settings: &Settings, problems: &mut Vec<Problem>) {
         if value == 0 {
             problems.push(Problem::at(["server", "http", key], "no request fits into nothing").help("a limit above 0"));
         }
+    }
+    if limits.max_headers > MOST_HEADERS {
+        problems.push(
+            Problem::at(["server", "http", "max_headers"], "more fields than any head is read with")
+                .help(format!("{MOST_HEADERS} or less")),
+        );
     }
     let level = &settings.log.level;
     if env_filter::Builder::new().try_parse(level).is_err() || !level.split('/').next().is_some_and(names_levels) {

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::ffi::OsStrExt,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
@@ -102,6 +103,28 @@ fn held_origin() -> (SocketAddr, mpsc::Receiver<()>, mpsc::Sender<()>) {
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
+}
+
+#[test]
+fn a_variable_that_is_not_utf_8_is_told_and_check_fails() {
+    let folder = folder();
+    let mut command = aqueduct(folder.path(), &["check"]);
+    command.env("AQUEDUCT__SERVER__WORKERS", std::ffi::OsStr::from_bytes(b"2\xff"));
+
+    let output = command.output().expect("the binary runs");
+
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("AQUEDUCT__SERVER__WORKERS"));
+}
+
+#[test]
+fn one_route_twice_on_the_command_line_is_a_problem() {
+    let folder = folder();
+
+    let (code, _, told) = run(folder.path(), &["check", "--route", "/api=http://x", "--route", "/api=http://y"]);
+
+    assert_eq!(code, 2);
+    assert!(told.contains("--route") && told.contains("/api"), "{told}");
 }
 
 #[test]

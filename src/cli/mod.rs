@@ -48,7 +48,7 @@ enum Command {
 /// Where the settings come from.
 #[derive(Args)]
 struct Source {
-    /// A settings file, or a directory of them [default: ./settings, if it is there]
+    /// A settings file, or a directory of them, of which AQUEDUCT_ENV chooses [default: ./settings, if it is there]
     #[arg(long, value_name = "DIR-or-FILE")]
     settings: Option<PathBuf>,
     /// An address to listen on instead of those of the settings: IP:PORT or unix:PATH; may be repeated
@@ -97,12 +97,20 @@ impl Source {
     }
 }
 
-/// A pattern may begin with `=`, a URL holds none.
+/// Split at the last `=` that stands before a URL: patterns may hold one as well, and paths behind a scheme, too.
 fn route(text: &str) -> Result<(String, String), String> {
-    match text.rsplit_once('=') {
+    let splits = text.rmatch_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..]));
+    let before_a_url = splits.clone().find(|(_, to)| begins_with_a_scheme(to));
+    match before_a_url.or_else(|| splits.clone().next()) {
         Some((pattern, url)) if !pattern.is_empty() && !url.is_empty() => Ok((pattern.into(), url.into())),
         _ => Err("a route is PATTERN=URL, such as /api=http://localhost:8000".into()),
     }
+}
+
+fn begins_with_a_scheme(text: &str) -> bool {
+    let is_scheme =
+        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+');
+    text.starts_with("http+unix:") || text.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme))
 }
 
 /// Tells what is wrong with the settings.
@@ -134,5 +142,18 @@ mod tests {
         assert_eq!(route("=/a=http://a"), Ok(("=/a".into(), "http://a".into())));
         assert!(route("/api").is_err());
         assert!(route("=http://a").is_err());
+    }
+
+    #[test]
+    fn a_route_on_the_command_line_ends_where_its_url_begins() {
+        for (text, pattern, to) in [
+            ("/api=http+unix:/run/a=b.sock", "/api", "http+unix:/run/a=b.sock"),
+            ("=/a=http://b/c=d", "=/a", "http://b/c=d"),
+            ("~^/x=[0-9]+=http://a", "~^/x=[0-9]+", "http://a"),
+            ("/api=shop", "/api", "shop"),
+            ("=/api=shop", "=/api", "shop"),
+        ] {
+            assert_eq!(route(text), Ok((pattern.into(), to.into())), "{text}");
+        }
     }
 }

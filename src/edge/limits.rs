@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use crate::settings::listener::MOST_HEADERS;
 use crate::{
     http::error_page::{Format, ProxyStatus, Style},
     settings::{ServerSettings, listener},
@@ -29,9 +30,6 @@ pub struct Limits {
     /// How to say no.
     pub style: Style,
 }
-
-/// Fields that a head can have at all, whatever is set.
-pub const MOST_HEADERS: usize = 1024;
 
 impl Limits {
     /// Those of the settings.

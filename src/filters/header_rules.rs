@@ -11,8 +11,9 @@ use serde::Deserialize;
 
 use super::{Filter, Kind, Step};
 use crate::{
-    exchange::Exchange,
-    http::{HeaderMap, HeaderName, HeaderValue, Response},
+    exchange::{Exchange, REQUEST_ID},
+    http::{HeaderMap, HeaderName, HeaderValue, Response, header, headers},
+    settings::{Problem, Problems},
 };
 
 /// Sets, adds and removes header fields.
@@ -54,9 +55,11 @@ impl Kind for HeaderRules {
     const SUMMARY: &'static str = "sets, adds and removes header fields of requests and responses";
     type Settings = HeaderRulesSettings;
 
-    fn build(settings: Self::Settings) -> Result<Step, String> {
-        let rules = Self { request: Rules::new(settings.request)?, response: Rules::new(settings.response)? };
-        Ok(Step::Plain(Arc::new(rules)))
+    fn build(settings: Self::Settings) -> Result<Step, Problems> {
+        let mut problems = Problems::default();
+        let request = Rules::new(&settings.request, Way::In, &mut problems);
+        let response = Rules::new(&settings.response, Way::Out, &mut problems);
+        problems.none_or(Step::Plain(Arc::new(Self { request, response })))
     }
 }
 
@@ -72,12 +75,16 @@ impl Filter for HeaderRules {
 }
 
 impl Rules {
-    fn new(settings: RuleSettings) -> Result<Self, String> {
-        Ok(Self {
-            remove: settings.remove.iter().map(|text| name(text)).collect::<Result<_, _>>()?,
-            set: fields(&settings.set)?,
-            add: fields(&settings.add)?,
-        })
+    fn new(settings: &RuleSettings, way: Way, problems: &mut Problems) -> Self {
+        let remove = settings.remove.iter().enumerate().filter_map(|(index, text)| {
+            let at = [way.key(), "remove", &index.to_string()].map(String::from);
+            name(text, way).map_err(|why| problems.push(why.of(text, at))).ok()
+        });
+        Self {
+            remove: remove.collect(),
+            set: fields(&settings.set, way, "set", problems),
+            add: fields(&settings.add, way, "add", problems),
+        }
     }
 
     fn apply(&self, headers: &mut HeaderMap) {
@@ -93,43 +100,103 @@ impl Rules {
     }
 }
 
-fn fields(written: &IndexMap<String, String>) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
-    written.iter().map(|(key, text)| Ok((name(key)?, value(text)?))).collect()
+/// Which message the rules are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The request.
+    In,
+    /// The response.
+    Out,
 }
 
-/// Framing and connection fields belong to the proxy: a rule for them would break messages apart.
-fn name(text: &str) -> Result<HeaderName, String> {
-    let name = HeaderName::try_from(text).map_err(|_| format!("`{text}` is not a header field name"))?;
-    if FRAMING.contains(&name.as_str()) {
-        return Err(format!("`{text}` frames the message; it cannot be changed by a rule"));
+impl Way {
+    fn key(self) -> &'static str {
+        match self {
+            Self::In => "request",
+            Self::Out => "response",
+        }
     }
-    Ok(name)
 }
 
-fn value(text: &str) -> Result<HeaderValue, String> {
-    HeaderValue::from_str(text).map_err(|_| format!("`{}` is not a header field value", text.escape_debug()))
+fn fields(
+    written: &IndexMap<String, String>,
+    way: Way,
+    verb: &str,
+    problems: &mut Problems,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let mut fields = Vec::with_capacity(written.len());
+    for (key, text) in written {
+        let at = [way.key(), verb, key].map(String::from);
+        match (name(key, way), HeaderValue::from_str(text)) {
+            (Ok(name), Ok(value)) => fields.push((name, value)),
+            (Err(why), _) => problems.push(why.of(key, at)),
+            // The value is not told: it may be a secret, whatever the field is called.
+            (_, Err(_)) => problems.push(
+                Problem::at(at, format!("the value for `{}` is not a header field value", key.escape_debug()))
+                    .help("visible characters, without line breaks")
+                    .hide_value(),
+            ),
+        }
+    }
+    fields
 }
 
-/// Fields that frame a message or belong to one connection.
-const FRAMING: [&str; 8] =
-    ["content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"];
+/// Why a rule may not touch a field, and what to do instead.
+struct Refusal {
+    what: &'static str,
+    help: &'static str,
+}
+
+impl Refusal {
+    fn of(&self, field: &str, at: [String; 3]) -> Problem {
+        Problem::at_key(at, format!("`{}` {}", field.escape_debug(), self.what)).help(self.help)
+    }
+}
+
+/// A field that a rule may touch.
+fn name(text: &str, way: Way) -> Result<HeaderName, Refusal> {
+    let wrong = |what, help| Err(Refusal { what, help });
+    let Ok(name) = HeaderName::try_from(text) else {
+        return wrong("is not a header field name", "a token such as \"x-tier\"");
+    };
+    if headers::is_hop_by_hop(&name) || [header::CONTENT_LENGTH, header::EXPECT].contains(&name) {
+        return wrong("frames the message or belongs to one connection", "no rule can change it");
+    }
+    if name == REQUEST_ID {
+        return wrong("is written by the proxy itself", "no rule can change it");
+    }
+    if way == Way::Out {
+        return Ok(name);
+    }
+    // Endpoints behind gateway interfaces read both letters as one.
+    match name.as_str().replace('_', "-").as_str() {
+        "host" => wrong("is not for a rule", "the route's own key: host = \"app.internal\""),
+        "via" => wrong("is written by the proxy itself", "no rule can change it"),
+        "forwarded" | "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto" => wrong(
+            "is written by the proxy itself",
+            "the route's own key: forwarded = \"both\", \"standard\", \"x\" or \"off\"",
+        ),
+        _ => Ok(name),
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn step(json: serde_json::Value) -> Result<Step, String> {
-        HeaderRules::build(serde_json::from_value(json).expect("well-formed settings"))
+    fn problems(json: serde_json::Value) -> Vec<Problem> {
+        let settings = serde_json::from_value(json).expect("well-formed settings");
+        HeaderRules::build(settings).err().map(|problems| problems.0).unwrap_or_default()
     }
 
     #[test]
     fn fields_are_removed_then_set_then_added() {
-        let rules = Rules::new(RuleSettings {
+        let settings = RuleSettings {
             remove: vec!["X-Old".into()],
             set: IndexMap::from([("x-one".into(), "new".into())]),
             add: IndexMap::from([("x-one".into(), "more".into())]),
-        })
-        .expect("valid rules");
+        };
+        let rules = Rules::new(&settings, Way::In, &mut Problems::default());
         let mut headers = HeaderMap::new();
         headers.append(HeaderName::from_static("x-old"), HeaderValue::from_static("1"));
         headers.append(HeaderName::from_static("x-one"), HeaderValue::from_static("old"));
@@ -141,15 +208,49 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_cannot_touch_framing_or_hold_a_line_break() {
+    fn a_rule_cannot_touch_what_is_the_proxys_own_or_hold_a_line_break() {
         for (json, expected) in [
             (serde_json::json!({ "request": { "set": { "Content-Length": "0" } } }), "frames the message"),
+            (serde_json::json!({ "request": { "set": { "expect": "100-continue" } } }), "frames the message"),
             (serde_json::json!({ "response": { "remove": ["Transfer-Encoding"] } }), "frames the message"),
+            (serde_json::json!({ "response": { "add": { "connection": "x" } } }), "one connection"),
+            (serde_json::json!({ "request": { "set": { "Host": "a b" } } }), "`Host` is not for a rule"),
+            (serde_json::json!({ "request": { "remove": ["host"] } }), "is not for a rule"),
+            (serde_json::json!({ "request": { "add": { "Forwarded": "for=a" } } }), "by the proxy itself"),
+            (serde_json::json!({ "request": { "set": { "X-Forwarded-For": "a" } } }), "by the proxy itself"),
+            (serde_json::json!({ "request": { "set": { "x_forwarded_host": "a" } } }), "by the proxy itself"),
+            (serde_json::json!({ "request": { "add": { "x-forwarded-proto": "a" } } }), "by the proxy itself"),
+            (serde_json::json!({ "request": { "remove": ["via"] } }), "by the proxy itself"),
+            (serde_json::json!({ "response": { "set": { "x-request-id": "a" } } }), "by the proxy itself"),
             (serde_json::json!({ "request": { "set": { "x": "a\r\nb: c" } } }), "not a header field value"),
             (serde_json::json!({ "request": { "add": { "a b": "c" } } }), "not a header field name"),
         ] {
-            let Err(problem) = step(json) else { panic!("accepted, but expected: {expected}") };
-            assert!(problem.contains(expected), "{problem}");
+            let told = problems(json);
+            assert_eq!(told.len(), 1, "expected: {expected}");
+            assert!(told[0].what.contains(expected), "{}", told[0].what);
         }
+    }
+
+    #[test]
+    fn a_rule_may_touch_everything_else() {
+        let told = problems(serde_json::json!({
+            "request": { "set": { "x-forwarded-prefix": "/api", "x-forwarded-port": "443" }, "remove": ["cookie"] },
+            "response": { "remove": ["via", "server"], "set": { "cache-control": "no-store" } },
+        }));
+
+        assert_eq!(told, []);
+    }
+
+    #[test]
+    fn every_bad_rule_is_told_at_its_key_and_no_value_is() {
+        let told = problems(serde_json::json!({
+            "request": { "set": { "authorization": "Bearer hunter2\n", "host": "a" }, "remove": ["x", "te"] },
+            "response": { "add": { "x-token": "hunter2\n" } },
+        }));
+
+        let keys: Vec<_> = told.iter().map(|problem| problem.key.join(".")).collect();
+        let expected = ["request.remove.1", "request.set.authorization", "request.set.host", "response.add.x-token"];
+        assert_eq!(keys, expected);
+        assert!(!Problems(told).to_string().contains("hunter2"));
     }
 }

@@ -8,7 +8,7 @@ use std::{future::Future, sync::Arc};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
-use crate::{exchange::Exchange, http::Response};
+use crate::{exchange::Exchange, http::Response, settings::Problems};
 
 pub mod header_rules;
 
@@ -48,8 +48,9 @@ pub trait Kind: 'static {
     /// What is written under the key.
     type Settings: DeserializeOwned;
 
-    /// Makes the step, or says what is wrong with the settings.
-    fn build(settings: Self::Settings) -> Result<Step, String>;
+    /// Makes the step, or says everything that is wrong with the settings. The keys of its problems begin below its own:
+    /// `Problem::at(["request", "set"], ..)`, or none for all of it. What has no help of its own gets the summary.
+    fn build(settings: Self::Settings) -> Result<Step, Problems>;
 }
 
 /// Where the passage ends: with whoever sends the request on.

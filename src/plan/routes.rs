@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Plan, Upstreams, upstreams, url};
 use crate::{
     filters::Step,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, headers},
     kinds::Kinds,
     routing::{Entry, Pattern},
     settings::{
@@ -136,6 +136,14 @@ impl Drawing<'_> {
         if let Err(error) = &parsed {
             let problem = Problem::at_key(["routes", text], error.to_string());
             self.problems.push(problem.help("[METHOD ][host]/path, with `=` for exact or `~` for a regex"));
+        }
+        if written.priority != 0 && parsed.as_ref().is_ok_and(|pattern| !pattern.is_regex()) {
+            self.problem(
+                text,
+                &["priority"],
+                "only a regular expression has a priority",
+                "of other patterns the more specific one wins; remove it",
+            );
         }
         let groups: Vec<String> = parsed.iter().flat_map(Pattern::group_names).map(str::to_owned).collect();
         let target = self.target(text, written, &groups);
@@ -284,30 +292,40 @@ impl Drawing<'_> {
             );
             return None;
         };
-        let mut headers = HeaderMap::new();
+        let mut fields = HeaderMap::new();
         if !written.body.is_empty() {
             match HeaderValue::from_str(&written.content_type) {
-                Ok(value) => drop(headers.insert(header::CONTENT_TYPE, value)),
+                Ok(value) => drop(fields.insert(header::CONTENT_TYPE, value)),
                 Err(_) => {
                     self.problem(text, &["respond", "content_type"], "not a header field value", "\"text/plain\"")
                 }
             }
         }
-        for (name, value) in &written.headers {
-            match (HeaderName::try_from(name.as_str()), HeaderValue::from_str(value)) {
-                (Ok(name), Ok(value)) => drop(headers.insert(name, value)),
+        for (key, value) in &written.headers {
+            match (HeaderName::try_from(key.as_str()), HeaderValue::from_str(value)) {
+                (Ok(name), _) if headers::is_hop_by_hop(&name) || name == header::CONTENT_LENGTH => self.problem(
+                    text,
+                    &["respond", "headers", key],
+                    format!("`{name}` frames the message or belongs to one connection"),
+                    "remove it: the proxy writes what is needed",
+                ),
+                (Ok(name), Ok(value)) => drop(fields.insert(name, value)),
                 (Err(_), _) => self.problem(
                     text,
-                    &["respond", "headers", name],
-                    format!("`{name}` is not a header field name"),
+                    &["respond", "headers", key],
+                    format!("`{key}` is not a header field name"),
                     "a token such as \"x-reason\"",
                 ),
                 (_, Err(_)) => {
-                    self.problem(text, &["respond", "headers", name], "not a header field value", "visible characters")
+                    self.problem(text, &["respond", "headers", key], "not a header field value", "visible characters")
                 }
             }
         }
-        Some(Target::Respond(FixedAnswer { status, headers, body: Bytes::from(written.body.clone().into_bytes()) }))
+        Some(Target::Respond(FixedAnswer {
+            status,
+            headers: fields,
+            body: Bytes::from(written.body.clone().into_bytes()),
+        }))
     }
 
     /// The steps of a route in the order of the table of kinds: the order in a file never matters.

@@ -2,7 +2,13 @@
 
 use std::path::PathBuf;
 
-use crate::{http::Uri, transport::Address};
+use crate::{
+    http::{
+        Uri,
+        path::{self, Policy},
+    },
+    transport::Address,
+};
 
 /// `http://HOST[:PORT][/BASE]` or `http+unix:PATH`, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,13 +59,19 @@ pub fn parse(text: &str) -> Result<EndpointUrl, String> {
         None => 80,
         Some(digits) => match digits.parse() {
             Ok(port) if port > 0 => port,
+            // A password whose `/` or `?` was not encoded.
+            _ if text.contains('@') => return Err("this URL holds credentials; a URL here must not".into()),
             _ => return Err(format!("`{digits}` is not a port")),
         },
     };
     if host.is_empty() {
         return Err(format!("`{text}` names no host"));
     }
-    let base = uri.path().trim_end_matches('/').to_owned();
+    // An encoded slash is the operator's own word here, not a client's.
+    let policy = Policy { keep_encoded_slash: true, ..Policy::default() };
+    let path =
+        path::normalize(uri.path(), &policy).map_err(|what| format!("the path of `{text}` cannot be used: {what}"))?;
+    let base = path.trim_end_matches('/').to_owned();
     Ok(EndpointUrl {
         address: Address::Tcp { host: host.into(), port },
         authority: authority.as_str().to_owned(),
@@ -82,6 +94,7 @@ mod tests {
             ("http://10.0.0.1", tcp("10.0.0.1", 80), "10.0.0.1", ""),
             ("http://[::1]:81/", tcp("::1", 81), "[::1]:81", ""),
             ("http://app/base/", tcp("app", 80), "app", "/base"),
+            ("http://app/base/%7e/../a%2fb", tcp("app", 80), "app", "/base/a%2Fb"),
             ("http+unix:/run/app.sock", Address::Unix("/run/app.sock".into()), "localhost", ""),
             ("http+unix:///run/app.sock", Address::Unix("/run/app.sock".into()), "localhost", ""),
         ] {
@@ -97,6 +110,9 @@ mod tests {
             ("ftp://app", "`ftp:` is not a scheme"),
             ("http://", "not a URL"),
             ("http://user:secret@app", "holds credentials"),
+            ("http://user:secret/2@app", "holds credentials"),
+            ("http://app/%zz/../x", "an incomplete percent-encoding"),
+            ("http://app/a\\b", "a backslash"),
             ("http://app:0", "`0` is not a port"),
             ("http://app:99999", "`99999` is not a port"),
             ("http://app/?q=1", "has a query"),

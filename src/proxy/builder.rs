@@ -62,6 +62,6 @@ impl Builder {
     /// # Errors
     /// Everything that is wrong, at once.
     pub fn build(self) -> Result<Proxy, Problems> {
-        Proxy::with_kinds(self.settings, self.kinds)
+        Proxy::with_kinds(self.settings, self.kinds).map_err(Problems::in_code)
     }
 }

@@ -61,19 +61,25 @@ impl Layer {
         let (table, errors) = DeTable::parse_recoverable(text);
         let mut reader = Reader::default();
         let (tree, trace) = reader.table(table.get_ref(), table.span());
-        let mut file = File {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            line_starts: std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect(),
-            trace,
-            secrets: reader.secrets,
-            torn_at: None,
-        };
+        let mut file = File::new(path, text, trace, reader.secrets);
         file.tell(&errors, problems);
         for (key, span, what) in reader.wrong {
             problems.push(Problem { place: Some(Place::File(file.spot(span))), ..Problem::at(key, what) });
         }
         (Self { source: Source::File(file), tree }, errors.is_empty())
+    }
+
+    /// Tells where a file stops being text.
+    pub fn no_text(path: &str, bytes: &[u8], at: usize) -> Problem {
+        let text = String::from_utf8_lossy(bytes);
+        let mut reader = Reader::default();
+        let table = DeTable::parse_recoverable(&text).0;
+        let (_, trace) = reader.table(table.get_ref(), table.span());
+        // What could not be read stands there as one letter.
+        let spot = File::new(path, &text, trace, reader.secrets)
+            .spot_of_error(at..at + char::REPLACEMENT_CHARACTER.len_utf8());
+        let problem = Problem::at::<String>([], "not UTF-8, as TOML must be").help("save the file as UTF-8");
+        Problem { place: Some(Place::File(spot)), ..problem }
     }
 
     /// What a variable sets: TOML if it can be read as that, else a string.
@@ -209,6 +215,17 @@ impl Trace {
 }
 
 impl File {
+    fn new(path: &str, text: &str, trace: Trace, secrets: Vec<Range<usize>>) -> Self {
+        Self {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            line_starts: std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect(),
+            trace,
+            secrets,
+            torn_at: None,
+        }
+    }
+
     /// Tells what is no TOML. Behind an open bracket every line is an error: the first of them is enough.
     fn tell(&mut self, errors: &[toml::de::Error], problems: &mut Problems) {
         let start = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
@@ -242,15 +259,13 @@ impl File {
 
     /// Where a syntax error stands. What could not be read may be a secret as well.
     fn spot_of_error(&self, span: Range<usize>) -> Spot {
-        let spot = self.spot(span);
+        let mut spot = self.spot(span);
         let lines = self.text.lines().take(spot.line).collect::<Vec<_>>();
         let assignment = lines.iter().rev().find(|line| line.contains('='));
-        match assignment {
-            Some(line) if secrecy::may_set_a_secret(line) => {
-                Spot { text: HIDDEN.into(), mark: 0..HIDDEN.len(), ..spot }
-            }
-            _ => spot,
+        if assignment.is_some_and(|line| secrecy::may_set_a_secret(line)) {
+            spot.hide();
         }
+        spot
     }
 
     fn spot(&self, span: Range<usize>) -> Spot {

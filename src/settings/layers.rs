@@ -5,6 +5,7 @@
 //! is then read strictly (by `strict`), and every value remembers the layer it came from.
 
 use std::{
+    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -17,7 +18,7 @@ use super::{
     Settings,
     layer::Layer,
     origins::Origins,
-    problem::{Problem, Problems, did_you_mean},
+    problem::{Place, Problem, Problems, did_you_mean, name},
     strict::decode,
 };
 
@@ -27,7 +28,8 @@ pub const BUILT_IN: &str = include_str!("../../settings/default.toml");
 /// What the names of variables that are settings begin with; sections are separated by two underscores as well.
 pub const PREFIX: &str = "AQUEDUCT__";
 
-/// The variable that names the file between `default.toml` and `local.toml`.
+/// The variable that names the file between `default.toml` and `local.toml` of a directory. The file must be there,
+/// even if the directory need not be; where settings are a single file, the variable means nothing.
 pub const ENVIRONMENT: &str = "AQUEDUCT_ENV";
 
 /// Where settings are read from. Later calls do not override earlier ones: the order of the layers is fixed.
@@ -35,7 +37,16 @@ pub const ENVIRONMENT: &str = "AQUEDUCT_ENV";
 pub struct Layers {
     files: Vec<Files>,
     environment: Vec<(String, String)>,
-    flags: Vec<Layer>,
+    /// Variables of ours whose name or value is not UTF-8.
+    unreadable: Vec<String>,
+    flags: Vec<Flag>,
+}
+
+#[derive(Debug)]
+struct Flag {
+    name: String,
+    key: Vec<String>,
+    value: Value,
 }
 
 #[derive(Debug)]
@@ -111,18 +122,29 @@ impl Layers {
     /// Environment variables, of which [`ENVIRONMENT`] and those with the [`PREFIX`] are taken.
     #[must_use]
     pub fn environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        let ours = |name: &str| name == ENVIRONMENT || name.starts_with(PREFIX);
-        self.environment.extend(variables.into_iter().filter(|(name, _)| ours(name)));
+        self.environment.extend(variables.into_iter().filter(|(name, _)| is_ours(name)));
         self
     }
 
-    /// The environment of this process. What is not UTF-8 is no setting of ours.
+    /// The environment of this process.
     #[must_use]
     pub fn process_environment(self) -> Self {
-        let variables = std::env::vars_os();
-        self.environment(
-            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-        )
+        self.raw_environment(std::env::vars_os())
+    }
+
+    /// What of it is ours must be UTF-8.
+    fn raw_environment(mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        for (name, value) in variables {
+            let shown = name.to_string_lossy().into_owned();
+            if !is_ours(&shown) {
+                continue;
+            }
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => self.environment.push((name, value)),
+                _ => self.unreadable.push(shown),
+            }
+        }
+        self
     }
 
     /// A command line flag: what it sets, to what, and its name.
@@ -133,8 +155,8 @@ impl Layers {
         value: impl Into<Value>,
         flag: &str,
     ) -> Self {
-        let key: Vec<String> = key.into_iter().map(Into::into).collect();
-        self.flags.push(Layer::flag(flag, &key, value.into()));
+        let key = key.into_iter().map(Into::into).collect();
+        self.flags.push(Flag { name: flag.to_owned(), key, value: value.into() });
         self
     }
 
@@ -149,6 +171,7 @@ impl Layers {
         let mut stack = Stack::default();
         stack.layers.push(Layer::built_in(BUILT_IN, &mut stack.problems));
         let name = self.environment.iter().rev().find(|(name, _)| name == ENVIRONMENT).map(|(_, value)| value.as_str());
+        let name = name.filter(|name| !matches!(*name, "" | "default" | "local"));
         for files in &self.files {
             match files {
                 Files::Directory { path, required } => stack.add_directory(path, *required, name),
@@ -157,7 +180,8 @@ impl Layers {
             }
         }
         stack.add_environment(self.environment);
-        stack.layers.extend(self.flags);
+        stack.refuse_unreadable(self.unreadable);
+        stack.add_flags(self.flags);
         stack.read()
     }
 }
@@ -199,11 +223,14 @@ impl Stack {
                 let what = format!("there is no settings directory or file `{}`", directory.display());
                 self.problems.push(Problem::at::<String>([], what));
                 self.torn = true;
+            } else if let Some(name) = name {
+                // Nobody need have a directory, but who names one of its files means it.
+                self.add_named(directory, name);
             }
             return;
         }
         self.add_file(&directory.join("default.toml"), false);
-        if let Some(name) = name.filter(|name| !matches!(*name, "" | "default" | "local")) {
+        if let Some(name) = name {
             self.add_named(directory, name);
         }
         self.add_file(&directory.join("local.toml"), false);
@@ -219,14 +246,19 @@ impl Stack {
         let others = fs::read_dir(directory).into_iter().flatten().flatten();
         let others = others.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".toml")?.to_owned()));
         let mut problem = Problem::at::<String>([], what).hint(did_you_mean(name, others));
-        problem.place = Some(super::Place::Environment(ENVIRONMENT.into()));
+        problem.place = Some(Place::Environment(ENVIRONMENT.into()));
         self.problems.push(problem);
         self.torn = true;
     }
 
     fn add_file(&mut self, path: &Path, required: bool) {
-        match fs::read_to_string(path) {
-            Ok(text) => self.add_text(&path.display().to_string(), &text),
+        let name = path.display().to_string();
+        match fs::read(path).map(String::from_utf8) {
+            Ok(Ok(text)) => self.add_text(&name, &text),
+            Ok(Err(error)) => {
+                self.problems.push(Layer::no_text(&name, error.as_bytes(), error.utf8_error().valid_up_to()));
+                self.torn = true;
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound && !required => {}
             Err(error) => {
                 let what = format!("cannot read `{}`: {error}", path.display());
@@ -250,11 +282,32 @@ impl Stack {
             let path: Vec<String> = key.split("__").map(str::to_ascii_lowercase).collect();
             if path.iter().any(String::is_empty) || path.len() > 8 {
                 let mut problem = Problem::at::<String>([], format!("`{name}` names no setting"));
-                problem.place = Some(super::Place::Environment(name.clone()));
+                problem.place = Some(Place::Environment(name.clone()));
                 self.problems.push(problem.help("sections and keys are separated by two underscores"));
                 continue;
             }
             self.layers.push(Layer::environment(name, &path, text));
+        }
+    }
+
+    fn refuse_unreadable(&mut self, variables: Vec<String>) {
+        for name in variables {
+            let mut problem = Problem::at::<String>([], format!("`{}` is not UTF-8", name.escape_debug()));
+            problem.place = Some(Place::Environment(name));
+            self.problems.push(problem);
+            self.torn = true;
+        }
+    }
+
+    /// Flags are all equally strong: none may silently win over another.
+    fn add_flags(&mut self, flags: Vec<Flag>) {
+        for (index, Flag { name: flag, key, value }) in flags.iter().enumerate() {
+            if flags[..index].iter().any(|earlier| earlier.key == *key) {
+                let mut problem = Problem::at(key.clone(), format!("`{}` is set twice", name(key)));
+                problem.place = Some(Place::Flag(flag.clone()));
+                self.problems.push(problem.help("leave one of them out"));
+            }
+            self.layers.push(Layer::flag(flag, key, value.clone()));
         }
     }
 
@@ -285,6 +338,10 @@ impl Stack {
         let problems = origins.locate(self.problems);
         Reading { settings, origins, problems, complete: !self.torn }
     }
+}
+
+fn is_ours(variable: &str) -> bool {
+    variable == ENVIRONMENT || variable.starts_with(PREFIX)
 }
 
 /// Reads what was merged. Routes, upstreams and tests are read one by one: there may be many of them.
@@ -366,4 +423,26 @@ fn woven(value: Value) -> config::Value {
         Value::Object(table) => ValueKind::Table(table.into_iter().map(|(key, value)| (key, woven(value))).collect()),
     };
     config::Value::new(None, kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn a_variable_of_ours_that_is_not_utf_8_is_a_problem_and_others_are_not() {
+        let bad = || OsString::from_vec(b"2\xff".to_vec());
+        let odd_name = OsString::from_vec(b"AQUEDUCT__LOG__\xff".to_vec());
+        let variables =
+            [("AQUEDUCT__SERVER__WORKERS".into(), bad()), (odd_name, "x".into()), ("LS_COLORS".into(), bad())];
+
+        let problems = Layers::new().raw_environment(variables).load().expect_err("two cannot be read");
+
+        let places: Vec<_> = problems.0.iter().filter_map(|problem| problem.place.clone()).collect();
+        let named = |name: &str| Place::Environment(name.into());
+        assert_eq!(places, [named("AQUEDUCT__SERVER__WORKERS"), named("AQUEDUCT__LOG__\u{fffd}")]);
+        assert!(problems.0.iter().all(|problem| problem.what.contains("is not UTF-8")), "{problems}");
+    }
 }

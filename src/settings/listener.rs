@@ -71,13 +71,16 @@ pub struct ClientTimeouts {
     pub idle_tunnel: Time,
 }
 
+/// Fields that a head can have at all, whatever is set.
+pub const MOST_HEADERS: usize = 1024;
+
 /// `[server.http]`: what a request may look like.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpLimits {
     /// Bytes of a request head.
     pub max_head: Size,
-    /// Header fields of a request.
+    /// Header fields of a request: [`MOST_HEADERS`] at most.
     pub max_headers: usize,
     /// Bytes of the request target.
     pub max_uri: Size,

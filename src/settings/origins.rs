@@ -33,9 +33,12 @@ impl Origins {
 
     /// Gives each problem the place its key was written at, and puts them in the order of the files.
     pub fn locate(&self, mut problems: Problems) -> Problems {
-        for Problem { key, part, place, related, .. } in &mut problems.0 {
+        for Problem { key, part, place, related, hides_value, .. } in &mut problems.0 {
             if place.is_none() && !key.is_empty() {
                 *place = Some(self.find(key, *part));
+            }
+            if let (true, Some(Place::File(spot))) = (*hides_value, place) {
+                spot.hide();
             }
             for other in related.iter_mut().filter(|other| other.place.is_none()) {
                 other.place = Some(self.find(&other.key, Part::Key));

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use super::secrecy::HIDDEN;
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -17,6 +19,8 @@ pub struct Problem {
     pub place: Option<Place>,
     /// What else has to do with it, such as the other one of two patterns that tie.
     pub related: Vec<Related>,
+    /// The value may be a secret, whatever its key is called: the line it stands on is not shown.
+    pub hides_value: bool,
 }
 
 /// A second place that has to do with a problem.
@@ -84,6 +88,7 @@ impl Problem {
             help: None,
             place: None,
             related: Vec::new(),
+            hides_value: false,
         }
     }
 
@@ -106,12 +111,37 @@ impl Problem {
         self
     }
 
+    /// Keeps the line it stands on from being shown.
+    #[must_use]
+    pub fn hide_value(mut self) -> Self {
+        self.hides_value = true;
+        self
+    }
+
+    /// The same problem, its keys counted from further out: what knows only its own part of the settings tells of that.
+    #[must_use]
+    pub fn inside(mut self, at: &[String]) -> Self {
+        self.key.splice(0..0, at.iter().cloned());
+        for other in &mut self.related {
+            other.key.splice(0..0, at.iter().cloned());
+        }
+        self
+    }
+
     /// Points at another key that has to do with it.
     #[must_use]
     pub fn related<K: Into<String>>(mut self, key: impl IntoIterator<Item = K>, what: impl Into<String>) -> Self {
         let key = key.into_iter().map(Into::into).collect();
         self.related.push(Related { key, what: what.into(), place: None });
         self
+    }
+}
+
+impl Spot {
+    /// Shows nothing of the line.
+    pub(super) fn hide(&mut self) {
+        self.text = HIDDEN.into();
+        self.mark = 0..HIDDEN.len();
     }
 }
 
@@ -132,6 +162,18 @@ impl Problems {
         let echo = |problem: &Problem| self.0.iter().any(|known| share_an_entry(&known.key, &problem.key));
         let news: Vec<_> = later.0.into_iter().filter(|problem| !echo(problem)).collect();
         self.0.extend(news);
+        self
+    }
+
+    /// The same, of settings that were written in code.
+    #[must_use]
+    pub fn in_code(mut self) -> Self {
+        for Problem { place, related, .. } in &mut self.0 {
+            place.get_or_insert(Place::Code);
+            for other in related {
+                other.place.get_or_insert(Place::Code);
+            }
+        }
         self
     }
 

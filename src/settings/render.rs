@@ -28,8 +28,11 @@ fn report(problem: &Problem) -> Vec<Group<'_>> {
             problem_itself = problem_itself.elements(excerpt(spot, mark));
         }
         place => {
-            let place = place.as_ref().map(Place::to_string);
-            let place = place.or_else(|| (!problem.key.is_empty()).then(|| name(&problem.key)));
+            let place = match place {
+                // Code has no lines that could be shown: the key is all there is to find it by.
+                None | Some(Place::Code) if !problem.key.is_empty() => Some(name(&problem.key)),
+                place => place.as_ref().map(Place::to_string),
+            };
             problem_itself = problem_itself.elements(place.map(Origin::path));
             problem_itself = problem_itself.elements(help.map(|help| Level::HELP.message(help)));
         }

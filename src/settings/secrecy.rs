@@ -8,7 +8,7 @@ use regex::Regex;
 pub(super) const HIDDEN: &str = "***";
 
 /// The last words of keys whose values are secrets.
-const SECRET_WORDS: [&str; 10] = [
+const SECRET_WORDS: [&str; 16] = [
     "secret",
     "secrets",
     "password",
@@ -19,10 +19,20 @@ const SECRET_WORDS: [&str; 10] = [
     "private_key",
     "credentials",
     "authorization",
+    "cookie",
+    "signature",
+    "access_key",
+    "secret_key",
+    "signing_key",
+    "passphrase",
 ];
 
-static USER_INFO: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r#"://([^/?#@\s"']+)@"#).expect("a constant that compiles"));
+/// Passwords as people write them, without encoding what must be encoded. Behind a colon that begins no port all is
+/// password up to the last `@`, slashes too; else up to the last `@` before the path.
+static USER_INFO: LazyLock<Regex> = LazyLock::new(|| {
+    let text = r#"://([^\s"'/?@:\[]*:(?:[/?]|[0-9]*[^0-9/?\s"'])[^\s"']*|[^/?\s"']+)@"#;
+    Regex::new(text).expect("a constant that compiles")
+});
 
 /// Whether what this path holds must not be shown. Naming where a secret is kept gives nothing away.
 pub(super) fn is_secret<K: AsRef<str>>(path: &[K]) -> bool {
@@ -33,7 +43,10 @@ pub(super) fn is_secret<K: AsRef<str>>(path: &[K]) -> bool {
 /// Whether a key of this name holds a secret.
 pub(super) fn is_secret_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase().replace('-', "_");
-    SECRET_WORDS.iter().any(|word| key.strip_suffix(word).is_some_and(|rest| rest.is_empty() || rest.ends_with('_')))
+    // `basic_auth` is a table; `x-internal-auth` is a header field.
+    let is_field_for_it = key.starts_with("x_") && key.ends_with("_auth");
+    let has = |word: &&str| key.strip_suffix(*word).is_some_and(|rest| rest.is_empty() || rest.ends_with('_'));
+    is_field_for_it || SECRET_WORDS.iter().any(has)
 }
 
 /// Whether a line that could not be read seems to set a secret.
@@ -58,10 +71,22 @@ mod tests {
 
     #[test]
     fn secrets_are_known_by_their_keys() {
-        for key in ["token", "admin_token", "x-api-key", "Authorization", "client_secret"] {
+        for key in [
+            "token",
+            "admin_token",
+            "x-api-key",
+            "Authorization",
+            "client_secret",
+            "cookie",
+            "Set-Cookie",
+            "x-access-key",
+            "X-Signature",
+            "aws_secret_key",
+            "x-internal-auth",
+        ] {
             assert!(is_secret_key(key), "{key}");
         }
-        for key in ["key", "tokens", "max_body", "secretary", "path"] {
+        for key in ["key", "tokens", "max_body", "secretary", "path", "cookies_kept", "headers", "basic_auth"] {
             assert!(!is_secret_key(key), "{key}");
         }
         assert!(is_secret(&["sticky", "secret", "0"]));
@@ -70,7 +95,23 @@ mod tests {
 
     #[test]
     fn passwords_in_urls_are_hidden() {
-        assert_eq!(without_user_info("to \"http://me:hunter2@host/\""), "to \"http://***@host/\"");
-        assert_eq!(without_user_info("http://host/@me"), "http://host/@me");
+        for (text, expected) in [
+            ("to \"http://me:hunter2@host/\"", "to \"http://***@host/\""),
+            ("http://me:hun@ter2@host/", "http://***@host/"),
+            ("http://me:hun#ter2@host", "http://***@host"),
+            ("http://me:hun/ter2@host:80/", "http://***@host:80/"),
+            ("http://me:/hunter2@host", "http://***@host"),
+            ("http://me:h@n/ter?2@host/a", "http://***@host/a"),
+            ("[\"http://hunter2@a\", 'http://me:hun@ter2@b'] # x@y", "[\"http://***@a\", 'http://***@b'] # x@y"),
+        ] {
+            assert_eq!(without_user_info(text), expected);
+        }
+    }
+
+    #[test]
+    fn an_at_sign_in_a_path_hides_nothing() {
+        for text in ["http://host/@me", "http://host:80/a@b", "http://[::1]:80/@me", "http://host/?to=@me", "me@host"] {
+            assert_eq!(without_user_info(text), text);
+        }
     }
 }

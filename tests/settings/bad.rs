@@ -126,6 +126,28 @@ fn a_bad_variable_is_named() {
 }
 
 #[test]
+fn a_route_that_two_flags_set_is_a_problem() {
+    let layers = Layers::new().flag(["routes", "/api"], "http://x", "--route");
+    let layers = layers.flag(["routes", "/web"], "http://x", "--route").flag(["routes", "/api"], "http://y", "--route");
+
+    insta::assert_snapshot!(layers.load().expect_err("which of them?").render(false));
+}
+
+#[test]
+fn a_file_that_is_not_utf_8_is_told_by_line_and_column() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("local.toml");
+    std::fs::write(&path, b"server_name = \"a\"\n[server] # gr\xf6\xdfe\nworkers = 2\n").expect("a file");
+    let hidden = folder.path().join("hidden.toml");
+    std::fs::write(&hidden, b"[log]\ntoken = \"hunter2\xff\"\n").expect("a file");
+
+    let problems = Layers::new().file(path).file(hidden).load().expect_err("they are Latin-1");
+
+    let told = problems.render(false).replace(folder.path().to_str().expect("text"), "");
+    insta::assert_snapshot!(told);
+}
+
+#[test]
 fn a_bad_flag_is_named() {
     let layers = Layers::new().flag(["listen"], vec![json!("127.0.0.1:80"), json!(80)], "--listen");
 

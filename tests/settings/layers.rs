@@ -92,6 +92,21 @@ fn an_environment_without_a_file_is_a_problem_that_names_the_likely_one() {
 }
 
 #[test]
+fn an_environment_without_a_directory_is_a_problem_and_beside_a_single_file_means_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("proxy.toml");
+    fs::write(&file, "server_name = \"one\"\n").expect("a file");
+    let named = |layers: Layers, name: &str| layers.environment(variables(&[("AQUEDUCT_ENV", name)])).load();
+
+    let nowhere = || Layers::new().directory_if_there(folder.path().join("settings"));
+    let problems = named(nowhere(), "production").expect_err("there is no such file");
+
+    assert_eq!(problems.0[0].place, Some(Place::Environment("AQUEDUCT_ENV".into())));
+    assert!(named(nowhere(), "").is_ok() && named(nowhere(), "local").is_ok());
+    assert!(named(Layers::new().path(file), "production").is_ok());
+}
+
+#[test]
 fn an_environment_cannot_leave_the_directory() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::create_dir(folder.path().join("inner")).expect("a folder");

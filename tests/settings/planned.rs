@@ -1,6 +1,11 @@
 //! Settings that are well formed and still cannot be done. A test's name is its snapshot's.
 
-use aqueduct::{kinds::Kinds, plan::Plan, settings::Layers};
+use aqueduct::{
+    Proxy,
+    kinds::Kinds,
+    plan::Plan,
+    settings::{Layers, Place},
+};
 
 fn told(text: &str) -> String {
     let reading = Layers::new().text("settings/default.toml", text).read();
@@ -62,6 +67,25 @@ impossible! {
     an_unknown_key_of_a_filter: "[routes]\n\"/a\" = { to = \"http://a\", header_rules = { reqest = {}, response = 5 } }\n";
     a_filter_that_may_not_do_that:
         "[routes.\"/a\"]\nto = \"http://a\"\nheader_rules.request.set = { content-length = \"0\" }\n";
+    four_filters_that_may_not_do_that: "\
+[routes.\"/a\"]
+to = \"http://a\"
+
+[routes.\"/a\".header_rules.request]
+remove = [\"x-debug\", \"transfer-encoding\"]
+set = { host = \"a b\", x-forwarded-for = \"10.0.0.1\", authorization = \"Bearer hunter2\\n\" }
+add.x-tier = \"hunter2\\n\"
+
+[routes.\"/a\".header_rules.response.add]
+\"a b\" = \"c\"
+";
+    a_path_of_a_target_that_can_be_read_two_ways: "[routes]\n\"/a\" = \"http://a/%zz/../x\"\n\"/b\" = \"http://a/x/../..\"\n";
+    a_password_that_was_not_encoded:
+        "[routes]\n\"/a\" = \"http://me:hun@ter2@a/\"\n\"/b\" = \"http://me:hun#ter2@a\"\n\"/c\" = \"http://me:hun/ter2@a\"\n";
+    a_priority_of_what_is_no_expression: "[routes]\n\"/a\" = { to = \"http://a\", priority = 5 }\n";
+    more_fields_than_can_be_read: "[server.http]\nmax_headers = 5000\n";
+    an_answer_that_frames_itself:
+        "[routes]\n\"/a\" = { respond = { headers = { content-length = \"0\", transfer-encoding = \"chunked\" } } }\n";
     what_is_badly_formed_and_what_cannot_be_done: "\
 [routes]
 \"/a\" = { to = 5 }
@@ -76,4 +100,21 @@ servers = [\"http://a\"]
 retry = { attempts = 0 }
 transport = \"h3\"
 ";
+}
+
+#[test]
+fn no_part_of_a_password_is_told() {
+    for url in ["http://me:hun@ter2@a/", "http://me:hun#ter2@a", "http://me:hun/ter2@a", "http://me:hun?ter2@a"] {
+        let told = told(&format!("[routes]\n\"/a\" = \"{url}\"\n"));
+
+        assert!(!told.contains("hun") && !told.contains("ter2"), "{url}: {told}");
+    }
+}
+
+#[test]
+fn a_problem_of_a_proxy_in_code_is_placed_there_and_named_by_its_key() {
+    let problems = Proxy::builder().route("/a", "nobody").build().err().expect("there is no such upstream");
+
+    assert_eq!(problems.0[0].place, Some(Place::Code));
+    insta::assert_snapshot!(problems.render(false));
 }

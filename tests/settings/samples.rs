@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use aqueduct::{kinds::Kinds, plan::Plan, settings::Layers};
+use aqueduct::{kinds::Kinds, plan::Plan, proxy::rehearsal, settings::Layers};
 
 fn folder(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -16,8 +16,9 @@ fn every_recipe_is_good_and_tests_itself() {
 
         let drawn = Layers::new().file(&path).read().draw(|settings| Plan::draw(settings, &Kinds::built_in(), None));
 
-        let (plan, _) = drawn.unwrap_or_else(|problems| panic!("{problems}"));
-        assert!(!plan.settings.tests.is_empty(), "{} has no tests", path.display());
+        let (plan, origins) = drawn.unwrap_or_else(|problems| panic!("{problems}"));
+        let tests = rehearsal::run_tests(&plan).unwrap_or_else(|problems| panic!("{}", origins.locate(problems)));
+        assert!(tests > 0, "{} has no tests", path.display());
     }
 }
 
