@@ -194,6 +194,29 @@ async fn an_answer_arrives_as_it_was_given() {
 }
 
 #[actix_rt::test]
+async fn the_answer_to_a_head_says_the_length_it_was_told_and_no_other() {
+    for (field, length) in [
+        ("Content-Length: 5\r\n", Some("5")),
+        ("Content-Length: 0\r\n", Some("0")),
+        ("Transfer-Encoding: chunked\r\n", None),
+        ("", None),
+    ] {
+        let origin = Origin::replying(format!("HTTP/1.1 200 OK\r\n{field}X-End: 1\r\n\r\n")).start().await;
+        let proxy = TestProxy::to(&origin).start().await;
+        let mut client = proxy.connect().await;
+
+        // The second answer shows that nothing came behind the first.
+        for _ in 0..2 {
+            client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            let response = client.read_response_to("HEAD").await;
+
+            assert_eq!((response.status, response.header("x-end")), (200, Some("1")), "{field:?}");
+            assert_eq!(response.header("content-length"), length, "{field:?}: {}", response.head);
+        }
+    }
+}
+
+#[actix_rt::test]
 async fn a_client_of_http_1_0_gets_what_it_can_read() {
     let origin =
         Origin::replying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n").start().await;
