@@ -98,7 +98,11 @@ fn answered(head: Head, mut flow: Flow, request: &mut Outgoing, shelf: Rc<Shelf>
     let framing = response_framing(&request.method, status, version, &headers);
     let framing = framing.map_err(|error| flow.failed(Cause::Malformed(error.as_str())))?;
     let keeps = version >= Version::HTTP_11 && headers::keeps_alive(&headers, version);
+    let demanded = if status == StatusCode::UPGRADE_REQUIRED { protocols(&headers) } else { Vec::new() };
     headers::strip_hop_by_hop_and(&mut headers, |name| *name == header::CONTENT_LENGTH);
+    for protocol in demanded {
+        headers.append(header::UPGRADE, protocol);
+    }
     let reused = flow.connection.reused;
     let shelf = keeps.then_some(shelf);
     let body = match framing {
@@ -159,6 +163,11 @@ fn whole(flow: &mut Flow, length: u64) -> Option<Bytes> {
 
 fn open(flow: Flow, ending: Ending, shelf: Option<Rc<Shelf>>) -> ResponseBody {
     ResponseBody::Stream(Box::new(OpenBody::new(flow, ending, shelf)))
+}
+
+/// The protocols to upgrade to, line by line.
+fn protocols(headers: &crate::http::HeaderMap) -> Vec<crate::http::HeaderValue> {
+    headers.get_all(header::UPGRADE).cloned().collect()
 }
 
 fn upgraded(headers: crate::http::HeaderMap, mut flow: Flow) -> Incoming {
