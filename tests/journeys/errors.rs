@@ -39,14 +39,19 @@ async fn each_failure_of_an_endpoint_has_its_status_and_token() {
     let closing = Origin::script(|mut conn, _| async move { drop(conn.read_head().await) }).start().await;
     let babbling = Origin::replying("BLAH\r\n\r\n").start().await;
     let huge = Origin::replying(format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(100_000))).start().await;
+    let chunks = Origin::replying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nnonsense\r\n")
+        .start()
+        .await;
     let text = format!(
         "[routes]\n\"/refused\" = \"http://{}\"\n\"/silent\" = {{ to = \"{}\", timeout = {{ first_byte = \"100ms\" }} }}\n\
-         \"/closing\" = \"{}\"\n\"/babbling\" = \"{}\"\n\"/huge\" = \"{}\"\n\"/unknown\" = \"http://name.invalid\"\n",
+         \"/closing\" = \"{}\"\n\"/babbling\" = \"{}\"\n\"/huge\" = \"{}\"\n\"/chunks\" = \"{}\"\n\
+         \"/unknown\" = \"http://name.invalid\"\n",
         refusing(),
         silent.url(),
         closing.url(),
         babbling.url(),
-        huge.url()
+        huge.url(),
+        chunks.url()
     );
     let proxy = TestProxy::with(&text).start().await;
 
@@ -56,6 +61,7 @@ async fn each_failure_of_an_endpoint_has_its_status_and_token() {
         ("/closing", 502, "connection_terminated"),
         ("/babbling", 502, "http_protocol_error"),
         ("/huge", 502, "http_response_header_section_size"),
+        ("/chunks", 502, "http_protocol_error"),
         ("/unknown", 502, "dns_error"),
     ] {
         let response = proxy.get(path).await;

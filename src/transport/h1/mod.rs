@@ -118,7 +118,12 @@ fn answered(head: Head, mut flow: Flow, request: &mut Outgoing, shelf: Rc<Shelf>
             None => open(flow, Ending::Length(length), shelf),
         },
         ResponseFraming::Chunked { and_close } => {
-            open(flow, Ending::Chunked(ChunkedDecoder::new()), shelf.filter(|_| !and_close))
+            let mut ending = Ending::Chunked(ChunkedDecoder::new());
+            // What cannot be trusted from its start on is no answer: it is found out while that can be said.
+            let ahead = ending.ahead(&mut flow.input);
+            let ahead = ahead.map_err(|_| flow.failed(Cause::Malformed("malformed chunks")))?;
+            let body = OpenBody::new(flow, ending, shelf.filter(|_| !and_close));
+            ResponseBody::Stream(Box::new(body.behind(ahead)))
         }
         ResponseFraming::UntilClose => open(flow, Ending::Close, None),
     };
