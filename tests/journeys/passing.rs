@@ -431,6 +431,36 @@ async fn a_get_on_a_stale_connection_is_sent_again_and_a_post_is_not() {
 }
 
 #[actix_rt::test]
+async fn what_a_stale_connection_did_not_answer_is_sent_again_once_on_a_new_one() {
+    let script = || {
+        Origin::script(|mut conn, number| async move {
+            conn.read_request().await;
+            conn.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+            if number == 0 {
+                // The second request is read, and the connection closed without an answer.
+                conn.read_request().await;
+            } else {
+                conn.wait_closed().await;
+            }
+        })
+    };
+    let (one, other) = (script().start().await, script().start().await);
+    let text =
+        format!("[routes]\n\"/\" = \"pair\"\n[upstreams.pair]\nservers = [\"{}\", \"{}\"]\n", one.url(), other.url());
+    let proxy = TestProxy::with(&text).start().await;
+    let mut client = proxy.connect().await;
+
+    // One each, and both connections are kept; the third finds one of them stale.
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(client.read_response().await.status, 200);
+    }
+
+    assert_eq!(one.requests_seen() + other.requests_seen(), 4);
+    assert_eq!(one.connections_seen() + other.connections_seen(), 3);
+}
+
+#[actix_rt::test]
 async fn a_unix_socket_serves_on_both_sides() {
     let folder = tempfile::tempdir().expect("a folder");
     let (behind, before) = (folder.path().join("app.sock"), folder.path().join("edge.sock"));

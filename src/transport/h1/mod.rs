@@ -58,7 +58,8 @@ impl H1 {
     pub async fn exchange(&self, to: &Target, request: &mut Outgoing) -> Result<Incoming, TransportError> {
         let began = request.timeouts.total.map(|_| Instant::now());
         let shelf = self.pool.shelf(to);
-        let connection = match shelf.take(&to.pool) {
+        let kept = if request.fresh { None } else { shelf.take(&to.pool) };
+        let connection = match kept {
             Some(connection) => connection,
             None => new_connection(&shelf, to, request).await?,
         };
@@ -133,7 +134,7 @@ fn answered(head: Head, mut flow: Flow, request: &mut Outgoing, shelf: Rc<Shelf>
 async fn new_connection(shelf: &Shelf, to: &Target, request: &Outgoing) -> Result<Box<Connection>, TransportError> {
     let Timeouts { connect, total, .. } = request.timeouts;
     let total = total.filter(|total| connect.is_none_or(|connect| *total < connect));
-    shelf.connection(to, total.or(connect)).await.map_err(|(phase, cause)| {
+    shelf.connection(to, total.or(connect), request.fresh).await.map_err(|(phase, cause)| {
         let cause = match (cause, total) {
             (Cause::Timeout(_), Some(total)) => Cause::Total(total),
             (cause, _) => cause,
