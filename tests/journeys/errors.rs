@@ -85,3 +85,54 @@ async fn proxy_status_can_be_off_or_on_every_answer() {
     assert_eq!(off.get("/nowhere").await.header("proxy-status"), None);
     assert!(always.get("/a").await.header("proxy-status").is_some_and(|value| value.starts_with("aqueduct")));
 }
+
+#[actix_rt::test]
+async fn a_client_that_stalls_within_its_upload_is_told_so() {
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.wait_closed().await;
+        conn.tell("closed");
+    })
+    .start()
+    .await;
+    let text = format!("[server.timeouts]\nrequest_body = \"100ms\"\n[routes]\n\"/\" = \"{}\"\n", origin.url());
+    let proxy = TestProxy::with(&text).start().await;
+    let mut client = proxy.connect().await;
+
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\npart").await;
+    let response = client.read_response().await;
+
+    assert_eq!((response.status, response.header("connection")), (408, Some("close")));
+    assert_eq!(client.read_to_end().await, b"");
+    origin.wait_for("closed").await;
+}
+
+#[actix_rt::test]
+async fn a_request_for_which_there_is_no_connection_and_no_place_to_wait_is_refused_at_once() {
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.tell("busy");
+        conn.wait_for("go on").await;
+        conn.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        conn.wait_closed().await;
+    })
+    .start()
+    .await;
+    let text = format!(
+        "[routes]\n\"/\" = \"app\"\n[upstreams.app]\nservers = [\"{}\"]\npool = {{ max_total = 1, max_queue = 0 }}\n",
+        origin.url()
+    );
+    let proxy = TestProxy::with(&text).start().await;
+    let mut first = proxy.connect().await;
+    first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    origin.wait_for("busy").await;
+
+    let refused = proxy.get("/").await;
+    origin.tell("go on");
+
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    let token = refused.header("proxy-status").unwrap_or_default();
+    assert!(token.contains("error=connection_limit_reached"), "{token}");
+    assert_eq!(first.read_response().await.text(), "ok");
+    assert_eq!(origin.connections_seen(), 1);
+}
