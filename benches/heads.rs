@@ -58,6 +58,7 @@ fn request(fields: &[(&'static str, &'static str)], body: RequestBody) -> Outgoi
         added: b"via: 1.1 aqueduct\r\nx-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: https\r\n".to_vec(),
         body,
         upgrade: None,
+        fresh: false,
         timeouts: Timeouts { connect: None, first_byte: None, idle: None, total: None },
         downstream: None,
     }

@@ -213,6 +213,7 @@ fn get() -> Outgoing {
         added: Vec::new(),
         body: RequestBody::empty(),
         upgrade: None,
+        fresh: false,
         timeouts: Timeouts { connect: limit, first_byte: limit, idle: limit, total: limit },
         downstream: None,
     }

@@ -76,7 +76,9 @@ fn h1_reads_the_same_in_whatever_segments() {
         let at_once = readers.ours((H1.transport)(), method, &bytes, usize::MAX);
         for segment in [1, 2, 7] {
             let in_segments = readers.ours((H1.transport)(), method, &bytes, segment);
-            assert!(in_segments.agrees_with(&at_once), "{name}: {in_segments}, but at once {at_once}");
+            // What comes with the head may be found out before the head is given out.
+            let is_as_bad = at_once == Reading::Refused && in_segments.is_cut();
+            assert!(in_segments.agrees_with(&at_once) || is_as_bad, "{name}: {in_segments}, but at once {at_once}");
         }
     }
 }
@@ -151,6 +153,10 @@ enum Verdict {
 impl Reading {
     fn is_whole(&self) -> bool {
         matches!(self, Self::Answer { whole: true, .. })
+    }
+
+    fn is_cut(&self) -> bool {
+        matches!(self, Self::Answer { whole: false, .. })
     }
 
     /// How much of a body was read before its fault was found is a matter of buffers.

@@ -28,9 +28,6 @@ use crate::{
     upstream::{Candidates, Endpoint, Upstream, retry},
 };
 
-/// A request sent again because its connection turned out to be closed costs no attempt; so often at most.
-const STALE_RETRIES: u32 = 2;
-
 /// Sends exchanges where a route leads.
 pub struct Dispatch<'j> {
     pub active: &'j Active,
@@ -107,7 +104,6 @@ impl Dispatch<'_> {
         outgoing: &mut Outgoing,
     ) -> Result<Response, Error> {
         let mut tried = Tried::default();
-        let mut stale = 0;
         loop {
             let endpoint = tried.pick(upstream, exchange).ok_or(Error::NoEndpoint)?;
             exchange.facts.attempts += 1;
@@ -124,8 +120,9 @@ impl Dispatch<'_> {
             let replayable = outgoing.body.is_replayable();
             let error = TransportError { body_consumed: error.body_consumed && !replayable, ..error };
             let again = retry::may_send_again(&error, &exchange.method);
-            if again && error.reused && stale < STALE_RETRIES {
-                stale += 1;
+            if again && error.reused && !outgoing.fresh {
+                // That a kept connection turned out to be closed costs no attempt. It happens once.
+                outgoing.fresh = true;
             } else if again && tried.may_have_another(upstream) {
                 tried.note(endpoint, upstream);
             } else {

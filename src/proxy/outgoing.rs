@@ -33,6 +33,7 @@ pub fn build(
     let mut fields = std::mem::take(&mut exchange.headers);
     headers::strip_hop_by_hop_and(&mut fields, intake::is_settled);
     Ok(Outgoing {
+        fresh: false,
         method: exchange.method.clone(),
         target,
         headers: fields,

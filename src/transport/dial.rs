@@ -8,8 +8,9 @@ use std::{
     task::{Context, Poll},
 };
 
+use futures_util::FutureExt;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream, lookup_host},
 };
 
@@ -60,6 +61,13 @@ async fn connect(address: SocketAddr) -> io::Result<Stream> {
     Ok(Stream::Tcp(stream))
 }
 
+/// Nothing that can be read, but the end of it: epoll tells that with what has priority, and nothing else has any here.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const HANGING_UP: Interest = Interest::PRIORITY.add(Interest::ERROR);
+/// Others tell of errors only.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const HANGING_UP: Interest = Interest::ERROR;
+
 impl Stream {
     /// There is something to read, or the end, as far as is known without asking the kernel.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -67,6 +75,16 @@ impl Stream {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
         }
+    }
+
+    /// The other side has closed at least its half, as far as is known without asking the kernel, whatever of what it sent
+    /// before is still unread.
+    pub fn has_hung_up(&self) -> bool {
+        let ready = match self {
+            Self::Tcp(stream) => stream.ready(HANGING_UP).now_or_never(),
+            Self::Unix(stream) => stream.ready(HANGING_UP).now_or_never(),
+        };
+        matches!(ready, Some(Ok(ready)) if ready.is_read_closed() || ready.is_error())
     }
 
     /// Reads what is there, without waiting.

@@ -46,6 +46,8 @@ pub struct Outgoing {
     pub upgrade: Option<HeaderValue>,
     /// What to wait for how long.
     pub timeouts: Timeouts,
+    /// Only a connection will do that has carried nothing before.
+    pub fresh: bool,
     /// Where interim responses go (100 and 101 excepted), and where the request's trailers are had from once its body
     /// has ended.
     pub downstream: Option<Rc<dyn Downstream>>,

@@ -123,7 +123,7 @@ impl Shelf {
         None
     }
 
-    /// A connection, used before or new, within the limit; a wait for a permit counts.
+    /// A connection, used before unless it must be fresh, or new, within the limit; a wait for a permit counts.
     ///
     /// # Errors
     /// How far it came and why no further.
@@ -131,16 +131,20 @@ impl Shelf {
         &self,
         target: &Target,
         limit: Option<Duration>,
+        fresh: bool,
     ) -> Result<Box<Connection>, (Phase, Cause)> {
         // What is too far away to be counted is no limit.
         let until = limit.and_then(|limit| Instant::now().checked_add(limit));
         let within = |phase| (phase, Cause::Timeout(limit.unwrap_or_default()));
-        let permit = match Arc::clone(&target.pool.total).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => match by(until, self.turn(&target.pool)).await {
+        let free = Arc::clone(&target.pool.total).try_acquire_owned().ok();
+        // What a kept one counts for is worth a new one, too.
+        let kept = || if fresh { self.idle.borrow_mut().pop_front() } else { None };
+        let permit = match free.or_else(|| kept().map(|kept| kept.permit)) {
+            Some(permit) => permit,
+            None => match by(until, self.turn(&target.pool)).await {
                 None => return Err(within(Phase::Queue)),
-                Some(Turn::Connection(connection)) if connection.is_quiet() => return Ok(connection),
-                // Closed since: what it counted for is worth another one.
+                Some(Turn::Connection(connection)) if !fresh && connection.is_quiet() => return Ok(connection),
+                // Closed since, or not wanted: what it counted for is worth another one.
                 Some(Turn::Connection(closed)) => closed.permit,
                 Some(Turn::Permit(permit)) => permit,
                 Some(Turn::Full) => return Err((Phase::Queue, Cause::Full)),
@@ -363,7 +367,7 @@ mod tests {
         let shelf = Pool::default().shelf(&target);
 
         for _ in 0..3 {
-            let waited = shelf.connection(&target, Some(Duration::from_millis(1))).await;
+            let waited = shelf.connection(&target, Some(Duration::from_millis(1)), false).await;
             assert!(matches!(waited, Err((Phase::Queue, Cause::Timeout(_)))), "{waited:?}");
         }
 
@@ -377,7 +381,7 @@ mod tests {
         let port = listener.local_addr().expect("it is bound").port();
         let target = Target { address: Address::Tcp { host: "127.0.0.1".into(), port }, ..target(1) };
         let shelf = Pool::default().shelf(&target);
-        let connection = shelf.connection(&target, None).await.expect("it listens");
+        let connection = shelf.connection(&target, None, false).await.expect("it listens");
         shelf.put(connection);
         shelf.sweep();
         assert_eq!(shelf.idle.borrow().len(), 1);
@@ -394,15 +398,30 @@ mod tests {
         let port = listener.local_addr().expect("it is bound").port();
         let target = Target { address: Address::Tcp { host: "127.0.0.1".into(), port }, ..target(1) };
         let shelf = Pool::default().shelf(&target);
-        let held = shelf.connection(&target, None).await.expect("it listens");
+        let held = shelf.connection(&target, None, false).await.expect("it listens");
         drop(listener.accept().await.expect("it connected"));
         while held.is_quiet() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
 
         let handing = async { shelf.put(held) };
-        let (handed, ()) = futures_util::future::join(shelf.connection(&target, None), handing).await;
+        let (handed, ()) = futures_util::future::join(shelf.connection(&target, None, false), handing).await;
 
         assert!(!handed.expect("it listens").reused);
+    }
+
+    #[actix_rt::test]
+    async fn who_must_have_a_new_connection_takes_the_place_of_a_kept_one() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let target = Target { address: Address::Tcp { host: "127.0.0.1".into(), port }, ..target(1) };
+        let shelf = Pool::default().shelf(&target);
+        let kept = shelf.connection(&target, None, false).await.expect("it listens");
+        shelf.put(kept);
+
+        let connection = shelf.connection(&target, None, true).await.expect("it listens");
+
+        assert!(!connection.reused);
+        assert_eq!(shelf.idle.borrow().len(), 0);
     }
 }

@@ -22,7 +22,7 @@ struct Case<'c> {
 }
 
 /// In the order of how little they allow.
-pub const H1: [Rule; 10] = [
+pub const H1: [Rule; 11] = [
     // Only who asked for it can know what comes next (RFC 9110, 15.2.2); hyper leaves that to its user.
     Rule {
         name: "a switch nobody asked for is no answer",
@@ -60,6 +60,11 @@ pub const H1: [Rule; 10] = [
     Rule {
         name: "the largest number is a length",
         applies: |case| case.refused_by_hyper() && text(case.bytes).contains("18446744073709551615"),
+    },
+    // What comes with the head is looked at while the client can still be told; hyper gives the head out first.
+    Rule {
+        name: "chunks that are malformed from the start are no answer",
+        applies: |case| case.refused() && case.is_chunked() && case.hypers.is_cut(),
     },
 ];
 

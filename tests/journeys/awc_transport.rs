@@ -115,6 +115,52 @@ async fn a_request_arrives_with_its_fields_its_body_and_little_else() {
 }
 
 #[actix_rt::test]
+async fn what_a_browser_would_act_on_passes_as_it_is() {
+    // An empty stream of gzip: ten bytes of header, an empty block, check sum and length.
+    let compressed = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
+    for (status, field, value, body) in [
+        (302, "location", "/elsewhere", &b"no"[..]),
+        (307, "location", "http://elsewhere.example/", b""),
+        (200, "content-encoding", "gzip", compressed),
+    ] {
+        let reply = format!("HTTP/1.1 {status} X\r\n{field}: {value}\r\nContent-Length: {}\r\n\r\n", body.len());
+        let origin = Origin::replying([reply.as_bytes(), body].concat()).start().await;
+
+        let answer = exchange(&AwcTransport::new(), &endpoint(&origin), get("/")).await.expect("an answer");
+
+        assert_eq!((answer.status.as_u16(), answer.header(field)), (status, Some(value)));
+        assert!(answer.body == body && answer.end.is_ok(), "{}", answer.told());
+        assert_eq!(origin.requests_seen(), 1, "{status}");
+    }
+}
+
+#[actix_rt::test]
+async fn an_answer_may_take_longer_than_awc_alone_would_wait() {
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.tell("asked");
+        conn.wait_for("go on").await;
+        conn.write(scripts::HELLO).await;
+        conn.wait_closed().await;
+    })
+    .start()
+    .await;
+    let (transport, endpoint) = (AwcTransport::new(), endpoint(&origin));
+    let waiting = async {
+        origin.wait_for("asked").await;
+        // Its limit is five seconds; nothing else that is waited for here has one so short.
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(6)).await;
+        tokio::time::resume();
+        origin.tell("go on");
+    };
+
+    let (outcome, ()) = join(exchange(&transport, &endpoint, get("/")), waiting).await;
+
+    assert_eq!(told(&outcome), r#"200 "hello""#);
+}
+
+#[actix_rt::test]
 async fn the_answer_to_a_head_has_a_length_and_no_body() {
     let origin = Origin::replying("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").start().await;
 

@@ -1,6 +1,12 @@
 //! Connections with clients: how long they last, and who else may have them.
 
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    thread,
+    time::Duration,
+};
 
 use aqueduct::{edge::Outcome, settings::Time};
 
@@ -110,6 +116,26 @@ async fn a_client_that_leaves_ends_what_is_done_for_it() {
 
             edge.wait_for("dropped").await;
         }
+    }
+}
+
+#[actix_rt::test]
+async fn a_client_that_leaves_is_noticed_also_behind_more_than_is_kept() {
+    // What lets it reset takes all the server's kernel takes; a close can be known only if it fits in there.
+    for (sent, resets) in [(100_000_000, true), (120_000, false)] {
+        let edge = TestEdge::start().await;
+        let mut client = edge.connect().await;
+        client.send("POST /hang-unread HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").await;
+        edge.wait_for("asked").await;
+        assert!(client.flood(sent).await > 64 * 1024, "more than is kept while it waits");
+
+        if resets {
+            client.reset();
+        } else {
+            drop(client);
+        }
+
+        edge.wait_for("dropped").await;
     }
 }
 
@@ -235,33 +261,102 @@ async fn there_is_room_for_so_many_in_all_and_from_one_address() {
     }
 }
 
+/// So many clients, each slow.
+const SLOW: usize = 10_000;
+/// Where the process of the slow clients finds its edge.
+const EDGE_OF_SLOW: &str = "AQUEDUCT_TEST_EDGE_OF_SLOW_CLIENTS";
+
 #[actix_rt::test]
 async fn ten_thousand_slow_clients_do_not_stop_the_fast_ones() {
-    let slow = raise_open_files(10_000);
+    raise_open_files();
     let edge = TestEdge::with(|settings| {
         settings.max_connections = 30_000;
         settings.timeouts.request_head = Time::secs(3600);
     })
     .await;
-    let mut waiting = Vec::with_capacity(slow);
-    for _ in 0..slow {
-        let mut client = edge.connect().await;
-        client.send("GET / HTTP/1.1\r\nHost: a").await;
-        waiting.push(client);
-    }
+    let mut slow = SlowClients::of(edge.address);
+    slow.wait_until("all are waiting");
 
     for _ in 0..100 {
         assert_eq!(edge.get("/").await.text(), "hello");
     }
+
     // They are served all the time, only slowly.
-    for client in waiting.iter_mut().take(10) {
-        client.send("\r\n\r\n").await;
-        assert_eq!(client.read_response().await.text(), "hello");
+    slow.go_on();
+    slow.wait_until("some were served");
+}
+
+/// A process of its own: both ends of so many connections are more files than one may open.
+struct SlowClients {
+    process: Child,
+    orders: Option<ChildStdin>,
+    news: BufReader<ChildStdout>,
+}
+
+impl SlowClients {
+    fn of(edge: SocketAddr) -> Self {
+        let mut process = Command::new(std::env::current_exe().expect("a test is a program"))
+            .args(["--exact", "edge_connections::the_slow_clients_of_another_process", "--ignored", "--nocapture"])
+            .env(EDGE_OF_SLOW, edge.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it can be run again");
+        let orders = process.stdin.take();
+        let news = BufReader::new(process.stdout.take().expect("it is piped"));
+        Self { process, orders, news }
+    }
+
+    /// Until they say so; their end is one, too.
+    fn wait_until(&mut self, what: &str) {
+        let mut line = String::new();
+        while !line.contains(what) {
+            line.clear();
+            assert_ne!(self.news.read_line(&mut line).expect("text"), 0, "the slow clients ended before {what}");
+        }
+    }
+
+    fn go_on(&mut self) {
+        let orders = self.orders.as_mut().expect("it is there until the end");
+        orders.write_all(b"go on\n").expect("they listen");
     }
 }
 
-/// How many clients can be held open, up to `wanted`: both ends of each are files of this process.
-fn raise_open_files(wanted: usize) -> usize {
+impl Drop for SlowClients {
+    fn drop(&mut self) {
+        // They end when there is nobody to give orders.
+        drop(self.orders.take());
+        let ended = self.process.wait().expect("it was started");
+        assert!(ended.success() || thread::panicking(), "the slow clients failed");
+    }
+}
+
+#[actix_rt::test]
+#[ignore = "the other side of ten_thousand_slow_clients_do_not_stop_the_fast_ones, which runs it"]
+async fn the_slow_clients_of_another_process() {
+    let Ok(edge) = std::env::var(EDGE_OF_SLOW) else { return };
+    let edge = edge.parse().expect("an address");
+    let mut orders = std::io::stdin().lines();
+    raise_open_files();
+    let mut waiting = Vec::with_capacity(SLOW);
+    for _ in 0..SLOW {
+        let mut client = Client::connect(edge).await;
+        client.send("GET / HTTP/1.1\r\nHost: a").await;
+        waiting.push(client);
+    }
+    println!("all are waiting");
+    orders.next();
+
+    for client in waiting.iter_mut().step_by(SLOW / 10) {
+        client.send("\r\n\r\n").await;
+        assert_eq!(client.read_response().await.text(), "hello");
+    }
+    println!("some were served");
+    orders.next();
+}
+
+/// Lets this process open as many files as it may, which must be enough for one end of all slow clients.
+fn raise_open_files() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls read or write this one struct.
     unsafe {
@@ -270,7 +365,10 @@ fn raise_open_files(wanted: usize) -> usize {
         assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
     }
     let files = usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX);
-    wanted.min(files.saturating_sub(1000) / 2)
+    assert!(
+        files >= SLOW + 2000,
+        "{files} open files are too few for {SLOW} clients: raise the hard limit (ulimit -Hn)"
+    );
 }
 
 #[actix_rt::test]

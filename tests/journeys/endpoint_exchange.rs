@@ -351,11 +351,34 @@ async fn chunks_that_cannot_be_trusted_are_an_error() {
         "5;a=\"\0\"\r\nhello\r\n",
         "0\r\nno colon\r\n\r\n",
         "0\r\na: b\n\r\n",
+        "5\r\nhello\r\nx\r\n",
     ] {
         let reply = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
         let told = condemned(chunk, Origin::replying(reply)).await;
-        assert!(told.ends_with("Malformed"), "{chunk:?}: {told}");
+        // They come with the head, so nobody was told that there is an answer.
+        assert!(told.starts_with("Head: Malformed"), "{chunk:?}: {told}");
     }
+}
+
+#[actix_rt::test]
+async fn chunks_that_cannot_be_trusted_cut_an_answer_that_has_begun() {
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
+        conn.wait_for("the start was read").await;
+        conn.write("x\r\n").await;
+        conn.wait_closed().await;
+    })
+    .start()
+    .await;
+    let mut request = get("/");
+    let mut open = exchange::send(&H1::new(), &endpoint(&origin), &mut request).await.expect("an answer");
+    assert!(matches!(open.frame().await, Some(Ok(Frame::Data(data))) if data == "hello"));
+
+    origin.tell("the start was read");
+
+    assert!(matches!(open.frame().await, Some(Err(BodyError::Malformed))));
+    origin.wait_for_closed(1).await;
 }
 
 #[actix_rt::test]

@@ -8,7 +8,6 @@ mod awc_transport;
 mod drain;
 mod edge_answers;
 mod edge_connections;
-mod edge_limits;
 mod edge_requests;
 mod edge_workers;
 mod embedding;

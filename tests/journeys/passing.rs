@@ -194,6 +194,29 @@ async fn an_answer_arrives_as_it_was_given() {
 }
 
 #[actix_rt::test]
+async fn the_answer_to_a_head_says_the_length_it_was_told_and_no_other() {
+    for (field, length) in [
+        ("Content-Length: 5\r\n", Some("5")),
+        ("Content-Length: 0\r\n", Some("0")),
+        ("Transfer-Encoding: chunked\r\n", None),
+        ("", None),
+    ] {
+        let origin = Origin::replying(format!("HTTP/1.1 200 OK\r\n{field}X-End: 1\r\n\r\n")).start().await;
+        let proxy = TestProxy::to(&origin).start().await;
+        let mut client = proxy.connect().await;
+
+        // The second answer shows that nothing came behind the first.
+        for _ in 0..2 {
+            client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            let response = client.read_response_to("HEAD").await;
+
+            assert_eq!((response.status, response.header("x-end")), (200, Some("1")), "{field:?}");
+            assert_eq!(response.header("content-length"), length, "{field:?}: {}", response.head);
+        }
+    }
+}
+
+#[actix_rt::test]
 async fn a_client_of_http_1_0_gets_what_it_can_read() {
     let origin =
         Origin::replying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n").start().await;
@@ -324,24 +347,26 @@ async fn an_endpoint_that_dies_mid_body_cuts_the_client_visibly() {
 
 #[actix_rt::test]
 async fn an_early_refusal_reaches_the_client_while_it_uploads() {
-    let origin = Origin::script(|mut conn, _| async move {
-        conn.read_head().await;
-        conn.write("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig").await;
-    })
-    .start()
-    .await;
-    let proxy = TestProxy::to(&origin).start().await;
+    for (status, reason) in [(413, "Too Large"), (401, "Unauthorized")] {
+        let origin = Origin::script(move |mut conn, _| async move {
+            conn.read_head().await;
+            conn.write(format!("HTTP/1.1 {status} {reason}\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")).await;
+        })
+        .start()
+        .await;
+        let proxy = TestProxy::to(&origin).start().await;
 
-    for _ in 0..10 {
-        let mut client = proxy.connect().await;
-        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n").await;
-        for _ in 0..100 {
-            if !client.try_send(vec![b'x'; 65536]).await {
-                break;
+        for _ in 0..10 {
+            let mut client = proxy.connect().await;
+            client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n").await;
+            for _ in 0..100 {
+                if !client.try_send(vec![b'x'; 65536]).await {
+                    break;
+                }
             }
+            let response = client.read_response().await;
+            assert_eq!((response.status, response.text().as_str()), (status, "no"));
         }
-        let response = client.read_response().await;
-        assert_eq!((response.status, response.text().as_str()), (413, "big"));
     }
 }
 
@@ -405,6 +430,36 @@ async fn a_get_on_a_stale_connection_is_sent_again_and_a_post_is_not() {
 
     assert_eq!(statuses, [200, 200, 200, 200, 502]);
     assert_eq!(origin.requests().iter().filter(|request| request.starts_with("POST")).count(), 1);
+}
+
+#[actix_rt::test]
+async fn what_a_stale_connection_did_not_answer_is_sent_again_once_on_a_new_one() {
+    let script = || {
+        Origin::script(|mut conn, number| async move {
+            conn.read_request().await;
+            conn.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+            if number == 0 {
+                // The second request is read, and the connection closed without an answer.
+                conn.read_request().await;
+            } else {
+                conn.wait_closed().await;
+            }
+        })
+    };
+    let (one, other) = (script().start().await, script().start().await);
+    let text =
+        format!("[routes]\n\"/\" = \"pair\"\n[upstreams.pair]\nservers = [\"{}\", \"{}\"]\n", one.url(), other.url());
+    let proxy = TestProxy::with(&text).start().await;
+    let mut client = proxy.connect().await;
+
+    // One each, and both connections are kept; the third finds one of them stale.
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(client.read_response().await.status, 200);
+    }
+
+    assert_eq!(one.requests_seen() + other.requests_seen(), 4);
+    assert_eq!(one.connections_seen() + other.connections_seen(), 3);
 }
 
 #[actix_rt::test]

@@ -62,6 +62,24 @@ async fn an_endpoint_that_does_not_switch_just_answers() {
     let response = client.read_response().await;
 
     assert_eq!((response.status, response.text().as_str()), (426, "no"));
+    assert_eq!(response.header("connection"), None, "it names a field that is not there");
+}
+
+#[actix_rt::test]
+async fn an_endpoint_that_demands_an_upgrade_says_to_what() {
+    let origin = Origin::replying(
+        "HTTP/1.1 426 Upgrade Required\r\nConnection: Upgrade\r\nUpgrade: TLS/1.2, x\r\nUpgrade: y\r\n\
+         Content-Length: 2\r\n\r\nno",
+    )
+    .start()
+    .await;
+    let proxy = TestProxy::to(&origin).start().await;
+
+    let response = proxy.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+
+    assert_eq!((response.status, response.text().as_str()), (426, "no"));
+    assert_eq!(response.headers("upgrade"), ["TLS/1.2, x", "y"]);
+    assert_eq!(response.header("connection"), Some("upgrade"));
 }
 
 #[actix_rt::test]

@@ -48,8 +48,9 @@ pub fn write_head(head: &ResponseHead, size: BodySize, asked: &mut Asked, out: &
     }
     write_status(head.status, head.reason, out);
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    // A client that must upgrade is told to what (RFC 9110, 15.5.22).
-    let upgrades = switches || (head.status == StatusCode::UPGRADE_REQUIRED && asked.version >= Version::HTTP_11);
+    // A client that must upgrade is told to what (RFC 9110, 15.5.22), if whoever answers says it.
+    let demands = head.status == StatusCode::UPGRADE_REQUIRED && asked.version >= Version::HTTP_11;
+    let upgrades = switches || (demands && head.headers().contains_key(header::UPGRADE));
     for (name, value) in head.headers() {
         if !is_ours(name, upgrades) {
             write_field(name, value, out);
@@ -318,5 +319,17 @@ mod tests {
         );
         assert!(text.contains("upgrade: x\r\n") && text.contains("connection: upgrade\r\n"), "{text}");
         assert_eq!(ending, Ending::None);
+    }
+
+    #[test]
+    fn a_demand_to_upgrade_names_the_field_only_where_it_is() {
+        let upgrade: &[_] = &[("upgrade", "x")];
+        for (version, fields, told) in
+            [(Version::HTTP_11, upgrade, true), (Version::HTTP_11, &[], false), (Version::HTTP_10, upgrade, false)]
+        {
+            let (text, _) = written(426, fields, BodySize::Sized(2), &mut asked(Method::GET, version));
+            assert_eq!(text.contains("upgrade: x\r\n"), told, "{version:?}: {text}");
+            assert_eq!(text.contains("connection: upgrade\r\n"), told, "{version:?}: {text}");
+        }
     }
 }

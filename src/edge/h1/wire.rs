@@ -2,7 +2,7 @@
 //! proxy that sends interim responses.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     io, mem,
     pin::Pin,
     rc::Rc,
@@ -36,6 +36,8 @@ mod body;
 const READ: usize = 16 * 1024;
 /// What a client may send ahead of its turn.
 const MAX_AHEAD: usize = 64 * 1024;
+/// How often to look whether one that did so has left.
+const LOOK: Duration = Duration::from_millis(500);
 /// Buffers kept for the next connection that needs one; more were never in use at once, or soon will not be.
 const MAX_SPARE: usize = 64;
 
@@ -61,6 +63,8 @@ pub struct Wire {
     /// What the loop waits for: a head, or a body.
     pub reading: Deadline,
     pub writing: Deadline,
+    /// When to look whether a client has left behind more than is kept of it.
+    looking: OnceCell<Deadline>,
     pub peer: Peer,
     pub limits: Rc<Limits>,
     /// The task that serves the connection.
@@ -81,6 +85,7 @@ impl Wire {
             response_trailers: RefCell::default(),
             reading: Deadline::new(),
             writing: Deadline::new(),
+            looking: OnceCell::new(),
             peer,
             limits,
             task: RefCell::default(),
@@ -164,7 +169,7 @@ impl Wire {
     }
 
     /// While the client waits for its answer: ready when it has left, also if it has only closed its half. What it
-    /// sends meanwhile is kept, up to a bound; behind that nobody sees it leave.
+    /// sends meanwhile is kept, up to a bound.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let size = if self.is_body_complete() { READ } else { READ_BODY };
         while self.input.borrow().len() < MAX_AHEAD {
@@ -173,7 +178,19 @@ impl Wire {
                 Ok(_) => self.wake_reader(),
             }
         }
-        Poll::Pending
+        self.poll_hung_up(cx)
+    }
+
+    /// Behind what is kept nobody reads, and nobody is told of an end there: it is looked for from time to time.
+    fn poll_hung_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let look = self.looking.get_or_init(Deadline::new);
+        while self.socket.borrow().as_ref().is_some_and(|socket| !socket.has_hung_up()) {
+            if !look.is_armed() || look.has_passed() {
+                look.arm(LOOK);
+            }
+            ready!(look.poll(cx));
+        }
+        Poll::Ready(())
     }
 
     /// Writes what is to be written. Ready when it is; an error when the client does not take it in time.

@@ -4,7 +4,7 @@ use std::{rc::Rc, time::Instant};
 
 use crate::{
     exchange::{Exchange, InFlight},
-    http::{BodySize, Downstream, StatusCode, Takeover, Version, downstream::TakenOver, scratch},
+    http::{BodySize, Downstream, Method, StatusCode, Takeover, Version, downstream::TakenOver, scratch},
     proxy::worker::Worker,
     telemetry::{access_log::AccessLog, tail::Tail},
 };
@@ -35,6 +35,11 @@ impl Passing {
 
     pub fn exchange(&mut self) -> &mut Exchange {
         self.exchange.as_mut().expect("it is there until it is answered")
+    }
+
+    /// It was asked what there would be, not for it.
+    pub fn is_head(&self) -> bool {
+        self.exchange.as_ref().is_some_and(|exchange| exchange.method == Method::HEAD)
     }
 
     pub fn version(&self) -> Version {

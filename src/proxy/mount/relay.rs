@@ -20,27 +20,25 @@ pub struct Relay {
 impl Relay {
     /// What is in memory needs no relay, unless somebody waits for its end.
     pub fn boxed(body: ResponseBody, status: StatusCode, passing: Passing) -> BoxBody {
+        let keeps_empty = keeps_empty(status) && !passing.is_head();
         let mut rest = passing.answered(status, body.size());
         match (body, &mut rest.tail) {
             (ResponseBody::Bytes(bytes), None) => BoxBody::new(bytes),
-            (ResponseBody::Empty, None) if keeps_empty(status) => BoxBody::new(Bytes::new()),
+            (ResponseBody::Empty, None) if keeps_empty => BoxBody::new(Bytes::new()),
             (ResponseBody::Empty, tail) => {
                 // There is no more to come; who sends it need not ask.
                 if let Some(tail) = tail {
                     tail.saw(&None);
                 }
-                if keeps_empty(status) {
-                    BoxBody::new(Bytes::new())
-                } else {
-                    BoxBody::new(actix_web::body::None::new())
-                }
+                if keeps_empty { BoxBody::new(Bytes::new()) } else { BoxBody::new(actix_web::body::None::new()) }
             }
             (body, _) => BoxBody::new(Self { body, rest }),
         }
     }
 }
 
-/// An answer that could have content and has none says so: `Content-Length: 0`.
+/// An answer that could have content and has none says so: `Content-Length: 0`. Not to HEAD: that nothing came then says
+/// nothing of the content there would be (RFC 9110, 8.6).
 fn keeps_empty(status: StatusCode) -> bool {
     !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) && !status.is_informational()
 }

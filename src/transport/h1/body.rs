@@ -1,6 +1,7 @@
 //! A response's body as it comes.
 
 use std::{
+    collections::VecDeque,
     rc::Rc,
     task::{Context, Poll, ready},
 };
@@ -27,6 +28,9 @@ pub enum Ending {
     Close,
 }
 
+/// So many pieces of a body are understood together with the head, if they came with it.
+const MAX_PIECES_AHEAD: usize = 16;
+
 /// An open body. While it is read the rest of the request is sent; after its last byte the connection goes back to its
 /// shelf, if it can carry another exchange. Dropped before, it takes the connection with it.
 pub struct OpenBody {
@@ -35,6 +39,8 @@ pub struct OpenBody {
     size: BodySize,
     /// Where the connection goes; `None` if this exchange is its last.
     shelf: Option<Rc<Shelf>>,
+    /// What was understood together with the head.
+    ahead: VecDeque<Next>,
 }
 
 impl OpenBody {
@@ -44,7 +50,12 @@ impl OpenBody {
             Ending::Length(length) => BodySize::Sized(*length),
             Ending::Chunked(_) | Ending::Close => BodySize::Stream,
         };
-        Self { flow: Some(flow), ending, size, shelf }
+        Self { flow: Some(flow), ending, size, shelf, ahead: VecDeque::new() }
+    }
+
+    /// The same, behind these first pieces.
+    pub(super) fn behind(self, ahead: VecDeque<Next>) -> Self {
+        Self { ahead, ..self }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
@@ -54,7 +65,11 @@ impl OpenBody {
             flow.give_up_sending();
         }
         loop {
-            match self.ending.next(&mut flow.input) {
+            let next = match self.ahead.pop_front() {
+                Some(next) => Ok(Some(next)),
+                None => self.ending.next(&mut flow.input),
+            };
+            match next {
                 Ok(Some(Next::Frame(frame))) => {
                     flow.pause();
                     return Poll::Ready(Some(Ok(frame)));
@@ -119,6 +134,21 @@ impl Ending {
             }
             Self::Close => Ok(Some(Next::Frame(Frame::Data(buffer.split().freeze())))),
         }
+    }
+
+    /// The pieces that the buffer holds, as far as they are worth a look before the first is asked for.
+    pub(super) fn ahead(&mut self, buffer: &mut BytesMut) -> Result<VecDeque<Next>, BodyError> {
+        let mut ahead = VecDeque::new();
+        while ahead.len() < MAX_PIECES_AHEAD
+            && let Some(next) = self.next(buffer)?
+        {
+            let is_end = matches!(next, Next::End(_));
+            ahead.push_back(next);
+            if is_end {
+                break;
+            }
+        }
+        Ok(ahead)
     }
 
     /// How many bytes are still to come, if that is known.

@@ -58,7 +58,8 @@ impl H1 {
     pub async fn exchange(&self, to: &Target, request: &mut Outgoing) -> Result<Incoming, TransportError> {
         let began = request.timeouts.total.map(|_| Instant::now());
         let shelf = self.pool.shelf(to);
-        let connection = match shelf.take(&to.pool) {
+        let kept = if request.fresh { None } else { shelf.take(&to.pool) };
+        let connection = match kept {
             Some(connection) => connection,
             None => new_connection(&shelf, to, request).await?,
         };
@@ -98,7 +99,11 @@ fn answered(head: Head, mut flow: Flow, request: &mut Outgoing, shelf: Rc<Shelf>
     let framing = response_framing(&request.method, status, version, &headers);
     let framing = framing.map_err(|error| flow.failed(Cause::Malformed(error.as_str())))?;
     let keeps = version >= Version::HTTP_11 && headers::keeps_alive(&headers, version);
+    let demanded = if status == StatusCode::UPGRADE_REQUIRED { protocols(&headers) } else { Vec::new() };
     headers::strip_hop_by_hop_and(&mut headers, |name| *name == header::CONTENT_LENGTH);
+    for protocol in demanded {
+        headers.append(header::UPGRADE, protocol);
+    }
     let reused = flow.connection.reused;
     let shelf = keeps.then_some(shelf);
     let body = match framing {
@@ -114,7 +119,12 @@ fn answered(head: Head, mut flow: Flow, request: &mut Outgoing, shelf: Rc<Shelf>
             None => open(flow, Ending::Length(length), shelf),
         },
         ResponseFraming::Chunked { and_close } => {
-            open(flow, Ending::Chunked(ChunkedDecoder::new()), shelf.filter(|_| !and_close))
+            let mut ending = Ending::Chunked(ChunkedDecoder::new());
+            // What cannot be trusted from its start on is no answer: it is found out while that can be said.
+            let ahead = ending.ahead(&mut flow.input);
+            let ahead = ahead.map_err(|_| flow.failed(Cause::Malformed("malformed chunks")))?;
+            let body = OpenBody::new(flow, ending, shelf.filter(|_| !and_close));
+            ResponseBody::Stream(Box::new(body.behind(ahead)))
         }
         ResponseFraming::UntilClose => open(flow, Ending::Close, None),
     };
@@ -124,7 +134,7 @@ fn answered(head: Head, mut flow: Flow, request: &mut Outgoing, shelf: Rc<Shelf>
 async fn new_connection(shelf: &Shelf, to: &Target, request: &Outgoing) -> Result<Box<Connection>, TransportError> {
     let Timeouts { connect, total, .. } = request.timeouts;
     let total = total.filter(|total| connect.is_none_or(|connect| *total < connect));
-    shelf.connection(to, total.or(connect)).await.map_err(|(phase, cause)| {
+    shelf.connection(to, total.or(connect), request.fresh).await.map_err(|(phase, cause)| {
         let cause = match (cause, total) {
             (Cause::Timeout(_), Some(total)) => Cause::Total(total),
             (cause, _) => cause,
@@ -159,6 +169,11 @@ fn whole(flow: &mut Flow, length: u64) -> Option<Bytes> {
 
 fn open(flow: Flow, ending: Ending, shelf: Option<Rc<Shelf>>) -> ResponseBody {
     ResponseBody::Stream(Box::new(OpenBody::new(flow, ending, shelf)))
+}
+
+/// The protocols to upgrade to, line by line.
+fn protocols(headers: &crate::http::HeaderMap) -> Vec<crate::http::HeaderValue> {
+    headers.get_all(header::UPGRADE).cloned().collect()
 }
 
 fn upgraded(headers: crate::http::HeaderMap, mut flow: Flow) -> Incoming {

@@ -1,6 +1,6 @@
 //! A raw client: it sends exactly these bytes and shows exactly what came back.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use tokio::net::{TcpStream, UnixStream};
 
@@ -47,6 +47,11 @@ impl Client {
     /// Writes until the server closes its ears; `false` then.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.wire.write(bytes.as_ref()).await.is_ok()
+    }
+
+    /// Writes up to `limit` bytes, until the server has taken none for half a second. How many went out.
+    pub async fn flood(&mut self, limit: usize) -> usize {
+        self.wire.flood(&[b'.'; 64 * 1024], limit, Duration::from_millis(500)).await
     }
 
     /// Writes in segments of `size` bytes.

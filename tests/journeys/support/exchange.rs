@@ -96,6 +96,7 @@ pub fn request(method: Method, target: &str) -> Outgoing {
         added: Vec::new(),
         body: RequestBody::empty(),
         upgrade: None,
+        fresh: false,
         timeouts: Timeouts { connect: None, first_byte: None, idle: None, total: None },
         downstream: None,
     }
