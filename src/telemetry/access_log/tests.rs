@@ -283,6 +283,19 @@ fn listed_fields_and_parameters_are_not_shown() {
 }
 
 #[test]
+fn parameters_are_hidden_in_every_referer_of_several() {
+    let fields: [(&str, &[u8]); 2] =
+        [("referer", b"http://a/?x=1&token=hunter2"), ("referer", b"http://b/?code=hunter2&y")];
+
+    for format in ["${referer}", "${header.referer}", "json"] {
+        let line = Book::new(format).line(&get("/", &fields));
+
+        assert!(!line.contains("hunter2"), "{line}");
+        assert!(line.contains("http://a/?x=1&token=***, http://b/?code=***&y"), "{line}");
+    }
+}
+
+#[test]
 fn addresses_are_shown_as_the_settings_say() {
     for (ip, shown) in [
         (RedactIp::Keep, "192.0.2.77 192.0.2.77 198.51.100.1"),
