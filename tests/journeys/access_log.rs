@@ -64,6 +64,37 @@ async fn a_template_writes_what_it_names_and_the_id_is_that_of_the_answer() {
 }
 
 #[actix_rt::test]
+async fn fields_are_shown_as_they_came_whatever_became_of_the_request() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("access.log");
+    let origin = Origin::answering("hello").start().await;
+    let format = "${header.host}|${header.x-forwarded-for}|${header.x-own}|${header.x-set}|${user_agent}";
+    let text = setup(&origin, &path, format).replace("\"/\" =", "\"/forwarded\" =")
+        + &format!(
+            "\"/ruled\" = {{ to = \"{}\", host = \"upstream\", header_rules = {{ request = {{ \
+             set = {{ x-set = \"ours\" }}, remove = [\"user-agent\"] }} }} }}\n\
+             \"/redirected\" = {{ redirect = \"https://new.example\" }}\n\
+             \"/answered\" = {{ respond = {{ body = \"x\" }} }}\n",
+            origin.url()
+        );
+    let proxy = TestProxy::with(&text).start().await;
+    let paths = ["/forwarded", "/ruled", "/redirected", "/answered", "/nowhere"];
+
+    for path in paths {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: 203.0.113.9\r\nX-Own: 1\r\nX-Own: 2\r\n\
+             X-Set: theirs\r\nUser-Agent: curl\r\nConnection: close, x-own\r\n\r\n"
+        );
+        proxy.send(request).await;
+    }
+
+    let lines = lines(&proxy, &path, paths.len()).await;
+    for (path, line) in paths.iter().zip(lines) {
+        assert_eq!(line, "shop.example|203.0.113.9|1, 2|theirs|curl", "{path}");
+    }
+}
+
+#[actix_rt::test]
 async fn a_client_that_left_before_its_answer_has_a_line_too() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("access.log");

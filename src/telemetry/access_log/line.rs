@@ -131,7 +131,8 @@ impl<'a> Value<'a> {
     }
 
     fn header(exchange: &'a Exchange, name: &HeaderName, redaction: &Redaction) -> Self {
-        let mut values = exchange.headers.get_all(name).map(|value| value.as_bytes());
+        let kept = exchange.facts.fields.iter().filter(|(kept, _)| kept == name);
+        let mut values = kept.map(|(_, value)| value.as_bytes());
         match (values.next(), values.next()) {
             (None, _) => Self::Missing,
             (Some(_), _) if redaction.hides(name) => Self::text(HIDDEN),

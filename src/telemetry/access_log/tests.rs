@@ -83,6 +83,9 @@ fn get(target: &str, fields: &[(&str, &[u8])]) -> Exchange {
     let client = Client::at(peer, false);
     let mut exchange = Exchange::new(Method::GET, uri, Version::HTTP_11, headers, RequestBody::empty(), client);
     exchange.authority = Authority::new("shop.example:8080".into(), 12);
+    // As a log does that shows them all.
+    let fields = exchange.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+    exchange.facts.fields = fields.collect();
     exchange
 }
 
@@ -309,6 +312,26 @@ fn addresses_are_shown_as_the_settings_say() {
 }
 
 #[test]
+fn what_a_line_shows_is_kept_as_it_came_and_nothing_else() {
+    for (format, kept) in [
+        ("${status} ${request_id}", &[][..]),
+        ("combined", &["https://a/", "curl"]),
+        ("json", &["https://a/", "curl"]),
+        ("${header.x-a} ${header.X-A} ${user_agent} ${header.user-agent}", &["1", "2", "curl"]),
+    ] {
+        let fields: [(&str, &[u8]); 5] =
+            [("x-a", b"1"), ("x-a", b"2"), ("x-b", b"3"), ("user-agent", b"curl"), ("referer", b"https://a/")];
+        let mut exchange = get("/", &fields);
+        exchange.facts.fields.clear();
+
+        Book::new(format).log.begin(&mut exchange);
+
+        let values: Vec<_> = exchange.facts.fields.iter().map(|(_, value)| value.to_str().expect("ASCII")).collect();
+        assert_eq!(values, kept, "{format}");
+    }
+}
+
+#[test]
 fn a_field_sent_twice_is_shown_whole() {
     let book = Book::new("${header.x-a}");
 
@@ -325,7 +348,7 @@ proptest! {
     ) {
         let mut exchange = get("/", &[]);
         if let Ok(value) = HeaderValue::from_bytes(&agent) {
-            exchange.headers.insert(crate::http::header::USER_AGENT, value);
+            exchange.facts.fields.push((crate::http::header::USER_AGENT, value));
         }
         exchange.facts.detail = Some(detail.clone() + "\r\n\" evil");
         let record = Record { exchange: &exchange, status: StatusCode::OK, bytes_out: 0 };
