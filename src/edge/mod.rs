@@ -34,6 +34,7 @@ use self::{
 use crate::{
     http::downstream::Peer,
     plan::ListenAddress,
+    proxy::Proxy,
     settings::{ServerSettings, listener::Workers},
     transport::dial::Stream as Socket,
 };
@@ -50,6 +51,7 @@ pub struct EdgeServer<F> {
     settings: ServerSettings,
     server_name: String,
     signals: bool,
+    log_of: Option<Proxy>,
     listening: Vec<(ListenAddress, Listening)>,
 }
 
@@ -57,7 +59,7 @@ impl<F> EdgeServer<F> {
     /// A server for the `App` that the factory makes: it is called once for each worker and address.
     pub fn new(factory: F) -> Self {
         let settings = ServerSettings::default();
-        Self { factory, settings, server_name: "aqueduct".into(), signals: true, listening: Vec::new() }
+        Self { factory, settings, server_name: "aqueduct".into(), signals: true, log_of: None, listening: Vec::new() }
     }
 
     /// Workers, limits and deadlines. To be said before the first address.
@@ -71,6 +73,14 @@ impl<F> EdgeServer<F> {
     #[must_use]
     pub fn server_name(mut self, name: &str) -> Self {
         self.server_name = name.to_owned();
+        self
+    }
+
+    /// Whose access log has a line for what the server refuses itself, before any `App` sees it: heads that are
+    /// malformed, too large or too slow. Without this they are told of in the application's log alone.
+    #[must_use]
+    pub fn access_log_of(mut self, proxy: &Proxy) -> Self {
+        self.log_of = Some(proxy.clone());
         self
     }
 
@@ -144,7 +154,7 @@ impl<F> EdgeServer<F> {
         S::InitError: fmt::Debug,
         B: MessageBody + 'static,
     {
-        let limits = Limits::of(&self.settings, &self.server_name);
+        let limits = Limits { log_of: self.log_of, ..Limits::of(&self.settings, &self.server_name) };
         let shared = Shared { limits, caps: Arc::clone(caps), stop: stop.clone() };
         let mut files = Vec::new();
         let mut builder = Ok(builder(&self.settings));

@@ -114,6 +114,11 @@ impl AccessLog {
         problems
     }
 
+    /// A line has the id of its request.
+    pub fn shows_ids(&self) -> bool {
+        self.0.format.shows_ids()
+    }
+
     /// Keeps what the line will show of the request: told when it has arrived, before anything is changed or sent on.
     pub fn begin(&self, exchange: &mut Exchange) {
         for name in &self.0.shown {

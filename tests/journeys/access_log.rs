@@ -116,6 +116,33 @@ async fn a_client_that_left_before_its_answer_has_a_line_too() {
 }
 
 #[actix_rt::test]
+async fn what_no_route_sees_has_a_line_with_the_id_of_its_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("access.log");
+    let origin = Origin::answering("hello").start().await;
+    let format = "${client} ${method} ${path} ${status} ${error} ${bytes_out} ${request_id}";
+    let text = format!("[server.timeouts]\nrequest_head = \"50ms\"\n{}", setup(&origin, &path, format));
+    let proxy = TestProxy::with(&text).start().await;
+    let requests = [
+        ("GET /a?token=secret HTTP/1.1\r\na b: c\r\n\r\n".to_owned(), "GET /a?token=*** 400"),
+        ("GET /slow HTTP/1.1\r\n".to_owned(), "GET /slow 408"),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(9000)), "GET - 414"),
+        (format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(40_000)), "GET / 431"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(), "POST / 501"),
+        ("\x16\x03\x01".to_owned(), "- - 400"),
+    ];
+
+    for (count, (request, told)) in (1..).zip(requests) {
+        let response = proxy.send(request).await;
+
+        let id = response.header("x-request-id").expect("an id");
+        let length = response.body.len();
+        let lines = lines(&proxy, &path, count).await;
+        assert_eq!(lines[count - 1], format!("127.0.0.1 {told} http_request_error {length} {id}"));
+    }
+}
+
+#[actix_rt::test]
 async fn a_log_that_was_moved_away_begins_anew_when_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let (path, old) = (folder.path().join("access.log"), folder.path().join("access.log.1"));

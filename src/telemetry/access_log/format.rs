@@ -45,6 +45,14 @@ impl Format {
         }
     }
 
+    /// Among what it shows is the request's id.
+    pub(super) fn shows_ids(&self) -> bool {
+        match self {
+            Self::Json => true,
+            Self::Template(pieces) => pieces.contains(&Piece::Field(Field::RequestId)),
+        }
+    }
+
     /// The fields of the request it shows, each once.
     pub(super) fn header_names(&self) -> Vec<HeaderName> {
         let named: Vec<_> = match self {
