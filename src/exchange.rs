@@ -12,7 +12,9 @@ use std::{
 };
 
 pub use self::id::RequestId;
-use crate::http::{Downstream, HeaderMap, HeaderName, Method, RequestBody, Uri, Version, downstream::Peer};
+use crate::http::{
+    Downstream, HeaderMap, HeaderName, HeaderValue, Method, RequestBody, Uri, Version, downstream::Peer,
+};
 
 mod id;
 
@@ -90,6 +92,9 @@ pub struct Facts {
     pub error: Option<&'static str>,
     /// The same in words.
     pub detail: Option<String>,
+    /// Fields of the request as they came; kept only where somebody reads them, for filters change them and an
+    /// endpoint is not sent them all.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Exchange {
@@ -188,6 +193,7 @@ impl Facts {
             first_byte: None,
             error: None,
             detail: None,
+            fields: Vec::new(),
         }
     }
 }

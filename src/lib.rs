@@ -39,7 +39,8 @@
 //!
 //! Under `HttpServer` the proxy does without what actix-web gives no handler: interim responses (103), trailers,
 //! upgrades (WebSocket and others), a deadline for every request head, limits on slow readers. [`EdgeServer`] takes the
-//! same `App` factory and has them:
+//! same `App` factory and has them. What it refuses itself, no handler sees: [`EdgeServer::access_log_of`] gives it a
+//! line in the access log.
 //!
 //! ```no_run
 //! # use actix_web::App;

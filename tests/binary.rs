@@ -31,23 +31,28 @@ fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
 struct Server {
     child: Child,
     address: SocketAddr,
+    log: mpsc::Receiver<String>,
 }
 
 impl Server {
     fn start(folder: &Path, arguments: &[&str]) -> Self {
         let mut command = aqueduct(folder, arguments);
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
-        let (told, address) = mpsc::channel();
-        let log = BufReader::new(child.stderr.take().expect("it is piped"));
+        let (told, log) = mpsc::channel();
+        let lines = BufReader::new(child.stderr.take().expect("it is piped"));
         thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                if let Some((_, address)) = line.split_once("listening on ") {
-                    let _ = told.send(address.trim().parse().expect("an address"));
-                }
+            for line in lines.lines().map_while(Result::ok) {
+                let _ = told.send(line);
             }
         });
-        let address = address.recv_timeout(PATIENCE).expect("it listens");
-        Self { child, address }
+        let line = next_with(&log, "listening on ");
+        let (_, address) = line.split_once("listening on ").expect("it is in it");
+        Self { child, address: address.trim().parse().expect("an address"), log }
+    }
+
+    /// The next line on stderr that has this in it.
+    fn says(&self, text: &str) -> String {
+        next_with(&self.log, text)
     }
 
     fn signal(&self, signal: libc::c_int) {
@@ -67,9 +72,13 @@ impl Server {
     }
 
     fn ask(&self, path: &str) -> String {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+    }
+
+    fn send(&self, request: &str) -> String {
         let mut client = TcpStream::connect(self.address).expect("it listens");
         client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        write!(client, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("it reads");
+        client.write_all(request.as_bytes()).expect("it reads");
         let mut answer = String::new();
         client.read_to_string(&mut answer).expect("it answers");
         answer
@@ -80,6 +89,17 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+fn next_with(log: &mpsc::Receiver<String>, text: &str) -> String {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let line = log.recv_timeout(left).unwrap_or_else(|_| panic!("nothing is said of {text}"));
+        if line.contains(text) {
+            return line;
+        }
     }
 }
 
@@ -307,6 +327,26 @@ fn sigusr1_reopens_the_access_log() {
 }
 
 #[test]
+fn the_id_of_a_refusal_leads_to_a_line_of_the_log() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &["run", "--listen", "127.0.0.1:0", "--route", "/a=http://127.0.0.1:9"]);
+
+    for (request, told) in [
+        ("GET /nowhere?a=secret HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "GET /nowhere: no route matches"),
+        ("GET /a?b=secret HTTP/1.1\r\na b: c\r\n\r\n", "GET /a: malformed request: a malformed field name"),
+        ("GET / HTTP/1.1\nHost: a\n\n", "GET /: malformed request: a line that ends in LF alone"),
+        ("GET /\u{e4} HTTP/1.1\r\n\r\n", "GET -: malformed request"),
+        ("\x16\x03\x01", "- -: malformed request: no method"),
+    ] {
+        let answer = server.send(request);
+
+        let id = answer.lines().find_map(|line| line.strip_prefix("x-request-id: ")).expect("an id");
+        let line = server.says(id);
+        assert!(line.contains("INFO") && line.contains(told) && !line.contains("secret"), "{request:?}: {line}");
+    }
+}
+
+#[test]
 fn the_demo_shows_both_routes_and_stops_on_ctrl_c() {
     let folder = folder();
     let mut child =
@@ -314,7 +354,7 @@ fn the_demo_shows_both_routes_and_stops_on_ctrl_c() {
     let mut said = BufReader::new(child.stdout.take().expect("it is piped")).lines();
     let first = said.next().expect("a line").expect("text");
     let address = first.rsplit(' ').next().expect("an address").parse().expect("an address");
-    let server = Server { child, address };
+    let server = Server { child, address, log: mpsc::channel().1 };
 
     let (api, web) = (server.ask("/api/orders?page=2"), server.ask("/web"));
     server.signal(libc::SIGINT);

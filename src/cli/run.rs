@@ -61,7 +61,8 @@ pub fn start(
     limits.http.max_body = Size::kib(0);
     let mut server = EdgeServer::new(move || App::new().default_service(handler.clone()))
         .settings(&limits)
-        .server_name(&settings.server_name);
+        .server_name(&settings.server_name)
+        .access_log_of(proxy);
     for address in listeners {
         server = server
             .bind(address)

@@ -5,7 +5,9 @@ use std::time::Duration;
 pub use crate::settings::listener::MOST_HEADERS;
 use crate::{
     http::error_page::{Format, ProxyStatus, Style},
+    proxy::Proxy,
     settings::{ServerSettings, listener},
+    telemetry::access_log::AccessLog,
 };
 
 /// Limits on each connection.
@@ -29,6 +31,8 @@ pub struct Limits {
     pub keep_alive: Option<Duration>,
     /// How to say no.
     pub style: Style,
+    /// Whose access log has a line for what no App sees.
+    pub log_of: Option<Proxy>,
 }
 
 impl Limits {
@@ -46,7 +50,13 @@ impl Limits {
             response_write: timeouts.response_write.0,
             keep_alive: timeouts.keep_alive.0,
             style: style(settings, server_name),
+            log_of: None,
         }
+    }
+
+    /// Where a line goes for a request that no App sees. It may be another one after a reload.
+    pub fn access_log(&self) -> Option<AccessLog> {
+        self.log_of.as_ref().and_then(Proxy::access_log)
     }
 }
 

@@ -20,6 +20,7 @@ use self::{
 };
 use crate::{
     plan::ListenAddress,
+    proxy::Proxy,
     settings::{ServerSettings, listener as listener_settings},
 };
 
@@ -36,6 +37,7 @@ pub struct EdgeServer<F> {
     settings: ServerSettings,
     server_name: String,
     signals: bool,
+    log_of: Option<Proxy>,
     listening: Vec<(ListenAddress, Listening)>,
 }
 
@@ -43,7 +45,7 @@ impl<F> EdgeServer<F> {
     /// A server for the `App` that the factory makes: it is called once for each worker.
     pub fn new(factory: F) -> Self {
         let settings = ServerSettings::default();
-        Self { factory, settings, server_name: "aqueduct".into(), signals: true, listening: Vec::new() }
+        Self { factory, settings, server_name: "aqueduct".into(), signals: true, log_of: None, listening: Vec::new() }
     }
 
     /// Workers, limits and deadlines. To be said before the first address.
@@ -57,6 +59,14 @@ impl<F> EdgeServer<F> {
     #[must_use]
     pub fn server_name(mut self, name: &str) -> Self {
         self.server_name = name.to_owned();
+        self
+    }
+
+    /// Whose access log has a line for what the server refuses itself, before any `App` sees it: heads that are
+    /// malformed, too large or too slow. Without this they are told of in the application's log alone.
+    #[must_use]
+    pub fn access_log_of(mut self, proxy: &Proxy) -> Self {
+        self.log_of = Some(proxy.clone());
         self
     }
 
@@ -135,7 +145,7 @@ impl<F> EdgeServer<F> {
             listener_settings::Workers::Auto => thread::available_parallelism().map_or(1, NonZero::get),
             listener_settings::Workers::Exactly(count) => count,
         };
-        let limits = Limits::of(&self.settings, &self.server_name);
+        let limits = Limits { log_of: self.log_of, ..Limits::of(&self.settings, &self.server_name) };
         let shared = Shared { limits, caps: Arc::clone(caps), stop: stop.clone(), workers };
         let (mut doors, mut files) = (Vec::new(), Vec::new());
         for (_, listening) in self.listening {

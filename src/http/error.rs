@@ -89,6 +89,12 @@ pub enum Error {
     /// The endpoint's name does not resolve.
     #[error("the endpoint's name could not be resolved")]
     Resolve(#[source] io::Error),
+    /// No address for the endpoint's name within the limit.
+    #[error("the endpoint's name was not resolved within {limit:?}")]
+    ResolveTimeout {
+        /// The limit.
+        limit: Duration,
+    },
     /// No connection within the limit.
     #[error("no connection to the endpoint within {limit:?}")]
     ConnectTimeout {
@@ -177,7 +183,8 @@ impl Error {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Refused { status, .. } => *status,
             Self::NoEndpoint | Self::PoolExhausted | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
-            Self::ConnectTimeout { .. }
+            Self::ResolveTimeout { .. }
+            | Self::ConnectTimeout { .. }
             | Self::FirstByteTimeout { .. }
             | Self::TotalTimeout { .. }
             | Self::EndpointStalled { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -212,9 +219,13 @@ impl Error {
             Self::NoEndpoint => "destination_unavailable",
             Self::PoolExhausted => "connection_limit_reached",
             Self::Resolve(_) => "dns_error",
+            Self::ResolveTimeout { .. } => "dns_timeout",
             Self::ConnectTimeout { .. } => "connection_timeout",
-            Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => "connection_refused",
-            Self::Connect(_) => "destination_ip_unroutable",
+            Self::Connect(error) => match error.kind() {
+                io::ErrorKind::ConnectionRefused => "connection_refused",
+                io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => "destination_ip_unroutable",
+                _ => "destination_unavailable",
+            },
             Self::FirstByteTimeout { .. } | Self::TotalTimeout { .. } => "http_response_timeout",
             Self::EndpointStalled { .. } => "connection_write_timeout",
             Self::EndpointClosed(_) => "connection_terminated",
@@ -246,6 +257,7 @@ impl Error {
             Self::NoEndpoint
             | Self::PoolExhausted
             | Self::Resolve(_)
+            | Self::ResolveTimeout { .. }
             | Self::ConnectTimeout { .. }
             | Self::Connect(_)
             | Self::FirstByteTimeout { .. }
@@ -256,6 +268,26 @@ impl Error {
             | Self::AnswerTooLarge
             | Self::Upgrade { .. } => Fault::Upstream,
             Self::Draining | Self::Internal { .. } => Fault::Proxy,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_failed_has_the_token_of_its_reason() {
+        for (kind, token) in [
+            (io::ErrorKind::ConnectionRefused, "connection_refused"),
+            (io::ErrorKind::NetworkUnreachable, "destination_ip_unroutable"),
+            (io::ErrorKind::HostUnreachable, "destination_ip_unroutable"),
+            // A unix socket that is not there, or not ours to use.
+            (io::ErrorKind::NotFound, "destination_unavailable"),
+            (io::ErrorKind::PermissionDenied, "destination_unavailable"),
+            (io::ErrorKind::ConnectionAborted, "destination_unavailable"),
+        ] {
+            assert_eq!(Error::Connect(kind.into()).token(), token, "{kind}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Our own refusals, as a client can read them (RFC 9457, RFC 9209).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::{Error, Fault, HeaderMap, HeaderName, HeaderValue, Response, ResponseBody, StatusCode, header};
@@ -73,7 +75,7 @@ pub fn respond(error: Error, request: &HeaderMap, id: &str, style: &Style) -> Re
         fields.insert(header::ALLOW, allow.clone());
     }
     if style.proxy_status != ProxyStatus::Off
-        && let Ok(value) = HeaderValue::from_str(&format!("{}; error={}", style.server_name, error.token()))
+        && let Ok(value) = HeaderValue::from_str(&format!("{}; error={}", item(&style.server_name), error.token()))
     {
         fields.insert(PROXY_STATUS, value);
     }
@@ -84,8 +86,18 @@ pub fn respond(error: Error, request: &HeaderMap, id: &str, style: &Style) -> Re
 
 /// `Proxy-Status` of an answer that an endpoint gave (RFC 9209, 2.1.4).
 pub fn proxy_status(server_name: &str, received: StatusCode) -> HeaderValue {
-    let value = format!("{server_name}; received-status={}", received.as_u16());
+    let value = format!("{}; received-status={}", item(server_name), received.as_u16());
     HeaderValue::from_str(&value).unwrap_or_else(|_| HeaderValue::from_static("proxy"))
+}
+
+/// A name as a structured field has it: a token if it can be one, else a string (RFC 9651, 3.3.3 and 3.3.4).
+fn item(name: &str) -> Cow<'_, str> {
+    let may_begin = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '*');
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte);
+    if may_begin && name.bytes().all(is_part) {
+        return name.into();
+    }
+    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")).into()
 }
 
 /// A client may know which rule its request broke. Of an endpoint it is told no more than the status tells.
@@ -248,6 +260,29 @@ mod tests {
         let problem: serde_json::Value = serde_json::from_str(&body(response)).expect("JSON");
         assert_eq!(problem["status"], 404);
         assert_eq!(problem["id"], "id-1");
+    }
+
+    #[test]
+    fn a_name_that_is_no_token_is_a_string_in_proxy_status() {
+        for (name, shown) in [
+            ("edge", "edge"),
+            ("*", "*"),
+            ("edge.example:80/1", "edge.example:80/1"),
+            ("1edge", "\"1edge\""),
+            ("-edge", "\"-edge\""),
+            ("my edge", "\"my edge\""),
+            ("a\"b\\c", "\"a\\\"b\\\\c\""),
+            ("", "\"\""),
+        ] {
+            let style = Style { server_name: name.into(), ..Style::default() };
+
+            let refusal = respond(Error::NoRoute, &accepting(""), "", &style);
+            let answer = proxy_status(name, StatusCode::OK);
+
+            let refusal = refusal.headers.get(PROXY_STATUS).expect("it is on");
+            assert_eq!(refusal, &format!("{shown}; error=destination_not_found"), "{name}");
+            assert_eq!(answer, format!("{shown}; received-status=200"), "{name}");
+        }
     }
 
     #[test]

@@ -244,7 +244,8 @@ fn told(error: TransportError) -> Error {
         (Cause::Stalled(limit), _) => Error::EndpointStalled { limit },
         (Cause::RequestBody(error), _) => told_of_body(error),
         (Cause::Full, _) | (_, Phase::Queue) => Error::PoolExhausted,
-        (Cause::Timeout(limit), Phase::Resolve | Phase::Connect) => Error::ConnectTimeout { limit },
+        (Cause::Timeout(limit), Phase::Resolve) => Error::ResolveTimeout { limit },
+        (Cause::Timeout(limit), Phase::Connect) => Error::ConnectTimeout { limit },
         (Cause::Timeout(limit), Phase::Send | Phase::Head) => Error::FirstByteTimeout { limit },
         (Cause::Io(error), Phase::Resolve) => Error::Resolve(error),
         (Cause::Io(error), Phase::Connect) => Error::Connect(error),
@@ -264,5 +265,34 @@ fn told_of_body(error: BodyError) -> Error {
         BodyError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Error::ClientTimeout { what: "the body" },
         BodyError::Incomplete => Error::ClientGone(None),
         BodyError::Io(error) => Error::ClientGone(Some(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_told_by_what_it_waited_for() {
+        for (phase, token, status) in [
+            (Phase::Queue, "connection_limit_reached", 503),
+            (Phase::Resolve, "dns_timeout", 504),
+            (Phase::Connect, "connection_timeout", 504),
+            (Phase::Send, "http_response_timeout", 504),
+            (Phase::Head, "http_response_timeout", 504),
+        ] {
+            let error = told(TransportError {
+                phase,
+                cause: Cause::Timeout(Duration::from_secs(1)),
+                reused: false,
+                response_started: false,
+                body_consumed: false,
+                request_started: false,
+            });
+
+            assert_eq!((error.token(), error.status().as_u16()), (token, status), "{phase:?}");
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! The journey of a request and the handle on it. Start reading at [`journey::serve`].
 
-use std::sync::{
-    Arc, PoisonError, RwLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::{
@@ -39,6 +42,12 @@ struct Shared {
     /// Counts the plans: a worker looks at this one number per request, and at the lock only when it moved.
     generation: AtomicU64,
     active: RwLock<Arc<Active>>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("id", &self.0.id).finish_non_exhaustive()
+    }
 }
 
 impl Proxy {

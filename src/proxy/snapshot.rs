@@ -11,7 +11,7 @@ use crate::{
     },
     plan::Plan,
     settings::{Problems, listener},
-    telemetry::access_log::AccessLog,
+    telemetry::{access_log::AccessLog, refusals},
 };
 
 /// A plan at work. Never changed, only replaced.
@@ -72,7 +72,7 @@ impl Active {
         let id = exchange.id().clone();
         let (method, path) = (&exchange.method, exchange.uri.path().escape_default());
         match error.fault() {
-            Fault::Client => log::debug!("{} {method} {path}: {error}", id.as_str()),
+            Fault::Client => refusals::tell(self.log.as_ref(), &id, format_args!("{method} {path}"), &error),
             Fault::Upstream => {
                 let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
                 let endpoint = exchange.facts.endpoint.as_deref().unwrap_or("-");

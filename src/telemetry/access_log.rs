@@ -17,7 +17,11 @@ use self::{
     redact::Redaction,
     writer::{Message, Output, Writer},
 };
-use crate::settings::{Problem, telemetry::AccessLogSettings};
+use crate::{
+    exchange::Exchange,
+    http::HeaderName,
+    settings::{Problem, telemetry::AccessLogSettings},
+};
 
 mod escape;
 mod field;
@@ -39,6 +43,8 @@ pub struct AccessLog(Arc<Inner>);
 struct Inner {
     format: Format,
     redaction: Redaction,
+    /// The fields of a request that a line shows.
+    shown: Vec<HeaderName>,
     queue: SyncSender<Message>,
     signals: Arc<Signals>,
 }
@@ -92,7 +98,8 @@ impl AccessLog {
             .name("access-log".into())
             .spawn(move || writer.run(&lines))
             .map_err(|error| at_path(format!("cannot start a thread to write it: {error}")))?;
-        Ok(Some(Self(Arc::new(Inner { format, redaction, queue, signals }))))
+        let shown = format.header_names();
+        Ok(Some(Self(Arc::new(Inner { format, redaction, shown, queue, signals }))))
     }
 
     /// What is wrong with the settings as far as it can be told without opening anything.
@@ -105,6 +112,19 @@ impl AccessLog {
         problems.extend(Format::parse(&settings.format).err().unwrap_or_default());
         problems.extend(Redaction::new(&settings.redact).err().unwrap_or_default());
         problems
+    }
+
+    /// A line has the id of its request.
+    pub fn shows_ids(&self) -> bool {
+        self.0.format.shows_ids()
+    }
+
+    /// Keeps what the line will show of the request: told when it has arrived, before anything is changed or sent on.
+    pub fn begin(&self, exchange: &mut Exchange) {
+        for name in &self.0.shown {
+            let values = exchange.headers.get_all(name);
+            exchange.facts.fields.extend(values.map(|value| (name.clone(), value.clone())));
+        }
     }
 
     /// Queues the line of one exchange. Never waits: if the queue is full, the line is dropped and counted.

@@ -1,4 +1,5 @@
 //! What the proxy tells of its work.
 
 pub mod access_log;
+pub mod refusals;
 pub mod tail;

@@ -39,13 +39,16 @@ async fn each_failure_of_an_endpoint_has_its_status_and_token() {
     let closing = Origin::script(|mut conn, _| async move { drop(conn.read_head().await) }).start().await;
     let babbling = Origin::replying("BLAH\r\n\r\n").start().await;
     let huge = Origin::replying(format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(100_000))).start().await;
+    let folder = tempfile::tempdir().expect("a folder");
     let chunks = Origin::replying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nnonsense\r\n")
         .start()
         .await;
     let text = format!(
-        "[routes]\n\"/refused\" = \"http://{}\"\n\"/silent\" = {{ to = \"{}\", timeout = {{ first_byte = \"100ms\" }} }}\n\
+        "[routes]\n\"/missing\" = \"http+unix:{}/none\"\n\"/refused\" = \"http://{}\"\n\
+         \"/silent\" = {{ to = \"{}\", timeout = {{ first_byte = \"100ms\" }} }}\n\
          \"/closing\" = \"{}\"\n\"/babbling\" = \"{}\"\n\"/huge\" = \"{}\"\n\"/chunks\" = \"{}\"\n\
          \"/unknown\" = \"http://name.invalid\"\n",
+        folder.path().display(),
         refusing(),
         silent.url(),
         closing.url(),
@@ -56,6 +59,7 @@ async fn each_failure_of_an_endpoint_has_its_status_and_token() {
     let proxy = TestProxy::with(&text).start().await;
 
     for (path, status, token) in [
+        ("/missing", 502, "destination_unavailable"),
         ("/refused", 502, "connection_refused"),
         ("/silent", 504, "http_response_timeout"),
         ("/closing", 502, "connection_terminated"),
@@ -135,4 +139,22 @@ async fn a_request_for_which_there_is_no_connection_and_no_place_to_wait_is_refu
     assert!(token.contains("error=connection_limit_reached"), "{token}");
     assert_eq!(first.read_response().await.text(), "ok");
     assert_eq!(origin.connections_seen(), 1);
+}
+
+#[actix_rt::test]
+async fn a_name_that_is_no_token_is_a_string_in_proxy_status() {
+    let origin = Origin::answering("x").start().await;
+    let text = format!(
+        "server_name = \"1edge\"\n[server.errors]\nproxy_status = \"always\"\n[routes]\n\"/a\" = \"{}\"\n",
+        origin.url()
+    );
+    let proxy = TestProxy::with(&text).start().await;
+
+    for (request, status) in [
+        ("GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "\"1edge\"; received-status=200"),
+        ("GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "\"1edge\"; error=destination_not_found"),
+        ("GET / HTTP/1.1\r\na b: c\r\n\r\n", "\"1edge\"; error=http_request_error"),
+    ] {
+        assert_eq!(proxy.send(request).await.header("proxy-status"), Some(status), "{request}");
+    }
 }

@@ -7,6 +7,7 @@ use std::{
     pin::pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use actix_http::{
@@ -18,15 +19,17 @@ use super::{
     Answers,
     head::{Head, HeadReader},
     response::{self, Asked, More, Outgoing},
+    unseen,
     wire::{Payload, Wire},
 };
 use crate::{
     edge::drain::Draining,
-    exchange::RequestId,
+    exchange::{Exchange, RequestId},
     http::{
-        Downstream, Error, HeaderMap, HeaderValue, Method, ResponseBody, StatusCode, Takeover, Version, body::Length,
-        downstream::Peer, error_page, header, scratch,
+        self, Downstream, Error, Frame, HeaderMap, HeaderValue, Method, ResponseBody, StatusCode, Takeover, Version,
+        body::Length, downstream::Peer, error_page, header, scratch,
     },
+    telemetry::{refusals, tail::Tail},
 };
 
 /// Small pieces of a body are gathered up to this before they are written.
@@ -71,13 +74,17 @@ impl Connection {
             let head = match poll_fn(|cx| self.poll_head(cx)).await {
                 Ok(Some(head)) => head,
                 Ok(None) => return Last::Close,
-                Err(error) => return self.refuse(error, &Method::GET, &HeaderMap::new()).await,
+                Err(error) => {
+                    let unseen = unseen::unread(&self.wire.input.borrow(), &self.wire.limits, self.wire.peer);
+                    return Box::pin(self.turn_back(error, unseen)).await;
+                }
             };
             self.is_fresh = false;
             if let (Length::Exact(length), Some(limit)) = (head.length, self.wire.limits.max_body)
                 && length > limit
             {
-                return self.refuse(Error::BodyTooLarge { limit }, &head.method, &head.headers).await;
+                let unseen = unseen::read(head, self.wire.peer);
+                return Box::pin(self.turn_back(Error::BodyTooLarge { limit }, unseen)).await;
             }
             match self.exchange(head, app).await {
                 After::Next => {}
@@ -143,7 +150,7 @@ impl Connection {
         }
         if answer.status().is_informational() {
             let error = Error::Internal { what: "an interim status is no answer" };
-            return After::End(self.refuse(error, &asked.method, &HeaderMap::new()).await);
+            return After::End(Box::pin(self.refuse(error, &asked.method)).await);
         }
         self.answer(answer, &mut asked).await
     }
@@ -257,7 +264,7 @@ impl Connection {
             Some(takeover) if is_complete => takeover,
             _ => {
                 let what = if is_complete { "nobody speaks the protocol" } else { "the request has not ended" };
-                return After::End(self.refuse(Error::Upgrade { what }, &asked.method, &HeaderMap::new()).await);
+                return After::End(Box::pin(self.refuse(Error::Upgrade { what }, &asked.method)).await);
             }
         };
         let (answer, body) = answer.into_parts();
@@ -270,12 +277,39 @@ impl Connection {
         }
     }
 
-    /// Answers a request that no App sees. Nothing that follows can be told from a part of it.
-    async fn refuse(&mut self, error: Error, method: &Method, request: &HeaderMap) -> Last {
-        let limits = Rc::clone(&self.wire.limits);
+    /// Answers a request that no App sees, and tells of it in the App's stead.
+    async fn turn_back(&mut self, error: Error, mut exchange: Box<Exchange>) -> Last {
+        let log = self.wire.limits.access_log();
+        let (id, method) = (exchange.id().clone(), exchange.method.clone());
+        let path = exchange.uri.path_and_query().map_or("-", |target| target.path()).escape_default();
+        refusals::tell(log.as_ref(), &id, format_args!("{method} {path}"), &error);
+        exchange.facts.error = Some(error.token());
+        exchange.facts.detail = Some(error.to_string());
+        exchange.facts.started = Instant::now();
+        let refusal = error_page::respond(error, &exchange.headers, id.as_str(), &self.wire.limits.style);
+        let tail = log.map(|log| {
+            log.begin(&mut exchange);
+            let mut tail = Tail::new(log, exchange, refusal.status);
+            if let (ResponseBody::Bytes(bytes), true) = (&refusal.body, method != Method::HEAD) {
+                tail.saw(&Some(Ok(Frame::Data(bytes.clone()))));
+            }
+            tail
+        });
+        let last = self.say(refusal, method).await;
+        drop(tail);
+        last
+    }
+
+    /// Says that nothing came of a request which an App has seen.
+    async fn refuse(&mut self, error: Error, method: &Method) -> Last {
         let id = RequestId::generate();
-        log::debug!("{} {:?}: {error}", id.as_str(), self.wire.peer);
-        let refusal = error_page::respond(error, request, id.as_str(), &limits.style);
+        refusals::tell(None, &id, method, &error);
+        let refusal = error_page::respond(error, &HeaderMap::new(), id.as_str(), &self.wire.limits.style);
+        self.say(refusal, method.clone()).await
+    }
+
+    /// Nothing that follows a request that was refused can be told from a part of it.
+    async fn say(&mut self, refusal: http::Response, method: Method) -> Last {
         let mut answer = Response::new(refusal.status);
         *answer.headers_mut() = refusal.headers;
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -283,7 +317,7 @@ impl Connection {
             ResponseBody::Bytes(bytes) => BoxBody::new(bytes),
             _ => BoxBody::new(()),
         };
-        let mut asked = Asked { method: method.clone(), version: Version::HTTP_11, keeps_alive: false };
+        let mut asked = Asked { method, version: Version::HTTP_11, keeps_alive: false };
         match self.answer(answer.set_body(body), &mut asked).await {
             After::End(Last::Cut) => Last::Cut,
             _ => Last::Linger,

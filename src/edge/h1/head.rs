@@ -87,7 +87,8 @@ fn check_start(buffer: &[u8], limits: &Limits) -> Result<(), Error> {
     Ok(())
 }
 
-const MAX_METHOD: usize = 64;
+/// What is longer is no method.
+pub const MAX_METHOD: usize = 64;
 /// ` HTTP/1.1` and the line's end.
 const VERSION_LENGTH: usize = 11;
 
@@ -101,10 +102,15 @@ fn too_large(buffer: &[u8], limits: &Limits) -> Error {
 
 fn parse(buffer: &mut BytesMut, length: usize, limits: &Limits) -> Result<Head, Error> {
     let source = take(buffer, length);
-    match parse_in::<USUAL_HEADERS>(&source, limits) {
+    let parsed = match parse_in::<USUAL_HEADERS>(&source, limits) {
         Err(Error::HeadTooLarge { .. }) if limits.max_headers >= USUAL_HEADERS => parse_in_large_room(&source, limits),
         parsed => parsed,
+    };
+    if parsed.is_err() {
+        // Nothing more is read from here, but what it was is told.
+        *buffer = BytesMut::from(source);
     }
+    parsed
 }
 
 /// The head, in memory of its own if it is not large: while the request waits for its answer, a few hundred bytes wait

@@ -28,6 +28,7 @@ use crate::{
 mod connection;
 pub mod head;
 mod response;
+mod unseen;
 mod wire;
 
 /// How long a client that still sends may read the answer, once we have closed our side.

@@ -29,7 +29,11 @@ pub struct Rest {
 impl Passing {
     pub fn begin(mut exchange: Box<Exchange>, worker: &Worker) -> Self {
         let log = worker.snapshot().log.clone();
-        exchange.facts.started = if log.is_some() { Instant::now() } else { worker.born };
+        exchange.facts.started = worker.born;
+        if let Some(log) = &log {
+            exchange.facts.started = Instant::now();
+            log.begin(&mut exchange);
+        }
         Self { exchange: Some(exchange), log }
     }
 

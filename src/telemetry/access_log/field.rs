@@ -1,6 +1,6 @@
 //! What a line may tell, by name.
 
-use crate::http::HeaderName;
+use crate::http::{HeaderName, header};
 
 /// One thing that is known of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,5 +63,15 @@ impl Field {
             return HeaderName::from_bytes(header.as_bytes()).ok().map(Self::Header);
         }
         FIELDS.into_iter().find(|(own, _)| *own == name).map(|(_, field)| field)
+    }
+
+    /// The field of the request that this one shows.
+    pub(super) fn header_name(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Referer => Some(&header::REFERER),
+            Self::UserAgent => Some(&header::USER_AGENT),
+            Self::Header(name) => Some(name),
+            _ => None,
+        }
     }
 }

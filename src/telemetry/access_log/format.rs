@@ -1,7 +1,10 @@
 //! What a line looks like.
 
 use super::field::{FIELDS, Field};
-use crate::settings::{Problem, problem::did_you_mean};
+use crate::{
+    http::HeaderName,
+    settings::{Problem, problem::did_you_mean},
+};
 
 /// The combined log format of old, which every reader of logs knows.
 const COMBINED: &str = "${client} - - [${time_clf}] \"${method} ${path} ${protocol}\" ${status} ${bytes_out} \
@@ -23,6 +26,15 @@ pub(super) enum Piece {
     Field(Field),
 }
 
+impl Piece {
+    fn header_name(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Text(_) => None,
+            Self::Field(field) => field.header_name(),
+        }
+    }
+}
+
 impl Format {
     /// `"combined"`, `"json"` or a template; or everything that is wrong with it.
     pub(super) fn parse(format: &str) -> Result<Self, Vec<Problem>> {
@@ -31,6 +43,29 @@ impl Format {
             "combined" => template(COMBINED).map(Self::Template),
             _ => template(format).map(Self::Template),
         }
+    }
+
+    /// Among what it shows is the request's id.
+    pub(super) fn shows_ids(&self) -> bool {
+        match self {
+            Self::Json => true,
+            Self::Template(pieces) => pieces.contains(&Piece::Field(Field::RequestId)),
+        }
+    }
+
+    /// The fields of the request it shows, each once.
+    pub(super) fn header_names(&self) -> Vec<HeaderName> {
+        let named: Vec<_> = match self {
+            Self::Json => FIELDS.iter().filter_map(|(_, field)| field.header_name()).collect(),
+            Self::Template(pieces) => pieces.iter().filter_map(Piece::header_name).collect(),
+        };
+        let mut names = Vec::new();
+        for name in named {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
     }
 }
 
@@ -93,7 +128,6 @@ fn unknown(name: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::HeaderName;
 
     #[test]
     fn a_template_is_text_with_fields_in_it() {

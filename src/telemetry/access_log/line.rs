@@ -37,6 +37,8 @@ enum Value<'a> {
     Text(Cow<'a, [u8]>),
     /// The same, and may hold a query.
     Url(&'a [u8]),
+    /// Several of them: each has a query of its own.
+    Urls(Vec<&'a [u8]>),
     Address(IpAddr),
     Number(u64),
     Millis(Duration),
@@ -129,7 +131,8 @@ impl<'a> Value<'a> {
     }
 
     fn header(exchange: &'a Exchange, name: &HeaderName, redaction: &Redaction) -> Self {
-        let mut values = exchange.headers.get_all(name).map(|value| value.as_bytes());
+        let kept = exchange.facts.fields.iter().filter(|(kept, _)| kept == name);
+        let mut values = kept.map(|(_, value)| value.as_bytes());
         match (values.next(), values.next()) {
             (None, _) => Self::Missing,
             (Some(_), _) if redaction.hides(name) => Self::text(HIDDEN),
@@ -138,7 +141,7 @@ impl<'a> Value<'a> {
             (Some(only), None) => Self::Text(only.into()),
             (Some(first), Some(second)) => {
                 let all: Vec<_> = [first, second].into_iter().chain(values).collect();
-                Self::Text(all.join(&b", "[..]).into())
+                if *name == header::REFERER { Self::Urls(all) } else { Self::Text(all.join(&b", "[..]).into()) }
             }
         }
     }
@@ -160,6 +163,13 @@ impl<'a> Value<'a> {
             Self::Missing => return line.push('-'),
             Self::Text(text) => return style.push(line, text),
             Self::Url(url) => return redaction.url(url, |piece| style.push(line, piece)),
+            Self::Urls(urls) => {
+                for (index, url) in urls.iter().enumerate() {
+                    line.push_str(if index == 0 { "" } else { ", " });
+                    redaction.url(url, |piece| style.push(line, piece));
+                }
+                return;
+            }
             Self::Number(number) => return line.push_str(itoa::Buffer::new().format(*number)),
             Self::Address(address) => write!(line, "{address}"),
             Self::Millis(time) => write!(line, "{}.{:03}", time.as_millis(), time.subsec_micros() % 1000),

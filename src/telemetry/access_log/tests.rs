@@ -83,6 +83,9 @@ fn get(target: &str, fields: &[(&str, &[u8])]) -> Exchange {
     let client = Client::at(peer, false);
     let mut exchange = Exchange::new(Method::GET, uri, Version::HTTP_11, headers, RequestBody::empty(), client);
     exchange.authority = Authority::new("shop.example:8080".into(), 12);
+    // As a log does that shows them all.
+    let fields = exchange.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+    exchange.facts.fields = fields.collect();
     exchange
 }
 
@@ -283,6 +286,19 @@ fn listed_fields_and_parameters_are_not_shown() {
 }
 
 #[test]
+fn parameters_are_hidden_in_every_referer_of_several() {
+    let fields: [(&str, &[u8]); 2] =
+        [("referer", b"http://a/?x=1&token=hunter2"), ("referer", b"http://b/?code=hunter2&y")];
+
+    for format in ["${referer}", "${header.referer}", "json"] {
+        let line = Book::new(format).line(&get("/", &fields));
+
+        assert!(!line.contains("hunter2"), "{line}");
+        assert!(line.contains("http://a/?x=1&token=***, http://b/?code=***&y"), "{line}");
+    }
+}
+
+#[test]
 fn addresses_are_shown_as_the_settings_say() {
     for (ip, shown) in [
         (RedactIp::Keep, "192.0.2.77 192.0.2.77 198.51.100.1"),
@@ -292,6 +308,26 @@ fn addresses_are_shown_as_the_settings_say() {
         let book = Book::with("${client} ${peer} ${header.x-forwarded-for}", |settings| settings.redact.ip = ip);
 
         assert_eq!(book.line(&get("/", &[("x-forwarded-for", b"198.51.100.1")])), shown);
+    }
+}
+
+#[test]
+fn what_a_line_shows_is_kept_as_it_came_and_nothing_else() {
+    for (format, kept) in [
+        ("${status} ${request_id}", &[][..]),
+        ("combined", &["https://a/", "curl"]),
+        ("json", &["https://a/", "curl"]),
+        ("${header.x-a} ${header.X-A} ${user_agent} ${header.user-agent}", &["1", "2", "curl"]),
+    ] {
+        let fields: [(&str, &[u8]); 5] =
+            [("x-a", b"1"), ("x-a", b"2"), ("x-b", b"3"), ("user-agent", b"curl"), ("referer", b"https://a/")];
+        let mut exchange = get("/", &fields);
+        exchange.facts.fields.clear();
+
+        Book::new(format).log.begin(&mut exchange);
+
+        let values: Vec<_> = exchange.facts.fields.iter().map(|(_, value)| value.to_str().expect("ASCII")).collect();
+        assert_eq!(values, kept, "{format}");
     }
 }
 
@@ -312,7 +348,7 @@ proptest! {
     ) {
         let mut exchange = get("/", &[]);
         if let Ok(value) = HeaderValue::from_bytes(&agent) {
-            exchange.headers.insert(crate::http::header::USER_AGENT, value);
+            exchange.facts.fields.push((crate::http::header::USER_AGENT, value));
         }
         exchange.facts.detail = Some(detail.clone() + "\r\n\" evil");
         let record = Record { exchange: &exchange, status: StatusCode::OK, bytes_out: 0 };

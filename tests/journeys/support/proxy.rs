@@ -98,7 +98,7 @@ impl Setup {
 /// Serves this proxy on a free loopback port.
 pub fn serve(proxy: Proxy, settings: Settings, unix: Option<std::path::PathBuf>) -> TestProxy {
     let (told, ready) = mpsc::channel();
-    let handler = proxy.clone();
+    let (handler, logging) = (proxy.clone(), proxy.clone());
     let thread = thread::spawn(move || {
         actix_rt::System::new().block_on(async move {
             let mut limits = settings.server.clone();
@@ -107,6 +107,7 @@ pub fn serve(proxy: Proxy, settings: Settings, unix: Option<std::path::PathBuf>)
             let mut server = EdgeServer::new(move || App::new().default_service(handler.clone()))
                 .settings(&limits)
                 .server_name(&settings.server_name)
+                .access_log_of(&logging)
                 .signals(false)
                 .bind(&loopback)
                 .expect("a free port");
