@@ -12,7 +12,9 @@ use std::{
 };
 
 pub use self::id::RequestId;
-use crate::http::{Downstream, HeaderMap, HeaderName, Method, RequestBody, Uri, Version, downstream::Peer};
+use crate::http::{
+    Downstream, HeaderMap, HeaderName, HeaderValue, Method, RequestBody, Uri, Version, downstream::Peer,
+};
 
 mod id;
 
@@ -30,8 +32,13 @@ pub struct Exchange {
     pub uri: Uri,
     /// The version the client speaks.
     pub version: Version,
-    /// The client's fields. Filters may change them; hop-by-hop fields go before anything is sent on.
+    /// The client's fields that may go on: those of its connection, and what it claims about itself without being
+    /// trusted, are gone before a filter sees them. Filters may change them.
     pub headers: HeaderMap,
+    /// The protocol the client properly asked to switch to: the value of its `Upgrade`.
+    pub upgrade: Option<HeaderValue>,
+    /// The client takes trailers.
+    pub takes_trailers: bool,
     /// The body, unread.
     pub body: RequestBody,
     /// The authority asked for: `Host`, lower-case name, port if given.
@@ -107,6 +114,8 @@ impl Exchange {
             uri,
             version,
             headers,
+            upgrade: None,
+            takes_trailers: false,
             body,
             authority: Authority::default(),
             path: String::new(),

@@ -16,21 +16,21 @@ const MAX_HOPS: usize = 64;
 /// What of a list is continued; a longer one begins anew.
 const MAX_LIST: usize = 4096;
 
-/// It tells who asks: what is written under this name is ours to write.
+/// It tells who asks, or would be taken for what does: of a client that is not trusted nothing goes on under this name.
+/// Some endpoints take `_` for `-`: so do we.
 pub fn is_ours(name: &HeaderName) -> bool {
-    *name == header::FORWARDED
-        || name.as_str().strip_prefix("x-").is_some_and(|rest| {
-            matches!(
-                rest,
-                "forwarded-for"
-                    | "forwarded-host"
-                    | "forwarded-proto"
-                    | "forwarded-port"
-                    | "forwarded-server"
-                    | "forwarded-prefix"
-                    | "real-ip"
-            )
-        })
+    match name.as_str().as_bytes() {
+        [b'x', b'-' | b'_', rest @ ..] => match rest.strip_prefix(b"forwarded") {
+            Some(rest) => matches!(rest, [] | [b'-' | b'_', ..]),
+            None => matches!(rest, b"real-ip" | b"real_ip"),
+        },
+        name => name == b"forwarded",
+    }
+}
+
+/// One of the fields that [`announce`] writes.
+pub fn is_told(name: &HeaderName) -> bool {
+    *name == header::FORWARDED || [FOR, HOST, PROTO].contains(name)
 }
 
 /// What a trusted peer says of its client.

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use self::host::Host;
 use crate::{
-    exchange::{Authority, Client, Exchange},
+    exchange::{self, Authority, Client, Exchange},
     http::{
         Error, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
         downstream::Peer,
@@ -116,11 +116,14 @@ pub fn check(exchange: &mut Exchange, limits: &Limits) -> Result<(), Error> {
     }
     exchange.authority = authority(exchange)?;
     exchange.path = settle_path(exchange, limits)?;
-    upgrade::check(exchange)?;
+    exchange.upgrade = upgrade::check(exchange)?;
     if passed_here_before(&exchange.headers, limits) {
         return Err(Error::Loop);
     }
     exchange.client = client(exchange, limits);
+    exchange.takes_trailers = headers::wants_trailers(&exchange.headers);
+    let trusted = exchange.client.trusted;
+    headers::strip_hop_by_hop_but(&mut exchange.headers, tells_of_the_client, |name| ends_here(name, trusted));
     Ok(())
 }
 
@@ -213,12 +216,23 @@ fn client(exchange: &Exchange, limits: &Limits) -> Client {
     Client { address: claim.address.or(own.address), secure: claim.secure.unwrap_or(own.secure), trusted: true, ..own }
 }
 
-/// A field that is settled here and never passed on as it came.
+/// It tells who asks. A trusted peer's go on in the fields we write: who nominates them in `Connection` hides nobody.
+fn tells_of_the_client(name: &HeaderName) -> bool {
+    *name == exchange::REQUEST_ID || forwarded::is_ours(name)
+}
+
+/// A client's field that goes before a filter sees it, so that what a rule sets under its name is the rule's.
+fn ends_here(name: &HeaderName, trusted: bool) -> bool {
+    let continued = || trusted && (*name == exchange::REQUEST_ID || forwarded::is_told(name));
+    *name == header::CONTENT_LENGTH || *name == header::EXPECT || (tells_of_the_client(name) && !continued())
+}
+
+/// A field that we write: nothing else goes on under its name, whether a trusted peer or a filter left it.
 pub fn is_settled(name: &HeaderName) -> bool {
     *name == header::CONTENT_LENGTH
         || *name == header::EXPECT
-        || *name == crate::exchange::REQUEST_ID
-        || forwarded::is_ours(name)
+        || *name == exchange::REQUEST_ID
+        || forwarded::is_told(name)
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use aqueduct::{
         route::{RespondSettings, TestRequest},
     },
 };
-use indexmap::IndexMap;
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -107,7 +106,7 @@ async fn explain_and_the_live_request_always_agree() {
         let plan = proxy.plan();
         let server = proxy::serve(proxy, settings(&patterns), None);
         for (method, host, path) in requests.new_tree(&mut runner).expect("requests").current() {
-            let headers = IndexMap::from([("host".to_owned(), host.clone())]);
+            let headers = vec![("host".to_owned(), host.clone())];
             let told = rehearsed(&plan, TestRequest { method: method.clone(), url: path.clone(), headers, from: None });
 
             let response =
