@@ -152,6 +152,26 @@ async fn a_trusted_proxy_in_front_is_believed_and_the_list_goes_on() {
 }
 
 #[actix_rt::test]
+async fn a_client_cannot_speak_past_a_proxy_that_writes_one_kind_of_fields_only() {
+    let origin = Origin::echo().start().await;
+    let text = format!("trusted_proxies = [\"127.0.0.0/8\"]\n[routes]\n\"/\" = \"{}\"\n", origin.url());
+    let proxy = TestProxy::with(&text).start().await;
+
+    for claim in ["for=6.6.6.6", "for=\"6.6.6.6"] {
+        let response = proxy
+            .send(format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nForwarded: {claim}\r\nX-Forwarded-For: 203.0.113.9\r\n\
+                 Connection: close\r\n\r\n"
+            ))
+            .await;
+
+        let text = response.text();
+        assert_eq!(told(&text, "forwarded"), ["for=127.0.0.1;host=a;proto=http"], "{claim}");
+        assert_eq!(told(&text, "x-forwarded-for"), ["127.0.0.1"], "{claim}");
+    }
+}
+
+#[actix_rt::test]
 async fn via_names_us_behind_whoever_was_before() {
     let origin = Origin::echo().start().await;
     let proxy = TestProxy::to(&origin).start().await;
@@ -264,6 +284,7 @@ async fn trailers_pass_in_both_directions() {
         while !seen.ends_with(b"x-sum: 1\r\n\r\n") {
             seen.extend(conn.read_some().await);
         }
+        assert!(seen.ends_with(b"\r\n0\r\nx-sum: 1\r\n\r\n"), "{}", String::from_utf8_lossy(&seen));
         conn.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 2\r\n\r\n").await;
     })
     .start()
@@ -273,7 +294,7 @@ async fn trailers_pass_in_both_directions() {
     let response = proxy
         .send(
             "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: te\r\nTransfer-Encoding: chunked\r\n\r\n\
-             3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n",
+             3\r\nabc\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\nVia: x\r\nX-Sum: 1\r\n\r\n",
         )
         .await;
 
