@@ -28,7 +28,8 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Exchange {
     /// The method.
     pub method: Method,
-    /// The target as the client wrote it (origin-form, or `*`); `authority` has won over an absolute form.
+    /// The target as the client wrote it, but for what its query may not hold, which is encoded; `authority` has won
+    /// over an absolute form.
     pub uri: Uri,
     /// The version the client speaks.
     pub version: Version,

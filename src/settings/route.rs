@@ -261,7 +261,8 @@ impl<'de> Visitor<'de> for TestRequestVisitor {
     fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<TestRequest, A::Error> {
         let table = TestRequestTable::deserialize(MapAccessDeserializer::new(table))?;
         let TestRequestTable { method, url, headers, from } = table;
-        let lines = |(name, lines): (String, Lines)| lines.into_lines().into_iter().map(move |line| (name.clone(), line));
+        let lines =
+            |(name, lines): (String, Lines)| lines.into_lines().into_iter().map(move |line| (name.clone(), line));
         let headers = headers.into_iter().flat_map(lines).collect();
         Ok(TestRequest { method, url, headers, from })
     }
