@@ -73,7 +73,8 @@ pub struct Client {
     pub address: Option<IpAddr>,
     /// The request came encrypted to us, or to a trusted proxy in front of us.
     pub secure: bool,
-    /// The connection's other end is one of `trusted_proxies`: what it says of its client is believed and passed on.
+    /// The connection's other end is one of `trusted_proxies`, and names one client: what it says of him is believed and
+    /// passed on.
     pub trusted: bool,
 }
 

@@ -169,3 +169,36 @@ impl fmt::Display for Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{kinds::Kinds, settings::Layers};
+
+    #[test]
+    fn a_test_may_ask_for_what_is_refused_at_sight() {
+        let text = r##"
+            [routes]
+            "/" = "http://localhost:8000"
+            [[tests]]
+            request = { url = "/", headers = { host = ["a", "b"] } }
+            expect = { status = 400 }
+            [[tests]]
+            request = { url = "/", headers = { transfer-encoding = "gzip" } }
+            expect = { status = 501 }
+            [[tests]]
+            request = { method = "CONNECT", url = "a:443" }
+            expect = { status = 405 }
+            [[tests]]
+            request = { url = "/a#b" }
+            expect = { status = 400 }
+        "##;
+        let loaded = Layers::new().text("test.toml", text).load();
+        let settings = loaded.unwrap_or_else(|problems| panic!("{}", problems.render(false))).settings;
+        let plan = Plan::draw(settings, &Kinds::built_in(), None).unwrap_or_else(|problems| panic!("{problems}"));
+
+        let run = run_tests(&plan).map_err(|problems| problems.to_string());
+
+        assert_eq!(run, Ok(4));
+    }
+}

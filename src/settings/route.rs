@@ -20,7 +20,8 @@ pub struct RouteSettings {
     pub to: Option<String>,
     /// Remove the matched prefix from the path.
     pub strip: bool,
-    /// Answer with a redirect to this URL or path; `${rest}` is what follows the matched prefix, `${name}` a group.
+    /// Answer with a redirect to this URL or path; `${rest}` is what follows the matched prefix, with the
+    /// slash it begins with, `${name}` a group.
     pub redirect: Option<String>,
     /// The status of the redirect; 308 unless said.
     pub status: Option<u16>,
@@ -193,8 +194,8 @@ struct TestRequestTable {
     from: Option<std::net::IpAddr>,
 }
 
-/// The lines of one field.
-#[derive(Serialize, Deserialize)]
+/// The lines of one field: a text, or an array of them.
+#[derive(Serialize)]
 #[serde(untagged)]
 enum Lines {
     One(String),
@@ -214,6 +215,30 @@ impl Lines {
             Self::One(line) => vec![line],
             Self::Several(lines) => lines,
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Lines {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LinesVisitor)
+    }
+}
+
+struct LinesVisitor;
+
+impl<'de> Visitor<'de> for LinesVisitor {
+    type Value = Lines;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, or an array of them for a field that is repeated")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Lines, E> {
+        Ok(Lines::One(text.into()))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, array: A) -> Result<Lines, A::Error> {
+        Vec::deserialize(de::value::SeqAccessDeserializer::new(array)).map(Lines::Several)
     }
 }
 
