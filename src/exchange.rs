@@ -28,12 +28,18 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Exchange {
     /// The method.
     pub method: Method,
-    /// The target as the client wrote it (origin-form, or `*`); `authority` has won over an absolute form.
+    /// The target as the client wrote it, but for what its query may not hold, which is encoded; `authority` has won
+    /// over an absolute form.
     pub uri: Uri,
     /// The version the client speaks.
     pub version: Version,
-    /// The client's fields. Filters may change them; hop-by-hop fields go before anything is sent on.
+    /// The client's fields that may go on: those of its connection, and what it claims about itself without being
+    /// trusted, are gone before a filter sees them. Filters may change them.
     pub headers: HeaderMap,
+    /// The protocol the client properly asked to switch to: the value of its `Upgrade`.
+    pub upgrade: Option<HeaderValue>,
+    /// The client takes trailers.
+    pub takes_trailers: bool,
     /// The body, unread.
     pub body: RequestBody,
     /// The authority asked for: `Host`, lower-case name, port if given.
@@ -67,7 +73,8 @@ pub struct Client {
     pub address: Option<IpAddr>,
     /// The request came encrypted to us, or to a trusted proxy in front of us.
     pub secure: bool,
-    /// The connection's other end is one of `trusted_proxies`: what it says of its client is believed and passed on.
+    /// The connection's other end is one of `trusted_proxies`, and names one client: what it says of him is believed and
+    /// passed on.
     pub trusted: bool,
 }
 
@@ -112,6 +119,8 @@ impl Exchange {
             uri,
             version,
             headers,
+            upgrade: None,
+            takes_trailers: false,
             body,
             authority: Authority::default(),
             path: String::new(),

@@ -33,6 +33,8 @@ pub fn check(data: &[u8]) {
     let decision::Verdict::Forward { target, upstream } = decision::verdict(&matched, &exchange) else {
         panic!("the route leads to an upstream")
     };
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte);
+    assert!(target.bytes().all(allowed), "{target}");
     let route: &Route = &matched.entry.value;
     // Without an edge there are no upgrades: those are refused here.
     let Ok(mut outgoing) = outgoing::build(route, target.clone(), &mut exchange, &limits, Vec::new()) else { return };

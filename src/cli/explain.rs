@@ -36,8 +36,7 @@ impl Explain {
             Ok((plan, _)) => plan,
             Err(problems) => return tell(&problems),
         };
-        let headers = self.header.into_iter().collect();
-        let request = TestRequest { method: self.method, url: self.url, headers, from: self.from };
+        let request = TestRequest { method: self.method, url: self.url, headers: self.header, from: self.from };
         match rehearsal::rehearse(&plan, &request) {
             Ok(outcome) => {
                 print!("{outcome}");

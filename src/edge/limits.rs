@@ -4,7 +4,10 @@ use std::time::Duration;
 
 pub use crate::settings::listener::MOST_HEADERS;
 use crate::{
-    http::error_page::{Format, ProxyStatus, Style},
+    http::{
+        HeaderValue,
+        error_page::{Format, ProxyStatus, Style},
+    },
     proxy::Proxy,
     settings::{ServerSettings, listener},
     telemetry::access_log::AccessLog,
@@ -74,6 +77,15 @@ fn style(settings: &ServerSettings, server_name: &str) -> Style {
             listener::ProxyStatus::Always => ProxyStatus::Always,
         },
         server_name: server_name.to_owned(),
-        allow: None,
+        allow: allow(&settings.http.methods),
     }
+}
+
+/// What a refused CONNECT is told; `None` if any method is let through.
+fn allow(methods: &[String]) -> Option<HeaderValue> {
+    if methods.iter().any(|method| method == "*") {
+        return None;
+    }
+    let others: Vec<&str> = methods.iter().map(String::as_str).filter(|method| *method != "CONNECT").collect();
+    HeaderValue::from_str(&others.join(", ")).ok()
 }

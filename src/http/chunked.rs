@@ -4,8 +4,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 
 use super::{
-    BodyError, HeaderMap,
+    BodyError, HeaderMap, HeaderName,
     fields::{self, SectionEnd},
+    forwarded, headers,
 };
 
 /// Chunk extensions and their padding, over a whole body: they carry nothing we want, so they may not cost much.
@@ -19,8 +20,8 @@ const MAX_TRAILER_COUNT: usize = 128;
 const MAX_DIGITS: usize = 16;
 
 /// Fields that frame, route or authenticate a message: they mean nothing in trailers, where they come too late, and
-/// are dropped there (RFC 9110, 6.5.1).
-const NOT_IN_TRAILERS: [&str; 18] = [
+/// are dropped there (RFC 9110, 6.5.1). So are those by which proxies tell what they know.
+const NOT_IN_TRAILERS: [&str; 20] = [
     "transfer-encoding",
     "content-length",
     "host",
@@ -39,7 +40,14 @@ const NOT_IN_TRAILERS: [&str; 18] = [
     "content-type",
     "content-range",
     "expect",
+    "via",
+    "x-request-id",
 ];
+
+/// It may stand in trailers.
+pub fn may_trail(name: &HeaderName) -> bool {
+    !NOT_IN_TRAILERS.contains(&name.as_str()) && !headers::is_hop_by_hop(name) && !forwarded::is_ours(name)
+}
 
 /// Decodes one chunked body out of a buffer that is filled by someone else.
 #[derive(Debug, Default)]
@@ -210,7 +218,7 @@ fn trailers(buffer: &mut BytesMut, length: usize) -> Result<Option<HeaderMap>, B
         Ok(httparse::Status::Partial) | Err(_) => return Err(BodyError::Malformed),
     };
     let mut trailers = fields::collect(lines, &section).ok_or(BodyError::Malformed)?;
-    trailers.retain(|name, _| !NOT_IN_TRAILERS.contains(&name.as_str()));
+    trailers.retain(|name, _| may_trail(name));
     Ok((!trailers.is_empty()).then_some(trailers))
 }
 
@@ -342,7 +350,8 @@ mod tests {
 
     #[test]
     fn trailers_that_would_frame_or_route_are_dropped() {
-        let input = b"0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nhost: evil\r\nx-ok: 1\r\n\r\n";
+        let input = b"0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nhost: evil\r\nx-ok: 1\r\n\
+            X-Forwarded-For: 6.6.6.6\r\nX_Real_IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nVia: x\r\nX-Request-Id: a\r\n\r\n";
         assert_eq!(decode(input, 9).expect("well formed").trailers, [("x-ok".into(), "1".into())]);
     }
 

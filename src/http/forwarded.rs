@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::{HeaderMap, HeaderName, HeaderValue, header};
+use super::{HeaderMap, HeaderName, HeaderValue, header, headers};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -16,21 +16,21 @@ const MAX_HOPS: usize = 64;
 /// What of a list is continued; a longer one begins anew.
 const MAX_LIST: usize = 4096;
 
-/// It tells who asks: what is written under this name is ours to write.
+/// It tells who asks, or would be taken for what does: of a client that is not trusted nothing goes on under this name.
+/// Some endpoints take `_` for `-`: so do we.
 pub fn is_ours(name: &HeaderName) -> bool {
-    *name == header::FORWARDED
-        || name.as_str().strip_prefix("x-").is_some_and(|rest| {
-            matches!(
-                rest,
-                "forwarded-for"
-                    | "forwarded-host"
-                    | "forwarded-proto"
-                    | "forwarded-port"
-                    | "forwarded-server"
-                    | "forwarded-prefix"
-                    | "real-ip"
-            )
-        })
+    match name.as_str().as_bytes() {
+        [b'x', b'-' | b'_', rest @ ..] => match rest.strip_prefix(b"forwarded") {
+            Some(rest) => matches!(rest, [] | [b'-' | b'_', ..]),
+            None => matches!(rest, b"real-ip" | b"real_ip"),
+        },
+        name => name == b"forwarded",
+    }
+}
+
+/// One of the fields that [`announce`] writes.
+pub fn is_told(name: &HeaderName) -> bool {
+    *name == header::FORWARDED || [FOR, HOST, PROTO].contains(name)
 }
 
 /// What a trusted peer says of its client.
@@ -44,15 +44,30 @@ pub struct Claim {
 
 /// Reads what a trusted peer says: the list of hops from the right, over those that are trusted as well, to the first
 /// that is not, which is the client. What makes no sense ends the walk: nothing to its left can be believed.
-/// `Forwarded` goes before `X-Forwarded-*`.
-pub fn believe(headers: &HeaderMap, peer: IpAddr, is_trusted: &dyn Fn(IpAddr) -> bool) -> Claim {
-    if headers.contains_key(header::FORWARDED) {
-        return walk(hops(headers, &header::FORWARDED).map(element), peer, is_trusted);
-    }
-    let addresses = hops(headers, &FOR).map(|hop| Claim { address: node(hop), secure: None });
-    let claim = walk(addresses, peer, is_trusted);
+///
+/// `None` if `Forwarded` and `X-Forwarded-*` are both there and name two clients: one of them is the client's own work,
+/// handed through by a proxy that writes only the other, and nobody can say which.
+pub fn believe(headers: &HeaderMap, peer: IpAddr, is_trusted: &dyn Fn(IpAddr) -> bool) -> Option<Claim> {
+    let standard = headers.contains_key(header::FORWARDED).then(|| {
+        let well_formed = is_well_formed(headers, &header::FORWARDED);
+        walk(hops(headers, &header::FORWARDED).map(element).take_while(|_| well_formed), peer, is_trusted)
+    });
     let secure = hops(headers, &PROTO).next().and_then(is_secure);
-    Claim { secure, ..claim }
+    if let (Some(standard), false) = (standard, headers.contains_key(FOR)) {
+        return (!differ(standard.secure, secure)).then_some(standard);
+    }
+    let well_formed = is_well_formed(headers, &FOR);
+    let addresses = hops(headers, &FOR).map(|hop| Claim { address: node(hop), secure: None });
+    let x = Claim { secure, ..walk(addresses.take_while(|_| well_formed), peer, is_trusted) };
+    match standard {
+        Some(standard) if standard.address != x.address || differ(standard.secure, x.secure) => None,
+        standard => Some(standard.unwrap_or(x)),
+    }
+}
+
+/// Both say something, and not the same.
+fn differ(one: Option<bool>, other: Option<bool>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one != other)
 }
 
 fn walk(hops: impl Iterator<Item = Claim>, peer: IpAddr, is_trusted: &dyn Fn(IpAddr) -> bool) -> Claim {
@@ -71,10 +86,46 @@ fn walk(hops: impl Iterator<Item = Claim>, peer: IpAddr, is_trusted: &dyn Fn(IpA
 fn hops<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> + use<'h> {
     let lines: Vec<&HeaderValue> = headers.get_all(name).collect();
     lines.into_iter().rev().flat_map(|line| {
-        let mut members: Vec<&[u8]> = split_unquoted(line.as_bytes(), b',').take(MAX_HOPS + 1).collect();
+        let mut members: Vec<&[u8]> = split_unquoted(line.as_bytes(), b',').collect();
         members.reverse();
         members
     })
+}
+
+/// Every line of the list can be read to its end, and in one way: whatever stands behind one that cannot, ours at last,
+/// would be a part of it.
+fn is_well_formed(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let is_member = if *name == header::FORWARDED { is_element } else { is_node };
+    // An empty member means nothing (RFC 9110, 5.6.1).
+    let mut members = headers.get_all(name).flat_map(|line| split_unquoted(line.as_bytes(), b','));
+    members.all(|member| member.is_empty() || is_member(member))
+}
+
+/// What an element of `Forwarded` is made of (RFC 7239, 4).
+fn is_element(member: &[u8]) -> bool {
+    split_unquoted(member, b';').all(|pair| {
+        let Some(at) = pair.iter().position(|byte| *byte == b'=') else { return pair.is_empty() };
+        headers::is_token(&pair[..at]) && is_value(&pair[at + 1..])
+    })
+}
+
+/// A token, or a quoted string that ends where it should. An address with a port must be quoted, and is often not.
+fn is_value(value: &[u8]) -> bool {
+    let Some(quoted) = value.strip_prefix(b"\"") else { return headers::is_token(value) || is_node(value) };
+    let mut left = quoted.iter();
+    while let Some(byte) = left.next() {
+        match byte {
+            b'"' => return left.len() == 0,
+            b'\\' if left.next().is_none() => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// An address, or a name instead of one.
+fn is_node(member: &[u8]) -> bool {
+    !member.is_empty() && member.iter().all(|byte| byte.is_ascii_alphanumeric() || b".:[]_-%".contains(byte))
 }
 
 fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
@@ -173,7 +224,7 @@ fn continue_list(headers: &HeaderMap, name: &HeaderName, hop: &Hop<'_>, out: &mu
         return false;
     }
     let length: usize = headers.get_all(name).map(HeaderValue::len).sum();
-    if length == 0 || length > MAX_LIST {
+    if length == 0 || length > MAX_LIST || !is_well_formed(headers, name) {
         return false;
     }
     for value in headers.get_all(name).filter(|value| !value.as_bytes().trim_ascii().is_empty()) {
@@ -282,9 +333,84 @@ mod tests {
         text.parse().expect("an address")
     }
 
-    fn believed(lines: &[(&'static str, &'static str)]) -> Claim {
+    fn read(lines: &[(&'static str, &'static str)]) -> Option<Claim> {
         let trusted = |address: IpAddr| address.to_string().starts_with("10.");
         believe(&fields(lines), address("10.0.0.1"), &trusted)
+    }
+
+    fn believed(lines: &[(&'static str, &'static str)]) -> Claim {
+        read(lines).expect("one client")
+    }
+
+    #[test]
+    fn two_fields_that_name_two_clients_are_not_believed() {
+        let (xff, proto, forwarded) = ("x-forwarded-for", "x-forwarded-proto", "forwarded");
+        for (lines, agree) in [
+            (&[(forwarded, "for=6.6.6.6"), (xff, "203.0.113.9")][..], false),
+            (&[(forwarded, "for=203.0.113.9"), (xff, "6.6.6.6")], false),
+            (&[(forwarded, "for=unknown"), (xff, "203.0.113.9")], false),
+            (&[(forwarded, "for=\"6.6.6.6"), (xff, "203.0.113.9")], false),
+            (&[(forwarded, "for=203.0.113.9;proto=https"), (xff, "203.0.113.9"), (proto, "http")], false),
+            (&[(forwarded, "for=203.0.113.9;proto=https"), (proto, "http")], false),
+            (&[(forwarded, "for=203.0.113.9"), (xff, "203.0.113.9")], true),
+            (&[(forwarded, "for=203.0.113.9;proto=https"), (xff, "203.0.113.9"), (proto, "https")], true),
+            (&[(forwarded, "for=6.6.6.6, for=\"[2001:db8::1]:80\""), (xff, "7.7.7.7, 2001:db8::1")], true),
+        ] {
+            assert_eq!(read(lines).is_some(), agree, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn however_long_a_list_is_it_is_read_from_the_right() {
+        let list = "6.6.6.6, ".repeat(100) + "203.0.113.9";
+        let value = HeaderValue::from_str(&list).expect("a value");
+        let headers = HeaderMap::from_iter([(FOR, value)]);
+
+        let claim = believe(&headers, address("10.0.0.1"), &|peer| peer == address("10.0.0.1")).expect("one client");
+
+        assert_eq!(claim.address, Some(address("203.0.113.9")));
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_to_its_end_does_not_go_on() {
+        let own = "forwarded: for=192.0.2.1;host=\"shop.example:8080\";proto=https\r\n";
+        for (list, goes_on) in [
+            ("for=\"a", false),
+            ("for=\"a\\\"", false),
+            ("for=\"a\"b", false),
+            ("for=a b", false),
+            ("for", false),
+            ("=a", false),
+            ("for=1.2.3.4;;proto=http", true),
+            ("for=1.2.3.4:80, for=\"[::1]:80\";host=\"a, b\"", true),
+            ("for=_hidden;by=unknown", true),
+        ] {
+            let told = announced(&[("forwarded", list)], true);
+            assert_eq!(told.starts_with(&format!("forwarded: {list}, ")), goes_on, "{list}: {told}");
+            assert_eq!(told.starts_with(own), !goes_on, "{list}: {told}");
+        }
+        for (list, goes_on) in [("1.2.3.4, \"", false), ("a b", false), ("1.2.3.4; x", false), ("unknown, ::1", true)] {
+            let told = announced(&[("x-forwarded-for", list)], true);
+            assert_eq!(told.contains(&format!("x-forwarded-for: {list}, ")), goes_on, "{list}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_claim_is_told_by_its_name_in_whatever_disguise() {
+        for (name, expected) in [
+            ("forwarded", true),
+            ("x-forwarded", true),
+            ("x-forwarded-for", true),
+            ("x_forwarded_for", true),
+            ("x-forwarded_proto", true),
+            ("x-forwarded-ssl", true),
+            ("x-real_ip", true),
+            ("x-forwardedness", false),
+            ("x-really", false),
+            ("forwarded-by", false),
+        ] {
+            assert_eq!(is_ours(&HeaderName::from_static(name)), expected, "{name}");
+        }
     }
 
     #[test]
@@ -302,7 +428,8 @@ mod tests {
             (&[(xff, "[2001:db8::1]:4711")], "2001:db8::1"),
             (&[(xff, "::ffff:203.0.113.9")], "203.0.113.9"),
             (&[(forwarded, "for=6.6.6.6, For=\"[2001:db8::1]:80\";proto=https")], "2001:db8::1"),
-            (&[(forwarded, "for=203.0.113.9"), (xff, "6.6.6.6")], "203.0.113.9"),
+            (&[(forwarded, "for=203.0.113.9"), (xff, "203.0.113.9")], "203.0.113.9"),
+            (&[(forwarded, "for=203.0.113.9, for=\"10.0.0.2")], "10.0.0.1"),
             (&[(forwarded, "for=\"6.6.6.6, for=203.0.113.9\"")], "10.0.0.1"),
             (&[(forwarded, "for=unknown")], "10.0.0.1"),
             (&[(forwarded, "for=_hidden, for=10.0.0.2")], "10.0.0.2"),

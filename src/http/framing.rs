@@ -1,6 +1,6 @@
 //! Where a message ends: what its method, status, version and fields allow (RFC 9112, 6.3).
 
-use super::{HeaderMap, Method, StatusCode, Version, body::Length, header};
+use super::{Error, HeaderMap, Method, StatusCode, Version, body::Length, header};
 
 /// Why nobody can say where a message ends, or two readers would say two things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,18 @@ impl FramingError {
             Self::Length => "malformed Content-Length",
             Self::Coding => "unknown Transfer-Encoding",
             Self::OldVersion => "Transfer-Encoding in HTTP/1.0",
+        }
+    }
+}
+
+/// A client may frame its request in one way only.
+impl From<FramingError> for Error {
+    fn from(error: FramingError) -> Self {
+        match error {
+            FramingError::Coding => Self::Coding,
+            FramingError::Both | FramingError::Length | FramingError::OldVersion => {
+                Self::Malformed { what: error.as_str() }
+            }
         }
     }
 }
@@ -59,6 +71,21 @@ pub fn request_length(headers: &HeaderMap, version: Version) -> Result<Length, F
         (true, false) if is_chunked_alone(headers) => Ok(Length::Chunked),
         (true, false) => Err(FramingError::Coding),
     }
+}
+
+/// The client waits for leave to send its body (RFC 9110, 10.1.1).
+///
+/// # Errors
+/// It expects something else, too.
+pub fn expects_continue(headers: &HeaderMap) -> Result<bool, Error> {
+    let mut expects = false;
+    for value in headers.get_all(header::EXPECT) {
+        if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+            return Err(Error::Expectation);
+        }
+        expects = true;
+    }
+    Ok(expects)
 }
 
 /// Where the answer to a request with this method ends.

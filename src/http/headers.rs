@@ -14,9 +14,9 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("http2-settings"),
 ];
 
-/// Fields that `Connection` cannot take away: without them a message would be another message.
-const NEVER_NOMINATED: [HeaderName; 4] =
-    [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CACHE_CONTROL];
+/// Fields that `Connection` cannot take away, whatever the letter of RFC 9110, 7.6.1: a message without them would be
+/// another message.
+const NEVER_NOMINATED: [HeaderName; 2] = [header::HOST, header::CONTENT_LENGTH];
 
 /// It belongs to one connection.
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
@@ -30,13 +30,22 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// The same, and others in the same pass.
 pub fn strip_hop_by_hop_and(headers: &mut HeaderMap, others: impl Fn(&HeaderName) -> bool) {
+    strip_hop_by_hop_but(headers, |_| false, others);
+}
+
+/// The same, where `Connection` cannot take away what is `spared`.
+pub fn strip_hop_by_hop_but(
+    headers: &mut HeaderMap,
+    spared: impl Fn(&HeaderName) -> bool,
+    others: impl Fn(&HeaderName) -> bool,
+) {
     if headers.contains_key(header::CONNECTION) {
         // Before `Connection` itself goes: it is the list of what else must go. `close` and `keep-alive` name no field
         // but one that goes anyway.
         let named: Vec<HeaderName> = list(headers, &header::CONNECTION)
             .filter(|token| !token.eq_ignore_ascii_case(b"keep-alive") && !token.eq_ignore_ascii_case(b"close"))
             .filter_map(|token| HeaderName::from_bytes(token).ok())
-            .filter(|name| !NEVER_NOMINATED.contains(name))
+            .filter(|name| !NEVER_NOMINATED.contains(name) && !spared(name))
             .collect();
         for name in named {
             headers.remove(name);
@@ -109,13 +118,15 @@ mod tests {
     fn what_belongs_to_one_connection_goes_and_what_connection_names_too() {
         let mut headers = fields(&[
             ("connection", "close, X-Secret"),
-            ("connection", "upgrade,host , content-length"),
+            ("connection", "upgrade,host , content-length, Content-Type,cache-control"),
             ("x-secret", "1"),
             ("keep-alive", "timeout=5"),
             ("upgrade", "websocket"),
             ("te", "trailers"),
             ("host", "a"),
             ("content-length", "3"),
+            ("content-type", "text/plain"),
+            ("cache-control", "no-store"),
             ("x-kept", "1"),
         ]);
 

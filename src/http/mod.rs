@@ -10,6 +10,7 @@ pub mod forwarded;
 pub mod framing;
 pub mod headers;
 pub mod path;
+pub mod request_line;
 pub mod response;
 pub mod scratch;
 

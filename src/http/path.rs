@@ -31,7 +31,8 @@ impl Default for Policy {
 }
 
 /// The path as routes see it and endpoints get it: dots resolved, unreserved characters decoded, encodings in upper
-/// case (RFC 3986, 6.2.2); still percent-encoded otherwise. Borrowed when nothing had to change.
+/// case (RFC 3986, 6.2.2), and what browsers send though a path may not hold it (`|`, `[`, `^` and so on) encoded;
+/// still percent-encoded otherwise. Borrowed when nothing had to change.
 ///
 /// # Errors
 /// Which rule the path broke.
@@ -47,14 +48,68 @@ pub fn normalize<'p>(path: &'p str, policy: &Policy) -> Result<Cow<'p, str>, &'s
     Ok(if settled == path { Cow::Borrowed(path) } else { Cow::Owned(settled) })
 }
 
-/// No percent sign, no backslash, nothing but visible ASCII, no segment that is empty or starts with a dot: by far the
+/// The query as endpoints get it: what RFC 3986 does not allow there is encoded, all else is as it was written. Borrowed
+/// when nothing had to change.
+///
+/// # Errors
+/// It cannot be read: a percent sign that encodes nothing, or a byte that is no visible character.
+pub fn settle_query(query: &str) -> Result<Cow<'_, str>, &'static str> {
+    if query.bytes().all(|byte| IS_PLAIN[usize::from(byte)] || byte == b'?') {
+        return Ok(Cow::Borrowed(query));
+    }
+    let mut settled = String::with_capacity(query.len() + 8);
+    let mut left = query.bytes();
+    while let Some(byte) = left.next() {
+        match byte {
+            b'%' => {
+                let mut digits = left.clone();
+                if digits.next().and_then(hex).is_none() || digits.next().and_then(hex).is_none() {
+                    return Err("an incomplete percent-encoding in the query");
+                }
+                settled.push('%');
+            }
+            b'?' => settled.push('?'),
+            _ => put(byte, &mut settled)?,
+        }
+    }
+    Ok(if settled == query { Cow::Borrowed(query) } else { Cow::Owned(settled) })
+}
+
+/// What a path and a query may hold as it is (RFC 3986, 3.3 and 3.4); `?`, which only a query may, aside.
+const IS_PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        plain[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+')
+            || matches!(byte, b',' | b';' | b'=' | b':' | b'@' | b'/');
+        byte += 1;
+    }
+    plain
+};
+
+/// A visible character, encoded if it must be.
+fn put(byte: u8, to: &mut String) -> Result<(), &'static str> {
+    if IS_PLAIN[usize::from(byte)] {
+        to.push(char::from(byte));
+    } else if byte.is_ascii_graphic() {
+        to.push('%');
+        to.push(DIGITS[usize::from(byte >> 4)]);
+        to.push(DIGITS[usize::from(byte & 15)]);
+    } else {
+        return Err("a character that must be encoded");
+    }
+    Ok(())
+}
+
+/// Nothing but what a path may hold as it is, no percent sign, no segment that is empty or starts with a dot: by far the
 /// most paths, told in one pass.
 fn is_plain(path: &str) -> bool {
     let mut before = b' ';
     path.bytes().all(|byte| {
         let suspicious = before == b'/' && (byte == b'.' || byte == b'/');
         before = byte;
-        !suspicious && byte.is_ascii_graphic() && byte != b'%' && byte != b'\\'
+        !suspicious && IS_PLAIN[usize::from(byte)]
     })
 }
 
@@ -79,8 +134,7 @@ fn decode_unreserved(path: &str, policy: &Policy) -> Result<String, &'static str
                     }
                 }
             }
-            _ if byte.is_ascii_graphic() => decoded.push(char::from(byte)),
-            _ => return Err("a character that must be encoded"),
+            _ => put(byte, &mut decoded)?,
         }
     }
     Ok(decoded)
@@ -145,6 +199,9 @@ mod tests {
             ("/%61%7e%2d", "/a~-"),
             ("/%c3%a4", "/%C3%A4"),
             ("/a//b", "/a//b"),
+            ("/a|b/[c]^", "/a%7Cb/%5Bc%5D%5E"),
+            ("/{a}\"<b>`", "/%7Ba%7D%22%3Cb%3E%60"),
+            ("/a%7cb", "/a%7Cb"),
             ("/a;x=1/b", "/a;x=1/b"),
             ("/.hidden/..x", "/.hidden/..x"),
             ("/..", "error"),
@@ -165,6 +222,25 @@ mod tests {
     }
 
     #[test]
+    fn a_query_holds_what_every_reader_takes_for_one() {
+        for (query, expected) in [
+            ("", ""),
+            ("?", "?"),
+            ("?a=/?:@!$&'()*+,;=-._~", "?a=/?:@!$&'()*+,;=-._~"),
+            ("?a=%c3%A4&b=%41%00", "?a=%c3%A4&b=%41%00"),
+            ("?a[]=|^{}`\\<>\"", "?a%5B%5D=%7C%5E%7B%7D%60%5C%3C%3E%22"),
+            ("?a=[%7c]", "?a=%5B%7c%5D"),
+            ("?a=%zz", "error"),
+            ("?a=100%", "error"),
+            ("?a=%4", "error"),
+            ("?a b", "error"),
+            ("?\u{e4}", "error"),
+        ] {
+            assert_eq!(settle_query(query).unwrap_or("error".into()), expected, "{query}");
+        }
+    }
+
+    #[test]
     fn the_policy_decides_on_dots_slashes_and_empty_segments() {
         let strict = Policy { resolve_dots: false, keep_encoded_slash: true, empty_segments: EmptySegments::Reject };
         assert!(normalize("/a/../b", &strict).is_err());
@@ -176,7 +252,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn doing_it_twice_is_doing_it_once(path in "/([a-zA-Z.%/0-9;~]|%2[eEfF]|%[0-9a-f]{2}){0,24}") {
+        fn doing_it_twice_is_doing_it_once(path in "/([a-zA-Z.%/0-9;~|\\[\"^]|%2[eEfF]|%[0-9a-f]{2}){0,24}") {
             if let Ok(once) = normalize(&path, &Policy::default()) {
                 let twice = normalize(&once, &Policy::default());
                 prop_assert_eq!(twice.as_deref(), Ok(&*once));

@@ -46,25 +46,42 @@ pub fn verdict<'p>(matched: &Match<'p, Route>, exchange: &Exchange) -> Verdict<'
     let route = &matched.entry.value;
     match &route.target {
         Target::Upstream { upstream, base } => {
-            let kept = if route.strip { matched.rest(path) } else { path };
+            let kept = match path {
+                // `OPTIONS *` has no path that something could be taken off or put in front of.
+                "*" if base.is_empty() => ["", "*"],
+                "*" => ["", ""],
+                _ if route.strip => below(matched.rest(path)),
+                _ => ["", path],
+            };
             Verdict::Forward { upstream, target: target(base, kept, query) }
         }
         Target::Redirect(redirect) => {
-            let rest = [matched.rest(path), query].concat();
-            let location = redirect.location(&rest, |name| matched.group(path, name).map(str::to_owned));
+            // The whole server, `*`, has no path.
+            let [slash, below] = if path == "*" { ["", ""] } else { below(matched.rest(path)) };
+            let rest = [slash, below, query].concat();
+            let mut location = redirect.location(&rest, |name| matched.group(path, name).map(str::to_owned));
+            if location == query {
+                // Nothing is left of the path: that is the root, where no path at all would be this one again.
+                location.insert(0, '/');
+            }
             Verdict::Redirect { status: redirect.status, location }
         }
         Target::Respond(answer) => Verdict::Respond(answer),
     }
 }
 
-/// `base` has no slash at its end, `path` has one at its beginning, or nothing is left of it.
-fn target(base: &str, path: &str, query: &str) -> String {
+/// What a pattern left of the path, behind the slash it lacks: a regular expression may end where no segment does, and
+/// what stands behind a host or a base must not become a part of it.
+fn below(rest: &str) -> [&str; 2] {
+    let slash = if rest.is_empty() || rest.starts_with('/') { "" } else { "/" };
+    [slash, rest]
+}
+
+/// `base` has no slash at its end; the path has one at its beginning, or nothing is left of it.
+fn target(base: &str, [slash, path]: [&str; 2], query: &str) -> String {
     let mut target = scratch::text();
-    target.push_str(base);
-    // `OPTIONS *` has no path that something could be put in front of.
-    if path != "*" || base.is_empty() {
-        target.push_str(path);
+    for part in [base, slash, path] {
+        target.push_str(part);
     }
     if target.is_empty() {
         target.push('/');
@@ -75,20 +92,62 @@ fn target(base: &str, path: &str, query: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::{
+        kinds::Kinds,
+        plan::Plan,
+        proxy::rehearsal::{Outcome, rehearse},
+        settings::{RouteSettings, Settings, route::TestRequest},
+    };
+
+    fn verdict(pattern: &str, route: RouteSettings, method: &str, url: &str) -> Outcome {
+        let mut settings = Settings::default();
+        settings.routes.insert(pattern.into(), route);
+        let plan = Plan::draw(settings, &Kinds::built_in(), None).unwrap_or_else(|problems| panic!("{problems}"));
+        let request = TestRequest { method: method.into(), url: url.into(), headers: Vec::new(), from: None };
+        rehearse(&plan, &request).expect("a request")
+    }
 
     #[test]
-    fn a_target_is_base_path_and_query_and_never_empty() {
-        for (base, path, query, expected) in [
-            ("", "/a", "?x=1", "/a?x=1"),
-            ("", "", "", "/"),
-            ("", "", "?x", "/?x"),
-            ("/v2", "/a", "", "/v2/a"),
-            ("/v2", "", "?x", "/v2?x"),
-            ("", "*", "", "*"),
-            ("/v2", "*", "", "/v2"),
+    fn a_target_is_base_path_and_query_and_begins_with_a_slash() {
+        for (pattern, base, strip, request, expected) in [
+            ("/", "", false, "GET /a?x=1", "/a?x=1"),
+            ("/", "", false, "GET /", "/"),
+            ("/", "/v2", false, "GET /a", "/v2/a"),
+            ("/", "", false, "OPTIONS *", "*"),
+            ("/", "", true, "OPTIONS *", "*"),
+            ("/", "/v2", false, "OPTIONS *", "/v2"),
+            ("/api", "", true, "GET /api", "/"),
+            ("/api", "", true, "GET /api?x", "/?x"),
+            ("/api", "", true, "GET /api/a", "/a"),
+            ("/api", "/v2", true, "GET /api?x", "/v2?x"),
+            ("~^/p", "", true, "GET /pxyz", "/xyz"),
+            ("~^/p", "", true, "GET /p", "/"),
+            ("~^/p", "", true, "GET /p*", "/*"),
+            ("~^/p", "", true, "GET /p/x", "/x"),
+            ("~^/p", "", true, "GET /phttp://evil.example/x", "/http://evil.example/x"),
+            ("~^/v[0-9]+/", "/base", true, "GET /v1/users?x", "/base/users?x"),
         ] {
-            assert_eq!(target(base, path, query), expected, "{base} {path} {query}");
+            let (method, url) = request.split_once(' ').expect("a request");
+            let route = RouteSettings { strip, ..format!("http://origin{base}").into() };
+            assert_eq!(verdict(pattern, route, method, url).path.as_deref(), Some(expected), "{pattern} {request}");
+        }
+    }
+
+    #[test]
+    fn a_location_is_never_empty_and_what_is_left_of_the_path_stays_a_path() {
+        for (pattern, to, request, expected) in [
+            ("/go", "${rest}", "GET /go", "/"),
+            ("/go", "${rest}", "GET /go?x", "/?x"),
+            ("/go", "${rest}", "GET /go/a?x", "/a?x"),
+            ("/", "https://new.example${rest}", "GET /a?x", "https://new.example/a?x"),
+            ("/", "https://new.example${rest}", "OPTIONS *", "https://new.example"),
+            ("~^/rx", "https://new.example${rest}", "GET /rx.evil.example/", "https://new.example/.evil.example/"),
+            ("~^/rx", "https://new.example${rest}", "GET /rx?q", "https://new.example?q"),
+        ] {
+            let (method, url) = request.split_once(' ').expect("a request");
+            let route = RouteSettings { redirect: Some(to.into()), ..RouteSettings::default() };
+            let outcome = verdict(pattern, route, method, url);
+            assert_eq!(outcome.location.as_deref(), Some(expected), "{pattern} {to} {request}");
         }
     }
 }

@@ -8,11 +8,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use actix_http::uri::PathAndQuery;
 use ipnet::IpNet;
 
 use self::host::Host;
 use crate::{
-    exchange::{Authority, Client, Exchange},
+    exchange::{self, Authority, Client, Exchange},
     http::{
         Error, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
         downstream::Peer,
@@ -52,6 +53,8 @@ impl Limits {
         let http = &settings.server.http;
         let any = http.methods.iter().any(|method| method == "*");
         let listed = http.methods.iter().filter_map(|method| Method::from_bytes(method.as_bytes()).ok());
+        // A tunnel to wherever the client likes is not what a reverse proxy is for, whatever is listed.
+        let listed = listed.filter(|method| *method != Method::CONNECT);
         Self {
             path: policy(&http.path),
             max_uri: usize::try_from(http.max_uri.0).unwrap_or(usize::MAX),
@@ -108,26 +111,24 @@ pub fn check(exchange: &mut Exchange, limits: &Limits) -> Result<(), Error> {
     if exchange.headers.len() > limits.max_headers {
         return Err(Error::HeadTooLarge { what: "too many fields" });
     }
-    check_method(&exchange.method, limits)?;
     if exchange.downstream.is_none() {
-        // The edge has done this already.
-        check_framing(exchange)?;
-        check_expectation(&exchange.headers)?;
+        // The edge has done this already, before all that follows.
+        framing::request_length(&exchange.headers, exchange.version)?;
+        framing::expects_continue(&exchange.headers)?;
     }
+    check_method(&exchange.method, limits)?;
     exchange.authority = authority(exchange)?;
     exchange.path = settle_path(exchange, limits)?;
-    upgrade::check(exchange)?;
+    settle_query(exchange)?;
+    exchange.upgrade = upgrade::check(exchange)?;
     if passed_here_before(&exchange.headers, limits) {
         return Err(Error::Loop);
     }
     exchange.client = client(exchange, limits);
+    exchange.takes_trailers = headers::wants_trailers(&exchange.headers);
+    let trusted = exchange.client.trusted;
+    headers::strip_hop_by_hop_but(&mut exchange.headers, tells_of_the_client, |name| ends_here(name, trusted));
     Ok(())
-}
-
-/// A client may frame its request in one way only.
-fn check_framing(exchange: &Exchange) -> Result<(), Error> {
-    let length = framing::request_length(&exchange.headers, exchange.version);
-    length.map(|_| ()).map_err(|error| Error::Malformed { what: error.as_str() })
 }
 
 fn check_method(method: &Method, limits: &Limits) -> Result<(), Error> {
@@ -135,7 +136,6 @@ fn check_method(method: &Method, limits: &Limits) -> Result<(), Error> {
         Some(listed) if !listed.contains(method) => {
             Err(if KNOWN_METHODS.contains(&method.as_str()) { Error::Method } else { Error::UnknownMethod })
         }
-        // A tunnel to wherever the client likes is not what a reverse proxy is for.
         _ if *method == Method::CONNECT => Err(Error::Method),
         _ => Ok(()),
     }
@@ -144,11 +144,6 @@ fn check_method(method: &Method, limits: &Limits) -> Result<(), Error> {
 /// Those of the HTTP method registry that mean something to servers in general (RFC 9110, 9.3; RFC 5789; RFC 10008).
 const KNOWN_METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "TRACE", "CONNECT"];
-
-fn check_expectation(fields: &HeaderMap) -> Result<(), Error> {
-    let fulfilled = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    if fields.get_all(header::EXPECT).all(fulfilled) { Ok(()) } else { Err(Error::Expectation) }
-}
 
 /// The one authority of a request: an absolute target wins over `Host` (RFC 9112, 3.2.2), which must be there once.
 fn authority(exchange: &Exchange) -> Result<Authority, Error> {
@@ -170,9 +165,6 @@ fn settle_path(exchange: &Exchange, limits: &Limits) -> Result<String, Error> {
     if uri.path_and_query().is_some_and(|target| target.as_str().len() > limits.max_uri) {
         return Err(Error::UriTooLong { limit: limits.max_uri });
     }
-    if exchange.query().bytes().any(|byte| !byte.is_ascii_graphic()) {
-        return Err(Error::Path { what: "a character that must be encoded" });
-    }
     match uri.path() {
         "*" if exchange.method == Method::OPTIONS => Ok("*".into()),
         // `http://host` alone is the whole server for OPTIONS, and the root for all others (RFC 9112, 3.2.4).
@@ -187,6 +179,20 @@ fn settle_path(exchange: &Exchange, limits: &Limits) -> Result<String, Error> {
             Err(what) => Err(Error::Path { what }),
         },
     }
+}
+
+/// What a query may not hold as it is goes on encoded; the target is rewritten for that, and only for that.
+fn settle_query(exchange: &mut Exchange) -> Result<(), Error> {
+    let refused = |what| Error::Path { what };
+    let Cow::Owned(query) = path::settle_query(exchange.query()).map_err(refused)? else { return Ok(()) };
+    let mut parts = exchange.uri.clone().into_parts();
+    let target = [exchange.uri.path(), &query].concat();
+    let rewritten = PathAndQuery::try_from(target).ok().and_then(|target| {
+        parts.path_and_query = Some(target);
+        Uri::from_parts(parts).ok()
+    });
+    exchange.uri = rewritten.ok_or(refused("a query that is none"))?;
+    Ok(())
 }
 
 fn is_absolute(uri: &Uri) -> bool {
@@ -210,15 +216,28 @@ fn client(exchange: &Exchange, limits: &Limits) -> Client {
         return own;
     }
     let claim = forwarded::believe(&exchange.headers, address.ip(), &|address| limits.trusts(address));
+    // Who speaks for two clients at once is asked for none, and nothing he says goes on.
+    let Some(claim) = claim else { return own };
     Client { address: claim.address.or(own.address), secure: claim.secure.unwrap_or(own.secure), trusted: true, ..own }
 }
 
-/// A field that is settled here and never passed on as it came.
+/// It tells who asks. A trusted peer's go on in the fields we write: who nominates them in `Connection` hides nobody.
+fn tells_of_the_client(name: &HeaderName) -> bool {
+    *name == exchange::REQUEST_ID || forwarded::is_ours(name)
+}
+
+/// A client's field that goes before a filter sees it, so that what a rule sets under its name is the rule's.
+fn ends_here(name: &HeaderName, trusted: bool) -> bool {
+    let continued = || trusted && (*name == exchange::REQUEST_ID || forwarded::is_told(name));
+    *name == header::CONTENT_LENGTH || *name == header::EXPECT || (tells_of_the_client(name) && !continued())
+}
+
+/// A field that we write: nothing else goes on under its name, whether a trusted peer or a filter left it.
 pub fn is_settled(name: &HeaderName) -> bool {
     *name == header::CONTENT_LENGTH
         || *name == header::EXPECT
-        || *name == crate::exchange::REQUEST_ID
-        || forwarded::is_ours(name)
+        || *name == exchange::REQUEST_ID
+        || forwarded::is_told(name)
 }
 
 #[cfg(test)]

@@ -26,12 +26,15 @@ pub fn build(
 ) -> Result<Outgoing, Error> {
     let upgrade = upgrade(exchange)?;
     added.clear();
-    if upgrade.is_none() && headers::wants_trailers(&exchange.headers) {
+    if upgrade.is_none() && exchange.takes_trailers {
         added.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
     }
     announce(route, exchange, limits, &mut added);
     let mut fields = std::mem::take(&mut exchange.headers);
-    headers::strip_hop_by_hop_and(&mut fields, intake::is_settled);
+    // Of a stranger's intake has left nothing of the kind, and only a filter can have put something there.
+    if exchange.client.trusted || !route.filters.is_empty() {
+        headers::strip_hop_by_hop_and(&mut fields, intake::is_settled);
+    }
     Ok(Outgoing {
         fresh: false,
         method: exchange.method.clone(),
@@ -48,19 +51,13 @@ pub fn build(
 /// The protocol to switch to. What cannot be carried is refused, not forgotten: an endpoint that is not asked would
 /// answer another question.
 fn upgrade(exchange: &Exchange) -> Result<Option<HeaderValue>, Error> {
-    if !exchange.headers.contains_key(header::UPGRADE) || exchange.version < Version::HTTP_11 {
-        return Ok(None);
-    }
-    let asked = headers::upgrade(&exchange.headers);
-    // Cleartext HTTP/2 by upgrade is gone from the protocol (RFC 9113, 3.1), and ends at us like any hop's affair.
-    let asked = asked.filter(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c"));
-    if asked.is_some() && exchange.downstream.is_none() {
+    if exchange.upgrade.is_some() && exchange.downstream.is_none() {
         return Err(Error::Refused {
             status: StatusCode::NOT_IMPLEMENTED,
             what: "upgrades need aqueduct's EdgeServer",
         });
     }
-    Ok(asked)
+    Ok(exchange.upgrade.clone())
 }
 
 /// What an endpoint is told about the client and the way the request took.

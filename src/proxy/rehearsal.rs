@@ -9,7 +9,8 @@ use super::{
 use crate::{
     exchange::{Client, Exchange},
     http::{
-        HeaderMap, HeaderName, HeaderValue, Method, RequestBody, StatusCode, Uri, Version, downstream::Peer, header,
+        Error, HeaderMap, HeaderName, HeaderValue, RequestBody, StatusCode, Uri, Version, downstream::Peer, header,
+        request_line,
     },
     plan::Plan,
     routing::{Explanation, explain},
@@ -43,7 +44,6 @@ pub struct Outcome {
 /// # Errors
 /// Why this is no request at all.
 pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
-    let mut exchange = exchange(request)?;
     let nothing = Outcome {
         route: None,
         upstream: None,
@@ -53,9 +53,15 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
         refused: None,
         explanation: None,
     };
-    if let Err(error) = intake::check(&mut exchange, &Limits::of(&plan.settings)) {
-        return Ok(Outcome { status: Some(error.status()), refused: Some(error.to_string()), ..nothing });
-    }
+    let limits = Limits::of(&plan.settings);
+    let taken_in = exchange(request, &limits)?.and_then(|mut exchange| {
+        intake::check(&mut exchange, &limits)?;
+        Ok(exchange)
+    });
+    let exchange = match taken_in {
+        Ok(exchange) => exchange,
+        Err(error) => return Ok(Outcome { status: Some(error.status()), refused: Some(error.to_string()), ..nothing }),
+    };
     let explanation = Some(explain(&plan.routes, &decision::lookup(&exchange)));
     let Some(matched) = decision::route(plan, &exchange) else {
         return Ok(Outcome { status: Some(StatusCode::NOT_FOUND), explanation, ..nothing });
@@ -118,10 +124,17 @@ fn differences(expect: &TestExpectation, outcome: &Outcome) -> Vec<(&'static str
     pairs.into_iter().filter_map(differs).collect()
 }
 
-fn exchange(request: &TestRequest) -> Result<Exchange, String> {
-    let method =
-        Method::from_bytes(request.method.as_bytes()).map_err(|_| format!("`{}` is not a method", request.method))?;
-    let uri: Uri = request.url.parse().map_err(|error| format!("`{}` is not a path or URL: {error}", request.url))?;
+/// The request as the server would read it, what it would refuse at sight included.
+fn exchange(request: &TestRequest, limits: &Limits) -> Result<Result<Exchange, Error>, String> {
+    let line = request_line::method(&request.method)
+        .and_then(|method| request_line::check_target(&request.url, limits.max_uri).map(|()| method));
+    let method = match line {
+        Ok(method) => method,
+        Err(error) => return Ok(Err(error)),
+    };
+    let Ok(uri) = request.url.parse::<Uri>() else {
+        return Ok(Err(Error::Malformed { what: "a target that is no URI" }));
+    };
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
         let name = HeaderName::try_from(name.as_str()).map_err(|_| format!("`{name}` is not a field name"))?;
@@ -136,7 +149,7 @@ fn exchange(request: &TestRequest) -> Result<Exchange, String> {
     let from = request.from.unwrap_or(IpAddr::from([127, 0, 0, 1]));
     let secure = uri.scheme_str() == Some("https");
     let client = Client::at(Peer::Tcp((from, 0).into()), secure);
-    Ok(Exchange::new(method, uri, Version::HTTP_11, headers, RequestBody::empty(), client))
+    Ok(Ok(Exchange::new(method, uri, Version::HTTP_11, headers, RequestBody::empty(), client)))
 }
 
 impl fmt::Display for Outcome {
@@ -154,5 +167,38 @@ impl fmt::Display for Outcome {
                 writeln!(f, "answered here: {}{to}", self.status.map_or_else(String::new, |status| status.to_string()))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{kinds::Kinds, settings::Layers};
+
+    #[test]
+    fn a_test_may_ask_for_what_is_refused_at_sight() {
+        let text = r##"
+            [routes]
+            "/" = "http://localhost:8000"
+            [[tests]]
+            request = { url = "/", headers = { host = ["a", "b"] } }
+            expect = { status = 400 }
+            [[tests]]
+            request = { url = "/", headers = { transfer-encoding = "gzip" } }
+            expect = { status = 501 }
+            [[tests]]
+            request = { method = "CONNECT", url = "a:443" }
+            expect = { status = 405 }
+            [[tests]]
+            request = { url = "/a#b" }
+            expect = { status = 400 }
+        "##;
+        let loaded = Layers::new().text("test.toml", text).load();
+        let settings = loaded.unwrap_or_else(|problems| panic!("{}", problems.render(false))).settings;
+        let plan = Plan::draw(settings, &Kinds::built_in(), None).unwrap_or_else(|problems| panic!("{problems}"));
+
+        let run = run_tests(&plan).map_err(|problems| problems.to_string());
+
+        assert_eq!(run, Ok(4));
     }
 }

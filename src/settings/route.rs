@@ -20,7 +20,8 @@ pub struct RouteSettings {
     pub to: Option<String>,
     /// Remove the matched prefix from the path.
     pub strip: bool,
-    /// Answer with a redirect to this URL or path; `${rest}` is what follows the matched prefix, `${name}` a group.
+    /// Answer with a redirect to this URL or path; `${rest}` is what follows the matched prefix, with the
+    /// slash it begins with, `${name}` a group.
     pub redirect: Option<String>,
     /// The status of the redirect; 308 unless said.
     pub status: Option<u16>,
@@ -188,9 +189,57 @@ struct TestRequestTable {
     method: String,
     url: String,
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    headers: IndexMap<String, String>,
+    headers: IndexMap<String, Lines>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<std::net::IpAddr>,
+}
+
+/// The lines of one field: a text, or an array of them.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Lines {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Lines {
+    fn push(&mut self, line: String) {
+        match self {
+            Self::One(first) => *self = Self::Several(vec![std::mem::take(first), line]),
+            Self::Several(lines) => lines.push(line),
+        }
+    }
+
+    fn into_lines(self) -> Vec<String> {
+        match self {
+            Self::One(line) => vec![line],
+            Self::Several(lines) => lines,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Lines {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LinesVisitor)
+    }
+}
+
+struct LinesVisitor;
+
+impl<'de> Visitor<'de> for LinesVisitor {
+    type Value = Lines;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, or an array of them for a field that is repeated")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Lines, E> {
+        Ok(Lines::One(text.into()))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, array: A) -> Result<Lines, A::Error> {
+        Vec::deserialize(de::value::SeqAccessDeserializer::new(array)).map(Lines::Several)
+    }
 }
 
 fn get() -> String {
@@ -203,7 +252,14 @@ impl Serialize for TestRequest {
         if headers.is_empty() && from.is_none() && !method.contains(' ') {
             return serializer.collect_str(&format_args!("{method} {url}"));
         }
-        TestRequestTable { method, url, headers, from }.serialize(serializer)
+        let mut table = TestRequestTable { method, url, headers: IndexMap::new(), from };
+        for (name, line) in headers {
+            match table.headers.get_mut(&name) {
+                Some(lines) => lines.push(line),
+                None => drop(table.headers.insert(name, Lines::One(line))),
+            }
+        }
+        table.serialize(serializer)
     }
 }
 
@@ -224,12 +280,15 @@ impl<'de> Visitor<'de> for TestRequestVisitor {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<TestRequest, E> {
         let (method, url) = text.split_once(' ').ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))?;
-        Ok(TestRequest { method: method.into(), url: url.into(), headers: IndexMap::new(), from: None })
+        Ok(TestRequest { method: method.into(), url: url.into(), headers: Vec::new(), from: None })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<TestRequest, A::Error> {
         let table = TestRequestTable::deserialize(MapAccessDeserializer::new(table))?;
         let TestRequestTable { method, url, headers, from } = table;
+        let lines =
+            |(name, lines): (String, Lines)| lines.into_lines().into_iter().map(move |line| (name.clone(), line));
+        let headers = headers.into_iter().flat_map(lines).collect();
         Ok(TestRequest { method, url, headers, from })
     }
 }
@@ -316,8 +375,8 @@ pub struct TestRequest {
     pub method: String,
     /// A path, or an absolute URL.
     pub url: String,
-    /// Its fields.
-    pub headers: IndexMap<String, String>,
+    /// Its fields, line by line: a name may be there more than once.
+    pub headers: Vec<(String, String)>,
     /// The client's address.
     pub from: Option<std::net::IpAddr>,
 }

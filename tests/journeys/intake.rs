@@ -25,6 +25,8 @@ async fn what_no_route_may_see_gets_its_4xx_and_reaches_no_endpoint() {
         ("GET /a%5Cb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("GET /a%00b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("GET /a\\b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("GET /a?b=%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("GET /a?b=100% HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("GET a HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\nx", 400),
@@ -32,7 +34,9 @@ async fn what_no_route_may_see_gets_its_4xx_and_reaches_no_endpoint() {
         ("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
         ("GET / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n", 417),
+        ("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nExpect: tea\r\n\r\n", 417),
         ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+        ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405),
         ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405),
         ("BREW / HTTP/1.1\r\nHost: a\r\n\r\n", 501),
         ("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n", 400),
@@ -43,6 +47,16 @@ async fn what_no_route_may_see_gets_its_4xx_and_reaches_no_endpoint() {
     }
 
     assert_eq!(origin.requests_seen(), 0);
+}
+
+#[actix_rt::test]
+async fn what_browsers_send_raw_goes_on_as_every_parser_reads_it() {
+    let origin = Origin::echo().start().await;
+    let proxy = TestProxy::to(&origin).start().await;
+
+    let response = proxy.get("/api/|^[]?a=[1]|%7c&b={2}").await;
+
+    assert!(response.text().starts_with("GET /api/%7C%5E%5B%5D?a=%5B1%5D%7C%7c&b=%7B2%7D "), "{}", response.text());
 }
 
 #[actix_rt::test]

@@ -68,6 +68,8 @@ async fn an_untrusted_client_cannot_say_who_it_is() {
     let response = proxy
         .send(
             "GET / HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\n\
+             X_Forwarded_For: 6.6.6.6\r\nX-Forwarded_For: 6.6.6.6\r\nX_Real_IP: 6.6.6.6\r\n\
+             X-Forwarded-Ssl: evil\r\nX-Forwarded-Scheme: evil\r\nX-Forwarded: for=6.6.6.6\r\n\
              X-Forwarded-Host: evil\r\nForwarded: for=6.6.6.6;proto=https\r\nX-Real-IP: 6.6.6.6\r\n\
              X-Request-Id: mine\r\nConnection: close\r\n\r\n",
         )
@@ -82,6 +84,51 @@ async fn an_untrusted_client_cannot_say_who_it_is() {
     assert!(told(&text, "forwarded")[0].contains("for=127.0.0.1"), "{text}");
     assert_ne!(told(&text, "x-request-id"), ["mine"]);
     assert_eq!(told(&text, "x-request-id").len(), 1);
+}
+
+#[actix_rt::test]
+async fn what_a_rule_sets_arrives_whatever_the_client_nominates_or_claims() {
+    let origin = Origin::echo().start().await;
+    let text = format!(
+        "[routes]\n\"/\" = {{ to = \"{0}\", header_rules = {{ request = {{ set = {{ x-internal-auth = \"s3cret\", \
+         x-forwarded-prefix = \"/shop\", x-forwarded-port = \"443\" }} }} }} }}\n\"/plain\" = \"{0}\"\n",
+        origin.url()
+    );
+    let proxy = TestProxy::with(&text).start().await;
+    let ask = async |path: &str| {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nX-Internal-Auth: forged\r\nX-Forwarded-Prefix: /evil\r\n\
+             X-Forwarded-Port: 6\r\nConnection: close, x-internal-auth, X-Forwarded-Port\r\n\r\n"
+        );
+        proxy.send(request).await.text()
+    };
+
+    let (ruled, plain) = (ask("/").await, ask("/plain").await);
+
+    for (name, expected) in
+        [("x-internal-auth", "s3cret"), ("x-forwarded-prefix", "/shop"), ("x-forwarded-port", "443")]
+    {
+        assert_eq!(told(&ruled, name), [expected], "{ruled}");
+        assert!(told(&plain, name).is_empty(), "{plain}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_trusted_proxy_hides_nobody_by_nominating_what_it_says_of_him() {
+    let origin = Origin::echo().start().await;
+    let text = format!("trusted_proxies = [\"127.0.0.0/8\"]\n[routes]\n\"/\" = \"{}\"\n", origin.url());
+    let proxy = TestProxy::with(&text).start().await;
+
+    let response = proxy
+        .send(
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\nX-Request-Id: from-the-front\r\n\
+             Connection: close, x-forwarded-for, x-request-id\r\n\r\n",
+        )
+        .await;
+
+    let text = response.text();
+    assert_eq!(told(&text, "x-forwarded-for"), ["203.0.113.9, 127.0.0.1"]);
+    assert_eq!(told(&text, "x-request-id"), ["from-the-front"]);
 }
 
 #[actix_rt::test]
@@ -102,6 +149,26 @@ async fn a_trusted_proxy_in_front_is_believed_and_the_list_goes_on() {
     assert_eq!(told(&text, "x-forwarded-proto"), ["https"]);
     assert_eq!(told(&text, "x-forwarded-host"), ["shop.example"]);
     assert_eq!(told(&text, "x-request-id"), ["from-the-front"]);
+}
+
+#[actix_rt::test]
+async fn a_client_cannot_speak_past_a_proxy_that_writes_one_kind_of_fields_only() {
+    let origin = Origin::echo().start().await;
+    let text = format!("trusted_proxies = [\"127.0.0.0/8\"]\n[routes]\n\"/\" = \"{}\"\n", origin.url());
+    let proxy = TestProxy::with(&text).start().await;
+
+    for claim in ["for=6.6.6.6", "for=\"6.6.6.6"] {
+        let response = proxy
+            .send(format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nForwarded: {claim}\r\nX-Forwarded-For: 203.0.113.9\r\n\
+                 Connection: close\r\n\r\n"
+            ))
+            .await;
+
+        let text = response.text();
+        assert_eq!(told(&text, "forwarded"), ["for=127.0.0.1;host=a;proto=http"], "{claim}");
+        assert_eq!(told(&text, "x-forwarded-for"), ["127.0.0.1"], "{claim}");
+    }
 }
 
 #[actix_rt::test]
@@ -240,6 +307,7 @@ async fn trailers_pass_in_both_directions() {
         while !seen.ends_with(b"x-sum: 1\r\n\r\n") {
             seen.extend(conn.read_some().await);
         }
+        assert!(seen.ends_with(b"\r\n0\r\nx-sum: 1\r\n\r\n"), "{}", String::from_utf8_lossy(&seen));
         conn.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 2\r\n\r\n").await;
     })
     .start()
@@ -249,7 +317,7 @@ async fn trailers_pass_in_both_directions() {
     let response = proxy
         .send(
             "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: te\r\nTransfer-Encoding: chunked\r\n\r\n\
-             3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n",
+             3\r\nabc\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\nVia: x\r\nX-Sum: 1\r\n\r\n",
         )
         .await;
 

@@ -3,14 +3,12 @@
 use aqueduct::{
     Proxy,
     http::StatusCode,
-    plan::Plan,
     proxy::rehearsal,
     settings::{
-        RouteSettings, Settings,
+        RouteDefaults, RouteSettings, Settings,
         route::{RespondSettings, TestRequest},
     },
 };
-use indexmap::IndexMap;
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -63,24 +61,73 @@ async fn a_redirect_cannot_be_turned_to_another_host() {
     assert_eq!(response.header("location"), Some("/evil.example/x"));
 }
 
-/// Routes that answer with their own names.
-fn settings(patterns: &[String]) -> Settings {
+/// What a route does: it leads to one of two origins, under a base or stripped, or elsewhere, or answers with its name.
+#[derive(Debug, Clone)]
+enum Does {
+    Forward { origin: usize, base: &'static str, strip: bool },
+    Redirect { to: &'static str },
+    Respond,
+}
+
+fn settings(routes: &[(String, Does)], origins: &[Origin; 2]) -> Settings {
     let mut settings = Settings::default();
-    for pattern in patterns {
-        let respond = RespondSettings { body: pattern.clone(), ..RespondSettings::default() };
-        settings.routes.insert(pattern.clone(), RouteSettings { respond: Some(respond), ..RouteSettings::default() });
+    for (pattern, does) in routes {
+        let route = match does {
+            Does::Forward { origin, base, strip } => {
+                let to = format!("{}{base}", origins[*origin].url());
+                // The endpoint tells who it is.
+                let overrides = RouteDefaults { host: Some("upstream".into()), ..RouteDefaults::default() };
+                RouteSettings { strip: *strip, overrides, ..to.into() }
+            }
+            Does::Redirect { to } => RouteSettings { redirect: Some((*to).into()), ..RouteSettings::default() },
+            Does::Respond => {
+                let respond = RespondSettings { body: pattern.clone(), ..RespondSettings::default() };
+                RouteSettings { respond: Some(respond), ..RouteSettings::default() }
+            }
+        };
+        settings.routes.insert(pattern.clone(), route);
     }
     settings
 }
 
-fn pattern() -> impl Strategy<Value = String> {
+fn route() -> impl Strategy<Value = (String, Does)> {
     let path = prop_oneof![
-        4 => "(/[ab]{1,2}){1,3}/?",
-        1 => Just("/".to_owned()),
+        4 => "(/[ab]{1,2}){1,2}/?",
+        2 => Just("/".to_owned()),
         2 => "=(/[ab]{1,2}){1,3}",
         1 => "[ab]".prop_map(|letter| format!("~^/{letter}/(?<more>[a-c]+)")),
+        1 => "[ab]".prop_map(|letter| format!("~^/{letter}")),
     ];
-    ("(GET |POST |)", "(a[.]test|[*][.]test|)", path).prop_map(|(method, host, path)| format!("{method}{host}{path}"))
+    let pattern = ("(GET |POST |)", "(a[.]test|[*][.]test|||)", path)
+        .prop_map(|(method, host, path)| format!("{method}{host}{path}"));
+    let does = prop_oneof![
+        4 => (0..2_usize, prop_oneof![Just(""), Just("/base")], any::<bool>())
+            .prop_map(|(origin, base, strip)| Does::Forward { origin, base, strip }),
+        2 => prop_oneof![Just("https://new.example${rest}"), Just("${rest}"), Just("/moved?to=1")]
+            .prop_map(|to| Does::Redirect { to }),
+        2 => Just(Does::Respond),
+    ];
+    (pattern, does)
+}
+
+/// Method, target, and fields beside those that every request has.
+fn request() -> impl Strategy<Value = (String, String, Vec<(&'static str, String)>)> {
+    let method = prop_oneof![20 => "(GET|GET|POST|HEAD|OPTIONS)", 2 => "(BREW|CONNECT|TRACE)", 1 => "A{64,65}"];
+    let target = prop_oneof![
+        20 => "(/[ab]{1,2}|/[ab]/[|]a|/%61/[ab]){1,3}/?([?]q|[?]a\\[=[|]%20)?",
+        4 => "(/[ab]{1,2}|/[.]{1,2}|/%2f|/[|]a|/){1,4}([?]100%)?",
+        1 => "(http|https)://(a[.]test|b[.]test:80|x@a)(/[ab]){0,2}",
+        1 => "http://a[.]test/(a{8160}|a{8180})",
+        1 => "([*]|/a#b|a|//a|/a<b)",
+    ];
+    let host = || "(a[.]test|b[.]test|test|A[.]TEST:80)".prop_map(|host| vec![("host", host)]);
+    let fields = prop_oneof![
+        20 => host(),
+        1 => (host(), host()).prop_map(|(one, other)| [one, other].concat()),
+        1 => host().prop_map(|host| [host, vec![("transfer-encoding", "gzip".into())]].concat()),
+        1 => host().prop_map(|host| [host, vec![("expect", "100-continue".into()), ("expect", "tea".into())]].concat()),
+    ];
+    (method, target, fields)
 }
 
 #[actix_rt::test]
@@ -89,41 +136,42 @@ async fn explain_and_the_live_request_always_agree() {
         Config::default(),
         proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     );
-    let tables = proptest::collection::btree_set(pattern(), 1..8);
-    let requests = proptest::collection::vec(
-        (
-            "(GET|POST|HEAD|BREW)",
-            "(a[.]test|b[.]test|test|A[.]TEST:80)",
-            "(/[ab]{1,2}|/[.]{1,2}|/%61|/%2f){1,4}/?([?]q)?",
-        ),
-        40,
-    );
+    let origins = [Origin::echo().start().await, Origin::echo().start().await];
+    let tables = proptest::collection::vec(route(), 1..12);
+    let requests = proptest::collection::vec(request(), 40);
     let mut agreed = 0;
 
-    while agreed < 400 {
-        let patterns: Vec<String> = tables.new_tree(&mut runner).expect("a table").current().into_iter().collect();
+    while agreed < 1200 {
+        let routes = tables.new_tree(&mut runner).expect("a table").current();
+        let settings = settings(&routes, &origins);
         // Two patterns may tie: then there is no plan, and nothing to compare.
-        let Ok(proxy) = Proxy::from_settings(settings(&patterns)) else { continue };
+        let Ok(proxy) = Proxy::from_settings(settings.clone()) else { continue };
         let plan = proxy.plan();
-        let server = proxy::serve(proxy, settings(&patterns), None);
-        for (method, host, path) in requests.new_tree(&mut runner).expect("requests").current() {
-            let headers = IndexMap::from([("host".to_owned(), host.clone())]);
-            let told = rehearsed(&plan, TestRequest { method: method.clone(), url: path.clone(), headers, from: None });
+        let server = proxy::serve(proxy, settings, None);
+        for (method, url, fields) in requests.new_tree(&mut runner).expect("requests").current() {
+            let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let headers = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            let request = TestRequest { method: method.clone(), url: url.clone(), headers, from: None };
+            let told = rehearsal::rehearse(&plan, &request).expect("a request");
 
-            let response =
-                server.send(format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await;
+            let response = server.send(format!("{method} {url} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n")).await;
 
-            let body = if method == "HEAD" { None } else { Some(response.text()) };
-            let seen = (response.status, body.filter(|_| response.status == 200));
-            let expected = (told.0, told.1.filter(|_| method != "HEAD"));
-            assert_eq!(seen, expected, "{method} {host} {path} with {patterns:?}");
+            let shown = url.get(..60).unwrap_or(&url);
+            let case = format!("{method} {shown} {fields:?} with {routes:?}:\n{told}\n{}", response.text());
+            assert_eq!(response.status, told.status.unwrap_or(StatusCode::OK).as_u16(), "{case}");
+            assert_eq!(response.header("location"), told.location.as_deref(), "{case}");
+            if response.status == 200 && method != "HEAD" {
+                let (text, route) = (response.text(), told.route.expect("one that took it"));
+                match (told.path, told.upstream) {
+                    (Some(path), Some(upstream)) => {
+                        assert!(text.starts_with(&format!("{method} {path} HTTP/1.1\n")), "{case}");
+                        let authority = text.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
+                        assert!(upstream.starts_with(&format!("http://{authority}")), "{case}");
+                    }
+                    _ => assert_eq!(text, *route, "{case}"),
+                }
+            }
             agreed += 1;
         }
     }
-}
-
-fn rehearsed(plan: &Plan, request: TestRequest) -> (u16, Option<String>) {
-    let outcome = rehearsal::rehearse(plan, &request).expect("a request");
-    let status = outcome.status.unwrap_or(StatusCode::OK).as_u16();
-    (status, outcome.route.map(|route| route.to_string()))
 }

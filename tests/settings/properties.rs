@@ -74,11 +74,15 @@ fn upstream() -> impl Strategy<Value = UpstreamSettings> {
 }
 
 fn test() -> impl Strategy<Value = TestSettings> {
-    let headers = vec((".{0,4}", ".{0,9}"), 0..2);
+    let lines = |(name, lines): (String, Vec<String>)| -> Vec<(String, String)> {
+        lines.into_iter().map(|line| (name.clone(), line)).collect()
+    };
+    // The lines of one name stay in their order.
+    let headers = (".{0,4}", vec(".{0,9}", 0..3)).prop_map(lines);
     (option::of(".{0,9}"), "[^@]{0,6}", "[^@]{0,9}", headers, option::of(any::<u16>())).prop_map(
         |(name, method, url, headers, status)| TestSettings {
             name,
-            request: TestRequest { method, url, headers: headers.into_iter().collect(), from: None },
+            request: TestRequest { method, url, headers, from: None },
             expect: TestExpectation { status, ..TestExpectation::default() },
         },
     )

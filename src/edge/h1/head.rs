@@ -11,8 +11,8 @@ use crate::{
         Error, HeaderMap, Method, Uri, Version,
         body::Length,
         fields::{self, SectionEnd},
-        framing::{self, FramingError},
-        header, headers,
+        framing, headers,
+        request_line::{self, MAX_METHOD},
     },
 };
 
@@ -87,8 +87,6 @@ fn check_start(buffer: &[u8], limits: &Limits) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is longer is no method.
-pub const MAX_METHOD: usize = 64;
 /// ` HTTP/1.1` and the line's end.
 const VERSION_LENGTH: usize = 11;
 
@@ -152,19 +150,9 @@ fn parse_in<const ROOM: usize>(source: &Bytes, limits: &Limits) -> Result<Head, 
     if request.headers.len() > limits.max_headers {
         return Err(Error::HeadTooLarge { what: "too many fields" });
     }
-    let method = request.method.filter(|method| method.len() <= MAX_METHOD);
-    let method = method.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
-    let method = method.ok_or(Error::Malformed { what: "no method" })?;
-    if method == Method::CONNECT {
-        return Err(Error::UnknownMethod);
-    }
+    let method = request_line::method(request.method.unwrap_or_default())?;
     let target = request.path.unwrap_or_default();
-    if target.len() > limits.max_uri {
-        return Err(Error::UriTooLong { limit: limits.max_uri });
-    }
-    if target.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'#') {
-        return Err(Error::Malformed { what: "a target with a character that must be encoded" });
-    }
+    request_line::check_target(target, limits.max_uri)?;
     let uri = Uri::from_maybe_shared(source.slice_ref(target.as_bytes()));
     let uri = uri.map_err(|_| Error::Malformed { what: "a target that is no URI" })?;
     let version = if request.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
@@ -192,15 +180,9 @@ fn names_http(source: &[u8]) -> bool {
 }
 
 fn understand(method: Method, uri: Uri, version: Version, fields: HeaderMap) -> Result<Head, Error> {
-    let length = framing::request_length(&fields, version).map_err(|error| match error {
-        FramingError::Coding => Error::Coding,
-        other => Error::Malformed { what: other.as_str() },
-    })?;
-    let expects_continue = match fields.get(header::EXPECT) {
-        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => return Err(Error::Expectation),
-        Some(_) => version >= Version::HTTP_11 && !matches!(length, Length::None | Length::Exact(0)),
-        None => false,
-    };
+    let length = framing::request_length(&fields, version)?;
+    let waits = framing::expects_continue(&fields)?;
+    let expects_continue = waits && version >= Version::HTTP_11 && !matches!(length, Length::None | Length::Exact(0));
     let keeps_alive = headers::keeps_alive(&fields, version);
     Ok(Head { method, uri, version, headers: fields, length, keeps_alive, expects_continue })
 }
@@ -255,6 +237,8 @@ mod tests {
             ("GET / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
             ("GET / HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nExpect: tea\r\n\r\n", 417),
+            ("GET / HTTP/1.1\r\nExpect: 100-continue\r\nExpect: tea\r\n\r\n", 417),
+            ("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n", 405),
             ("\r\n\r\nGET / HTTP/1.1\r\n\r\n", 400),
         ] {
             let status = read(text).map(|_| ()).expect_err(text).status();

@@ -1,10 +1,10 @@
 //! Requests that no App sees, as far as they can be told of.
 
-use super::head::{Head, MAX_METHOD};
+use super::head::Head;
 use crate::{
     edge::limits::Limits,
     exchange::{Client, Exchange},
-    http::{HeaderMap, Method, RequestBody, Uri, Version, downstream::Peer, headers},
+    http::{HeaderMap, Method, RequestBody, Uri, Version, downstream::Peer, headers, request_line::MAX_METHOD},
 };
 
 /// One whose head was read.

@@ -2,30 +2,32 @@
 
 use crate::{
     exchange::Exchange,
-    http::{Error, HeaderMap, HeaderName, Method, Version, body::Length, framing, header, headers},
+    http::{Error, HeaderMap, HeaderName, HeaderValue, Method, Version, body::Length, framing, header, headers},
 };
 
 const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
 const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
 
-/// An upgrade is asked for properly or not at all: half of one is how an endpoint comes to switch while we do not.
-pub fn check(exchange: &Exchange) -> Result<(), Error> {
+/// The protocol to switch to, if there is one that can be carried. An upgrade is asked for properly or not at all: half
+/// of one is how an endpoint comes to switch while we do not.
+pub fn check(exchange: &Exchange) -> Result<Option<HeaderValue>, Error> {
     let fields = &exchange.headers;
     // HTTP/1.0 knows no upgrades: the field ends at us like any of its kind (RFC 9110, 7.8).
     if !fields.contains_key(header::UPGRADE) || exchange.version < Version::HTTP_11 {
-        return Ok(());
+        return Ok(None);
     }
     let mut protocols = headers::list(fields, &header::UPGRADE);
     let (Some(protocol), another) = (protocols.next(), protocols.next()) else {
         return Err(Error::Malformed { what: "an empty Upgrade" });
     };
-    if !protocol.eq_ignore_ascii_case(b"websocket") {
-        return Ok(());
+    if protocol.eq_ignore_ascii_case(b"websocket") {
+        if another.is_some() {
+            return Err(Error::Malformed { what: "an upgrade to WebSocket or something else" });
+        }
+        check_websocket(exchange, fields).map_err(|what| Error::Malformed { what })?;
     }
-    if another.is_some() {
-        return Err(Error::Malformed { what: "an upgrade to WebSocket or something else" });
-    }
-    check_websocket(exchange, fields).map_err(|what| Error::Malformed { what })
+    // Cleartext HTTP/2 by upgrade is gone from the protocol (RFC 9113, 3.1), and ends at us like any hop's affair.
+    Ok(headers::upgrade(fields).filter(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c")))
 }
 
 fn check_websocket(exchange: &Exchange, fields: &HeaderMap) -> Result<(), &'static str> {

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    http::{Body, BodyError, Downstream, Frame, HeaderMap, RequestBody, body::Length, headers},
+    http::{Body, BodyError, Downstream, Frame, HeaderMap, RequestBody, body::Length, chunked},
     transport::{dial::Stream, outbox::Outbox},
 };
 
@@ -140,7 +140,7 @@ impl Sending {
             Left::Nothing => {}
             Left::Chunks => {
                 self.out.lines.extend_from_slice(b"0\r\n");
-                let passed = trailers.into_iter().flatten().filter(|(name, _)| !headers::is_hop_by_hop(name));
+                let passed = trailers.into_iter().flatten().filter(|(name, _)| chunked::may_trail(name));
                 for (name, value) in passed {
                     for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
                         self.out.lines.extend_from_slice(part);
