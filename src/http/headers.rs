@@ -85,13 +85,6 @@ pub fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
     keeps && !closes
 }
 
-/// The protocol the sender wants to switch to, if it says so properly (RFC 9110, 7.8): `Upgrade`, nominated by
-/// `Connection`.
-pub fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
-    let protocol = headers.get(header::UPGRADE)?;
-    has_token(headers, &header::CONNECTION, "upgrade").then(|| protocol.clone())
-}
-
 /// The sender takes trailers (RFC 9110, 10.1.4).
 pub fn wants_trailers(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TE) && has_token(headers, &header::TE, "trailers")
@@ -149,11 +142,5 @@ mod tests {
         ] {
             assert_eq!(keeps_alive(&fields(&[("connection", value)]), version), expected, "{value:?} {version:?}");
         }
-    }
-
-    #[test]
-    fn an_upgrade_counts_only_if_connection_names_it() {
-        assert!(upgrade(&fields(&[("upgrade", "websocket")])).is_none());
-        assert!(upgrade(&fields(&[("upgrade", "websocket"), ("connection", "keep-alive, Upgrade")])).is_some());
     }
 }

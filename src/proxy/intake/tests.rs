@@ -37,7 +37,10 @@ fn what_two_readers_could_read_two_ways_is_refused() {
         ("GET", "/", &[host, ("upgrade", "websocket")], "Connection does not name"),
         ("POST", "/", &[host, ("upgrade", "websocket"), ("connection", "upgrade")], "not a GET"),
         ("GET", "/", &[host, ("upgrade", "websocket"), ("connection", "upgrade")], "Sec-WebSocket-Key"),
-        ("GET", "/", &[host, ("upgrade", "")], "empty Upgrade"),
+        ("GET", "/", &[host, ("upgrade", "")], "names no protocol"),
+        ("GET", "/", &[host, ("upgrade", "a b;c"), ("connection", "upgrade")], "names no protocol"),
+        ("GET", "/", &[host, ("upgrade", "x, /1"), ("connection", "upgrade")], "names no protocol"),
+        ("POST", "/", &[host, ("upgrade", "x, websocket"), ("connection", "upgrade")], "WebSocket or something else"),
     ] {
         let told = told(exchange(method, target, fields));
         assert!(told.contains(expected), "{method} {target} {fields:?}: {told}");
@@ -100,4 +103,26 @@ fn only_a_trusted_peer_speaks_for_another_client() {
     assert!(!stranger.secure && !stranger.trusted);
     assert_eq!(friend.client.address, Some("203.0.113.9".parse().expect("an address")));
     assert!(friend.client.secure && friend.client.trusted);
+}
+
+#[test]
+fn an_upgrade_is_what_connection_names_and_never_cleartext_http_2() {
+    for (lines, expected) in [
+        (&["foo"][..], Some("foo")),
+        (&["foo/1, bar"], Some("foo/1, bar")),
+        (&["foo", "bar"], Some("foo, bar")),
+        (&["h2c"], None),
+        (&["H2C/1"], None),
+        (&["foo, h2c"], Some("foo")),
+        (&[",h2c", "foo,"], Some("foo")),
+    ] {
+        let fields: Vec<_> = lines.iter().map(|line| ("upgrade", *line)).collect();
+        for (connection, expected) in [("Upgrade", expected), ("close", None)] {
+            let fields = [&[("host", "a"), ("connection", connection)], &fields[..]].concat();
+
+            let exchange = verdict(exchange("GET", "/", &fields)).expect("nothing wrong");
+
+            assert_eq!(exchange.upgrade.as_ref().and_then(|value| value.to_str().ok()), expected, "{lines:?}");
+        }
+    }
 }

@@ -16,18 +16,32 @@ pub fn check(exchange: &Exchange) -> Result<Option<HeaderValue>, Error> {
     if !fields.contains_key(header::UPGRADE) || exchange.version < Version::HTTP_11 {
         return Ok(None);
     }
-    let mut protocols = headers::list(fields, &header::UPGRADE);
-    let (Some(protocol), another) = (protocols.next(), protocols.next()) else {
-        return Err(Error::Malformed { what: "an empty Upgrade" });
-    };
-    if protocol.eq_ignore_ascii_case(b"websocket") {
-        if another.is_some() {
+    let protocols: Vec<&[u8]> = headers::list(fields, &header::UPGRADE).collect();
+    if protocols.is_empty() || !protocols.iter().all(|protocol| is_protocol(protocol)) {
+        return Err(Error::Malformed { what: "an Upgrade that names no protocol" });
+    }
+    if protocols.iter().any(|protocol| protocol.eq_ignore_ascii_case(b"websocket")) {
+        if protocols.len() > 1 {
             return Err(Error::Malformed { what: "an upgrade to WebSocket or something else" });
         }
         check_websocket(exchange, fields).map_err(|what| Error::Malformed { what })?;
     }
+    if !headers::has_token(fields, &header::CONNECTION, "upgrade") {
+        return Ok(None);
+    }
     // Cleartext HTTP/2 by upgrade is gone from the protocol (RFC 9113, 3.1), and ends at us like any hop's affair.
-    Ok(headers::upgrade(fields).filter(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c")))
+    let carried: Vec<&[u8]> = protocols.into_iter().filter(|protocol| !is_h2c(protocol)).collect();
+    Ok(HeaderValue::from_bytes(&carried.join(&b", "[..])).ok().filter(|carried| !carried.is_empty()))
+}
+
+/// `name` or `name/version` (RFC 9110, 7.8).
+fn is_protocol(text: &[u8]) -> bool {
+    text.splitn(2, |byte| *byte == b'/').all(headers::is_token)
+}
+
+/// Whatever version it claims.
+fn is_h2c(protocol: &[u8]) -> bool {
+    protocol.split(|byte| *byte == b'/').next().is_some_and(|name| name.eq_ignore_ascii_case(b"h2c"))
 }
 
 fn check_websocket(exchange: &Exchange, fields: &HeaderMap) -> Result<(), &'static str> {
