@@ -113,7 +113,7 @@ fn no_part_of_a_password_is_told() {
 
 #[test]
 fn a_problem_of_a_proxy_in_code_is_placed_there_and_named_by_its_key() {
-    let problems = Proxy::builder().route("/a", "nobody").build().err().expect("there is no such upstream");
+    let problems = Proxy::builder().route("/a", "nobody").build().expect_err("there is no such upstream");
 
     assert_eq!(problems.0[0].place, Some(Place::Code));
     insta::assert_snapshot!(problems.render(false));
