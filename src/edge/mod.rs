@@ -145,6 +145,7 @@ impl<F> EdgeServer<F> {
             listener_settings::Workers::Auto => thread::available_parallelism().map_or(1, NonZero::get),
             listener_settings::Workers::Exactly(count) => count,
         };
+        let workers = workers.clamp(1, listener_settings::Workers::MOST);
         let limits = Limits { log_of: self.log_of, ..Limits::of(&self.settings, &self.server_name) };
         let shared = Shared { limits, caps: Arc::clone(caps), stop: stop.clone(), workers };
         let (mut doors, mut files) = (Vec::new(), Vec::new());
