@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io, process};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cases::{self, Case};
@@ -121,7 +121,7 @@ impl Compare {
     }
 
     fn keep(&self, results: Results) -> io::Result<()> {
-        let is_full = !self.quick && self.cases.is_empty() && results.peers().len() == 4;
+        let is_full = !self.quick && self.cases.is_empty() && results.peers().len() == Peer::value_variants().len();
         if !is_full && !self.merge {
             results.save(&kept("partial.json"))?;
             eprintln!("kept in benches/load/results/partial.json");
