@@ -208,7 +208,8 @@ impl<A: h1::Answers + 'static> Reception<A> {
         });
     }
 
-    /// This worker has more than its share: the others hear of the next connection as well, and are to have it.
+    /// This worker has more than its share: the others hear of the next connection as well, and are to have it if it
+    /// comes at once.
     fn is_ahead(&self) -> bool {
         let share = self.caps.open() / self.workers;
         self.workers > 1 && self.open.count.get() > share + share / 8 + 1
