@@ -8,9 +8,10 @@ use std::{
     io::{self, Read},
     marker::PhantomData,
     net::Shutdown,
+    os::fd::OwnedFd,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::Poll,
     thread,
     time::Duration,
 };
@@ -21,10 +22,14 @@ use actix_http::{
 };
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, map_config};
 use actix_web::dev::AppConfig;
-use futures_util::FutureExt;
+use rustix::net::{SocketAddrAny, SocketFlags};
 use socket2::SockRef;
 use tokio::{
-    net::{TcpListener, UnixListener},
+    io::{
+        Interest,
+        unix::{AsyncFd, AsyncFdReadyGuard},
+    },
+    net::{TcpStream, UnixStream},
     sync::{Notify, mpsc},
 };
 use tokio_util::sync::CancellationToken;
@@ -166,16 +171,17 @@ impl<A: h1::Answers + 'static> Reception<A> {
         tokio::pin!(stopped);
         let mut in_a_row = 0;
         loop {
+            let came = tokio::select! {
+                biased;
+                () = &mut stopped => break,
+                came = listener.somebody_came() => came,
+            };
             if self.is_ahead() {
                 tokio::time::sleep(STAND_BACK).await;
             }
-            let met = tokio::select! {
-                biased;
-                () = &mut stopped => break,
-                met = poll_fn(|cx| listener.poll_accept(cx)) => met,
-            };
-            match met {
-                Ok((socket, peer)) => self.take_in(socket, peer),
+            match came.and_then(|mut came| listener.accept(&mut came)) {
+                Ok(Some((socket, peer))) => self.take_in(socket, peer),
+                Ok(None) => {}
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
                     log::error!("no connection can be accepted: {error}");
@@ -188,12 +194,13 @@ impl<A: h1::Answers + 'static> Reception<A> {
                 turn().await;
             }
         }
-        // Who had come by then was told that he is connected, and may have asked already.
+        // Who had come by then was told that he is connected, and may have asked already. The runtime may not have heard
+        // of him, so the kernel is asked.
         for _ in 0..MOST_WAITING {
-            match poll_fn(|cx| listener.poll_accept(cx)).now_or_never() {
-                Some(Ok((socket, peer))) => self.take_in(socket, peer),
-                Some(Err(_)) => {}
-                None => return,
+            match listener.accept_now() {
+                Ok((socket, peer)) => self.take_in(socket, peer),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {}
             }
         }
     }
@@ -235,32 +242,55 @@ async fn turn() {
     .await;
 }
 
-/// A worker's end of a door.
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
+/// A worker's end of a door: the worker hears of a connection first and accepts it then, or leaves it to others.
+struct Listener(AsyncFd<Door>);
 
 impl Listener {
     fn at(door: Door) -> io::Result<Self> {
-        match door {
-            Door::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp),
-            Door::Unix(listener) => UnixListener::from_std(listener).map(Self::Unix),
+        #[expect(
+            deprecated,
+            reason = "what it asks for instead is unsafe, for types whose descriptor may change; a door owns its one"
+        )]
+        AsyncFd::with_interest(door, Interest::READABLE).map(Self)
+    }
+
+    async fn somebody_came(&self) -> io::Result<AsyncFdReadyGuard<'_, Door>> {
+        self.0.readable().await
+    }
+
+    /// `None` if another worker was faster.
+    fn accept(&self, came: &mut AsyncFdReadyGuard<'_, Door>) -> io::Result<Option<(Socket, Peer)>> {
+        match came.try_io(|_| self.accept_now()) {
+            Ok(met) => met.map(Some),
+            Err(_nobody) => Ok(None),
         }
     }
 
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>> {
-        Poll::Ready(Ok(match self {
-            Self::Tcp(listener) => {
-                let (socket, peer) = ready!(listener.poll_accept(cx))?;
-                (Socket::Tcp(socket), Peer::Tcp(peer))
+    /// Whoever has waited longest; without waiting.
+    fn accept_now(&self) -> io::Result<(Socket, Peer)> {
+        let (socket, address) = accept(self.0.get_ref())?;
+        Ok(match self.0.get_ref() {
+            Door::Tcp(_) => {
+                let address = address.ok_or(io::ErrorKind::ConnectionAborted)?.try_into()?;
+                (Socket::Tcp(TcpStream::from_std(socket.into())?), Peer::Tcp(address))
             }
-            Self::Unix(listener) => {
-                let (socket, _) = ready!(listener.poll_accept(cx))?;
-                (Socket::Unix(socket), Peer::Unix)
-            }
-        }))
+            Door::Unix(_) => (Socket::Unix(UnixStream::from_std(socket.into())?), Peer::Unix),
+        })
     }
+}
+
+/// The standard library's way would be a second call, to make the socket one that does not block.
+#[cfg(not(target_vendor = "apple"))]
+fn accept(door: &Door) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    Ok(rustix::net::acceptfrom_with(door, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?)
+}
+
+#[cfg(target_vendor = "apple")]
+fn accept(door: &Door) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    let (socket, address) = rustix::net::acceptfrom(door)?;
+    rustix::io::ioctl_fioclex(&socket)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok((socket, address))
 }
 
 /// Tasks of one kind on this worker, counted.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use rustix::net::RecvFlags;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream, lookup_host},
@@ -85,6 +86,16 @@ impl Stream {
             Self::Unix(stream) => stream.ready(HANGING_UP).now_or_never(),
         };
         matches!(ready, Some(Ok(ready)) if ready.is_read_closed() || ready.is_error())
+    }
+
+    /// There is something to read; the kernel is asked.
+    pub fn has_unread(&self) -> bool {
+        let mut first = [0; 1];
+        let peeked = match self {
+            Self::Tcp(stream) => rustix::net::recv(stream, &mut first, RecvFlags::PEEK | RecvFlags::DONTWAIT),
+            Self::Unix(stream) => rustix::net::recv(stream, &mut first, RecvFlags::PEEK | RecvFlags::DONTWAIT),
+        };
+        peeked.is_ok_and(|(count, _)| count > 0)
     }
 
     /// Reads what is there, without waiting.

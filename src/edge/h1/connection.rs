@@ -7,7 +7,7 @@ use std::{
     pin::pin,
     rc::Rc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use actix_http::{
@@ -35,6 +35,10 @@ use crate::{
 /// Small pieces of a body are gathered up to this before they are written.
 const GATHER: usize = 16 * 1024;
 
+/// When the server stops: who has connected and not yet asked has this long to begin. He could not know, and a client
+/// that is cut off before its first answer tells its user so.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
 /// A connection that speaks HTTP.
 pub struct Connection {
     wire: Rc<Wire>,
@@ -42,6 +46,8 @@ pub struct Connection {
     reader: HeadReader,
     /// Nothing was asked on it yet.
     is_fresh: bool,
+    /// The server stops, and time for a request that is on its way was given.
+    is_last_call: bool,
 }
 
 /// How a connection ends.
@@ -65,7 +71,7 @@ enum After {
 impl Connection {
     /// One on which nothing was said yet.
     pub fn new(wire: Rc<Wire>, draining: Draining) -> Self {
-        Self { wire, draining, reader: HeadReader::default(), is_fresh: true }
+        Self { wire, draining, reader: HeadReader::default(), is_fresh: true, is_last_call: false }
     }
 
     /// One request after the other. What remains to be done with the connection is told.
@@ -118,7 +124,13 @@ impl Connection {
             wire.lend_buffers();
         }
         if is_idle && self.draining.poll(cx).is_ready() {
-            return Poll::Ready(Ok(None));
+            if !(self.is_fresh || wire.has_unread()) {
+                return Poll::Ready(Ok(None));
+            }
+            if !mem::replace(&mut self.is_last_call, true) {
+                let first_head = wire.limits.request_head;
+                wire.reading.arm(first_head.map_or(LAST_CALL, |limit| limit.min(LAST_CALL)));
+            }
         }
         if !wire.reading.is_armed() {
             let limits = &wire.limits;

@@ -159,6 +159,11 @@ impl Wire {
         self.poll_read(cx, READ)
     }
 
+    /// Something has come that the runtime has not told of yet.
+    pub fn has_unread(&self) -> bool {
+        self.socket.borrow().as_ref().is_some_and(Socket::has_unread)
+    }
+
     /// Nothing has come, and it may be long until something does: others can have the memory.
     pub fn lend_buffers(&self) {
         let mut output = self.output.borrow_mut();
