@@ -13,7 +13,7 @@ use std::{
 
 pub use self::id::RequestId;
 use crate::http::{
-    Downstream, HeaderMap, HeaderName, HeaderValue, Method, RequestBody, Uri, Version, downstream::Peer,
+    Downstream, HeaderMap, HeaderName, HeaderValue, Marks, Method, RequestBody, Uri, Version, downstream::Peer,
 };
 
 mod id;
@@ -21,8 +21,7 @@ mod id;
 /// Some time before now.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// The field that names a request across hops.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub use crate::http::headers::REQUEST_ID;
 
 /// One exchange: a request on its way, who sent it, and what happened so far.
 pub struct Exchange {
@@ -36,6 +35,8 @@ pub struct Exchange {
     /// The client's fields that may go on: those of its connection, and what it claims about itself without being
     /// trusted, are gone before a filter sees them. Filters may change them.
     pub headers: HeaderMap,
+    /// Which of the fields that came decide about the request; nothing that was done since is in it.
+    pub marks: Marks,
     /// The protocol the client properly asked to switch to: the value of its `Upgrade`.
     pub upgrade: Option<HeaderValue>,
     /// The client takes trailers.
@@ -118,6 +119,7 @@ impl Exchange {
             method,
             uri,
             version,
+            marks: Marks::of(&headers),
             headers,
             upgrade: None,
             takes_trailers: false,

@@ -1,7 +1,13 @@
-//! However a response head is cut into segments, it reads the same; and what was read is a head.
+//! However a response head is cut into segments, it reads the same; what was read is a head, and httparse reads it the same
+//! way.
 
-use aqueduct::transport::h1::head::{Head, HeadReader};
+use aqueduct::{
+    http::Version,
+    transport::h1::head::{Head, HeadReader},
+};
 use bytes::BytesMut;
+
+use super::request_head::same_fields;
 
 pub fn check(data: &[u8]) {
     let Some((size, bytes)) = data.split_first() else { return };
@@ -15,10 +21,7 @@ pub fn check(data: &[u8]) {
                 (pieces.status, pieces.version, pieces.headers.len())
             );
             assert!((100..600).contains(&whole.status.as_u16()));
-            for (name, value) in &whole.headers {
-                assert!(!name.as_str().is_empty());
-                assert!(!value.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)), "{value:?}");
-            }
+            agree(&whole, &bytes[..bytes.len() - left]);
         }
         (Ok(None), Ok(None)) | (Err(()), Err(())) => {}
         // A reader that sees less at once may know of nonsense sooner, never of a head.
@@ -38,4 +41,13 @@ fn read(bytes: &[u8], size: usize) -> Result<Option<(Head, usize)>, ()> {
         }
     }
     Ok(None)
+}
+
+fn agree(head: &Head, bytes: &[u8]) {
+    let mut fields = [httparse::EMPTY_HEADER; 256];
+    let mut other = httparse::Response::new(&mut fields);
+    assert_eq!(other.parse(bytes), Ok(httparse::Status::Complete(bytes.len())), "{}", bytes.escape_ascii());
+    assert_eq!(other.code, Some(head.status.as_u16()));
+    assert_eq!(other.version, Some(u8::from(head.version == Version::HTTP_11)));
+    same_fields(&head.headers, other.headers);
 }

@@ -6,12 +6,13 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-use uuid::{Builder, fmt::Hyphenated};
-
 use crate::{clock, http::HeaderValue};
 
 /// What of another's id is taken over; a longer one is replaced.
 const MAX_GIVEN: usize = 128;
+
+/// Digits and hyphens of a UUID.
+const UUID_LENGTH: usize = 36;
 
 /// A request's name in logs and answers: a UUID of version 7, or what a trusted proxy called it.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub struct RequestId(Text);
 
 #[derive(Clone, PartialEq, Eq)]
 enum Text {
-    Made([u8; Hyphenated::LENGTH]),
+    Made([u8; UUID_LENGTH]),
     Given(Box<str>),
 }
 
@@ -27,14 +28,11 @@ impl RequestId {
     /// A new one: a UUID of version 7 (RFC 9562, 5.7), so that ids sort by time. It names a request, it protects
     /// nothing: whoever sees some of them may guess others.
     pub fn generate() -> Self {
-        let milliseconds = u64::try_from(clock::unix_coarse().as_millis()).unwrap_or(u64::MAX);
-        let (high, low) = (random(), random());
-        let mut tail = [0; 10];
-        tail[..8].copy_from_slice(&high.to_ne_bytes());
-        tail[8..].copy_from_slice(&low.to_ne_bytes()[..2]);
-        let mut text = [0; Hyphenated::LENGTH];
-        Builder::from_unix_timestamp_millis(milliseconds, &tail).as_uuid().as_hyphenated().encode_lower(&mut text);
-        Self(Text::Made(text))
+        let since = clock::unix_coarse();
+        let milliseconds = since.as_secs() * 1000 + u64::from(since.subsec_millis());
+        let high = milliseconds << 16 | 0x7000 | random() & 0x0fff;
+        let low = 0x8000_0000_0000_0000 | random() >> 2;
+        Self(Text::Made(hyphenated(high, low)))
     }
 
     /// Another's, if it is short and plain enough for logs and pages.
@@ -60,6 +58,32 @@ impl RequestId {
             Text::Given(text) => text,
         }
     }
+}
+
+/// A UUID's two halves in its usual form (RFC 9562, 4).
+fn hyphenated(high: u64, low: u64) -> [u8; UUID_LENGTH] {
+    let (high, low) = (hexadecimal(high), hexadecimal(low));
+    let mut text = [b'-'; UUID_LENGTH];
+    text[..8].copy_from_slice(&high[..8]);
+    text[9..13].copy_from_slice(&high[8..12]);
+    text[14..18].copy_from_slice(&high[12..]);
+    text[19..23].copy_from_slice(&low[..4]);
+    text[24..].copy_from_slice(&low[4..]);
+    text
+}
+
+/// Sixteen digits in lower case.
+fn hexadecimal(number: u64) -> [u8; 16] {
+    spread(number as u128).map(|digit| if digit < 10 { b'0' + digit } else { b'a' - 10 + digit })
+}
+
+/// One digit's value in each byte, the highest first.
+fn spread(number: u128) -> [u8; 16] {
+    let number = (number | number << 32) & 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff;
+    let number = (number | number << 16) & 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
+    let number = (number | number << 8) & 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
+    let number = (number | number << 4) & 0x0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f;
+    number.to_be_bytes()
 }
 
 impl fmt::Debug for RequestId {
@@ -95,8 +119,12 @@ mod tests {
         assert_eq!(ids.len(), 10_000);
         for id in ids.iter().take(10) {
             let uuid: uuid::Uuid = id.parse().expect("a UUID");
-            assert_eq!(uuid.get_version_num(), 7, "{id}");
+            assert_eq!((uuid.get_version_num(), uuid.get_variant()), (7, uuid::Variant::RFC4122), "{id}");
+            let (seconds, _) = uuid.get_timestamp().expect("version 7 tells the time").to_unix();
+            assert!(seconds.abs_diff(clock::unix_coarse().as_secs()) < 60, "{id}");
         }
+        let text = hyphenated(0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
+        assert_eq!(text.as_slice(), b"01234567-89ab-cdef-fedc-ba9876543210");
     }
 
     #[test]

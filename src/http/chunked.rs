@@ -5,7 +5,7 @@ use memchr::memchr;
 
 use super::{
     BodyError, HeaderMap, HeaderName,
-    fields::{self, SectionEnd},
+    fields::{self, LineEnds, SectionEnd},
     forwarded, headers,
 };
 
@@ -132,10 +132,11 @@ impl ChunkedDecoder {
                     self.state = State::SizeLine;
                 }
                 State::Trailers(end) => {
-                    let Some(length) = end.find(buffer).map_err(|_| BodyError::Malformed)? else {
+                    let mut lines = LineEnds::new();
+                    let Some(length) = end.find(buffer, &mut lines).map_err(|_| BodyError::Malformed)? else {
                         return if buffer.len() > MAX_TRAILERS { Err(BodyError::Malformed) } else { Ok(None) };
                     };
-                    let trailers = trailers(buffer, length)?;
+                    let trailers = trailers(buffer, length, &lines)?;
                     self.state = State::Done;
                     return Ok(Some(Piece::End(trailers)));
                 }
@@ -203,8 +204,8 @@ fn hex_value(digit: u8) -> u8 {
 }
 
 /// Takes the trailer section of `length` bytes out of the buffer.
-fn trailers(buffer: &mut BytesMut, length: usize) -> Result<Option<HeaderMap>, BodyError> {
-    if length > MAX_TRAILERS {
+fn trailers(buffer: &mut BytesMut, length: usize, lines: &[u32]) -> Result<Option<HeaderMap>, BodyError> {
+    if length > MAX_TRAILERS || lines.len() > MAX_TRAILER_COUNT {
         return Err(BodyError::Malformed);
     }
     if length == 2 {
@@ -212,12 +213,7 @@ fn trailers(buffer: &mut BytesMut, length: usize) -> Result<Option<HeaderMap>, B
         return Ok(None);
     }
     let section = buffer.split_to(length).freeze();
-    let mut lines = [httparse::EMPTY_HEADER; MAX_TRAILER_COUNT];
-    let lines = match httparse::parse_headers(&section, &mut lines) {
-        Ok(httparse::Status::Complete((_, lines))) => lines,
-        Ok(httparse::Status::Partial) | Err(_) => return Err(BodyError::Malformed),
-    };
-    let mut trailers = fields::collect(lines, &section).ok_or(BodyError::Malformed)?;
+    let (mut trailers, _) = fields::collect(&section, 0, lines).map_err(|_| BodyError::Malformed)?;
     trailers.retain(|name, _| may_trail(name));
     Ok((!trailers.is_empty()).then_some(trailers))
 }

@@ -2,8 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
+use smallvec::SmallVec;
 
-use super::{HeaderMap, HeaderName, HeaderValue, header, scratch};
+use super::{HeaderMap, HeaderName, HeaderValue, Marks, header, headers, scratch};
 
 /// Finds the empty line that ends a head or a trailer section, looking at no byte twice.
 ///
@@ -18,11 +19,21 @@ pub struct SectionEnd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BareLineFeed;
 
+/// Where each line of a section ends: at its CR. The empty line is not among them. Few sections have more lines than
+/// there is room for in place.
+pub type LineEnds = SmallVec<[u32; 40]>;
+
 impl SectionEnd {
-    /// How many bytes the section has, the empty line included; `None` while it is not all there. `section` is the
-    /// section from its first byte; it may only have grown since the last call.
-    pub fn find(&mut self, section: &[u8]) -> Result<Option<usize>, BareLineFeed> {
-        while let Some(offset) = memchr(b'\n', &section[self.scanned..]) {
+    /// How many bytes the section has, the empty line included, and in `lines` where its lines end; `None` while it is
+    /// not all there. `section` is the section from its first byte; it may only have grown since the last call, and is
+    /// less than 4 GiB.
+    ///
+    /// # Errors
+    /// A line does not end in CRLF.
+    pub fn find(&mut self, section: &[u8], lines: &mut LineEnds) -> Result<Option<usize>, BareLineFeed> {
+        let came_in_parts = self.line_start > 0;
+        lines.clear();
+        while let Some(offset) = find(b'\n', &section[self.scanned..]) {
             let feed = self.scanned + offset;
             if feed == self.line_start || section[feed - 1] != b'\r' {
                 return Err(BareLineFeed);
@@ -30,25 +41,93 @@ impl SectionEnd {
             let is_empty_line = feed - 1 == self.line_start;
             self.scanned = feed + 1;
             self.line_start = feed + 1;
+            if is_empty_line && came_in_parts {
+                // Where the lines ended that came before is not kept for those who are slow.
+                return Self::default().find(section, lines);
+            }
             if is_empty_line {
                 return Ok(Some(feed + 1));
             }
+            lines.push((feed - 1) as u32);
         }
         self.scanned = section.len();
         Ok(None)
     }
 }
 
-/// Makes a map of parsed field lines. Values are slices of `source`, which the lines were parsed from: nothing is
-/// copied but names that are not registered ones.
-pub fn collect(lines: &[httparse::Header<'_>], source: &Bytes) -> Option<HeaderMap> {
-    let mut fields = scratch::map();
-    for line in lines {
-        let name = name(line.name.as_bytes())?;
-        let value = HeaderValue::from_maybe_shared(source.slice_ref(line.value)).ok()?;
-        fields.append(name, value);
+/// Why a line is no field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadField {
+    /// No colon, or before it what no name is made of; that includes a space in front of the colon, and a line that
+    /// continues the one before it (RFC 9112, 5.1 and 5.2).
+    Name,
+    /// A control character.
+    Value,
+}
+
+impl BadField {
+    /// What is wrong.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "a malformed field name",
+            Self::Value => "a malformed field value",
+        }
     }
-    Some(fields)
+}
+
+/// Makes a map of the field lines from `start` on, which end where `lines` says, and notes what is in it. Values are slices of `source`: nothing
+/// is copied but names that are not registered ones.
+pub fn collect(source: &Bytes, mut start: usize, lines: &[u32]) -> Result<(HeaderMap, Marks), BadField> {
+    let (mut fields, mut marks) = (scratch::map(), Marks::default());
+    for &end in lines {
+        let end = end as usize;
+        let colon = find(b':', &source[start..]).map(|offset| start + offset);
+        let colon = colon.filter(|colon| *colon < end).ok_or(BadField::Name)?;
+        let name = name(&source[start..colon]).ok_or(BadField::Name)?;
+        let (mut first, mut last) = (colon + 1, end);
+        while first < last && is_space(source[first]) {
+            first += 1;
+        }
+        while first < last && is_space(source[last - 1]) {
+            last -= 1;
+        }
+        let value = HeaderValue::from_maybe_shared(source.slice(first..last)).map_err(|_| BadField::Value)?;
+        marks = marks.and(Marks::of_name(&name));
+        fields.append(name, value);
+        start = end + LINE_END;
+    }
+    Ok((fields, marks))
+}
+
+/// Where this byte is first. Lines are short: it is looked for eight bytes at a time before the search for long texts,
+/// which takes longer to begin, has its turn.
+fn find(byte: u8, text: &[u8]) -> Option<usize> {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = LOW << 7;
+    let sought = LOW * u64::from(byte);
+    let (words, _) = text.as_chunks::<8>();
+    let near = &words[..words.len().min(NEAR)];
+    for (place, word) in near.iter().enumerate() {
+        let difference = u64::from_le_bytes(*word) ^ sought;
+        let zeros = difference.wrapping_sub(LOW) & !difference & HIGH;
+        if zeros != 0 {
+            return Some(place * 8 + zeros.trailing_zeros() as usize / 8);
+        }
+    }
+    let seen = near.len() * 8;
+    let rest = &text[seen..];
+    let found = if rest.len() < 8 { rest.iter().position(|other| *other == byte) } else { memchr(byte, rest) };
+    found.map(|offset| seen + offset)
+}
+
+/// Words that are looked at one by one.
+const NEAR: usize = 6;
+
+/// Bytes of CRLF.
+pub const LINE_END: usize = 2;
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// The name as a type. Those that most messages hold, spelled as most senders do, need no reading letter by letter.
@@ -70,7 +149,8 @@ fn name(text: &[u8]) -> Option<HeaderName> {
         b"Accept-Encoding" | b"accept-encoding" => header::ACCEPT_ENCODING,
         b"Accept-Language" | b"accept-language" => header::ACCEPT_LANGUAGE,
         b"Transfer-Encoding" | b"transfer-encoding" => header::TRANSFER_ENCODING,
-        other => return HeaderName::from_bytes(other).ok(),
+        // The type lets a quotation mark through, which is no part of a token.
+        other => return headers::is_token(other).then(|| HeaderName::from_bytes(other).ok()).flatten(),
     })
 }
 
@@ -98,9 +178,10 @@ mod tests {
         let section = b"HTTP/1.1 200 OK\r\na: b\r\n\r\nbody";
         for cut in 0..section.len() {
             let mut end = SectionEnd::default();
-            let first = end.find(&section[..cut]).expect("no bare line feed");
-            let found = first.or_else(|| end.find(section).expect("no bare line feed"));
-            assert_eq!(found, Some(25), "cut at {cut}");
+            let mut lines = LineEnds::new();
+            let first = end.find(&section[..cut], &mut lines).expect("no bare line feed");
+            let found = first.or_else(|| end.find(section, &mut lines).expect("no bare line feed"));
+            assert_eq!((found, &lines[..]), (Some(25), &[15, 21][..]), "cut at {cut}");
         }
     }
 
@@ -118,15 +199,66 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_field_is_told_by_its_part() {
+        for (line, expected) in [
+            ("a: b", Ok("b")),
+            ("a:", Ok("")),
+            ("a: \t ", Ok("")),
+            ("a:\t b c\t", Ok("b c")),
+            ("a:b:c", Ok("b:c")),
+            ("a: \u{e4}", Ok("\u{e4}")),
+            ("a", Err(BadField::Name)),
+            ("", Err(BadField::Name)),
+            (": b", Err(BadField::Name)),
+            ("a : b", Err(BadField::Name)),
+            (" a: b", Err(BadField::Name)),
+            ("\ta: b", Err(BadField::Name)),
+            ("a\"b: c", Err(BadField::Name)),
+            ("(a): c", Err(BadField::Name)),
+            ("\u{e4}: c", Err(BadField::Name)),
+            ("a: b\rc", Err(BadField::Value)),
+            ("a: \0", Err(BadField::Value)),
+            ("a: \u{7f}", Err(BadField::Value)),
+            ("a: \u{b}", Err(BadField::Value)),
+        ] {
+            let source = Bytes::copy_from_slice(line.as_bytes());
+            let fields = collect(&source, 0, &[line.len() as u32]);
+            let value = fields.map(|(fields, _)| fields.get("a").map(|value| value.as_bytes().to_vec()));
+            assert_eq!(value, expected.map(|value| Some(value.as_bytes().to_vec())), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_byte_is_found_wherever_it_is_first() {
+        for length in 0..100 {
+            for place in 0..length {
+                // Neighbours in value, and bytes with the high bit, are not taken for it.
+                let mut text: Vec<u8> = (0..length).map(|at| [b';', b'9', 0xba, 0xff][at % 4]).collect();
+                assert_eq!(find(b':', &text), None);
+                text[place..].fill(b':');
+                assert_eq!(find(b':', &text), Some(place), "{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_that_is_in_a_token_is_in_a_name() {
+        for byte in 0..=u8::MAX {
+            let is_name = name(&[b'a', byte, b'a', byte]).is_some();
+            assert_eq!(is_name, crate::http::headers::is_token(&[byte]), "{byte:#x}");
+        }
+    }
+
+    #[test]
     fn an_empty_section_is_its_empty_line() {
-        assert_eq!(SectionEnd::default().find(b"\r\nrest"), Ok(Some(2)));
+        assert_eq!(SectionEnd::default().find(b"\r\nrest", &mut LineEnds::new()), Ok(Some(2)));
     }
 
     #[test]
     fn a_line_feed_alone_ends_no_line() {
         for section in [&b"\n"[..], b"a: b\n\r\n", b"a: b\r\n\n", b"\r\r\n\n"] {
             let mut end = SectionEnd::default();
-            assert_eq!(end.find(section), Err(BareLineFeed), "{section:?}");
+            assert_eq!(end.find(section, &mut LineEnds::new()), Err(BareLineFeed), "{section:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where a message ends: what its method, status, version and fields allow (RFC 9112, 6.3).
 
-use super::{Error, HeaderMap, Method, StatusCode, Version, body::Length, header};
+use super::{Error, HeaderMap, Marks, Method, StatusCode, Version, body::Length, header};
 
 /// Why nobody can say where a message ends, or two readers would say two things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -60,10 +60,8 @@ pub enum ResponseFraming {
 }
 
 /// Where a request ends. Strict: whatever could be read two ways is refused (RFC 9112, 6.3 and 11.2).
-pub fn request_length(headers: &HeaderMap, version: Version) -> Result<Length, FramingError> {
-    let coded = headers.contains_key(header::TRANSFER_ENCODING);
-    let sized = headers.contains_key(header::CONTENT_LENGTH);
-    match (coded, sized) {
+pub fn request_length(headers: &HeaderMap, marks: Marks, version: Version) -> Result<Length, FramingError> {
+    match (marks.has(Marks::TRANSFER_ENCODING), marks.has(Marks::CONTENT_LENGTH)) {
         (false, false) => Ok(Length::None),
         (true, true) => Err(FramingError::Both),
         (false, true) => single_length(headers).map(Length::Exact),
@@ -77,7 +75,10 @@ pub fn request_length(headers: &HeaderMap, version: Version) -> Result<Length, F
 ///
 /// # Errors
 /// It expects something else, too.
-pub fn expects_continue(headers: &HeaderMap) -> Result<bool, Error> {
+pub fn expects_continue(headers: &HeaderMap, marks: Marks) -> Result<bool, Error> {
+    if !marks.has(Marks::EXPECT) {
+        return Ok(false);
+    }
     let mut expects = false;
     for value in headers.get_all(header::EXPECT) {
         if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
@@ -94,28 +95,27 @@ pub fn response_framing(
     status: StatusCode,
     version: Version,
     headers: &HeaderMap,
+    marks: Marks,
 ) -> Result<ResponseFraming, FramingError> {
-    let coded = headers.contains_key(header::TRANSFER_ENCODING);
+    let (coded, sized) = (marks.has(Marks::TRANSFER_ENCODING), marks.has(Marks::CONTENT_LENGTH));
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         return Ok(ResponseFraming::None(None));
     }
     if *method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
-        let announced =
-            if coded || !headers.contains_key(header::CONTENT_LENGTH) { None } else { Some(repeated_length(headers)?) };
+        let announced = if coded || !sized { None } else { Some(repeated_length(headers)?) };
         return Ok(ResponseFraming::None(announced));
     }
     if coded {
         if version < Version::HTTP_11 {
             return Err(FramingError::OldVersion);
         }
-        let and_close = headers.contains_key(header::CONTENT_LENGTH);
         return if is_chunked_alone(headers) {
-            Ok(ResponseFraming::Chunked { and_close })
+            Ok(ResponseFraming::Chunked { and_close: sized })
         } else {
             Err(FramingError::Coding)
         };
     }
-    if headers.contains_key(header::CONTENT_LENGTH) {
+    if sized {
         return repeated_length(headers).map(ResponseFraming::Length);
     }
     Ok(ResponseFraming::UntilClose)
@@ -140,6 +140,10 @@ fn single_length(headers: &HeaderMap) -> Result<u64, FramingError> {
 fn repeated_length(headers: &HeaderMap) -> Result<u64, FramingError> {
     let mut known = None;
     for value in headers.get_all(header::CONTENT_LENGTH) {
+        if let (Some(length), None) = (decimal(value.as_bytes()), known) {
+            known = Some(length);
+            continue;
+        }
         for member in value.as_bytes().split(|byte| *byte == b',') {
             let length = decimal(member.trim_ascii()).ok_or(FramingError::Length)?;
             if *known.get_or_insert(length) != length {
@@ -192,9 +196,11 @@ mod tests {
             (&[(te, "chunked"), (te, "chunked")], Err(FramingError::Coding)),
             (&[(te, "identity")], Err(FramingError::Coding)),
         ] {
-            assert_eq!(request_length(&fields(lines), Version::HTTP_11), expected, "{lines:?}");
+            let fields = fields(lines);
+            assert_eq!(request_length(&fields, Marks::of(&fields), Version::HTTP_11), expected, "{lines:?}");
         }
-        assert_eq!(request_length(&fields(&[(te, "chunked")]), Version::HTTP_10), Err(FramingError::OldVersion));
+        let coded = request_length(&fields(&[(te, "chunked")]), Marks::TRANSFER_ENCODING, Version::HTTP_10);
+        assert_eq!(coded, Err(FramingError::OldVersion));
     }
 
     #[test]
@@ -219,11 +225,9 @@ mod tests {
             (Method::GET, 103, Version::HTTP_11, &[cl], Ok(None(Option::None))),
         ] {
             let status = StatusCode::from_u16(status).expect("a status");
-            assert_eq!(
-                response_framing(&method, status, version, &fields(lines)),
-                expected,
-                "{method} {status} {lines:?}"
-            );
+            let fields = fields(lines);
+            let framing = response_framing(&method, status, version, &fields, Marks::of(&fields));
+            assert_eq!(framing, expected, "{method} {status} {lines:?}");
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Header fields: lists, tokens, and those that end at us (hop-by-hop).
 
-use super::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use super::{HeaderMap, HeaderName, HeaderValue, Marks, Version, header};
+
+/// The field that names a request across hops.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Fields that belong to one connection and are never relayed (RFC 9110, 7.6.1), whether `Connection` names them or not.
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -74,9 +77,16 @@ pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 }
 
 /// The connection may carry another message after this one (RFC 9112, 9.3).
-pub fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
+pub fn keeps_alive(headers: &HeaderMap, marks: Marks, version: Version) -> bool {
     let (mut keeps, mut closes) = (version >= Version::HTTP_11, false);
+    if !marks.has(Marks::CONNECTION) {
+        return keeps;
+    }
     for value in headers.get_all(header::CONNECTION) {
+        if value.as_bytes().eq_ignore_ascii_case(b"keep-alive") {
+            keeps = true;
+            continue;
+        }
         for token in members(value) {
             keeps |= token.eq_ignore_ascii_case(b"keep-alive");
             closes |= token.eq_ignore_ascii_case(b"close");
@@ -86,14 +96,30 @@ pub fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
 }
 
 /// The sender takes trailers (RFC 9110, 10.1.4).
-pub fn wants_trailers(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::TE) && has_token(headers, &header::TE, "trailers")
+pub fn wants_trailers(headers: &HeaderMap, marks: Marks) -> bool {
+    marks.has(Marks::TE) && has_token(headers, &header::TE, "trailers")
 }
 
 /// A token (RFC 9110, 5.6.2).
 pub fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+    !bytes.is_empty() && bytes.iter().all(|byte| IN_TOKENS[*byte as usize])
 }
+
+const IN_TOKENS: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        allowed[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let punctuation = b"!#$%&'*+-.^_`|~";
+    let mut at = 0;
+    while at < punctuation.len() {
+        allowed[punctuation[at] as usize] = true;
+        at += 1;
+    }
+    allowed
+};
 
 #[cfg(test)]
 mod tests {
@@ -140,7 +166,11 @@ mod tests {
             ("keep-alive", Version::HTTP_10, true),
             ("keep-alive, close", Version::HTTP_10, false),
         ] {
-            assert_eq!(keeps_alive(&fields(&[("connection", value)]), version), expected, "{value:?} {version:?}");
+            assert_eq!(
+                keeps_alive(&fields(&[("connection", value)]), Marks::CONNECTION, version),
+                expected,
+                "{value:?} {version:?}"
+            );
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod fields;
 pub mod forwarded;
 pub mod framing;
 pub mod headers;
+pub mod marks;
 pub mod path;
 pub mod request_line;
 pub mod response;
@@ -21,5 +22,6 @@ pub use self::{
     body::{Body, BodyError, BodySize, Frame, RequestBody, ResponseBody},
     downstream::{Downstream, Io, Takeover},
     error::{Error, Fault},
+    marks::Marks,
     response::Response,
 };

@@ -15,7 +15,7 @@ use self::host::Host;
 use crate::{
     exchange::{self, Authority, Client, Exchange},
     http::{
-        Error, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
+        Error, HeaderMap, HeaderName, HeaderValue, Marks, Method, Uri, Version,
         downstream::Peer,
         forwarded, framing, header, headers,
         path::{self, Policy},
@@ -113,21 +113,23 @@ pub fn check(exchange: &mut Exchange, limits: &Limits) -> Result<(), Error> {
     }
     if exchange.downstream.is_none() {
         // The edge has done this already, before all that follows.
-        framing::request_length(&exchange.headers, exchange.version)?;
-        framing::expects_continue(&exchange.headers)?;
+        framing::request_length(&exchange.headers, exchange.marks, exchange.version)?;
+        framing::expects_continue(&exchange.headers, exchange.marks)?;
     }
     check_method(&exchange.method, limits)?;
     exchange.authority = authority(exchange)?;
     exchange.path = settle_path(exchange, limits)?;
     settle_query(exchange)?;
     exchange.upgrade = upgrade::check(exchange)?;
-    if passed_here_before(&exchange.headers, limits) {
+    if exchange.marks.has(Marks::VIA) && passed_here_before(&exchange.headers, limits) {
         return Err(Error::Loop);
     }
     exchange.client = client(exchange, limits);
-    exchange.takes_trailers = headers::wants_trailers(&exchange.headers);
+    exchange.takes_trailers = headers::wants_trailers(&exchange.headers, exchange.marks);
     let trusted = exchange.client.trusted;
-    headers::strip_hop_by_hop_but(&mut exchange.headers, tells_of_the_client, |name| ends_here(name, trusted));
+    if exchange.marks.has(END_HERE) {
+        headers::strip_hop_by_hop_but(&mut exchange.headers, tells_of_the_client, |name| ends_here(name, trusted));
+    }
     Ok(())
 }
 
@@ -201,9 +203,6 @@ fn is_absolute(uri: &Uri) -> bool {
 
 /// Our own entry of `Via` comes back to us.
 fn passed_here_before(fields: &HeaderMap, limits: &Limits) -> bool {
-    if !fields.contains_key(header::VIA) {
-        return false;
-    }
     headers::list(fields, &header::VIA).any(|hop| hop.ends_with(limits.via.as_bytes()))
 }
 
@@ -225,6 +224,9 @@ fn client(exchange: &Exchange, limits: &Limits) -> Client {
 fn tells_of_the_client(name: &HeaderName) -> bool {
     *name == exchange::REQUEST_ID || forwarded::is_ours(name)
 }
+
+/// Where none of these is, nothing ends here.
+const END_HERE: Marks = Marks::HOP_BY_HOP.and(Marks::CONTENT_LENGTH).and(Marks::EXPECT).and(Marks::TELLS);
 
 /// A client's field that goes before a filter sees it, so that what a rule sets under its name is the rule's.
 fn ends_here(name: &HeaderName, trusted: bool) -> bool {

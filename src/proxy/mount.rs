@@ -107,13 +107,13 @@ fn receive(request: &mut ServiceRequest) -> Box<Exchange> {
     };
     let headers = mem::take(request.headers_mut());
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
-    let body = match framing::request_length(&headers, version) {
+    let mut exchange = Box::new(Exchange::new(method, uri, version, headers, RequestBody::empty(), client));
+    exchange.body = match framing::request_length(&exchange.headers, exchange.marks, version) {
         Ok(length @ (Length::Exact(1..) | Length::Chunked)) => RequestBody::payload(request.take_payload(), length),
         Ok(Length::Exact(0)) => RequestBody::buffered(bytes::Bytes::new()),
         // Intake refuses what is wrong with it.
         Ok(Length::None) | Err(_) => RequestBody::empty(),
     };
-    let mut exchange = Box::new(Exchange::new(method, uri, version, headers, body, client));
     exchange.downstream = downstream;
     exchange
 }

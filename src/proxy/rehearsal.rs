@@ -126,8 +126,8 @@ fn differences(expect: &TestExpectation, outcome: &Outcome) -> Vec<(&'static str
 
 /// The request as the server would read it, what it would refuse at sight included.
 fn exchange(request: &TestRequest, limits: &Limits) -> Result<Result<Exchange, Error>, String> {
-    let line = request_line::method(&request.method)
-        .and_then(|method| request_line::check_target(&request.url, limits.max_uri).map(|()| method));
+    let line = request_line::method(request.method.as_bytes())
+        .and_then(|method| request_line::check_target(request.url.as_bytes(), limits.max_uri).map(|()| method));
     let method = match line {
         Ok(method) => method,
         Err(error) => return Ok(Err(error)),

@@ -130,7 +130,11 @@ impl<T> Table<T> {
     /// first time on this thread.
     pub fn find(&self, lookup: &Lookup<'_>) -> Option<Match<'_, T>> {
         let find = |site: &Site| site.find(&self.entries, lookup);
-        let named = self.named.search(without_root(lookup.host).rsplit('.'), &find);
+        let named = if self.named.children.is_empty() {
+            None
+        } else {
+            self.named.search(without_root(lookup.host).rsplit('.'), &find)
+        };
         let Found { route, taken } = named.or_else(|| find(&self.anywhere))?;
         Some(Match { entry: &self.entries[route], index: route, prefix_len: taken })
     }

@@ -29,7 +29,7 @@ use self::{
 };
 use super::{Cause, Incoming, IncomingHead, Outgoing, Phase, Target, Transport, TransportError};
 use crate::http::{
-    BodyError, HeaderMap, HeaderName, HeaderValue, RequestBody, ResponseBody, Uri,
+    BodyError, HeaderMap, HeaderName, HeaderValue, Marks, RequestBody, ResponseBody, Uri,
     framing::{ResponseFraming, response_framing},
     header,
     headers::strip_hop_by_hop,
@@ -140,7 +140,7 @@ fn understood(response: ClientResponse, request: &Outgoing, movement: &Rc<Moveme
         return Err(Cause::Malformed("awc cannot read past an interim response"));
     }
     let (mut headers, payload) = taken_apart(response);
-    let framing = response_framing(&request.method, status, version, &headers)
+    let framing = response_framing(&request.method, status, version, &headers, Marks::of(&headers))
         .map_err(|error| Cause::Malformed(error.as_str()))?;
     strip_hop_by_hop(&mut headers);
     headers.remove(header::CONTENT_LENGTH);

@@ -1,16 +1,13 @@
 //! Request heads, read strictly (RFC 9112, 2 and 3; RFC 9110, 5).
 
-use std::mem::MaybeUninit;
-
 use bytes::{Buf, Bytes, BytesMut};
-use httparse::{ParserConfig, Status};
 
 use crate::{
-    edge::limits::{Limits, MOST_HEADERS},
+    edge::limits::Limits,
     http::{
-        Error, HeaderMap, Method, Uri, Version,
+        Error, HeaderMap, Marks, Method, Uri, Version,
         body::Length,
-        fields::{self, SectionEnd},
+        fields::{self, LINE_END, LineEnds, SectionEnd},
         framing, headers,
         request_line::{self, MAX_METHOD},
     },
@@ -62,10 +59,11 @@ impl HeadReader {
             self.started = !buffer.is_empty();
         }
         let malformed = |_| Error::Malformed { what: "a line that ends in LF alone" };
-        match self.end.find(buffer).map_err(malformed)? {
+        let mut lines = LineEnds::new();
+        match self.end.find(buffer, &mut lines).map_err(malformed)? {
             Some(length) if length <= limits.max_head => {
                 *self = Self::default();
-                parse(buffer, length, limits).map(Some)
+                take(buffer, length, &lines, limits).map(Some)
             }
             None if buffer.len() <= limits.max_head => check_start(buffer, limits).map(|()| None),
             _ => Err(too_large(buffer, limits)),
@@ -98,22 +96,19 @@ fn too_large(buffer: &[u8], limits: &Limits) -> Error {
     Error::HeadTooLarge { what: "too many bytes" }
 }
 
-fn parse(buffer: &mut BytesMut, length: usize, limits: &Limits) -> Result<Head, Error> {
-    let source = take(buffer, length);
-    let parsed = match parse_in::<USUAL_HEADERS>(&source, limits) {
-        Err(Error::HeadTooLarge { .. }) if limits.max_headers >= USUAL_HEADERS => parse_in_large_room(&source, limits),
-        parsed => parsed,
-    };
-    if parsed.is_err() {
+fn take(buffer: &mut BytesMut, length: usize, lines: &[u32], limits: &Limits) -> Result<Head, Error> {
+    let source = own(buffer, length);
+    let head = parse(&source, lines, limits);
+    if head.is_err() {
         // Nothing more is read from here, but what it was is told.
         *buffer = BytesMut::from(source);
     }
-    parsed
+    head
 }
 
 /// The head, in memory of its own if it is not large: while the request waits for its answer, a few hundred bytes wait
 /// with it and not the whole buffer, which is the next connection's meanwhile.
-fn take(buffer: &mut BytesMut, length: usize) -> Bytes {
+fn own(buffer: &mut BytesMut, length: usize) -> Bytes {
     if length > LARGE_HEAD {
         return buffer.split_to(length).freeze();
     }
@@ -125,65 +120,27 @@ fn take(buffer: &mut BytesMut, length: usize) -> Bytes {
 /// A head of this size is not copied.
 const LARGE_HEAD: usize = 4096;
 
-/// Few heads have more fields, and room for many would cost every head cold memory.
-const USUAL_HEADERS: usize = 100;
-
-#[inline(never)]
-fn parse_in_large_room(source: &Bytes, limits: &Limits) -> Result<Head, Error> {
-    parse_in::<{ MOST_HEADERS + 1 }>(source, limits)
-}
-
-fn parse_in<const ROOM: usize>(source: &Bytes, limits: &Limits) -> Result<Head, Error> {
-    let mut lines = [const { MaybeUninit::uninit() }; ROOM];
-    let mut request = httparse::Request::new(&mut []);
-    let parsed = ParserConfig::default().parse_request_with_uninit_headers(
-        &mut request,
-        source,
-        // One more than is allowed tells the difference.
-        &mut lines[..limits.max_headers.saturating_add(1).min(ROOM)],
-    );
-    match parsed {
-        Ok(Status::Complete(parsed)) if parsed == source.len() => {}
-        Ok(_) => return Err(Error::Malformed { what: "no request line" }),
-        Err(error) => return Err(told(error, source)),
-    }
-    if request.headers.len() > limits.max_headers {
+fn parse(source: &Bytes, lines: &[u32], limits: &Limits) -> Result<Head, Error> {
+    let Some((&end, lines)) = lines.split_first() else { return Err(Error::Malformed { what: "no request line" }) };
+    if lines.len() > limits.max_headers {
         return Err(Error::HeadTooLarge { what: "too many fields" });
     }
-    let method = request_line::method(request.method.unwrap_or_default())?;
-    let target = request.path.unwrap_or_default();
+    let end = end as usize;
+    let (method, target, version) = request_line::split(&source[..end])?;
+    let (method, begins) = (request_line::method(method)?, method.len() + 1);
     request_line::check_target(target, limits.max_uri)?;
-    let uri = Uri::from_maybe_shared(source.slice_ref(target.as_bytes()));
+    let uri = Uri::from_maybe_shared(source.slice(begins..begins + target.len()));
     let uri = uri.map_err(|_| Error::Malformed { what: "a target that is no URI" })?;
-    let version = if request.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    let headers = fields::collect(request.headers, source).ok_or(Error::Malformed { what: "a malformed field" })?;
-    understand(method, uri, version, headers)
+    let fields = fields::collect(source, end + LINE_END, lines);
+    let (headers, marks) = fields.map_err(|error| Error::Malformed { what: error.as_str() })?;
+    understand(method, uri, version, headers, marks)
 }
 
-fn told(error: httparse::Error, source: &[u8]) -> Error {
-    match error {
-        httparse::Error::TooManyHeaders => Error::HeadTooLarge { what: "too many fields" },
-        httparse::Error::Version if names_http(source) => Error::Version,
-        httparse::Error::HeaderName => Error::Malformed { what: "a malformed field name" },
-        httparse::Error::HeaderValue => Error::Malformed { what: "a malformed field value" },
-        httparse::Error::NewLine | httparse::Error::Status | httparse::Error::Token | httparse::Error::Version => {
-            Error::Malformed { what: "a malformed request line" }
-        }
-    }
-}
-
-/// The request line ends in some version of HTTP.
-fn names_http(source: &[u8]) -> bool {
-    let line = source.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
-}
-
-fn understand(method: Method, uri: Uri, version: Version, fields: HeaderMap) -> Result<Head, Error> {
-    let length = framing::request_length(&fields, version)?;
-    let waits = framing::expects_continue(&fields)?;
+fn understand(method: Method, uri: Uri, version: Version, fields: HeaderMap, marks: Marks) -> Result<Head, Error> {
+    let length = framing::request_length(&fields, marks, version)?;
+    let waits = framing::expects_continue(&fields, marks)?;
     let expects_continue = waits && version >= Version::HTTP_11 && !matches!(length, Length::None | Length::Exact(0));
-    let keeps_alive = headers::keeps_alive(&fields, version);
+    let keeps_alive = headers::keeps_alive(&fields, marks, version);
     Ok(Head { method, uri, version, headers: fields, length, keeps_alive, expects_continue })
 }
 

@@ -51,8 +51,10 @@ pub fn write_head(head: &ResponseHead, size: BodySize, asked: &mut Asked, out: &
     // A client that must upgrade is told to what (RFC 9110, 15.5.22), if whoever answers says it.
     let demands = head.status == StatusCode::UPGRADE_REQUIRED && asked.version >= Version::HTTP_11;
     let upgrades = switches || (demands && head.headers().contains_key(header::UPGRADE));
+    let mut is_dated = false;
     for (name, value) in head.headers() {
         if !is_ours(name, upgrades) {
+            is_dated |= *name == header::DATE;
             write_field(name, value, out);
         }
     }
@@ -72,7 +74,7 @@ pub fn write_head(head: &ResponseHead, size: BodySize, asked: &mut Asked, out: &
         (true, false) => b"",
     };
     out.extend_from_slice(connection);
-    if !head.headers().contains_key(header::DATE) {
+    if !is_dated {
         DATE.with_borrow_mut(|date| date.write(out));
     }
     out.extend_from_slice(b"\r\n");
@@ -112,7 +114,9 @@ fn write_status(status: StatusCode, reason: Option<&'static str>, out: &mut Vec<
 }
 
 fn write_field(name: &HeaderName, value: &HeaderValue, out: &mut Vec<u8>) {
-    for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+    let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+    out.reserve(name.len() + value.len() + 4);
+    for part in [name, b": ", value, b"\r\n"] {
         out.extend_from_slice(part);
     }
 }

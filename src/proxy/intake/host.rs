@@ -56,15 +56,23 @@ fn name(text: &[u8]) -> Result<usize, Error> {
     // No label is empty but the last: as if a dot stood before the name.
     let mut before = b'.';
     for &byte in &text[..end] {
-        let plain =
-            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') || (byte == b'.' && before != b'.');
-        if !plain {
+        if !IN_NAMES[usize::from(byte)] || (byte == b'.' && before == b'.') {
             return Err(MALFORMED);
         }
         before = byte;
     }
     if (1..=255).contains(&end) { Ok(end) } else { Err(MALFORMED) }
 }
+
+const IN_NAMES: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        allowed[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'_' | b'~' | b'.');
+        byte += 1;
+    }
+    allowed
+};
 
 /// Nothing, or a number of 16 bits.
 fn is_port(digits: &[u8]) -> bool {

@@ -35,6 +35,7 @@ fn what_two_readers_could_read_two_ways_is_refused() {
         ("GET", "/", &[host, ("expect", "tea")], "unknown expectation"),
         ("GET", "*", &[host], "refused path"),
         ("GET", "/", &[host, ("upgrade", "websocket")], "Connection does not name"),
+        ("GET", "/", &[host, ("upgrade", "websocket/1"), ("connection", "upgrade")], "Sec-WebSocket-Key"),
         ("POST", "/", &[host, ("upgrade", "websocket"), ("connection", "upgrade")], "not a GET"),
         ("GET", "/", &[host, ("upgrade", "websocket"), ("connection", "upgrade")], "Sec-WebSocket-Key"),
         ("GET", "/", &[host, ("upgrade", "")], "names no protocol"),

@@ -2,7 +2,7 @@
 
 use crate::{
     exchange::Exchange,
-    http::{Error, HeaderMap, HeaderName, HeaderValue, Method, Version, body::Length, framing, header, headers},
+    http::{Error, HeaderMap, HeaderName, HeaderValue, Marks, Method, Version, body::Length, framing, header, headers},
 };
 
 const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
@@ -13,14 +13,14 @@ const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
 pub fn check(exchange: &Exchange) -> Result<Option<HeaderValue>, Error> {
     let fields = &exchange.headers;
     // HTTP/1.0 knows no upgrades: the field ends at us like any of its kind (RFC 9110, 7.8).
-    if !fields.contains_key(header::UPGRADE) || exchange.version < Version::HTTP_11 {
+    if !exchange.marks.has(Marks::UPGRADE) || exchange.version < Version::HTTP_11 {
         return Ok(None);
     }
     let protocols: Vec<&[u8]> = headers::list(fields, &header::UPGRADE).collect();
     if protocols.is_empty() || !protocols.iter().all(|protocol| is_protocol(protocol)) {
         return Err(Error::Malformed { what: "an Upgrade that names no protocol" });
     }
-    if protocols.iter().any(|protocol| protocol.eq_ignore_ascii_case(b"websocket")) {
+    if protocols.iter().any(|protocol| is_named(protocol, b"websocket")) {
         if protocols.len() > 1 {
             return Err(Error::Malformed { what: "an upgrade to WebSocket or something else" });
         }
@@ -30,7 +30,7 @@ pub fn check(exchange: &Exchange) -> Result<Option<HeaderValue>, Error> {
         return Ok(None);
     }
     // Cleartext HTTP/2 by upgrade is gone from the protocol (RFC 9113, 3.1), and ends at us like any hop's affair.
-    let carried: Vec<&[u8]> = protocols.into_iter().filter(|protocol| !is_h2c(protocol)).collect();
+    let carried: Vec<&[u8]> = protocols.into_iter().filter(|protocol| !is_named(protocol, b"h2c")).collect();
     Ok(HeaderValue::from_bytes(&carried.join(&b", "[..])).ok().filter(|carried| !carried.is_empty()))
 }
 
@@ -40,12 +40,12 @@ fn is_protocol(text: &[u8]) -> bool {
 }
 
 /// Whatever version it claims.
-fn is_h2c(protocol: &[u8]) -> bool {
-    protocol.split(|byte| *byte == b'/').next().is_some_and(|name| name.eq_ignore_ascii_case(b"h2c"))
+fn is_named(protocol: &[u8], name: &[u8]) -> bool {
+    protocol.split(|byte| *byte == b'/').next().is_some_and(|own| own.eq_ignore_ascii_case(name))
 }
 
 fn check_websocket(exchange: &Exchange, fields: &HeaderMap) -> Result<(), &'static str> {
-    let body = framing::request_length(fields, exchange.version);
+    let body = framing::request_length(fields, exchange.marks, exchange.version);
     if exchange.method != Method::GET {
         return Err("an upgrade to WebSocket that is not a GET");
     }

@@ -1,15 +1,12 @@
 //! Heads: a request's is written, a response's is read.
 
-use std::mem::MaybeUninit;
-
 use bytes::{Bytes, BytesMut};
-use httparse::{ParserConfig, Status};
 
 use crate::{
     http::{
-        HeaderMap, Method, StatusCode, Version,
+        HeaderMap, Marks, Method, StatusCode, Version,
         body::Length,
-        fields::{self, SectionEnd},
+        fields::{self, LINE_END, LineEnds, SectionEnd},
         header,
     },
     transport::{Cause, Outgoing},
@@ -29,6 +26,8 @@ pub struct Head {
     pub version: Version,
     /// All its fields.
     pub headers: HeaderMap,
+    /// Which of them decide about it.
+    pub marks: Marks,
 }
 
 /// Reads one head after the other out of a buffer that is filled by someone else.
@@ -43,7 +42,8 @@ impl HeadReader {
     /// # Errors
     /// It is too large, or no head.
     pub fn read(&mut self, buffer: &mut BytesMut) -> Result<Option<Head>, Cause> {
-        let found = self.end.find(buffer).map_err(|_| Cause::Malformed("a line that ends in LF alone"))?;
+        let mut lines = LineEnds::new();
+        let found = self.end.find(buffer, &mut lines).map_err(|_| Cause::Malformed("a line that ends in LF alone"))?;
         match found {
             Some(length) if length > MAX_HEAD => Err(Cause::TooLarge),
             None if buffer.len() > MAX_HEAD => Err(Cause::TooLarge),
@@ -51,7 +51,7 @@ impl HeadReader {
             None => Ok(None),
             Some(length) => {
                 self.end = SectionEnd::default();
-                parse_section(buffer, length).map(Some)
+                parse_section(&buffer.split_to(length).freeze(), &lines).map(Some)
             }
         }
     }
@@ -72,37 +72,35 @@ fn may_become_head(buffer: &[u8]) -> bool {
     buffer[..length] == START[..length]
 }
 
-fn parse_section(buffer: &mut BytesMut, length: usize) -> Result<Head, Cause> {
-    let source = buffer.split_to(length).freeze();
-    match parse_in::<USUAL_FIELDS>(&source) {
-        Err(Cause::TooLarge) => parse_in_large_room(&source),
-        parsed => parsed,
+fn parse_section(source: &Bytes, lines: &[u32]) -> Result<Head, Cause> {
+    let Some((&end, lines)) = lines.split_first() else { return Err(Cause::Malformed("no status line")) };
+    if lines.len() > MAX_FIELDS {
+        return Err(Cause::TooLarge);
     }
+    let end = end as usize;
+    let (version, status) = status_line(&source[..end]).ok_or(Cause::Malformed("bad status line"))?;
+    let fields = fields::collect(source, end + LINE_END, lines);
+    let (headers, marks) = fields.map_err(|error| Cause::Malformed(error.as_str()))?;
+    Ok(Head { status, version, headers, marks })
 }
 
-/// Few heads have more fields, and room for many would cost every head cold memory.
-const USUAL_FIELDS: usize = 64;
-
-#[inline(never)]
-fn parse_in_large_room(source: &Bytes) -> Result<Head, Cause> {
-    parse_in::<MAX_FIELDS>(source)
+/// Version and status (RFC 9112, 4). Servers that leave the reason out, with its space, are many.
+fn status_line(line: &[u8]) -> Option<(Version, StatusCode)> {
+    let (version, rest) = line.split_at_checked(b"HTTP/1.1 ".len())?;
+    let version = match version {
+        b"HTTP/1.1 " => Version::HTTP_11,
+        b"HTTP/1.0 " => Version::HTTP_10,
+        _ => return None,
+    };
+    let (status, reason) = rest.split_at_checked(3)?;
+    let is_reason = matches!(reason, [] | [b' ', ..]) && reason.iter().all(|byte| is_text(*byte));
+    let status = StatusCode::from_bytes(status).ok()?;
+    (is_reason && status.as_u16() < 600).then_some((version, status))
 }
 
-fn parse_in<const ROOM: usize>(source: &Bytes) -> Result<Head, Cause> {
-    let mut lines = [const { MaybeUninit::uninit() }; ROOM];
-    let mut head = httparse::Response::new(&mut []);
-    match ParserConfig::default().parse_response_with_uninit_headers(&mut head, source, &mut lines) {
-        Ok(Status::Complete(parsed)) if parsed == source.len() => {}
-        Ok(_) => return Err(Cause::Malformed("no status line")),
-        Err(httparse::Error::TooManyHeaders) => return Err(Cause::TooLarge),
-        Err(httparse::Error::Status | httparse::Error::Version) => return Err(Cause::Malformed("bad status line")),
-        Err(_) => return Err(Cause::Malformed("bad field line")),
-    }
-    let version = if head.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    let status = head.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.filter(|status| status.as_u16() < 600).ok_or(Cause::Malformed("bad status"))?;
-    let headers = fields::collect(head.headers, source).ok_or(Cause::Malformed("bad field"))?;
-    Ok(Head { status, version, headers })
+/// No control character but a tab (RFC 9112, 4).
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 /// Writes the head of a request with its framing and, if asked for, its upgrade. What `request.headers` may not hold
@@ -178,6 +176,13 @@ mod tests {
             "HTTP/1.2 200 OK\r\n\r\n",
             "HTTP/1.1 20 OK\r\n\r\n",
             "HTTP/1.1 600 x\r\n\r\n",
+            "HTTP/1.1 2000 x\r\n\r\n",
+            "HTTP/1.1  200 x\r\n\r\n",
+            "HTTP/1.1 +20 x\r\n\r\n",
+            "HTTP/1.1\r\n\r\n",
+            "HTTP/1.1 200 a\rb\r\n\r\n",
+            "HTTP/1.1 200 a\0b\r\n\r\n",
+            "HTTP/1.1 200\tOK\r\n\r\n",
             "HTTP/1.1 099 x\r\n\r\n",
             "HTTP/1.1 200 OK\r\na b: c\r\n\r\n",
             "HTTP/1.1 200 OK\r\na : c\r\n\r\n",

@@ -22,7 +22,7 @@ use super::{
     pool::{Connection, Pool, Shelf},
 };
 use crate::http::{
-    ResponseBody, StatusCode, Version,
+    Marks, ResponseBody, StatusCode, Version,
     chunked::ChunkedDecoder,
     framing::{ResponseFraming, response_framing},
     header, headers,
@@ -92,15 +92,17 @@ impl Transport for H1 {
 }
 
 fn answered(head: Head, mut flow: Flow, request: &mut Outgoing, shelf: Rc<Shelf>) -> Result<Incoming, TransportError> {
-    let Head { status, version, mut headers } = head;
+    let Head { status, version, mut headers, marks } = head;
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(upgraded(headers, flow));
     }
-    let framing = response_framing(&request.method, status, version, &headers);
+    let framing = response_framing(&request.method, status, version, &headers, marks);
     let framing = framing.map_err(|error| flow.failed(Cause::Malformed(error.as_str())))?;
-    let keeps = version >= Version::HTTP_11 && headers::keeps_alive(&headers, version);
+    let keeps = version >= Version::HTTP_11 && headers::keeps_alive(&headers, marks, version);
     let demanded = if status == StatusCode::UPGRADE_REQUIRED { protocols(&headers) } else { Vec::new() };
-    headers::strip_hop_by_hop_and(&mut headers, |name| *name == header::CONTENT_LENGTH);
+    if marks.has(Marks::HOP_BY_HOP.and(Marks::CONTENT_LENGTH)) {
+        headers::strip_hop_by_hop_and(&mut headers, |name| *name == header::CONTENT_LENGTH);
+    }
     for protocol in demanded {
         headers.append(header::UPGRADE, protocol);
     }

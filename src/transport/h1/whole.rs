@@ -37,7 +37,7 @@ pub struct Whole {
 pub fn read_all(method: &Method, bytes: &[u8]) -> Result<Whole, Cause> {
     let mut buffer = BytesMut::from(bytes);
     let head = final_head(&mut buffer)?;
-    let framing = response_framing(method, head.status, head.version, &head.headers)
+    let framing = response_framing(method, head.status, head.version, &head.headers, head.marks)
         .map_err(|error| Cause::Malformed(error.as_str()))?;
     let mut ending = match framing {
         ResponseFraming::None(_) => Ending::Length(0),
