@@ -226,7 +226,9 @@ impl Drop for Running {
 }
 
 fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos() / TICK.as_nanos()).unwrap_or(NEVER - 1)
+    // In milliseconds, because division of what takes 128 bits is a loop.
+    let milliseconds = time.as_secs().saturating_mul(1000).saturating_add(u64::from(time.subsec_millis()));
+    milliseconds / TICK.as_millis() as u64
 }
 
 #[cfg(test)]

@@ -72,18 +72,23 @@ fn hyphenated(high: u64, low: u64) -> [u8; UUID_LENGTH] {
     text
 }
 
-/// Sixteen digits in lower case.
+/// Sixteen digits in lower case, eight at a time.
 fn hexadecimal(number: u64) -> [u8; 16] {
-    spread(number as u128).map(|digit| if digit < 10 { b'0' + digit } else { b'a' - 10 + digit })
+    let mut text = [0; 16];
+    text[..8].copy_from_slice(&digits((number >> 32) as u32));
+    text[8..].copy_from_slice(&digits(number as u32));
+    text
 }
 
-/// One digit's value in each byte, the highest first.
-fn spread(number: u128) -> [u8; 16] {
-    let number = (number | number << 32) & 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff;
-    let number = (number | number << 16) & 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
-    let number = (number | number << 8) & 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
-    let number = (number | number << 4) & 0x0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f;
-    number.to_be_bytes()
+fn digits(number: u32) -> [u8; 8] {
+    // One digit's value in each byte: halves, quarters and eighths are drawn apart.
+    let spread = u64::from(number);
+    let spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    let spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    let spread = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // A one in each byte that is a letter: ten and six more carry into the upper half.
+    let letters = (spread + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    (spread + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 impl fmt::Debug for RequestId {

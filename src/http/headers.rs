@@ -43,10 +43,11 @@ pub fn strip_hop_by_hop_but(
     others: impl Fn(&HeaderName) -> bool,
 ) {
     if headers.contains_key(header::CONNECTION) {
-        // Before `Connection` itself goes: it is the list of what else must go. `close` and `keep-alive` name no field
-        // but one that goes anyway.
-        let named: Vec<HeaderName> = list(headers, &header::CONNECTION)
-            .filter(|token| !token.eq_ignore_ascii_case(b"keep-alive") && !token.eq_ignore_ascii_case(b"close"))
+        // Before `Connection` itself goes: it is the list of what else must go.
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .filter(|value| !names_no_field(value.as_bytes()))
+            .flat_map(members)
             .filter_map(|token| HeaderName::from_bytes(token).ok())
             .filter(|name| !NEVER_NOMINATED.contains(name) && !spared(name))
             .collect();
@@ -59,6 +60,11 @@ pub fn strip_hop_by_hop_but(
     if headers.keys().any(goes) {
         headers.retain(|name, _| !goes(name));
     }
+}
+
+/// What most say: `close` and `keep-alive` name no field but one that goes anyway.
+fn names_no_field(connection: &[u8]) -> bool {
+    connection.eq_ignore_ascii_case(b"keep-alive") || connection.eq_ignore_ascii_case(b"close")
 }
 
 /// The members of a comma-separated list over all lines of the field, trimmed, empty ones left out (RFC 9110, 5.6.1).
