@@ -62,6 +62,10 @@ pub struct RequestBody {
     size: Length,
     consumed: bool,
     limit: Option<Limit>,
+    /// What was read of a body that is kept.
+    kept: Option<Vec<u8>>,
+    /// What of it is to be given out once more before anything is read.
+    again: Bytes,
 }
 
 /// A body of unknown length may be this long.
@@ -101,17 +105,17 @@ impl RequestBody {
     /// A body that is in memory already, and may be sent more than once.
     pub fn buffered(bytes: Bytes) -> Self {
         let size = Length::Exact(bytes.len() as u64);
-        Self { source: Source::Bytes(bytes), size, consumed: false, limit: None }
+        Self { source: Source::Bytes(bytes), size, ..Self::default() }
     }
 
     /// What actix-web hands to a handler, with the length its head announced.
     pub fn payload(payload: Payload, size: Length) -> Self {
-        Self { source: Source::Payload(payload), size, consumed: false, limit: None }
+        Self { source: Source::Payload(payload), size, ..Self::default() }
     }
 
     /// Any other stream of frames.
     pub fn stream(body: Box<dyn Body>, size: Length) -> Self {
-        Self { source: Source::Stream(body), size, consumed: false, limit: None }
+        Self { source: Source::Stream(body), size, ..Self::default() }
     }
 
     /// The length the head announced.
@@ -124,9 +128,19 @@ impl RequestBody {
         matches!(self.size, Length::None | Length::Exact(0))
     }
 
-    /// It may be sent (again): it is empty, in memory, or nobody has read from it.
+    /// It may be sent (again): it is empty, in memory or kept, or nobody has read from it.
     pub fn is_replayable(&self) -> bool {
-        !self.consumed || matches!(self.source, Source::Empty | Source::Bytes(_))
+        !self.consumed || self.kept.is_some() || matches!(self.source, Source::Empty | Source::Bytes(_))
+    }
+
+    /// Keeps what is read, so that it may be sent again, if it is announced to be no longer than `limit` bytes.
+    pub fn keep(&mut self, limit: usize) {
+        if let (Length::Exact(length @ 1..), false) = (self.size, self.consumed)
+            && length <= limit as u64
+            && matches!(self.source, Source::Payload(_) | Source::Stream(_))
+        {
+            self.kept = Some(Vec::with_capacity(length as usize));
+        }
     }
 
     /// Some of it was read.
@@ -139,12 +153,12 @@ impl RequestBody {
         mem::take(self)
     }
 
-    /// A second sending of a body in memory starts here.
-    pub fn rewound(&self) -> Option<Self> {
-        match &self.source {
-            Source::Empty => Some(Self::empty()),
-            Source::Bytes(bytes) => Some(Self::buffered(bytes.clone())),
-            Source::Payload(_) | Source::Stream(_) => None,
+    /// A second sending starts here: with what was kept, if there is something.
+    pub fn rewind(&mut self) {
+        match (&self.source, &self.kept) {
+            (Source::Bytes(_), _) => self.consumed = false,
+            (_, Some(kept)) => self.again = Bytes::copy_from_slice(kept),
+            _ => {}
         }
     }
 
@@ -164,7 +178,13 @@ impl Body for RequestBody {
         if self.is_empty() {
             return Poll::Ready(None);
         }
+        if !self.again.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::Data(mem::take(&mut self.again)))));
+        }
         let next = ready!(self.poll_source(cx));
+        if self.kept.is_some() {
+            self.keep_frame(&next);
+        }
         Poll::Ready(next.map(|frame| frame.and_then(|frame| self.within_limit(frame))))
     }
 
@@ -178,6 +198,17 @@ impl Body for RequestBody {
 }
 
 impl RequestBody {
+    fn keep_frame(&mut self, next: &Option<Result<Frame, BodyError>>) {
+        match (next, &mut self.kept) {
+            // No more than was announced: it is kept no further than there was room for from the start.
+            (Some(Ok(Frame::Data(bytes))), Some(kept)) if bytes.len() <= kept.capacity() - kept.len() => {
+                kept.extend_from_slice(bytes);
+            }
+            (None, _) => {}
+            _ => self.kept = None,
+        }
+    }
+
     fn within_limit(&mut self, frame: Frame) -> Result<Frame, BodyError> {
         if let (Some(limit), Frame::Data(bytes)) = (&mut self.limit, &frame) {
             let left = limit.left.checked_sub(bytes.len() as u64);

@@ -75,6 +75,9 @@ impl Dispatch<'_> {
         }
         let route = &self.matched.entry.value;
         self.limit_body(route, exchange)?;
+        if retry::is_idempotent(&exchange.method) {
+            exchange.body.keep(retry::KEPT_BODY);
+        }
         let lines = scratch::lines();
         let mut outgoing = outgoing::build(route, target, exchange, &self.active.limits, lines)?;
         let answer = self.attempts(upstream, exchange, &mut outgoing).await;
@@ -128,9 +131,7 @@ impl Dispatch<'_> {
             } else {
                 return Err(told(error));
             }
-            if let Some(body) = outgoing.body.rewound() {
-                outgoing.body = body;
-            }
+            outgoing.body.rewind();
         }
     }
 

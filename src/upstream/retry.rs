@@ -5,6 +5,9 @@ use crate::{
     transport::{Cause, Phase, TransportError},
 };
 
+/// A body of so many bytes is kept while it is sent, so that it can be sent once more.
+pub const KEPT_BODY: usize = 16 * 1024;
+
 /// May the request be sent again, to whomever?
 ///
 /// Yes if nothing of it can have been processed: it never left us. Yes, too, if a connection used before turned out to

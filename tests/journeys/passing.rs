@@ -501,6 +501,39 @@ async fn a_get_on_a_stale_connection_is_sent_again_and_a_post_is_not() {
 }
 
 #[actix_rt::test]
+async fn a_small_body_is_sent_again_with_its_idempotent_request_and_a_large_one_is_not() {
+    for (length, again) in [(1, true), (16 * 1024, true), (16 * 1024 + 1, false)] {
+        let origin = Origin::script(|mut conn, number| async move {
+            let (_, body) = conn.read_request().await;
+            conn.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {0}\r\n\r\n", body.len())).await;
+            conn.write(body).await;
+            // The second request on the first connection is read whole, and the connection closed without an answer.
+            if number == 0 {
+                let (_, body) = conn.read_request().await;
+                conn.tell(&format!("first {}", body.len()));
+            } else {
+                conn.wait_closed().await;
+            }
+        })
+        .start()
+        .await;
+        let proxy = TestProxy::to(&origin).start().await;
+        let mut client = proxy.connect().await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        client.read_response().await;
+
+        client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n")).await;
+        client.send("x".repeat(length)).await;
+
+        let response = client.read_response().await;
+        origin.wait_for(&format!("first {length}")).await;
+        let times = origin.requests().iter().filter(|request| request.starts_with("PUT")).count();
+        assert_eq!((response.status, times), if again { (200, 2) } else { (502, 1) }, "{length}");
+        assert!(!again || response.text() == "x".repeat(length), "{length}");
+    }
+}
+
+#[actix_rt::test]
 async fn what_a_stale_connection_did_not_answer_is_sent_again_once_on_a_new_one() {
     let script = || {
         Origin::script(|mut conn, number| async move {
