@@ -40,7 +40,12 @@ use super::{
     limits::Limits,
     listener::{Caps, Door},
 };
-use crate::{http::downstream::Peer, transport::dial::Stream as Socket};
+use crate::{
+    exchange::RequestId,
+    http::{Error, StatusCode, downstream::Peer},
+    telemetry::refusals,
+    transport::dial::Stream as Socket,
+};
 
 /// All workers of a server. Dropped, it ends them at once.
 pub struct Workers {
@@ -345,15 +350,21 @@ where
 
 /// Says that there is no room, if the client's buffer takes it; nobody waits for a client that is not served.
 fn turn_away(socket: &Socket) {
-    const FULL: &[u8] =
-        b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+    let id = RequestId::generate();
+    let full = Error::Refused { status: StatusCode::SERVICE_UNAVAILABLE, what: "there is no place for one more" };
+    refusals::tell(None, &id, "a connection", &full);
+    let full = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\nx-request-id: {}\r\n\
+         content-length: 0\r\n\r\n",
+        id.as_str()
+    );
     let socket = match socket {
         Socket::Tcp(socket) => SockRef::from(socket),
         Socket::Unix(socket) => SockRef::from(socket),
     };
     // Not by way of the runtime: it has not heard yet that the new socket can be written to. And what the client has
     // sent is read, because closing before that would reset the connection, and take the answer back.
-    let said = socket.send(FULL).and_then(|_| socket.shutdown(Shutdown::Write));
+    let said = socket.send(full.as_bytes()).and_then(|_| socket.shutdown(Shutdown::Write));
     match said.and_then(|()| (&*socket).read(&mut [0; 4096])) {
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
             log::debug!("a client may have been turned away without a word: {error}");

@@ -38,6 +38,8 @@ pub struct Limits {
     pub max_uri: usize,
     /// Header fields.
     pub max_headers: usize,
+    /// Bytes of a head; the edge holds it to that, before intake sees it.
+    pub max_head: usize,
     /// `None` lets every token through.
     methods: Option<Vec<Method>>,
     trusted: Vec<IpNet>,
@@ -59,6 +61,7 @@ impl Limits {
             path: policy(&http.path),
             max_uri: usize::try_from(http.max_uri.0).unwrap_or(usize::MAX),
             max_headers: http.max_headers,
+            max_head: usize::try_from(http.max_head.0).unwrap_or(usize::MAX),
             methods: (!any).then(|| listed.collect()),
             trusted: settings.trusted_proxies.clone(),
             via: format!("{} ({})", settings.server_name, *INSTANCE),

@@ -147,6 +147,12 @@ fn exchange(request: &TestRequest, limits: &Limits) -> Result<Result<Exchange, E
         headers.insert(header::HOST, host);
     }
     let from = request.from.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    // The request line and the empty line have two spaces, a version and two line ends.
+    let line = request.method.len() + request.url.len() + " HTTP/1.1\r\n\r\n".len() + 1;
+    let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    if line + fields.sum::<usize>() > limits.max_head {
+        return Ok(Err(Error::HeadTooLarge { what: "too many bytes" }));
+    }
     let secure = uri.scheme_str() == Some("https");
     let client = Client::at(Peer::Tcp((from, 0).into()), secure);
     Ok(Ok(Exchange::new(method, uri, Version::HTTP_11, headers, RequestBody::empty(), client)))
@@ -192,13 +198,18 @@ mod tests {
             [[tests]]
             request = { url = "/a#b" }
             expect = { status = 400 }
+            [[tests]]
+            request = { url = "/", headers = { a = "LONG" } }
+            expect = { status = 431 }
+            [server.http]
+            max_head = "200B"
         "##;
-        let loaded = Layers::new().text("test.toml", text).load();
+        let loaded = Layers::new().text("test.toml", text.replace("LONG", &"x".repeat(200))).load();
         let settings = loaded.unwrap_or_else(|problems| panic!("{}", problems.render(false))).settings;
         let plan = Plan::draw(settings, &Kinds::built_in(), None).unwrap_or_else(|problems| panic!("{problems}"));
 
         let run = run_tests(&plan).map_err(|problems| problems.to_string());
 
-        assert_eq!(run, Ok(4));
+        assert_eq!(run, Ok(5));
     }
 }

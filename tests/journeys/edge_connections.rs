@@ -248,6 +248,7 @@ async fn there_is_room_for_so_many_in_all_and_from_one_address() {
         let mut third = edge.connect().await;
         let response = third.read_response().await;
         assert_eq!((response.status, response.header("connection")), (503, Some("close")));
+        assert_eq!(response.header("x-request-id").map(str::len), Some(36));
         assert_eq!(third.read_to_end().await, b"");
         drop(first);
 
