@@ -14,9 +14,12 @@ fn table(routes: usize) -> Table<()> {
         1 => format!("*.t{n}.example/area1"),
         2 => format!("=/exact/{n}"),
         3 => format!("GET /area{}/service{}/r{n}", n % 7, n % 13),
+        4 => format!("~^/user{n:06}/(?<id>[0-9]+)"),
         _ => format!("/area{}/service{}/r{n}", n % 7, n % 13),
     };
-    let always = ["/area1/service1/r1", "h1.example/area1", "*.t1.example/area1", "=/exact/1"].map(String::from);
+    let always =
+        ["~^/user000000/(?<id>[0-9]+)", "/area1/service1/r1", "h1.example/area1", "*.t1.example/area1", "=/exact/1"]
+            .map(String::from);
     let text = always.into_iter().chain((2..).map(pattern)).take(routes);
     let entry = |text: String| Entry { pattern: text.parse().expect("a pattern"), priority: 0, value: () };
     Table::build(text.map(entry).collect()).expect("no ties")
@@ -28,6 +31,7 @@ fn lookups(criterion: &mut Criterion) {
         ("exact", "localhost", "/exact/1"),
         ("host", "h1.example", "/area1/service1/r1"),
         ("wildcard", "x.y.t1.example", "/area1/x"),
+        ("regex", "localhost", "/user000000/12"),
         ("none", "localhost", "/nothing/takes/this"),
     ] {
         let mut group = criterion.benchmark_group(name);

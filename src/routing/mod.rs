@@ -6,6 +6,7 @@
 pub mod explain;
 pub mod matcher;
 pub mod pattern;
+mod regexes;
 pub mod table;
 
 pub use self::{

@@ -2,21 +2,21 @@
 //!
 //! Two trees: hosts by label from the right, and per host the paths by segment from the left. A lookup goes down one
 //! child a label and one a segment, and stops where the tree ends: what it costs depends on how deep the routes reach
-//! into this request's path, not on how many there are. Regular expressions are tried one after another, but only
-//! those whose literal beginning fits.
+//! into this request's path, not on how many there are. Regular expressions are found by the text they begin with.
 
 use std::{collections::HashMap, fmt, ops::Range};
 
 use super::{
-    matcher::{Lookup, regex_order, stem, without_root},
+    matcher::{Lookup, stem, without_root},
     pattern::{Host, Path, Pattern},
+    regexes::Regexes,
 };
 use crate::http::Method;
 
 #[cfg(not(test))]
-type Hashing = foldhash::fast::RandomState;
+pub(super) type Hashing = foldhash::fast::RandomState;
 #[cfg(test)]
-type Hashing = counting::Hashing;
+pub(super) type Hashing = counting::Hashing;
 
 /// A pattern and what it leads to.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ struct Hosts {
 #[derive(Default)]
 struct Site {
     paths: Node,
-    regexes: Vec<RegexRoute>,
+    regexes: Regexes,
 }
 
 /// Paths by segment.
@@ -93,12 +93,6 @@ struct Node {
 struct Choice {
     methods: Vec<(Method, usize)>,
     any: Option<usize>,
-}
-
-struct RegexRoute {
-    route: usize,
-    /// What every path it takes begins with.
-    beginning: Box<str>,
 }
 
 /// A route that takes the request, and how much of the path.
@@ -201,37 +195,14 @@ impl Site {
                 self.paths.at(stem(prefix)).below.add(method.as_ref(), route)
             }
             Path::Prefix(prefix) => self.paths.at(prefix).here.add(method.as_ref(), route),
-            Path::Regex(regex) => self.add_regex(entries, RegexRoute::new(route, regex.as_str())),
+            Path::Regex(regex) => self.regexes.add(entries, route, regex.as_str()),
         }
-    }
-
-    fn add_regex<T>(&mut self, entries: &[Entry<T>], new: RegexRoute) -> Option<usize> {
-        let entry = &entries[new.route];
-        let ties = |old: &&RegexRoute| {
-            let other = &entries[old.route];
-            other.priority == entry.priority && other.pattern.method == entry.pattern.method && old.overlaps(&new)
-        };
-        let tie = self.regexes.iter().find(ties).map(|old| old.route);
-        let order = |route: &RegexRoute| {
-            let Entry { pattern, priority, .. } = &entries[route.route];
-            regex_order(pattern, *priority)
-        };
-        let place = self.regexes.partition_point(|old| order(old) <= order(&new));
-        self.regexes.insert(place, new);
-        tie
     }
 
     fn find<T>(&self, entries: &[Entry<T>], lookup: &Lookup<'_>) -> Option<Found> {
         let (exact, prefix) = self.paths.walk(lookup);
-        exact.or_else(|| self.find_regex(entries, lookup)).or(prefix)
-    }
-
-    fn find_regex<T>(&self, entries: &[Entry<T>], lookup: &Lookup<'_>) -> Option<Found> {
-        let fitting = self.regexes.iter().filter(|regex| lookup.path.starts_with(&*regex.beginning));
-        fitting.map(|regex| regex.route).find_map(|route| {
-            let taken = entries[route].pattern.matches_on_its_host(lookup).ok()?;
-            Some(Found { route, taken })
-        })
+        let regex = || self.regexes.find(entries, lookup).map(|(route, taken)| Found { route, taken });
+        exact.or_else(regex).or(prefix)
     }
 }
 
@@ -288,31 +259,6 @@ impl Choice {
     fn named(&self, method: &Method) -> Option<usize> {
         self.methods.iter().find(|(own, _)| own == method).map(|(_, route)| *route)
     }
-}
-
-impl RegexRoute {
-    fn new(route: usize, regex: &str) -> Self {
-        Self { route, beginning: literal_beginning(regex).into() }
-    }
-
-    /// False only when no path can be taken by both.
-    fn overlaps(&self, other: &Self) -> bool {
-        self.beginning.starts_with(&*other.beginning) || other.beginning.starts_with(&*self.beginning)
-    }
-}
-
-/// The text every match begins with, at the path's beginning: `/v` of `^/v(?<major>[0-9]+)/`. Empty when in doubt.
-fn literal_beginning(regex: &str) -> &str {
-    let Some(anchored) = regex.strip_prefix('^') else { return "" };
-    // An alternative need not begin like the first one. Inside groups it would be fine, but this is not worth a parser.
-    if anchored.contains('|') {
-        return "";
-    }
-    let end = anchored.find(|c: char| r"\.+*?()[]{}^$".contains(c)).unwrap_or(anchored.len());
-    let literal = &anchored[..end];
-    // The letter before these may be missing.
-    let optional = anchored[end..].starts_with(['?', '*', '{']);
-    if optional { literal.char_indices().last().map_or("", |(at, _)| &literal[..at]) } else { literal }
 }
 
 #[cfg(test)]

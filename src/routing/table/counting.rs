@@ -7,7 +7,7 @@ thread_local! {
 }
 
 #[derive(Default, Clone)]
-pub(super) struct Hashing(foldhash::fast::RandomState);
+pub struct Hashing(foldhash::fast::RandomState);
 
 impl BuildHasher for Hashing {
     type Hasher = foldhash::fast::FoldHasher<'static>;

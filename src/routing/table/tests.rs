@@ -197,6 +197,24 @@ fn a_lookup_asks_as_often_among_100_000_routes_as_among_10() {
 }
 
 #[test]
+fn regular_expressions_are_found_by_what_they_begin_with() {
+    let probes = |routes: usize| {
+        let patterns: Vec<_> = (0..routes).map(|n| format!("~^/user{n:04}/(?<id>[0-9]+)$")).collect();
+        let patterns: Vec<_> = patterns.iter().map(String::as_str).chain(["GET ~/x"]).collect();
+        let table = table(&patterns);
+        let find = |path| table.find(&Lookup { method: &Method::GET, host: "", path }).map(|found| found.index);
+        counting::probes_of(|| {
+            assert_eq!(find("/user0007/12"), Some(7));
+            assert_eq!(find("/user0007/x"), Some(routes), "one without a beginning is tried everywhere");
+            assert_eq!(find("/user0007/"), None);
+            assert_eq!(find("/us"), None);
+        })
+    };
+
+    assert_eq!(probes(10), probes(1_000));
+}
+
+#[test]
 fn a_hostile_path_costs_no_more_than_the_depth_of_the_routes() {
     let table = table(&["/a/b", "=/a/b/c", "*.x.example/"]);
     let mut path = String::from("/a/b");
