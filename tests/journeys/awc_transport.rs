@@ -4,7 +4,7 @@
 use std::{rc::Rc, time::Duration};
 
 use aqueduct::{
-    http::{HeaderValue, Method, RequestBody},
+    http::{Frame, HeaderValue, Method, RequestBody},
     settings::upstream::PoolSettings,
     transport::{Cause, Outgoing, Phase, Timeouts, awc::AwcTransport},
 };
@@ -82,6 +82,57 @@ async fn what_awc_makes_of_an_answer() {
         let outcome = exchange(&AwcTransport::new(), &endpoint(&origin), get("/")).await;
         assert_eq!(told(&outcome), expected, "{name}");
     }
+}
+
+#[actix_rt::test]
+async fn heads_that_cannot_be_trusted_are_errors_with_awc_too() {
+    for head in scripts::MALFORMED_HEADS {
+        let origin = scripts::malformed_head(head).start().await;
+        let outcome = exchange(&AwcTransport::new(), &endpoint(&origin), get("/")).await;
+        assert!(outcome.is_err(), "{head:?}: {}", told(&outcome));
+    }
+}
+
+#[actix_rt::test]
+async fn which_chunks_awc_takes_that_cannot_be_trusted() {
+    let mut taken = Vec::new();
+    for chunk in scripts::MALFORMED_CHUNKS {
+        let origin = scripts::malformed_chunk(chunk).start().await;
+        let mut request = get("/");
+        // For some it waits without end; that is ended from outside.
+        request.timeouts.idle = Some(SHORT);
+        let outcome = exchange(&AwcTransport::new(), &endpoint(&origin), request).await;
+        if outcome.as_ref().is_ok_and(|answer| answer.end.is_ok()) {
+            taken.push(chunk);
+        }
+    }
+
+    // What stands in trailers, awc does not look at.
+    assert_eq!(taken, ["0\r\nno colon\r\n\r\n"]);
+}
+
+#[actix_rt::test]
+async fn hints_that_come_apart_are_the_answer_to_awc() {
+    let origin = scripts::interim_apart().start().await;
+
+    let outcome = exchange(&AwcTransport::new(), &endpoint(&origin), get("/")).await;
+
+    assert_eq!(told(&outcome), r#"Head: Malformed("awc cannot read past an interim response")"#);
+}
+
+#[actix_rt::test]
+async fn a_reset_within_a_body_is_an_error_with_awc_too() {
+    let origin = scripts::reset_in_body().start().await;
+    let mut request = get("/");
+    let transport = AwcTransport::new();
+    let target = endpoint(&origin);
+    let mut open = exchange::send(&transport, &target, &mut request).await.expect("a head");
+    let Some(Ok(Frame::Data(_))) = open.frame().await else { panic!("the start is there") };
+
+    origin.tell("the start was read");
+    let answer = open.read().await.expect("it has begun");
+
+    assert!(answer.end.is_err(), "{}", answer.told());
 }
 
 #[actix_rt::test]

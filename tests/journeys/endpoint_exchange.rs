@@ -283,39 +283,8 @@ async fn bytes_that_come_between_two_requests_condemn_the_connection() {
 
 #[actix_rt::test]
 async fn a_head_that_cannot_be_trusted_is_an_error() {
-    for head in [
-        "garbage",
-        "SSH-2.0-OpenSSH_9.6",
-        "HTTP/2.0 200 OK",
-        "HTTP/1.2 200 OK",
-        "HTTP/1.1 20 OK",
-        "HTTP/1.1 2000 OK",
-        "HTTP/1.1 abc OK",
-        "HTTP/1.1 099 OK",
-        "HTTP/1.1 200 O\0K",
-        "http/1.1 200 OK",
-        " HTTP/1.1 200 OK",
-        "HTTP/1.1 200 OK\r\nno colon",
-        "HTTP/1.1 200 OK\r\n: no name",
-        "HTTP/1.1 200 OK\r\na b: c",
-        "HTTP/1.1 200 OK\r\na: b\0c",
-        "HTTP/1.1 200 OK\r\na: b\rc: d",
-        "HTTP/1.1 200 OK\r\na: b\nc: d",
-        "HTTP/1.1 200 OK\r\na: b\r\n folded",
-        "HTTP/1.1 200 OK\r\nContent-Length: 5, 6",
-        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6",
-        "HTTP/1.1 200 OK\r\nContent-Length: +5",
-        "HTTP/1.1 200 OK\r\nContent-Length: -5",
-        "HTTP/1.1 200 OK\r\nContent-Length: 0x5",
-        "HTTP/1.1 200 OK\r\nContent-Length: ",
-        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked",
-    ] {
-        let told = condemned(head, Origin::replying(format!("{head}\r\n\r\n0\r\n\r\n"))).await;
+    for head in scripts::MALFORMED_HEADS {
+        let told = condemned(head, scripts::malformed_head(head)).await;
         assert!(told.starts_with("Head: Malformed("), "{head:?}: {told}");
     }
 }
@@ -336,25 +305,8 @@ async fn a_head_without_end_is_an_error() {
 
 #[actix_rt::test]
 async fn chunks_that_cannot_be_trusted_are_an_error() {
-    for chunk in [
-        "x\r\n",
-        "\r\n",
-        " 5\r\nhello\r\n",
-        "-5\r\nhello\r\n",
-        "+5\r\nhello\r\n",
-        "0x5\r\nhello\r\n",
-        "5_\r\nhello\r\n",
-        "5\nhello\n",
-        "5\r\nhello!\r\n",
-        "5\r\nhello\n",
-        "1ffffffffffffffff\r\n",
-        "5;a=\"\0\"\r\nhello\r\n",
-        "0\r\nno colon\r\n\r\n",
-        "0\r\na: b\n\r\n",
-        "5\r\nhello\r\nx\r\n",
-    ] {
-        let reply = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
-        let told = condemned(chunk, Origin::replying(reply)).await;
+    for chunk in scripts::MALFORMED_CHUNKS {
+        let told = condemned(chunk, scripts::malformed_chunk(chunk)).await;
         // They come with the head, so nobody was told that there is an answer.
         assert!(told.starts_with("Head: Malformed"), "{chunk:?}: {told}");
     }

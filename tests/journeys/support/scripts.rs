@@ -5,6 +5,69 @@ use super::origin::{Origin, Script};
 /// A well-formed answer.
 pub const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
+/// Heads that no transport may take for one, as far as the last line's end.
+pub const MALFORMED_HEADS: [&str; 30] = [
+    "garbage",
+    "SSH-2.0-OpenSSH_9.6",
+    "HTTP/2.0 200 OK",
+    "HTTP/1.2 200 OK",
+    "HTTP/1.1 20 OK",
+    "HTTP/1.1 2000 OK",
+    "HTTP/1.1 abc OK",
+    "HTTP/1.1 099 OK",
+    "HTTP/1.1 200 O\0K",
+    "http/1.1 200 OK",
+    " HTTP/1.1 200 OK",
+    "HTTP/1.1 200 OK\r\nno colon",
+    "HTTP/1.1 200 OK\r\n: no name",
+    "HTTP/1.1 200 OK\r\na b: c",
+    "HTTP/1.1 200 OK\r\na: b\0c",
+    "HTTP/1.1 200 OK\r\na: b\rc: d",
+    "HTTP/1.1 200 OK\r\na: b\nc: d",
+    "HTTP/1.1 200 OK\r\na: b\r\n folded",
+    "HTTP/1.1 200 OK\r\nContent-Length: 5, 6",
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6",
+    "HTTP/1.1 200 OK\r\nContent-Length: +5",
+    "HTTP/1.1 200 OK\r\nContent-Length: -5",
+    "HTTP/1.1 200 OK\r\nContent-Length: 0x5",
+    "HTTP/1.1 200 OK\r\nContent-Length: ",
+    "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked",
+];
+
+/// What is no chunk, or not one like this.
+pub const MALFORMED_CHUNKS: [&str; 15] = [
+    "x\r\n",
+    "\r\n",
+    " 5\r\nhello\r\n",
+    "-5\r\nhello\r\n",
+    "+5\r\nhello\r\n",
+    "0x5\r\nhello\r\n",
+    "5_\r\nhello\r\n",
+    "5\nhello\n",
+    "5\r\nhello!\r\n",
+    "5\r\nhello\n",
+    "1ffffffffffffffff\r\n",
+    "5;a=\"\0\"\r\nhello\r\n",
+    "0\r\nno colon\r\n\r\n",
+    "0\r\na: b\n\r\n",
+    "5\r\nhello\r\nx\r\n",
+];
+
+/// Answers with one of [`MALFORMED_HEADS`].
+pub fn malformed_head(head: &str) -> Script {
+    Origin::replying(format!("{head}\r\n\r\n0\r\n\r\n"))
+}
+
+/// Answers with one of [`MALFORMED_CHUNKS`].
+pub fn malformed_chunk(chunk: &str) -> Script {
+    Origin::replying(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}"))
+}
+
 /// Interim responses of all kinds before the answer, in one segment.
 pub fn interim_at_once() -> Script {
     Origin::replying(format!(
