@@ -63,7 +63,9 @@ impl Outbox {
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
             let lines = &self.lines[self.written..];
-            let wrote = if self.is_closed() {
+            let wrote = if lines.is_empty() && self.end.is_empty() {
+                ready!(Pin::new(&mut *to).poll_write(cx, &self.data))?
+            } else if self.is_closed() {
                 let parts = [lines, &self.data, self.end].map(IoSlice::new);
                 ready!(Pin::new(&mut *to).poll_write_vectored(cx, &parts))?
             } else {

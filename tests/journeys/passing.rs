@@ -453,6 +453,20 @@ async fn many_requests_share_few_connections() {
 }
 
 #[actix_rt::test]
+async fn a_connection_is_kept_also_behind_an_answer_that_did_not_come_at_once() {
+    let origin = Origin::answering(&"x".repeat(1 << 20)).start().await;
+    let proxy = TestProxy::to(&origin).start().await;
+    let mut client = proxy.connect().await;
+
+    for _ in 0..5 {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(client.read_response().await.body.len(), 1 << 20);
+    }
+
+    assert_eq!((origin.requests_seen(), origin.connections_seen()), (5, 1));
+}
+
+#[actix_rt::test]
 async fn a_refused_connection_is_tried_at_the_next_endpoint() {
     let alive = Origin::answering("hello").start().await;
     let text = format!(

@@ -72,6 +72,10 @@ impl OpenBody {
             match next {
                 Ok(Some(Next::Frame(frame))) => {
                     flow.pause();
+                    if matches!(self.ending, Ending::Length(0)) {
+                        // Who knows the length does not ask again once he has all of it.
+                        self.finish();
+                    }
                     return Poll::Ready(Some(Ok(frame)));
                 }
                 Ok(Some(Next::End(trailers))) => {
