@@ -78,8 +78,9 @@ impl Dispatch<'_> {
         if retry::is_idempotent(&exchange.method) {
             exchange.body.keep(retry::KEPT_BODY);
         }
+        let upgrade = outgoing::upgrade(exchange)?;
         let lines = scratch::lines();
-        let mut outgoing = outgoing::build(route, target, exchange, &self.active.limits, lines)?;
+        let mut outgoing = outgoing::build(route, (target, upgrade), exchange, &self.active.limits, lines);
         let answer = self.attempts(upstream, exchange, &mut outgoing).await;
         scratch::give_back_lines(outgoing.added);
         scratch::give_back_text(outgoing.target);
@@ -155,7 +156,7 @@ impl Dispatch<'_> {
         let mut response = match incoming {
             Incoming::Response { head, body, reused } => {
                 exchange.facts.reused = reused;
-                Response { headers: head.headers, body, ..Response::new(head.status) }
+                Response { status: head.status, headers: head.headers, body, takeover: None, cause: None }
             }
             Incoming::Upgraded { head, io, early } => self.upgraded(head, io, early, exchange, outgoing)?,
         };

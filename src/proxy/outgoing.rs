@@ -15,16 +15,15 @@ use crate::{
     upstream::Endpoint,
 };
 
-/// Everything but the `Host`, which may be the endpoint's. Takes the exchange's fields and body; `added` lends its
+/// Everything but the `Host`, which may be the endpoint's; `upgrade` is what [`upgrade`] found. Takes the exchange's fields and body; `added` lends its
 /// memory.
 pub fn build(
     route: &Route,
-    target: String,
+    (target, upgrade): (String, Option<HeaderValue>),
     exchange: &mut Exchange,
     limits: &Limits,
     mut added: Vec<u8>,
-) -> Result<Outgoing, Error> {
-    let upgrade = upgrade(exchange)?;
+) -> Outgoing {
     added.clear();
     if upgrade.is_none() && exchange.takes_trailers {
         added.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
@@ -35,7 +34,7 @@ pub fn build(
     if exchange.client.trusted || !route.filters.is_empty() {
         headers::strip_hop_by_hop_and(&mut fields, intake::is_settled);
     }
-    Ok(Outgoing {
+    Outgoing {
         fresh: false,
         method: exchange.method.clone(),
         target,
@@ -45,12 +44,12 @@ pub fn build(
         upgrade,
         timeouts: route.timeouts,
         downstream: exchange.downstream.clone(),
-    })
+    }
 }
 
 /// The protocol to switch to. What cannot be carried is refused, not forgotten: an endpoint that is not asked would
 /// answer another question.
-fn upgrade(exchange: &Exchange) -> Result<Option<HeaderValue>, Error> {
+pub fn upgrade(exchange: &Exchange) -> Result<Option<HeaderValue>, Error> {
     if exchange.upgrade.is_some() && exchange.downstream.is_none() {
         return Err(Error::Refused {
             status: StatusCode::NOT_IMPLEMENTED,

@@ -1,5 +1,7 @@
 //! Request heads, read strictly (RFC 9112, 2 and 3; RFC 9110, 5).
 
+use std::cell::RefCell;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
@@ -112,13 +114,32 @@ fn own(buffer: &mut BytesMut, length: usize) -> Bytes {
     if length > LARGE_HEAD {
         return buffer.split_to(length).freeze();
     }
-    let head = Bytes::copy_from_slice(&buffer[..length]);
+    let head = if length > SMALL_HEAD {
+        Bytes::copy_from_slice(&buffer[..length])
+    } else {
+        SHEET.with_borrow_mut(|sheet| {
+            if sheet.capacity() < length {
+                *sheet = BytesMut::with_capacity(SHEET_SIZE);
+            }
+            sheet.extend_from_slice(&buffer[..length]);
+            sheet.split().freeze()
+        })
+    };
     buffer.advance(length);
     head
 }
 
-/// A head of this size is not copied.
+thread_local! {
+    /// What small heads are copied to, one behind the other: it goes with the last of them.
+    static SHEET: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+}
+
+/// A head of more than this size is not copied.
 const LARGE_HEAD: usize = 4096;
+/// One of up to this size shares its memory with a few others.
+const SMALL_HEAD: usize = 512;
+/// What one that waits for long keeps from being freed, at most.
+const SHEET_SIZE: usize = 2048;
 
 fn parse(source: &Bytes, lines: &[u32], limits: &Limits) -> Result<Head, Error> {
     let Some((&end, lines)) = lines.split_first() else { return Err(Error::Malformed { what: "no request line" }) };
