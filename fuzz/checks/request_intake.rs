@@ -37,7 +37,8 @@ pub fn check(data: &[u8]) {
     assert!(target.bytes().all(allowed), "{target}");
     let route: &Route = &matched.entry.value;
     // Without an edge there are no upgrades: those are refused here.
-    let Ok(mut outgoing) = outgoing::build(route, target.clone(), &mut exchange, &limits, Vec::new()) else { return };
+    let Ok(upgrade) = outgoing::upgrade(&exchange) else { return };
+    let mut outgoing = outgoing::build(route, (target.clone(), upgrade), &mut exchange, &limits, Vec::new());
     outgoing::address(&mut outgoing, route, &upstream.endpoints[0], &exchange);
     let mut written = Vec::new();
     head::write(&outgoing, &mut written);
