@@ -101,6 +101,12 @@ pub struct Running {
 impl Running {
     pub(super) fn new(workers: io::Result<Workers>, handle: Handle, signals: bool) -> Self {
         let over = Over(Arc::clone(&handle.live));
+        let signals = match (signals, tokio::runtime::Handle::try_current()) {
+            (false, _) => Heeded::None,
+            // Whoever knows that it runs may say at once that it is to end.
+            (true, Ok(_)) => Heeded::Already(Signals::new()),
+            (true, Err(_)) => Heeded::Later,
+        };
         let end = Box::pin(run(workers, handle.clone(), signals, over));
         Self { handle, end }
     }
@@ -128,9 +134,13 @@ impl Drop for Over {
     }
 }
 
-async fn run(workers: io::Result<Workers>, handle: Handle, signals: bool, _over: Over) -> io::Result<Outcome> {
+async fn run(workers: io::Result<Workers>, handle: Handle, signals: Heeded, _over: Over) -> io::Result<Outcome> {
     let mut workers = workers?;
-    let mut signals = if signals { Some(Signals::new()?) } else { None };
+    let mut signals = match signals {
+        Heeded::None => None,
+        Heeded::Already(signals) => Some(signals?),
+        Heeded::Later => Some(Signals::new()?),
+    };
     tokio::select! {
         ended = workers.ended() => return ended.map(|()| Outcome::Drained),
         () = handle.stop.notified() => return force(workers, Outcome::Forced).await,
@@ -167,6 +177,14 @@ async fn expired(grace: Option<Duration>) {
         Some(grace) => tokio::time::sleep(grace).await,
         None => std::future::pending().await,
     }
+}
+
+/// Since when signals are heard.
+enum Heeded {
+    None,
+    Already(io::Result<Signals>),
+    /// Once there is a runtime to hear them.
+    Later,
 }
 
 struct Signals {
