@@ -62,6 +62,7 @@
 //! To read the code, start at [`proxy::journey`].
 #![forbid(unsafe_code)]
 
+pub mod actors;
 pub mod cli;
 pub mod clock;
 pub mod edge;
