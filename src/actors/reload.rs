@@ -9,6 +9,7 @@ use crate::{
 };
 
 /// Reloads a proxy and the server in front of it.
+#[derive(Clone)]
 pub struct Reloader {
     layers: Layers,
     watch: SettingsWatch,

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     fs,
     future::pending,
     hash::{DefaultHasher, Hasher},
@@ -16,7 +17,7 @@ use std::{
 
 use notify::{
     ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher,
-    event::{AccessKind, AccessMode},
+    event::{AccessKind, AccessMode, ModifyKind},
 };
 use tokio::{
     sync::Notify,
@@ -27,6 +28,8 @@ use tokio::{
 const QUIET: Duration = Duration::from_millis(200);
 /// However many events there are, files are looked at after this.
 const LATEST: Duration = Duration::from_secs(2);
+/// From link to link to a file; the kernel follows no more.
+const MOST_LINKS: usize = 40;
 /// How long until watching is tried again that could not begin.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -42,6 +45,21 @@ pub struct SettingsWatch {
     is_watchable: bool,
     /// Something has happened since files were looked at, or may have.
     is_due: bool,
+}
+
+/// The same, without a folder that is watched yet.
+impl Clone for SettingsWatch {
+    fn clone(&self) -> Self {
+        Self {
+            files: self.files.clone(),
+            read: self.read.clone(),
+            looked_at: self.looked_at.clone(),
+            watching: None,
+            heard: Arc::default(),
+            is_watchable: self.is_watchable,
+            is_due: true,
+        }
+    }
 }
 
 impl SettingsWatch {
@@ -127,16 +145,16 @@ impl SettingsWatch {
 
     fn watch(&self) -> notify::Result<RecommendedWatcher> {
         let folders = Folders::around(&self.files);
-        let (heard, near) = (Arc::clone(&self.heard), folders.near);
-        let ours = near.clone();
+        let folders = Arc::new(folders);
+        let (heard, known) = (Arc::clone(&self.heard), Arc::clone(&folders));
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // An error may stand for events that were lost.
-            if event.as_ref().map_or(true, |event| matters(event, &near)) {
+            if event.as_ref().map_or(true, |event| known.concerns(event)) {
                 heard.notify_one();
             }
         })?;
         // Those above first: they tell when one of ours is back that is gone just now.
-        for folder in folders.above.iter().chain(&ours) {
+        for folder in folders.above.iter().chain(&folders.near) {
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Err(error) if !is_gone(&error) => return Err(error),
                 _ => {}
@@ -148,40 +166,50 @@ impl SettingsWatch {
 
 /// Where to listen for changes.
 struct Folders {
-    /// Those with a file or what a link to one leads to: everything that happens in them is of interest.
+    /// Those with a file, or with what a link to one leads to.
     near: BTreeSet<PathBuf>,
+    /// Of the files and those that links lead to.
+    names: BTreeSet<OsString>,
     /// Those with one of these: they may be replaced as a whole.
     above: BTreeSet<PathBuf>,
 }
 
 impl Folders {
     fn around(files: &[PathBuf]) -> Self {
-        let mut near = BTreeSet::new();
+        let (mut near, mut names) = (BTreeSet::new(), BTreeSet::new());
         for file in files {
-            let Ok(file) = absolute(file) else { continue };
-            let Some(folder) = file.parent() else { continue };
-            near.insert(folder.to_owned());
-            near.extend(fs::canonicalize(folder));
-            near.extend(fs::canonicalize(&file).ok().as_deref().and_then(Path::parent).map(Path::to_owned));
+            let mut next = absolute(file).ok();
+            for _ in 0..MOST_LINKS {
+                let Some(file) = next.take() else { break };
+                let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { break };
+                near.insert(folder.to_owned());
+                near.extend(fs::canonicalize(folder));
+                names.insert(name.to_owned());
+                next = fs::read_link(&file).ok().map(|target| folder.join(target));
+            }
         }
         let above = near.iter().filter_map(|folder| folder.parent()).map(Path::to_owned).collect();
-        Self { near, above }
+        Self { near, names, above }
     }
 
     fn are_there(&self) -> bool {
         self.near.iter().any(|folder| folder.is_dir())
     }
-}
 
-/// Reading is no change; and of the folders above, only what becomes of ours is of interest.
-fn matters(event: &Event, near: &BTreeSet<PathBuf>) -> bool {
-    match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => {}
-        EventKind::Access(_) => return false,
-        _ => {}
+    /// Reading is no change, writing is one to the file that is written, and everything else may make another file of
+    /// ours. Of the folders above, only what becomes of ours is of interest.
+    fn concerns(&self, event: &Event) -> bool {
+        let is_in = |path: &PathBuf| path.parent().is_some_and(|folder| self.near.contains(folder));
+        let is_ours = |path: &PathBuf| is_in(path) && path.file_name().is_some_and(|name| self.names.contains(name));
+        let paths = &event.paths;
+        event.need_rescan()
+            || match event.kind {
+                EventKind::Access(AccessKind::Close(AccessMode::Write))
+                | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => paths.iter().any(is_ours),
+                EventKind::Access(_) => false,
+                _ => paths.iter().any(|path| self.near.contains(path) || is_in(path)),
+            }
     }
-    let is_near = |path: &PathBuf| near.contains(path) || path.parent().is_some_and(|folder| near.contains(folder));
-    event.need_rescan() || event.paths.iter().any(is_near)
 }
 
 fn is_gone(error: &notify::Error) -> bool {
@@ -256,15 +284,38 @@ mod tests {
     }
 
     #[test]
-    fn reading_and_what_happens_beside_the_folder_does_not_matter() {
-        let near = BTreeSet::from([PathBuf::from("/etc/aqueduct")]);
-        let event = |kind, path: &str| Event::new(kind).add_path(path.into());
+    fn only_what_may_change_our_files_is_of_interest() {
+        let folders = Folders::around(&["/etc/aqueduct/a.toml".into()]);
+        let concerns = |kind, path: &str| folders.concerns(&Event::new(kind).add_path(path.into()));
         let create = EventKind::Create(notify::event::CreateKind::Any);
+        let write = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
+        let read = EventKind::Access(AccessKind::Open(AccessMode::Read));
 
-        assert!(matters(&event(create, "/etc/aqueduct/..data"), &near));
-        assert!(matters(&event(create, "/etc/aqueduct"), &near));
-        assert!(!matters(&event(create, "/etc/passwd"), &near));
-        let opened = EventKind::Access(AccessKind::Open(AccessMode::Read));
-        assert!(!matters(&event(opened, "/etc/aqueduct/a.toml"), &near));
+        for (kind, path, expected) in [
+            (create, "/etc/aqueduct/..data", true),
+            (create, "/etc/aqueduct", true),
+            (create, "/etc/passwd", false),
+            (write, "/etc/aqueduct/a.toml", true),
+            (write, "/etc/aqueduct/access.log", false),
+            (read, "/etc/aqueduct/a.toml", false),
+        ] {
+            assert_eq!(concerns(kind, path), expected, "{kind:?} {path}");
+        }
+    }
+
+    #[test]
+    fn links_are_followed_from_folder_to_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        for name in ["a", "b", "c"] {
+            fs::create_dir(at(name)).expect("a folder");
+        }
+        std::os::unix::fs::symlink("../b/one", at("a/one")).expect("a link");
+        std::os::unix::fs::symlink(at("c/two"), at("b/one")).expect("a link");
+
+        let folders = Folders::around(&[at("a/one")]);
+
+        let names: Vec<_> = folders.near.iter().filter_map(|folder| folder.file_name()).collect();
+        assert!(["a", "b", "c"].iter().all(|name| names.contains(&std::ffi::OsStr::new(name))), "{names:?}");
     }
 }
