@@ -325,6 +325,28 @@ async fn a_listener_that_is_gone_finishes_what_is_under_way_and_the_others_go_on
 }
 
 #[actix_rt::test]
+async fn a_tunnel_of_a_listener_that_is_gone_is_told() {
+    let folder = folder();
+    let origin = answering_and_echoing("a").start().await;
+    write(folder.path(), "a.toml", listening(2, &origin));
+    let mut server = Binary::run(folder.path(), &["--settings", "a.toml"]).await;
+    let second = server.says_address("listening on ").await;
+    let (mut going, mut staying) = (Client::connect(second).await, server.connect().await);
+    for tunnel in [&mut going, &mut staying] {
+        tunnel.send(WEBSOCKET).await;
+        assert!(tunnel.read_head().await.starts_with("HTTP/1.1 101 "));
+    }
+
+    write(folder.path(), "a.toml", listening(1, &origin));
+    server.reload().await;
+
+    // A close frame: 1001, going away.
+    assert_eq!(going.read_to_end().await, [0x88, 0x02, 0x03, 0xe9]);
+    staying.send("ping").await;
+    assert_eq!(staying.read_exact(4).await, b"ping");
+}
+
+#[actix_rt::test]
 async fn an_address_that_was_given_up_can_be_had_again() {
     let folder = folder();
     let socket = folder.path().join("a.sock");
