@@ -144,8 +144,7 @@ impl SettingsWatch {
     }
 
     fn watch(&self) -> notify::Result<RecommendedWatcher> {
-        let folders = Folders::around(&self.files);
-        let folders = Arc::new(folders);
+        let folders = Arc::new(Folders::around(&self.files));
         let (heard, known) = (Arc::clone(&self.heard), Arc::clone(&folders));
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // An error may stand for events that were lost.
@@ -153,8 +152,13 @@ impl SettingsWatch {
                 heard.notify_one();
             }
         })?;
-        // Those above first: they tell when one of ours is back that is gone just now.
-        for folder in folders.above.iter().chain(&folders.near) {
+        // Those above first: they tell when one of ours is back that is gone just now. Not every one may be read by us.
+        for folder in &folders.above {
+            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                log::debug!("whether a settings folder is replaced as a whole is not watched: {error}");
+            }
+        }
+        for folder in &folders.near {
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Err(error) if !is_gone(&error) => return Err(error),
                 _ => {}

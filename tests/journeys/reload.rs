@@ -17,7 +17,6 @@ use super::support::{
     client::Client,
     origin::{Origin, Script},
     proxy::TestProxy,
-    wire::PATIENCE,
 };
 
 const WEBSOCKET: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -478,8 +477,8 @@ async fn a_hundred_reloads_under_load_drop_nothing() {
     for client in clients {
         asked += client.await.expect("no request fails");
     }
-    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
-    assert!(started.elapsed() < Duration::from_secs(10) && asked > RELOADS, "{asked} requests");
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(asked > RELOADS, "{asked} requests");
 }
 
 /// One connection, never closed by the server; how many requests were answered.
