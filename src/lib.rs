@@ -33,7 +33,7 @@
 //!
 //! [`Proxy::from_settings`] takes what [`Settings::load`] reads from a directory and the environment; the builder and
 //! the files say the same things in the same types, and draw the same [`plan::Plan`]. [`Proxy::reload`] swaps it at run
-//! time.
+//! time, and [`edge::Handle::reload`] where a server listens and its limits.
 //!
 //! # What only the edge can do
 //!
@@ -62,6 +62,7 @@
 //! To read the code, start at [`proxy::journey`].
 #![forbid(unsafe_code)]
 
+pub mod actors;
 pub mod cli;
 pub mod clock;
 pub mod edge;

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use indexmap::IndexMap;
 
+pub use self::changes::Changes;
 pub use self::routes::{FixedAnswer, HostRule, Redirect, Route, Target};
 use crate::{
     http::Method,
@@ -14,6 +15,7 @@ use crate::{
     upstream::Upstream,
 };
 
+mod changes;
 mod routes;
 mod upstreams;
 mod url;

@@ -32,7 +32,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve until told to stop: SIGTERM or Ctrl-C drains, a second one ends it at once, SIGUSR1 reopens the access log
+    /// Serve until told to stop: SIGTERM or Ctrl-C drains, a second one ends it at once, SIGHUP reads the settings
+    /// again, SIGUSR1 reopens the access log
     Run(Source),
     /// Say everything that is wrong with the settings, and run their [[tests]]
     Check(Source),

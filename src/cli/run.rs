@@ -3,21 +3,24 @@
 use std::io;
 
 use actix_web::App;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Exit, Source, fail, tell};
 use crate::{
+    actors::{self, Actors, Ask, Reloader, SettingsWatch},
     edge::{EdgeServer, Outcome, Running},
     plan::ListenAddress,
     proxy::Proxy,
-    settings::{Settings, Size},
+    settings::{Layers, Settings},
 };
 
 pub fn run(source: Source) -> Exit {
-    match source.layers().read().draw(Proxy::from_settings) {
+    let layers = source.layers();
+    let watch = SettingsWatch::before_reading(layers.files());
+    match layers.clone().read().draw(Proxy::from_settings) {
         Ok((proxy, _)) => {
             log_by(&proxy.plan().settings.log.level);
-            actix_rt::System::new().block_on(serve(&proxy))
+            actix_rt::System::new().block_on(serve(&proxy, layers, watch))
         }
         Err(problems) => tell(&problems),
     }
@@ -29,7 +32,13 @@ pub fn log_by(level: &str) {
     logger.expect("nothing logs before the command line is read");
 }
 
-async fn serve(proxy: &Proxy) -> Exit {
+async fn serve(proxy: &Proxy, layers: Layers, watch: SettingsWatch) -> Exit {
+    // Before anybody can know of this process: without a handler the signal would end it.
+    let hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) => hangups,
+        Err(error) => return fail(format_args!("SIGHUP cannot be handled: {error}")),
+    };
+    let actors = Actors::start();
     let plan = proxy.plan();
     let running = match start(proxy, &plan.settings, &plan.listeners) {
         Ok((running, addresses)) => {
@@ -43,7 +52,17 @@ async fn serve(proxy: &Proxy) -> Exit {
     if plan.routes.entries().is_empty() {
         log::warn!("there is no route: every request gets a 404; try --route /=http://localhost:8000");
     }
-    until_stopped(proxy, running).await
+    let ask = actors.reload(Reloader::new(layers, watch, proxy, running.handle()));
+    let reloading = actix_rt::spawn(reload_on_signal(hangups, ask));
+    let exit = until_stopped(proxy, running).await;
+    reloading.abort();
+    exit
+}
+
+async fn reload_on_signal(mut hangups: Signal, ask: Ask) {
+    while hangups.recv().await.is_some() {
+        ask.now();
+    }
 }
 
 /// Binds every address and begins to accept.
@@ -56,11 +75,8 @@ pub fn start(
     listeners: &[ListenAddress],
 ) -> io::Result<(Running, Vec<ListenAddress>)> {
     let handler = proxy.clone();
-    // Each route has a limit of its own for bodies; the server's would go before a wider one.
-    let mut limits = settings.server.clone();
-    limits.http.max_body = Size::kib(0);
     let mut server = EdgeServer::new(move || App::new().default_service(handler.clone()))
-        .settings(&limits)
+        .settings(&actors::server_settings(settings))
         .server_name(&settings.server_name)
         .access_log_of(proxy);
     for address in listeners {

@@ -12,14 +12,26 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-/// The word to stop, for all workers.
+/// The word to stop, for all workers: that of the server, or of one address below it.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     is_said: Arc<AtomicBool>,
+    /// The same of the server, which stops every address.
+    is_said_above: Arc<AtomicBool>,
     token: CancellationToken,
 }
 
 impl Stop {
+    /// For one address: it is said with this one, or alone.
+    pub fn below(&self) -> Self {
+        Self { is_said: Arc::default(), is_said_above: Arc::clone(&self.is_said), token: self.token.child_token() }
+    }
+
+    /// Whether it was said.
+    pub fn is_said(&self) -> bool {
+        self.is_said.load(Ordering::Acquire) || self.is_said_above.load(Ordering::Acquire)
+    }
+
     /// Says it.
     pub fn say(&self) {
         // First the word, then the call: whoever wakes up finds it said.
@@ -33,7 +45,7 @@ impl Stop {
     }
 }
 
-/// One worker's connections that wait for the word.
+/// One worker's connections of one address that wait for the word.
 pub struct Worker {
     stop: Stop,
     /// Tasks to wake; a connection has one place in here.
@@ -70,12 +82,12 @@ impl Worker {
 }
 
 impl Draining {
-    /// The server stops.
+    /// The server stops, or no longer listens where the connection came in.
     pub fn has_begun(&self) -> bool {
-        self.worker.stop.is_said.load(Ordering::Acquire)
+        self.worker.stop.is_said()
     }
 
-    /// Ready once the server stops; the task is woken then.
+    /// Ready once it has begun; the task is woken then.
     pub fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.has_begun() {
             return Poll::Ready(());

@@ -20,7 +20,17 @@ use std::{
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::http::downstream::Peer;
+use crate::{http::downstream::Peer, plan::ListenAddress};
+
+/// An address that is listened on.
+pub struct Opened {
+    /// The address as it was asked for: port 0 is any.
+    pub asked: ListenAddress,
+    /// The address it became.
+    pub address: ListenAddress,
+    /// What listens there.
+    pub listening: Listening,
+}
 
 /// A socket that listens.
 pub enum Listening {
@@ -75,6 +85,21 @@ impl Drop for SocketFile {
     }
 }
 
+/// Listens on an address.
+pub fn open(asked: &ListenAddress, backlog: u32) -> io::Result<Opened> {
+    let (address, listening) = match asked {
+        ListenAddress::Tcp(address) => {
+            let listener = tcp(*address, backlog)?;
+            (ListenAddress::Tcp(listener.local_addr()?), Listening::Tcp(listener))
+        }
+        ListenAddress::Unix(path) => {
+            let (listener, file) = unix(path)?;
+            (asked.clone(), Listening::Unix(listener, file))
+        }
+    };
+    Ok(Opened { asked: asked.clone(), address, listening })
+}
+
 /// Listens on a TCP address.
 pub fn tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -115,8 +140,8 @@ pub fn unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
 /// How many connections there may be, in all and for each address.
 #[derive(Debug)]
 pub struct Caps {
-    all: usize,
-    per_address: usize,
+    all: AtomicUsize,
+    per_address: AtomicUsize,
     open: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -131,7 +156,14 @@ pub struct Place {
 impl Caps {
     /// `per_address` 0 is no limit.
     pub fn new(all: usize, per_address: usize) -> Arc<Self> {
+        let (all, per_address) = (AtomicUsize::new(all), AtomicUsize::new(per_address));
         Arc::new(Self { all, per_address, open: AtomicUsize::new(0), by_address: Mutex::default() })
+    }
+
+    /// Other ones, for whoever comes next. Who came while there was none for each address, is not counted for his.
+    pub fn change(&self, all: usize, per_address: usize) {
+        self.all.store(all, Ordering::Relaxed);
+        self.per_address.store(per_address, Ordering::Relaxed);
     }
 
     /// How many there are, in all.
@@ -142,14 +174,15 @@ impl Caps {
     /// A place for one more; `None` if there is none.
     pub fn enter(self: &Arc<Self>, peer: Peer) -> Option<Place> {
         let mut place = Place { caps: Arc::clone(self), address: None };
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.all {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.all.load(Ordering::Relaxed) {
             return None;
         }
-        if let (Peer::Tcp(address), 1..) = (peer, self.per_address) {
+        let per_address = self.per_address.load(Ordering::Relaxed);
+        if let (Peer::Tcp(address), 1..) = (peer, per_address) {
             let network = network(address.ip());
             let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
             let open = by_address.entry(network).or_default();
-            if *open >= self.per_address {
+            if *open >= per_address {
                 return None;
             }
             *open += 1;
@@ -201,6 +234,17 @@ mod tests {
         assert!(caps.enter(peer("192.0.2.3")).is_none(), "two in all");
         drop(first);
         assert!(caps.enter(peer("192.0.2.1")).is_some());
+    }
+
+    #[test]
+    fn other_limits_hold_for_whoever_comes_next() {
+        let caps = Caps::new(1, 0);
+        let _first = caps.enter(peer("192.0.2.1")).expect("a place");
+        caps.change(3, 1);
+        let _second = caps.enter(peer("192.0.2.1")).expect("the first was not counted for its address");
+        assert!(caps.enter(peer("192.0.2.1")).is_none());
+        caps.change(2, 0);
+        assert!(caps.enter(peer("192.0.2.2")).is_none());
     }
 
     #[test]

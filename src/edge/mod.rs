@@ -4,19 +4,22 @@
 //! ours ([`h1`]): a deadline for every wait, a limit for everything a client can send, interim responses, trailers,
 //! upgrades of any kind, and an end that finishes what is under way.
 
-use std::{fmt, io, net::TcpListener, num::NonZero, sync::Arc, thread};
+use std::{fmt, io, net::TcpListener, num::NonZero, thread};
 
 use actix_http::{Request, Response, body::MessageBody};
 use actix_service::{IntoServiceFactory, ServiceFactory};
 use actix_web::dev::AppConfig;
 
-pub use self::running::{Handle, Outcome, Running};
 use self::{
     drain::Stop,
     limits::Limits,
-    listener::{Caps, Door, Listening, SocketFile},
-    running::Ends,
+    listener::{Caps, Listening, Opened},
+    reload::Live,
     worker::{Shared, Workers},
+};
+pub use self::{
+    reload::{Prepared, Reloaded},
+    running::{Handle, Outcome, Running},
 };
 use crate::{
     plan::ListenAddress,
@@ -28,6 +31,7 @@ mod drain;
 pub mod h1;
 pub mod limits;
 mod listener;
+mod reload;
 mod running;
 mod worker;
 
@@ -38,14 +42,14 @@ pub struct EdgeServer<F> {
     server_name: String,
     signals: bool,
     log_of: Option<Proxy>,
-    listening: Vec<(ListenAddress, Listening)>,
+    opened: Vec<Opened>,
 }
 
 impl<F> EdgeServer<F> {
     /// A server for the `App` that the factory makes: it is called once for each worker.
     pub fn new(factory: F) -> Self {
         let settings = ServerSettings::default();
-        Self { factory, settings, server_name: "aqueduct".into(), signals: true, log_of: None, listening: Vec::new() }
+        Self { factory, settings, server_name: "aqueduct".into(), signals: true, log_of: None, opened: Vec::new() }
     }
 
     /// Workers, limits and deadlines. To be said before the first address.
@@ -83,17 +87,8 @@ impl<F> EdgeServer<F> {
     /// # Errors
     /// The address is taken, or cannot be had.
     pub fn bind(mut self, address: &ListenAddress) -> io::Result<Self> {
-        match address {
-            ListenAddress::Tcp(address) => {
-                let listener = listener::tcp(*address, self.settings.backlog)?;
-                self.listen(listener)
-            }
-            ListenAddress::Unix(path) => {
-                let (listener, file) = listener::unix(path)?;
-                self.listening.push((address.clone(), Listening::Unix(listener, file)));
-                Ok(self)
-            }
-        }
+        self.opened.push(listener::open(address, self.settings.backlog)?);
+        Ok(self)
     }
 
     /// Listens on a socket that was made elsewhere.
@@ -103,13 +98,13 @@ impl<F> EdgeServer<F> {
     pub fn listen(mut self, listener: TcpListener) -> io::Result<Self> {
         let address = ListenAddress::Tcp(listener.local_addr()?);
         listener::inherited(&listener)?;
-        self.listening.push((address, Listening::Tcp(listener)));
+        self.opened.push(Opened { asked: address.clone(), address, listening: Listening::Tcp(listener) });
         Ok(self)
     }
 
     /// Where it listens.
     pub fn addresses(&self) -> Vec<ListenAddress> {
-        self.listening.iter().map(|(address, _)| address.clone()).collect()
+        self.opened.iter().map(|opened| opened.address.clone()).collect()
     }
 
     /// Begins to serve. What is returned is to be awaited: it ends when the server does.
@@ -124,14 +119,11 @@ impl<F> EdgeServer<F> {
         B: MessageBody + 'static,
     {
         let signals = self.signals;
-        let grace = self.settings.drain.grace.0;
-        let stop = Stop::default();
-        let caps = Caps::new(self.settings.max_connections, self.settings.max_connections_per_ip);
-        let (workers, files) = self.start(&stop, &caps);
-        Running::new(workers, Handle::new(stop), Ends { grace, signals, files })
+        let (workers, handle) = self.start();
+        Running::new(workers, handle, signals)
     }
 
-    fn start<I, S, B>(self, stop: &Stop, caps: &Arc<Caps>) -> (io::Result<Workers>, Vec<SocketFile>)
+    fn start<I, S, B>(self) -> (io::Result<Workers>, Handle)
     where
         F: Fn() -> I + Send + Clone + 'static,
         I: IntoServiceFactory<S, Request>,
@@ -146,18 +138,15 @@ impl<F> EdgeServer<F> {
             listener_settings::Workers::Exactly(count) => count,
         };
         let workers = workers.clamp(1, listener_settings::Workers::MOST);
-        let limits = Limits { log_of: self.log_of, ..Limits::of(&self.settings, &self.server_name) };
-        let shared = Shared { limits, caps: Arc::clone(caps), stop: stop.clone(), workers };
-        let (mut doors, mut files) = (Vec::new(), Vec::new());
-        for (_, listening) in self.listening {
-            match listening {
-                Listening::Tcp(listener) => doors.push(Door::Tcp(listener)),
-                Listening::Unix(listener, file) => {
-                    doors.push(Door::Unix(listener));
-                    files.push(file);
-                }
-            }
-        }
-        (Workers::start(&self.factory, &doors, &shared), files)
+        let stop = Stop::default();
+        let caps = Caps::new(self.settings.max_connections, self.settings.max_connections_per_ip);
+        let limits = Limits { log_of: self.log_of.clone(), ..Limits::of(&self.settings, &self.server_name) };
+        let (live, entrances) = Live::new(&stop, &caps, self.log_of, self.settings, self.opened);
+        let shared = Shared { limits, caps, stop: stop.clone(), workers };
+        let started = Workers::start(&self.factory, &entrances, &shared).map(|(workers, tellers)| {
+            live.has_workers(tellers);
+            workers
+        });
+        (started, Handle::new(stop, live))
     }
 }

@@ -15,7 +15,12 @@ use tokio::{
     sync::Notify,
 };
 
-use super::{drain::Stop, listener::SocketFile, worker::Workers};
+use super::{
+    drain::Stop,
+    reload::{Live, Prepared, Reloaded},
+    worker::Workers,
+};
+use crate::{plan::ListenAddress, settings::ServerSettings};
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,16 +33,51 @@ pub enum Outcome {
     Forced,
 }
 
-/// Tells a running server to end, from wherever.
+/// Tells a running server to end, or to go on otherwise, from wherever.
 #[derive(Debug, Clone)]
 pub struct Handle {
     drain: Stop,
     stop: Arc<Notify>,
+    live: Arc<Live>,
 }
 
 impl Handle {
-    pub(super) fn new(drain: Stop) -> Self {
-        Self { drain, stop: Arc::new(Notify::new()) }
+    pub(super) fn new(drain: Stop, live: Arc<Live>) -> Self {
+        Self { drain, stop: Arc::new(Notify::new()), live }
+    }
+
+    /// Listens on these addresses from now on, under these limits for connections that come from now on. Where it
+    /// listens already it goes on; where it is to listen no more, what is under way is finished, and connections that
+    /// are kept are closed after their answer.
+    ///
+    /// # Errors
+    /// Which address cannot be listened on, and why; nothing has changed then.
+    pub async fn reload(
+        &self,
+        settings: &ServerSettings,
+        server_name: &str,
+        addresses: &[ListenAddress],
+    ) -> io::Result<Reloaded> {
+        Ok(self.prepare(settings, server_name, addresses)?.commit().await)
+    }
+
+    /// The same in two steps, for whoever has something else to change between them. One at a time: of two that are
+    /// prepared at once, the later commit does not know of the earlier.
+    ///
+    /// # Errors
+    /// Which address cannot be listened on, and why.
+    pub fn prepare(
+        &self,
+        settings: &ServerSettings,
+        server_name: &str,
+        addresses: &[ListenAddress],
+    ) -> io::Result<Prepared> {
+        self.live.prepare(settings, server_name, addresses)
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Vec<ListenAddress> {
+        self.live.addresses()
     }
 
     /// No new connections; what is under way is finished, up to the grace.
@@ -58,20 +98,20 @@ pub struct Running {
     end: LocalBoxFuture<'static, io::Result<Outcome>>,
 }
 
-/// What its end needs.
-pub(super) struct Ends {
-    pub grace: Option<Duration>,
-    pub signals: bool,
-    pub files: Vec<SocketFile>,
-}
-
 impl Running {
-    pub(super) fn new(workers: io::Result<Workers>, handle: Handle, ends: Ends) -> Self {
-        let end = Box::pin(run(workers, handle.clone(), ends));
+    pub(super) fn new(workers: io::Result<Workers>, handle: Handle, signals: bool) -> Self {
+        let over = Over(Arc::clone(&handle.live));
+        let signals = match (signals, tokio::runtime::Handle::try_current()) {
+            (false, _) => Heeded::None,
+            // Whoever knows that it runs may say at once that it is to end.
+            (true, Ok(_)) => Heeded::Already(Signals::new()),
+            (true, Err(_)) => Heeded::Later,
+        };
+        let end = Box::pin(run(workers, handle.clone(), signals, over));
         Self { handle, end }
     }
 
-    /// To end it.
+    /// To end it, or to change it.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
@@ -85,10 +125,22 @@ impl Future for Running {
     }
 }
 
-async fn run(workers: io::Result<Workers>, handle: Handle, ends: Ends) -> io::Result<Outcome> {
-    let Ends { grace, signals, files } = ends;
+/// Whoever still has a handle has one to nothing.
+struct Over(Arc<Live>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+async fn run(workers: io::Result<Workers>, handle: Handle, signals: Heeded, _over: Over) -> io::Result<Outcome> {
     let mut workers = workers?;
-    let mut signals = if signals { Some(Signals::new()?) } else { None };
+    let mut signals = match signals {
+        Heeded::None => None,
+        Heeded::Already(signals) => Some(signals?),
+        Heeded::Later => Some(Signals::new()?),
+    };
     tokio::select! {
         ended = workers.ended() => return ended.map(|()| Outcome::Drained),
         () = handle.stop.notified() => return force(workers, Outcome::Forced).await,
@@ -96,7 +148,8 @@ async fn run(workers: io::Result<Workers>, handle: Handle, ends: Ends) -> io::Re
         () = Signals::next(&mut signals) => handle.drain.say(),
     }
     // Whoever listens there next may have the path while we finish.
-    drop(files);
+    handle.live.give_up_paths();
+    let grace = handle.live.grace();
     let outcome = tokio::select! {
         ended = workers.ended() => return ended.map(|()| Outcome::Drained),
         () = handle.stop.notified() => Outcome::Forced,
@@ -124,6 +177,14 @@ async fn expired(grace: Option<Duration>) {
         Some(grace) => tokio::time::sleep(grace).await,
         None => std::future::pending().await,
     }
+}
+
+/// Since when signals are heard.
+enum Heeded {
+    None,
+    Already(io::Result<Signals>),
+    /// Once there is a runtime to hear them.
+    Later,
 }
 
 struct Signals {

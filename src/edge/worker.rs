@@ -2,7 +2,7 @@
 //! connection costs no switch between them (docs/adr/0005-workers-accept.md).
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     fmt,
     future::poll_fn,
     io::{self, Read},
@@ -30,7 +30,7 @@ use tokio::{
         unix::{AsyncFd, AsyncFdReadyGuard},
     },
     net::{TcpStream, UnixStream},
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +53,37 @@ pub struct Workers {
     force: CancellationToken,
 }
 
+/// To tell each worker of a change.
+pub type Tellers = Vec<mpsc::UnboundedSender<Change>>;
+
+/// What is to be otherwise from now on.
+pub struct Change {
+    /// For connections that are taken in later.
+    pub limits: Limits,
+    /// Where else to take them in.
+    pub entrances: Vec<Entrance>,
+    /// Dropped once it is so.
+    pub until_made: watch::Receiver<()>,
+}
+
+/// A door, and how long to stand at it.
+pub struct Entrance {
+    /// Where connections come in.
+    pub door: Door,
+    /// The word to go away.
+    pub stop: Stop,
+    /// Dropped once the door is closed.
+    pub until_closed: watch::Receiver<()>,
+}
+
+impl Entrance {
+    /// The same entrance, for one more worker.
+    pub fn again(&self) -> io::Result<Self> {
+        let door = self.door.again()?;
+        Ok(Self { door, stop: self.stop.clone(), until_closed: self.until_closed.clone() })
+    }
+}
+
 /// What all workers begin with.
 #[derive(Clone)]
 pub struct Shared {
@@ -64,7 +95,7 @@ pub struct Shared {
 
 impl Workers {
     /// Starts them, behind doors that are open already.
-    pub fn start<F, I, S, B>(factory: &F, doors: &[Door], shared: &Shared) -> io::Result<Self>
+    pub fn start<F, I, S, B>(factory: &F, entrances: &[Entrance], shared: &Shared) -> io::Result<(Self, Tellers)>
     where
         F: Fn() -> I + Send + Clone + 'static,
         I: IntoServiceFactory<S, Request>,
@@ -76,17 +107,20 @@ impl Workers {
     {
         let (report, reports) = mpsc::unbounded_channel();
         let workers = Self { reports, force: CancellationToken::new() };
+        let mut tellers = Tellers::with_capacity(shared.workers);
         for number in 0..shared.workers {
-            let doors = doors.iter().map(Door::again).collect::<io::Result<Vec<_>>>()?;
+            let entrances = entrances.iter().map(Entrance::again).collect::<io::Result<Vec<_>>>()?;
+            let (teller, changes) = mpsc::unbounded_channel();
+            tellers.push(teller);
             let (factory, shared, force, report) =
                 (factory.clone(), shared.clone(), workers.force.clone(), report.clone());
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-                let work = work(factory, doors, shared, force);
+                let work = work(factory, entrances, changes, shared, force);
                 // Nobody may be left to hear of it.
                 let _unheard = report.send(actix_rt::System::new().block_on(work));
             })?;
         }
-        Ok(workers)
+        Ok((workers, tellers))
     }
 
     /// Ready when the last of them has ended, or the first that failed.
@@ -110,7 +144,13 @@ impl Drop for Workers {
 }
 
 /// One worker's life: it ends when it was told to stop and the last connection has, or at once.
-async fn work<F, I, S, B>(factory: F, doors: Vec<Door>, shared: Shared, force: CancellationToken) -> io::Result<()>
+async fn work<F, I, S, B>(
+    factory: F,
+    entrances: Vec<Entrance>,
+    changes: mpsc::UnboundedReceiver<Change>,
+    shared: Shared,
+    force: CancellationToken,
+) -> io::Result<()>
 where
     F: Fn() -> I,
     I: IntoServiceFactory<S, Request>,
@@ -124,23 +164,18 @@ where
     let app = app.map_err(|error| io::Error::other(format!("the App could not be made: {error:?}")))?;
     let reception = Rc::new(Reception {
         app: Rc::new(Adapted(app, PhantomData)),
-        limits: Rc::new(shared.limits),
-        draining: drain::Worker::listening(shared.stop.clone()),
+        limits: RefCell::new(Rc::new(shared.limits)),
         caps: shared.caps,
         workers: shared.workers,
+        receiving: Rc::default(),
         open: Rc::default(),
     });
-    let receiving: Rc<Tasks> = Rc::default();
-    for door in doors {
-        let (listener, one) = (Listener::at(door)?, receiving.one());
-        let receive = Rc::clone(&reception).receive(listener, shared.stop.clone());
-        actix_rt::spawn(async move {
-            receive.await;
-            drop(one);
-        });
+    for entrance in entrances {
+        reception.open_door(entrance)?;
     }
+    actix_rt::spawn(Rc::clone(&reception).heed(changes, shared.stop, reception.receiving.one()));
     let finished = async {
-        receiving.none_left().await;
+        reception.receiving.none_left().await;
         reception.open.none_left().await;
     };
     tokio::select! {
@@ -153,10 +188,10 @@ where
 /// Where a worker takes connections in.
 struct Reception<A> {
     app: Rc<A>,
-    limits: Rc<Limits>,
-    draining: Rc<drain::Worker>,
+    limits: RefCell<Rc<Limits>>,
     caps: Arc<Caps>,
     workers: usize,
+    receiving: Rc<Tasks>,
     open: Rc<Tasks>,
 }
 
@@ -170,8 +205,40 @@ const STAND_BACK: Duration = Duration::from_millis(2);
 const BREATHER: Duration = Duration::from_millis(250);
 
 impl<A: h1::Answers + 'static> Reception<A> {
-    /// Takes in whoever comes, until the server stops; those who had come by then, too.
+    fn open_door(self: &Rc<Self>, entrance: Entrance) -> io::Result<()> {
+        let Entrance { door, stop, until_closed } = entrance;
+        let (listener, one) = (Listener::at(door)?, self.receiving.one());
+        let receive = Rc::clone(self).receive(listener, stop);
+        actix_rt::spawn(async move {
+            receive.await;
+            drop((one, until_closed));
+        });
+        Ok(())
+    }
+
+    /// Does as it is told, until the server stops; as long as it does not, the worker goes on even without a door.
+    async fn heed(self: Rc<Self>, mut changes: mpsc::UnboundedReceiver<Change>, stop: Stop, _one: One) {
+        let heeding = async {
+            while let Some(Change { limits, entrances, until_made }) = changes.recv().await {
+                *self.limits.borrow_mut() = Rc::new(limits);
+                for entrance in entrances {
+                    if let Err(error) = self.open_door(entrance) {
+                        log::error!("a worker cannot take connections in at a new address: {error}");
+                    }
+                }
+                drop(until_made);
+            }
+        };
+        tokio::select! {
+            () = stop.said() => return,
+            () = heeding => {}
+        }
+        stop.said().await;
+    }
+
+    /// Takes in whoever comes, until there is to be no more of that here; those who had come by then, too.
     async fn receive(self: Rc<Self>, listener: Listener, stop: Stop) {
+        let draining = drain::Worker::listening(stop.clone());
         let stopped = stop.said();
         tokio::pin!(stopped);
         let mut in_a_row = 0;
@@ -185,7 +252,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
                 tokio::time::sleep(STAND_BACK).await;
             }
             match came.and_then(|mut came| listener.accept(&mut came)) {
-                Ok(Some((socket, peer))) => self.take_in(socket, peer),
+                Ok(Some((socket, peer))) => self.take_in(socket, peer, &draining),
                 Ok(None) => {}
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
@@ -203,16 +270,17 @@ impl<A: h1::Answers + 'static> Reception<A> {
         // of him, so the kernel is asked.
         for _ in 0..MOST_WAITING {
             match listener.accept_now() {
-                Ok((socket, peer)) => self.take_in(socket, peer),
+                Ok((socket, peer)) => self.take_in(socket, peer, &draining),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {}
             }
         }
     }
 
-    fn take_in(&self, socket: Socket, peer: Peer) {
+    fn take_in(&self, socket: Socket, peer: Peer, draining: &Rc<drain::Worker>) {
         let Some(place) = self.caps.enter(peer) else { return turn_away(&socket) };
-        let serve = h1::serve(socket, peer, Rc::clone(&self.app), Rc::clone(&self.limits), self.draining.ear());
+        let limits = Rc::clone(&self.limits.borrow());
+        let serve = h1::serve(socket, peer, Rc::clone(&self.app), limits, draining.ear());
         let one = self.open.one();
         actix_rt::spawn(async move {
             serve.await;

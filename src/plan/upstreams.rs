@@ -16,6 +16,10 @@ use crate::{
 pub fn named(settings: &Settings, kinds: &Kinds, before: Option<&Plan>, problems: &mut Vec<Problem>) -> Upstreams {
     let mut upstreams = Upstreams::new();
     for (name, written) in &settings.upstreams {
+        if let Some(known) = unchanged(name, written, before) {
+            upstreams.insert(name.as_str().into(), known);
+            continue;
+        }
         check(name, written, problems);
         let balancer = balancer(name, written, kinds, problems);
         let endpoints = endpoints(name, written, before, problems);
@@ -24,6 +28,12 @@ pub fn named(settings: &Settings, kinds: &Kinds, before: Option<&Plan>, problems
         }
     }
     upstreams
+}
+
+/// The upstream that the plan before had under the same name by the same words: whose turn it is goes on, too.
+fn unchanged(name: &str, written: &UpstreamSettings, before: Option<&Plan>) -> Option<Arc<Upstream>> {
+    let before = before.filter(|plan| plan.settings.upstreams.get(name) == Some(written))?;
+    before.upstreams.get(name).cloned()
 }
 
 /// The upstream of a route that names a URL: one endpoint, called by the URL.

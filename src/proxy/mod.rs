@@ -44,6 +44,27 @@ struct Shared {
     active: RwLock<Arc<Active>>,
 }
 
+/// A plan that could be drawn and is not in force.
+#[must_use = "nothing changes before it is committed"]
+pub struct Prepared {
+    proxy: Proxy,
+    next: Active,
+}
+
+impl Prepared {
+    /// What it would do.
+    pub fn plan(&self) -> &Plan {
+        &self.next.plan
+    }
+
+    /// Puts it in force, and gives its number.
+    pub fn commit(self) -> u64 {
+        let Self { proxy: Proxy(shared), next } = self;
+        *shared.active.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        shared.generation.fetch_add(1, Ordering::Release) + 1
+    }
+}
+
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy").field("id", &self.0.id).finish_non_exhaustive()
@@ -81,17 +102,30 @@ impl Proxy {
     }
 
     /// Swaps the plan. Requests under way keep the one they started with; endpoints that stay keep their state and
-    /// their connections. Listeners and `[server]` limits of a running server do not change.
+    /// their connections. Where a server listens and its limits are its own: see [`Handle::reload`].
     ///
     /// # Errors
     /// Everything that is wrong with the settings; nothing has changed then.
+    ///
+    /// [`Handle::reload`]: crate::edge::Handle::reload
     pub fn reload(&self, settings: Settings) -> Result<(), Problems> {
+        self.prepare(settings)?.commit();
+        Ok(())
+    }
+
+    /// The same in two steps, for whoever has something else to change between them.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the settings.
+    pub fn prepare(&self, settings: Settings) -> Result<Prepared, Problems> {
         let before = self.active();
         let plan = Plan::draw(settings, &self.0.kinds, Some(&before.plan))?;
-        let next = Arc::new(Active::after(plan, &before)?);
-        *self.0.active.write().unwrap_or_else(PoisonError::into_inner) = next;
-        self.0.generation.fetch_add(1, Ordering::Release);
-        Ok(())
+        Ok(Prepared { proxy: self.clone(), next: Active::after(plan, &before)? })
+    }
+
+    /// Counts the plans that were in force so far, this one included.
+    pub fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
     }
 
     /// What it does now.

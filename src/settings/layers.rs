@@ -33,7 +33,7 @@ pub const PREFIX: &str = "AQUEDUCT__";
 pub const ENVIRONMENT: &str = "AQUEDUCT_ENV";
 
 /// Where settings are read from. Later calls do not override earlier ones: the order of the layers is fixed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Layers {
     files: Vec<Files>,
     environment: Vec<(String, String)>,
@@ -42,14 +42,14 @@ pub struct Layers {
     flags: Vec<Flag>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Flag {
     name: String,
     key: Vec<String>,
     value: Value,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Files {
     Directory { path: PathBuf, required: bool },
     File(PathBuf),
@@ -160,6 +160,24 @@ impl Layers {
         self
     }
 
+    /// The files that are read, whether or not they are there.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let named = self.named().map(|name| format!("{name}.toml"));
+        let names = || ["default.toml"].into_iter().chain(named.as_deref()).chain(["local.toml"]);
+        let of = |files: &Files| match files {
+            Files::Directory { path, .. } => names().map(|name| path.join(name)).collect(),
+            Files::File(path) => vec![path.clone()],
+            Files::Text { .. } => Vec::new(),
+        };
+        self.files.iter().flat_map(of).collect()
+    }
+
+    /// What [`ENVIRONMENT`] says of the files of directories.
+    fn named(&self) -> Option<&str> {
+        let name = self.environment.iter().rev().find(|(name, _)| name == ENVIRONMENT).map(|(_, value)| value.as_str());
+        name.filter(|name| !matches!(*name, "" | "default" | "local"))
+    }
+
     /// Reads and merges them all, or says everything that is wrong.
     pub fn load(self) -> Result<Loaded, Problems> {
         let Reading { settings, origins, problems, .. } = self.read();
@@ -170,8 +188,7 @@ impl Layers {
     pub fn read(self) -> Reading {
         let mut stack = Stack::default();
         stack.layers.push(Layer::built_in(BUILT_IN, &mut stack.problems));
-        let name = self.environment.iter().rev().find(|(name, _)| name == ENVIRONMENT).map(|(_, value)| value.as_str());
-        let name = name.filter(|name| !matches!(*name, "" | "default" | "local"));
+        let name = self.named();
         for files in &self.files {
             match files {
                 Files::Directory { path, required } => stack.add_directory(path, *required, name),

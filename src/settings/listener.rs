@@ -20,6 +20,8 @@ pub struct Listener {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {
+    /// Whether settings files are read again when they change. SIGHUP has them read in any case.
+    pub watch: bool,
     /// Worker threads: a number, or `"auto"` for one per core.
     pub workers: Workers,
     /// Connections the kernel holds for us before we accept them.
@@ -272,6 +274,7 @@ impl Workers {
 impl Default for ServerSettings {
     fn default() -> Self {
         Self {
+            watch: true,
             workers: Workers::Auto,
             backlog: 2048,
             max_connections: 25_000,

@@ -2,10 +2,19 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use aqueduct::settings::listener::Workers;
+use aqueduct::{
+    edge::Outcome,
+    plan::ListenAddress,
+    settings::{ServerSettings, listener::Workers, values::Time},
+};
 use futures_util::future::join_all;
 
 use crate::support::{client::Client, edge::TestEdge};
+
+/// Any free port.
+fn any() -> ListenAddress {
+    ListenAddress::Tcp(([127, 0, 0, 1], 0).into())
+}
 
 #[actix_rt::test]
 async fn connections_that_stay_are_shared_out_among_the_workers() {
@@ -58,4 +67,56 @@ async fn who_is_connected_when_the_server_stops_is_answered() {
     for mut client in clients {
         assert_eq!(client.read_response().await.status, 200);
     }
+}
+
+#[actix_rt::test]
+async fn every_worker_serves_an_address_that_is_added() {
+    let edge = TestEdge::with(|settings| settings.workers = Workers::Exactly(3)).await;
+
+    let reloaded = edge.listen_also(&[any()], &ServerSettings::default()).await;
+
+    let [ListenAddress::Tcp(added)] = reloaded.added[..] else { panic!("one was added: {reloaded:?}") };
+    assert_eq!(edge.addresses(), [ListenAddress::Tcp(edge.address), ListenAddress::Tcp(added)]);
+    let mut clients = HashMap::new();
+    for _ in 0..60 {
+        let mut client = Client::connect(added).await;
+        client.send("GET /worker HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        clients.insert(client.read_response().await.text(), client);
+    }
+    assert_eq!(clients.len(), 3, "{:?}", clients.keys());
+}
+
+#[actix_rt::test]
+async fn who_is_connected_where_the_server_listens_no_more_is_answered() {
+    let edge = TestEdge::with(|settings| settings.workers = Workers::Exactly(2)).await;
+    let reloaded = edge.listen_also(&[any()], &ServerSettings::default()).await;
+    let ListenAddress::Tcp(added) = reloaded.added[0] else { panic!("it is TCP") };
+    let mut clients = join_all((0..20).map(|_| Client::connect(added))).await;
+    for client in &mut clients {
+        client.send("GET /worker HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    }
+
+    let reloaded = edge.listen_also(&[], &ServerSettings::default()).await;
+
+    assert_eq!(reloaded.removed, [ListenAddress::Tcp(added)]);
+    for mut client in clients {
+        assert_eq!(client.read_response().await.status, 200);
+        client.wait_closed().await;
+    }
+    assert_eq!(edge.get("/").await.text(), "hello");
+}
+
+#[actix_rt::test]
+async fn a_server_ends_as_the_last_reload_says() {
+    let edge = TestEdge::with(|settings| settings.drain.grace = Time::secs(3600)).await;
+    let mut settings = ServerSettings::default();
+    settings.drain.grace = Time(Some(Duration::from_millis(1)));
+    edge.listen_also(&[], &settings).await;
+    let mut client = edge.connect().await;
+    client.send("GET /hang HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    edge.wait_for("asked").await;
+
+    edge.drain();
+
+    assert_eq!(edge.outcome(), Outcome::GraceExpired);
 }

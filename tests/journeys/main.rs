@@ -16,6 +16,7 @@ mod errors;
 mod intake;
 mod passing;
 mod pooling;
+mod reload;
 mod routing;
 mod test_kit;
 mod tunnels;

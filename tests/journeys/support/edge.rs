@@ -13,7 +13,7 @@ use actix_web::{
 };
 use aqueduct::{
     EdgeServer,
-    edge::{Handle, Outcome},
+    edge::{Handle, Outcome, Reloaded},
     http::{Downstream, HeaderMap, HeaderName, HeaderValue, Takeover},
     plan::ListenAddress,
     settings::{ServerSettings, listener::Workers},
@@ -102,6 +102,18 @@ impl TestEdge {
     /// Waits until the App has said this.
     pub async fn wait_for(&self, name: &str) {
         seen::wait_for(&self.log, name).await;
+    }
+
+    /// Has it listen on these addresses as well as where it does.
+    pub async fn listen_also(&self, more: &[ListenAddress], settings: &ServerSettings) -> Reloaded {
+        let loopback = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
+        let addresses: Vec<_> = [loopback].iter().chain(more).cloned().collect();
+        self.handle.reload(settings, "aqueduct", &addresses).await.expect("the addresses are free")
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Vec<ListenAddress> {
+        self.handle.addresses()
     }
 
     pub fn drain(&self) {

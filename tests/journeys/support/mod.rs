@@ -1,6 +1,7 @@
 //! What the journeys are told with. None of it uses the crate's own readers: a test kit must not share its bugs.
 #![allow(dead_code, unused_imports, reason = "each journey uses its part")]
 
+pub mod binary;
 pub mod client;
 pub mod edge;
 pub mod exchange;

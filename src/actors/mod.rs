@@ -1,0 +1,100 @@
+//! What is not on a request's way: tasks with a mailbox, on a thread of their own where they may read files.
+
+mod reload;
+mod settings_watch;
+
+use std::{sync::Arc, time::Duration};
+
+use actix_rt::Arbiter;
+use tokio::{sync::Notify, time::sleep};
+
+pub use self::{
+    reload::{Reloader, server_settings},
+    settings_watch::SettingsWatch,
+};
+
+/// The thread of the actors; they end with it, and it ends when this is dropped.
+pub struct Actors {
+    arbiter: Arbiter,
+}
+
+/// To ask a reloader to read the settings again. Asked twice while it reads, it reads once more.
+#[derive(Debug, Clone, Default)]
+pub struct Ask(Arc<Notify>);
+
+impl Actors {
+    /// A thread for them.
+    pub fn start() -> Self {
+        Self { arbiter: Arbiter::new() }
+    }
+
+    /// Reloads whenever the settings change or it is asked to.
+    pub fn reload(&self, reloader: Reloader) -> Ask {
+        let ask = Ask::default();
+        let asked = ask.clone();
+        let begin = move || reloader.clone().run(asked.clone());
+        if !self.arbiter.spawn_fn(move || drop(actix_rt::spawn(supervise("reading settings", begin)))) {
+            log::error!("settings will not be read again: the thread of the actors has ended");
+        }
+        ask
+    }
+}
+
+impl Drop for Actors {
+    fn drop(&mut self) {
+        self.arbiter.stop();
+    }
+}
+
+/// Before a task that failed begins anew; longer each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Begins a task again whenever it panics, until it ends.
+async fn supervise<F: Future<Output = ()> + 'static>(name: &'static str, begin: impl Fn() -> F) {
+    let mut pause = FIRST_PAUSE;
+    while let Err(error) = actix_rt::spawn(begin()).await {
+        if error.is_cancelled() {
+            return;
+        }
+        log::error!("{name} failed, and begins anew in {pause:?}: {error}");
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+impl Ask {
+    /// Asks.
+    pub fn now(&self) {
+        self.0.notify_one();
+    }
+
+    async fn heard(&self) {
+        self.0.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, rc::Rc};
+
+    use super::*;
+
+    #[actix_rt::test]
+    async fn a_task_that_panics_begins_anew() {
+        tokio::time::pause();
+        let begun = Rc::new(Cell::new(0));
+        let counting = Rc::clone(&begun);
+
+        supervise("a test", move || {
+            let begun = Rc::clone(&counting);
+            async move {
+                begun.set(begun.get() + 1);
+                assert!(begun.get() == 3, "not yet");
+            }
+        })
+        .await;
+
+        assert_eq!(begun.get(), 3);
+    }
+}

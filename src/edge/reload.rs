@@ -1,0 +1,232 @@
+//! Other addresses and other limits while the server runs (docs/adr/0007-reload.md).
+
+use std::{
+    fmt, io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{
+    drain::Stop,
+    limits::Limits,
+    listener::{self, Caps, Door, Listening, Opened, SocketFile},
+    worker::{Change, Entrance, Tellers},
+};
+use crate::{plan::ListenAddress, proxy::Proxy, settings::ServerSettings};
+
+/// How long workers may take to do as they are told before it is said that they have not.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A running server, as far as it can be changed.
+pub struct Live {
+    stop: Stop,
+    caps: Arc<Caps>,
+    log_of: Option<Proxy>,
+    /// What it was started with.
+    started: ServerSettings,
+    now: Mutex<Now>,
+}
+
+struct Now {
+    /// How long requests in flight may take once it stops.
+    grace: Option<Duration>,
+    workers: Tellers,
+    open: Vec<Open>,
+}
+
+/// An address that is listened on.
+struct Open {
+    asked: ListenAddress,
+    address: ListenAddress,
+    stop: Stop,
+    /// Closed once no worker has its door any more.
+    doors: watch::Sender<()>,
+    /// Goes with it.
+    _file: Option<SocketFile>,
+}
+
+/// What a reload changed at the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Where it listens now, too.
+    pub added: Vec<ListenAddress>,
+    /// Where it listens no more.
+    pub removed: Vec<ListenAddress>,
+    /// Settings that differ from those the server was started with, and that it cannot take while it runs.
+    pub needs_restart: Vec<&'static str>,
+}
+
+/// A change that can be made: new addresses are listened on, but nobody is served there yet. Dropped, they are given
+/// up and nothing has changed.
+#[must_use = "nothing changes before it is committed"]
+pub struct Prepared {
+    live: Arc<Live>,
+    settings: ServerSettings,
+    limits: Limits,
+    kept: Vec<ListenAddress>,
+    added: Vec<Open>,
+    /// For each worker.
+    entrances: Vec<Vec<Entrance>>,
+}
+
+impl Live {
+    /// A server that is about to begin at these addresses; and where its workers are to stand.
+    pub fn new(
+        stop: &Stop,
+        caps: &Arc<Caps>,
+        log_of: Option<Proxy>,
+        started: ServerSettings,
+        opened: Vec<Opened>,
+    ) -> (Arc<Self>, Vec<Entrance>) {
+        let (open, entrances) = opened.into_iter().map(|opened| entrance(opened, stop)).unzip();
+        let now = Now { grace: started.drain.grace.0, workers: Tellers::new(), open };
+        let live = Self { stop: stop.clone(), caps: Arc::clone(caps), log_of, started, now: Mutex::new(now) };
+        (Arc::new(live), entrances)
+    }
+
+    /// Whom to tell of changes.
+    pub fn has_workers(&self, workers: Tellers) {
+        self.now().workers = workers;
+    }
+
+    /// How long requests in flight may take once it stops.
+    pub fn grace(&self) -> Option<Duration> {
+        self.now().grace
+    }
+
+    /// Whoever listens there next may have the paths of its sockets.
+    pub fn give_up_paths(&self) {
+        self.now().open.clear();
+    }
+
+    /// There is nothing to change any more.
+    pub fn end(&self) {
+        self.stop.say();
+        self.give_up_paths();
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Vec<ListenAddress> {
+        self.now().open.iter().map(|open| open.address.clone()).collect()
+    }
+
+    /// Listens on what is new.
+    pub fn prepare(
+        self: &Arc<Self>,
+        settings: &ServerSettings,
+        server_name: &str,
+        addresses: &[ListenAddress],
+    ) -> io::Result<Prepared> {
+        if self.stop.is_said() {
+            return Err(io::Error::other("the server is about to end"));
+        }
+        let now = self.now();
+        let mut known: Vec<&ListenAddress> = now.open.iter().map(|open| &open.asked).collect();
+        let (mut kept, mut opened) = (Vec::new(), Vec::new());
+        for address in addresses {
+            if let Some(at) = known.iter().position(|known| *known == address) {
+                kept.push(known.swap_remove(at).clone());
+            } else {
+                opened.push(listener::open(address, settings.backlog).map_err(|error| cannot_listen(address, &error))?);
+            }
+        }
+        let (added, doors): (Vec<Open>, Vec<Entrance>) =
+            opened.into_iter().map(|opened| entrance(opened, &self.stop)).unzip();
+        let for_one = || doors.iter().map(Entrance::again).collect::<io::Result<Vec<_>>>();
+        let entrances = now.workers.iter().map(|_| for_one()).collect::<io::Result<Vec<_>>>()?;
+        let limits = Limits { log_of: self.log_of.clone(), ..Limits::of(settings, server_name) };
+        Ok(Prepared { live: Arc::clone(self), settings: settings.clone(), limits, kept, added, entrances })
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn needs_restart(&self, settings: &ServerSettings) -> Vec<&'static str> {
+        let started = &self.started;
+        let keys = [
+            ("server.workers", started.workers != settings.workers),
+            ("server.backlog", started.backlog != settings.backlog),
+        ];
+        keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
+}
+
+impl Prepared {
+    /// Makes the change: ready when every worker has, and nobody listens any more at the addresses that are gone.
+    pub async fn commit(self) -> Reloaded {
+        let Self { live, settings, limits, kept, added, entrances } = self;
+        live.caps.change(settings.max_connections, settings.max_connections_per_ip);
+        let (made, until_made) = watch::channel(());
+        let addresses = |open: &[Open]| open.iter().map(|open| open.address.clone()).collect();
+        let mut reloaded =
+            Reloaded { added: addresses(&added), removed: Vec::new(), needs_restart: live.needs_restart(&settings) };
+        let removed = {
+            let mut now = live.now();
+            now.grace = settings.drain.grace.0;
+            for (worker, entrances) in now.workers.iter().zip(entrances) {
+                let change = Change { limits: limits.clone(), entrances, until_made: until_made.clone() };
+                if worker.send(change).is_err() {
+                    log::debug!("a worker that has ended hears of no change");
+                }
+            }
+            let removed = now.keep(kept);
+            now.open.extend(added);
+            removed
+        };
+        drop(until_made);
+        reloaded.removed = addresses(&removed);
+        for open in &removed {
+            open.stop.say();
+        }
+        let done = async {
+            made.closed().await;
+            for open in &removed {
+                open.doors.closed().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, done).await.is_err() {
+            log::warn!("not every worker has done what was to change within {PATIENCE:?}; it will, when it can");
+        }
+        reloaded
+    }
+}
+
+impl Now {
+    /// Keeps one address for each of these, and gives the others.
+    fn keep(&mut self, mut kept: Vec<ListenAddress>) -> Vec<Open> {
+        let stays = |open: &mut Open| match kept.iter().position(|kept| *kept == open.asked) {
+            Some(at) => {
+                kept.swap_remove(at);
+                false
+            }
+            None => true,
+        };
+        self.open.extract_if(.., stays).collect()
+    }
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("addresses", &self.addresses()).finish_non_exhaustive()
+    }
+}
+
+fn entrance(opened: Opened, stop: &Stop) -> (Open, Entrance) {
+    let Opened { asked, address, listening } = opened;
+    let (door, file) = match listening {
+        Listening::Tcp(listener) => (Door::Tcp(listener), None),
+        Listening::Unix(listener, file) => (Door::Unix(listener), Some(file)),
+    };
+    let (doors, until_closed) = watch::channel(());
+    let stop = stop.below();
+    let entrance = Entrance { door, stop: stop.clone(), until_closed };
+    (Open { asked, address, stop, doors, _file: file }, entrance)
+}
+
+/// Which address it is about, and why.
+pub fn cannot_listen(address: &ListenAddress, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+}
