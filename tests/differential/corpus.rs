@@ -102,6 +102,7 @@ pub fn answers() -> Vec<Answer> {
         ("two spaces", line("HTTP/1.1  200 OK")),
         ("a tab for a space", line("HTTP/1.1\t200 OK")),
         ("an empty line first", line("\r\nHTTP/1.1 200 OK")),
+        ("empty lines behind an interim head", line("HTTP/1.1 103 Early Hints\r\n\r\n\r\n\r\nHTTP/1.1 200 OK")),
         ("a bare line feed first", line("\nHTTP/1.1 200 OK")),
         ("a bare line feed after the line", with_field("A: b").replacen("\r\n", "\n", 1)),
         ("bare line feeds", "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello".to_owned()),

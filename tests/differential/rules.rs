@@ -52,7 +52,10 @@ pub const H1: [Rule; 11] = [
     // RFC 9112, 2.2 forgives clients an empty line before a request; before an answer it is somebody's leftover.
     Rule {
         name: "nothing comes before the status line",
-        applies: |case| case.refused() && case.bytes.starts_with(b"\r\n"),
+        applies: |case| {
+            let behind_interim = || text(case.bytes).contains("\r\n\r\n\r\nHTTP/1.");
+            case.refused() && (case.bytes.starts_with(b"\r\n") || behind_interim())
+        },
     },
     // RFC 9110, 6.5.1: they would change what the message is when it is too late.
     Rule { name: "trailers do not frame", applies: |case| case.differ_in_trailers_only() },
