@@ -1,14 +1,17 @@
 //! `aqueduct run`
 
-use std::io;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    io,
+};
 
 use actix_web::App;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, Source, fail, tell};
 use crate::{
-    edge::{EdgeServer, Outcome, Running},
-    plan::ListenAddress,
+    edge::{EdgeServer, Outcome, Running, tls::Certificates},
+    plan::{ListenAddress, Listener},
     proxy::Proxy,
     settings::{Settings, Size},
 };
@@ -31,6 +34,7 @@ pub fn log_by(level: &str) {
 
 async fn serve(proxy: &Proxy) -> Exit {
     let plan = proxy.plan();
+    plan.warn();
     let running = match start(proxy, &plan.settings, &plan.listeners) {
         Ok((running, addresses)) => {
             for address in addresses {
@@ -50,11 +54,7 @@ async fn serve(proxy: &Proxy) -> Exit {
 ///
 /// # Errors
 /// Which address could not be listened on, and why.
-pub fn start(
-    proxy: &Proxy,
-    settings: &Settings,
-    listeners: &[ListenAddress],
-) -> io::Result<(Running, Vec<ListenAddress>)> {
+pub fn start(proxy: &Proxy, settings: &Settings, listeners: &[Listener]) -> io::Result<(Running, Vec<ListenAddress>)> {
     let handler = proxy.clone();
     // Each route has a limit of its own for bodies; the server's would go before a wider one.
     let mut limits = settings.server.clone();
@@ -63,10 +63,19 @@ pub fn start(
         .settings(&limits)
         .server_name(&settings.server_name)
         .access_log_of(proxy);
-    for address in listeners {
-        server = server
-            .bind(address)
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
+    let mut certificates: HashMap<&str, Certificates> = HashMap::new();
+    for Listener { address, tls } in listeners {
+        let bound = match (address, tls) {
+            (ListenAddress::Tcp(address), Some(tls)) => {
+                let known = match certificates.entry(&tls.name) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => new.insert(Certificates::of(tls)?),
+                };
+                server.bind_tls(*address, known)
+            }
+            _ => server.bind(address),
+        };
+        server = bound.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
     }
     let addresses = server.addresses();
     Ok((server.run(), addresses))

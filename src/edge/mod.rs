@@ -4,7 +4,13 @@
 //! ours ([`h1`]): a deadline for every wait, a limit for everything a client can send, interim responses, trailers,
 //! upgrades of any kind, and an end that finishes what is under way.
 
-use std::{fmt, io, net::TcpListener, num::NonZero, sync::Arc, thread};
+use std::{
+    fmt, io,
+    net::{SocketAddr, TcpListener},
+    num::NonZero,
+    sync::Arc,
+    thread,
+};
 
 use actix_http::{Request, Response, body::MessageBody};
 use actix_service::{IntoServiceFactory, ServiceFactory};
@@ -16,7 +22,8 @@ use self::{
     limits::Limits,
     listener::{Caps, Door, Listening, SocketFile},
     running::Ends,
-    worker::{Shared, Workers},
+    tls::Certificates,
+    worker::{Entrance, Shared, Workers},
 };
 use crate::{
     plan::ListenAddress,
@@ -29,6 +36,7 @@ pub mod h1;
 pub mod limits;
 mod listener;
 mod running;
+pub mod tls;
 mod worker;
 
 /// Serves an actix `App` on one or more addresses.
@@ -38,7 +46,7 @@ pub struct EdgeServer<F> {
     server_name: String,
     signals: bool,
     log_of: Option<Proxy>,
-    listening: Vec<(ListenAddress, Listening)>,
+    listening: Vec<(ListenAddress, Listening, Option<Certificates>)>,
 }
 
 impl<F> EdgeServer<F> {
@@ -86,30 +94,43 @@ impl<F> EdgeServer<F> {
         match address {
             ListenAddress::Tcp(address) => {
                 let listener = listener::tcp(*address, self.settings.backlog)?;
-                self.listen(listener)
+                self.add(listener, None)
             }
             ListenAddress::Unix(path) => {
                 let (listener, file) = listener::unix(path)?;
-                self.listening.push((address.clone(), Listening::Unix(listener, file)));
+                self.listening.push((address.clone(), Listening::Unix(listener, file), None));
                 Ok(self)
             }
         }
+    }
+
+    /// Listens on an address and speaks TLS there. The certificates may be those of other addresses, too.
+    ///
+    /// # Errors
+    /// The address is taken, or cannot be had.
+    pub fn bind_tls(self, address: SocketAddr, certificates: &Certificates) -> io::Result<Self> {
+        let listener = listener::tcp(address, self.settings.backlog)?;
+        self.add(listener, Some(certificates.clone()))
     }
 
     /// Listens on a socket that was made elsewhere.
     ///
     /// # Errors
     /// It has no address.
-    pub fn listen(mut self, listener: TcpListener) -> io::Result<Self> {
+    pub fn listen(self, listener: TcpListener) -> io::Result<Self> {
+        self.add(listener, None)
+    }
+
+    fn add(mut self, listener: TcpListener, certificates: Option<Certificates>) -> io::Result<Self> {
         let address = ListenAddress::Tcp(listener.local_addr()?);
         listener::inherited(&listener)?;
-        self.listening.push((address, Listening::Tcp(listener)));
+        self.listening.push((address, Listening::Tcp(listener), certificates));
         Ok(self)
     }
 
     /// Where it listens.
     pub fn addresses(&self) -> Vec<ListenAddress> {
-        self.listening.iter().map(|(address, _)| address.clone()).collect()
+        self.listening.iter().map(|(address, ..)| address.clone()).collect()
     }
 
     /// Begins to serve. What is returned is to be awaited: it ends when the server does.
@@ -148,16 +169,17 @@ impl<F> EdgeServer<F> {
         let workers = workers.clamp(1, listener_settings::Workers::MOST);
         let limits = Limits { log_of: self.log_of, ..Limits::of(&self.settings, &self.server_name) };
         let shared = Shared { limits, caps: Arc::clone(caps), stop: stop.clone(), workers };
-        let (mut doors, mut files) = (Vec::new(), Vec::new());
-        for (_, listening) in self.listening {
-            match listening {
-                Listening::Tcp(listener) => doors.push(Door::Tcp(listener)),
+        let (mut entrances, mut files) = (Vec::new(), Vec::new());
+        for (_, listening, certificates) in self.listening {
+            let door = match listening {
+                Listening::Tcp(listener) => Door::Tcp(listener),
                 Listening::Unix(listener, file) => {
-                    doors.push(Door::Unix(listener));
                     files.push(file);
+                    Door::Unix(listener)
                 }
-            }
+            };
+            entrances.push(Entrance { door, certificates });
         }
-        (Workers::start(&self.factory, &doors, &shared), files)
+        (Workers::start(&self.factory, &entrances, &shared), files)
     }
 }

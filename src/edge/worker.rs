@@ -36,9 +36,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     drain::{self, Stop},
-    h1,
+    h1::{self, Arrival},
     limits::Limits,
-    listener::{Caps, Door},
+    listener::{Caps, Door, Place},
+    tls::{Certificates, Protocol},
 };
 use crate::{http::downstream::Peer, transport::dial::Stream as Socket};
 
@@ -46,6 +47,19 @@ use crate::{http::downstream::Peer, transport::dial::Stream as Socket};
 pub struct Workers {
     reports: mpsc::UnboundedReceiver<io::Result<()>>,
     force: CancellationToken,
+}
+
+/// A door, and what is shown to those who come in there, where TLS is spoken.
+pub struct Entrance {
+    pub door: Door,
+    pub certificates: Option<Certificates>,
+}
+
+impl Entrance {
+    /// The same, for one more worker.
+    fn again(&self) -> io::Result<Self> {
+        Ok(Self { door: self.door.again()?, certificates: self.certificates.clone() })
+    }
 }
 
 /// What all workers begin with.
@@ -59,7 +73,7 @@ pub struct Shared {
 
 impl Workers {
     /// Starts them, behind doors that are open already.
-    pub fn start<F, I, S, B>(factory: &F, doors: &[Door], shared: &Shared) -> io::Result<Self>
+    pub fn start<F, I, S, B>(factory: &F, entrances: &[Entrance], shared: &Shared) -> io::Result<Self>
     where
         F: Fn() -> I + Send + Clone + 'static,
         I: IntoServiceFactory<S, Request>,
@@ -72,11 +86,11 @@ impl Workers {
         let (report, reports) = mpsc::unbounded_channel();
         let workers = Self { reports, force: CancellationToken::new() };
         for number in 0..shared.workers {
-            let doors = doors.iter().map(Door::again).collect::<io::Result<Vec<_>>>()?;
+            let entrances = entrances.iter().map(Entrance::again).collect::<io::Result<Vec<_>>>()?;
             let (factory, shared, force, report) =
                 (factory.clone(), shared.clone(), workers.force.clone(), report.clone());
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-                let work = work(factory, doors, shared, force);
+                let work = work(factory, entrances, shared, force);
                 // Nobody may be left to hear of it.
                 let _unheard = report.send(actix_rt::System::new().block_on(work));
             })?;
@@ -105,7 +119,12 @@ impl Drop for Workers {
 }
 
 /// One worker's life: it ends when it was told to stop and the last connection has, or at once.
-async fn work<F, I, S, B>(factory: F, doors: Vec<Door>, shared: Shared, force: CancellationToken) -> io::Result<()>
+async fn work<F, I, S, B>(
+    factory: F,
+    entrances: Vec<Entrance>,
+    shared: Shared,
+    force: CancellationToken,
+) -> io::Result<()>
 where
     F: Fn() -> I,
     I: IntoServiceFactory<S, Request>,
@@ -126,9 +145,9 @@ where
         open: Rc::default(),
     });
     let receiving: Rc<Tasks> = Rc::default();
-    for door in doors {
+    for Entrance { door, certificates } in entrances {
         let (listener, one) = (Listener::at(door)?, receiving.one());
-        let receive = Rc::clone(&reception).receive(listener, shared.stop.clone());
+        let receive = Rc::clone(&reception).receive(listener, certificates, shared.stop.clone());
         actix_rt::spawn(async move {
             receive.await;
             drop(one);
@@ -166,7 +185,7 @@ const BREATHER: Duration = Duration::from_millis(250);
 
 impl<A: h1::Answers + 'static> Reception<A> {
     /// Takes in whoever comes, until the server stops; those who had come by then, too.
-    async fn receive(self: Rc<Self>, listener: Listener, stop: Stop) {
+    async fn receive(self: Rc<Self>, listener: Listener, certificates: Option<Certificates>, stop: Stop) {
         let stopped = stop.said();
         tokio::pin!(stopped);
         let mut in_a_row = 0;
@@ -180,7 +199,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
                 tokio::time::sleep(STAND_BACK).await;
             }
             match came.and_then(|mut came| listener.accept(&mut came)) {
-                Ok(Some((socket, peer))) => self.take_in(socket, peer),
+                Ok(Some((socket, peer))) => self.take_in(socket, peer, certificates.as_ref()),
                 Ok(None) => {}
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
@@ -198,19 +217,45 @@ impl<A: h1::Answers + 'static> Reception<A> {
         // of him, so the kernel is asked.
         for _ in 0..MOST_WAITING {
             match listener.accept_now() {
-                Ok((socket, peer)) => self.take_in(socket, peer),
+                Ok((socket, peer)) => self.take_in(socket, peer, certificates.as_ref()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {}
             }
         }
     }
 
-    fn take_in(&self, socket: Socket, peer: Peer) {
-        let Some(place) = self.caps.enter(peer) else { return turn_away(&socket) };
-        let serve = h1::serve(socket, peer, Rc::clone(&self.app), Rc::clone(&self.limits), self.draining.ear());
+    fn take_in(&self, socket: Socket, peer: Peer, certificates: Option<&Certificates>) {
+        let Some(place) = self.caps.enter(peer) else {
+            // Words in the clear are none to a client that expects to shake hands.
+            return if certificates.is_none() {
+                turn_away(&socket)
+            };
+        };
+        if let Some(certificates) = certificates {
+            return self.take_in_encrypted(socket, peer, certificates, place);
+        }
+        let arrival = Arrival { socket, peer, greeted: None };
+        let serve = h1::serve(arrival, Rc::clone(&self.app), Rc::clone(&self.limits), self.draining.ear());
         let one = self.open.one();
         actix_rt::spawn(async move {
             serve.await;
+            drop((one, place));
+        });
+    }
+
+    /// The handshake is part of the connection's own task: nobody waits for a slow one.
+    fn take_in_encrypted(&self, socket: Socket, peer: Peer, certificates: &Certificates, place: Place) {
+        let (app, limits, draining) = (Rc::clone(&self.app), Rc::clone(&self.limits), Rc::clone(&self.draining));
+        let (certificates, one) = (certificates.clone(), self.open.one());
+        actix_rt::spawn(async move {
+            if let Some((socket, greeted)) = certificates.greet(socket, limits.tls_handshake).await {
+                match greeted.protocol {
+                    Protocol::Http1 => {
+                        let arrival = Arrival { socket, peer, greeted: Some(greeted) };
+                        h1::serve(arrival, app, limits, draining.ear()).await;
+                    }
+                }
+            }
             drop((one, place));
         });
     }
@@ -350,6 +395,8 @@ fn turn_away(socket: &Socket) {
     let socket = match socket {
         Socket::Tcp(socket) => SockRef::from(socket),
         Socket::Unix(socket) => SockRef::from(socket),
+        // Nothing was agreed on yet when a client is turned away.
+        Socket::Tls(_) => return,
     };
     // Not by way of the runtime: it has not heard yet that the new socket can be written to. And what the client has
     // sent is read, because closing before that would reset the connection, and take the answer back.

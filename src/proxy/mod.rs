@@ -71,6 +71,7 @@ impl Proxy {
     pub fn with_kinds(settings: Settings, kinds: Kinds) -> Result<Self, Problems> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let plan = Plan::draw(settings, &kinds, None)?;
+        plan.warn();
         let active = Active::of(plan)?;
         Ok(Self(Arc::new(Shared {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -88,6 +89,7 @@ impl Proxy {
     pub fn reload(&self, settings: Settings) -> Result<(), Problems> {
         let before = self.active();
         let plan = Plan::draw(settings, &self.0.kinds, Some(&before.plan))?;
+        plan.warn();
         let next = Arc::new(Active::after(plan, &before)?);
         *self.0.active.write().unwrap_or_else(PoisonError::into_inner) = next;
         self.0.generation.fetch_add(1, Ordering::Release);

@@ -18,4 +18,5 @@ mod passing;
 mod pooling;
 mod routing;
 mod test_kit;
+mod tls;
 mod tunnels;

@@ -16,7 +16,7 @@ use self::{
     connection::{Connection, Last},
     wire::Wire,
 };
-use super::{drain::Draining, limits::Limits};
+use super::{drain::Draining, limits::Limits, tls::Greeted};
 use crate::{
     http::{
         Takeover,
@@ -40,13 +40,23 @@ pub trait Answers {
     fn answer(&self, request: Request) -> impl Future<Output = Response<BoxBody>>;
 }
 
+/// A connection that somebody has come in by.
+pub struct Arrival {
+    /// The connection.
+    pub socket: Socket,
+    /// Who is at its other end.
+    pub peer: Peer,
+    /// What was agreed on, where TLS is spoken.
+    pub greeted: Option<Greeted>,
+}
+
 /// Serves a connection to its end.
-pub async fn serve<A: Answers>(socket: Socket, peer: Peer, app: Rc<A>, limits: Rc<Limits>, draining: Draining) {
-    let wire = Rc::new(Wire::new(socket, peer, limits));
+pub async fn serve<A: Answers>(arrival: Arrival, app: Rc<A>, limits: Rc<Limits>, draining: Draining) {
+    let wire = Rc::new(Wire::new(arrival, limits));
     let _end = End(Rc::clone(&wire));
     let mut connection = Connection::new(Rc::clone(&wire), draining);
     match connection.converse(&*app).await {
-        Last::Close => {}
+        Last::Close => wire.say_goodbye(),
         Last::Cut => wire.reset(),
         Last::Linger => linger(&wire).await,
         Last::Switch(takeover) => hand_over(&wire, takeover, connection.draining).await,
