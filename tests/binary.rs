@@ -161,6 +161,24 @@ fn a_proxy_needs_no_file() {
 }
 
 #[test]
+fn a_listener_with_certificates_speaks_tls_and_what_is_risky_is_said() {
+    let folder = folder();
+    let issued = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).expect("a certificate");
+    fs::write(folder.path().join("a.pem"), issued.cert.pem()).expect("a file");
+    fs::write(folder.path().join("a.key"), issued.signing_key.serialize_pem()).expect("a file");
+    let settings = "listen = [{ addr = \"127.0.0.1:0\", tls = \"main\" }]\n\
+        tls.main.certificates = [{ cert = \"a.pem\", key = \"a.key\" }]\n\
+        routes.\"/\" = \"a\"\n[upstreams.a]\nservers = [\"https://localhost\"]\ntls.insecure = true\n";
+    fs::write(folder.path().join("a.toml"), settings).expect("a file");
+
+    let server = Server::start(folder.path(), &["run", "--settings", "a.toml"]);
+
+    server.says("upstreams.a.tls.insecure");
+    let told = server.ask("/");
+    assert!(told.starts_with("HTTP/1.1 400 ") && told.contains("https://"), "{told}");
+}
+
+#[test]
 fn every_problem_is_told_at_its_place_and_check_fails() {
     let folder = folder();
     fs::create_dir(folder.path().join("settings")).expect("a folder");

@@ -34,7 +34,6 @@ pub fn log_by(level: &str) {
 
 async fn serve(proxy: &Proxy) -> Exit {
     let plan = proxy.plan();
-    plan.warn();
     let running = match start(proxy, &plan.settings, &plan.listeners) {
         Ok((running, addresses)) => {
             for address in addresses {
@@ -44,6 +43,7 @@ async fn serve(proxy: &Proxy) -> Exit {
         }
         Err(error) => return fail(error),
     };
+    plan.warn();
     if plan.routes.entries().is_empty() {
         log::warn!("there is no route: every request gets a 404; try --route /=http://localhost:8000");
     }

@@ -133,6 +133,17 @@ impl<F> EdgeServer<F> {
         self.listening.iter().map(|(address, ..)| address.clone()).collect()
     }
 
+    /// What it shows clients, each once however many addresses share it: to be kept by whoever will reload them.
+    pub fn certificates(&self) -> Vec<Certificates> {
+        let mut all: Vec<Certificates> = Vec::new();
+        for certificates in self.listening.iter().filter_map(|(.., certificates)| certificates.as_ref()) {
+            if !all.iter().any(|known| known.is_same(certificates)) {
+                all.push(certificates.clone());
+            }
+        }
+        all
+    }
+
     /// Begins to serve. What is returned is to be awaited: it ends when the server does.
     pub fn run<I, S, B>(self) -> Running
     where

@@ -15,7 +15,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use self::directory::{Current, Directory};
-use super::h1::head::Head;
+use super::h1::{LINGER, head::Head};
 use crate::{
     http::header,
     plan::ListenerTls,
@@ -52,7 +52,7 @@ pub struct Greeted {
     certificates: Certificates,
 }
 
-/// What is spoken inside TLS. Another one is another variant, and another line in [`Protocol::all`].
+/// What is spoken inside TLS. Another one is another variant, and another entry in the list of what is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1, also for whoever says nothing of it.
@@ -83,6 +83,11 @@ impl Certificates {
     /// What the settings call them: `main` for `[tls.main]`.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// They are one and the same: what reloads one of them reloads the other.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Reads the same files again, for whoever connects from now on; open connections go on as they are. The files are
@@ -205,8 +210,12 @@ async fn tell_in_the_clear(mut socket: TcpStream) -> io::Result<()> {
         content-length: 45\r\nconnection: close\r\n\r\nthis port speaks HTTPS: begin with https://\r\n";
     socket.write_all(ANSWER).await?;
     socket.shutdown().await?;
-    tokio::io::copy(&mut socket.take(MOST_HEARD), &mut tokio::io::sink()).await?;
-    Ok(())
+    let (mut rest, mut nowhere) = (socket.take(MOST_HEARD), tokio::io::sink());
+    // Whoever has not read the answer by then does not want it.
+    match tokio::time::timeout(LINGER, tokio::io::copy(&mut rest, &mut nowhere)).await {
+        Ok(heard) => heard.map(drop),
+        Err(_) => Ok(()),
+    }
 }
 
 #[cfg(test)]

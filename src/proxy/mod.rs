@@ -82,7 +82,7 @@ impl Proxy {
     }
 
     /// Swaps the plan. Requests under way keep the one they started with; endpoints that stay keep their state and
-    /// their connections. Listeners and `[server]` limits of a running server do not change.
+    /// their connections. Files of certificates for endpoints are read here: not on a worker. Listeners and `[server]` limits of a running server do not change.
     ///
     /// # Errors
     /// Everything that is wrong with the settings; nothing has changed then.

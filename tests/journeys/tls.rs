@@ -1,13 +1,28 @@
 //! TLS with clients and with endpoints.
 
-use std::process::Stdio;
+use std::{
+    io,
+    process::Stdio,
+    sync::Arc,
+    task::{Context, Waker},
+};
 
-use aqueduct::transport::tls::identity::FileError;
+use aqueduct::{
+    settings::upstream::EndpointTls,
+    transport::{
+        dial::Stream,
+        tls::{
+            client::{ClientTls, Profile},
+            identity::FileError,
+        },
+    },
+};
 use rustls::{
     HandshakeKind, SignatureScheme,
     crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs::default_provider},
     version::{TLS12, TLS13},
 };
+use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use super::support::{
     client::{self, Client},
@@ -160,7 +175,7 @@ async fn a_handshake_that_takes_too_long_is_cut_and_keeps_nobody_waiting() {
     let (authority, origin) = (Authority::new(), Origin::answering("a").start().await);
     authority.issue("shop", &["shop.example"]);
     let text = format!(
-        "{}server.timeouts.tls_handshake = \"300ms\"\n[routes]\n\"/\" = {:?}\n",
+        "{}server.timeouts.tls_handshake = \"1s\"\n[routes]\n\"/\" = {:?}\n",
         authority.listener(&["shop"]),
         origin.url()
     );
@@ -253,7 +268,7 @@ async fn the_end_of_a_connection_is_announced() {
     let mut seen = Vec::new();
     let read = patiently("the end", async {
         tokio::io::AsyncWriteExt::write_all(&mut stream, get).await?;
-        tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut seen).await
+        stream.read_to_end(&mut seen).await
     });
 
     assert!(read.await.is_ok(), "without close_notify it would be an error");
@@ -493,6 +508,37 @@ async fn a_body_that_is_cut_off_is_seen_whatever_its_framing() {
         assert_eq!(response.body, b"hello", "{head}");
         assert!(!response.complete, "{head}: it looks whole");
     }
+}
+
+#[actix_rt::test]
+async fn what_was_decrypted_and_not_read_counts_as_there() {
+    let authority = Authority::new();
+    let script = Origin::script(|mut conn, _| async move {
+        conn.write("ab").await;
+        conn.wait_for("the end").await;
+        conn.half_close().await;
+        conn.wait_closed().await;
+    });
+    let origin = secured(&authority, script).await;
+    let written = EndpointTls { ca: Some(authority.path("ca.pem").into()), ..EndpointTls::default() };
+    let tls = Arc::new(ClientTls::of(&written).expect("it is good"));
+    let profile = Profile::named(tls, "origin.example").expect("a name");
+    let socket = patiently("a connection", TcpStream::connect(origin.address())).await.expect("it listens");
+    let mut stream = patiently("a handshake", profile.shake_hands(socket)).await.expect("they agree");
+    let is_ready = |stream: &Stream| stream.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_ready();
+
+    let first = patiently("a byte", stream.read_u8()).await.expect("a byte");
+    // The kernel has nothing more, and still there is more.
+    let there = (is_ready(&stream), stream.has_unread());
+    let mut rest = [0; 9];
+    let second = stream.try_read(&mut rest).map(|count| rest[..count].to_vec());
+    let nothing = stream.try_read(&mut rest).expect_err("nothing has come").kind();
+    origin.tell("the end");
+    let end = patiently("the end", stream.read(&mut rest)).await;
+
+    assert_eq!((first, second.expect("a byte")), (b'a', b"b".to_vec()));
+    assert_eq!((there, nothing), ((true, true), io::ErrorKind::WouldBlock));
+    assert_eq!(end.expect("it was announced"), 0);
 }
 
 #[actix_rt::test]

@@ -32,7 +32,7 @@ mod unseen;
 mod wire;
 
 /// How long a client that still sends may read the answer, once we have closed our side.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// Whoever answers requests; an `App`, in the end.
 pub trait Answers {
@@ -75,7 +75,13 @@ impl Drop for End {
 /// Closes our half and throws away what still comes: closing at once would reset the connection, and with it the
 /// answer that the client has not read (RFC 9112, 9.6).
 async fn linger(wire: &Wire) {
-    if poll_fn(|cx| wire.poll_shutdown(cx)).await.is_err() {
+    wire.reading.arm(LINGER);
+    // Where TLS is spoken the end has to be written, and a client that does not read does not take it.
+    let is_shut = poll_fn(|cx| match wire.poll_shutdown(cx) {
+        Poll::Ready(shut) => Poll::Ready(shut.is_ok()),
+        Poll::Pending => wire.reading.poll(cx).map(|()| false),
+    });
+    if !is_shut.await {
         return;
     }
     wire.reading.arm(LINGER);
