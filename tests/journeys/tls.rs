@@ -8,6 +8,7 @@ use std::{
 };
 
 use aqueduct::{
+    edge::Outcome,
     settings::upstream::EndpointTls,
     transport::{
         dial::Stream,
@@ -310,6 +311,48 @@ async fn a_websocket_is_bytes_both_ways_over_tls() {
 }
 
 #[actix_rt::test]
+async fn a_client_that_is_turned_back_while_it_sends_reads_why() {
+    let (authority, origin) = (Authority::new(), Origin::answering("a").start().await);
+    authority.issue("shop", &["shop.example"]);
+    let text = format!(
+        "{}defaults.max_body = \"1KiB\"\n[routes]\n\"/\" = {:?}\n",
+        authority.listener(&["shop"]),
+        origin.url()
+    );
+    let proxy = TestProxy::with(&text).start().await;
+    let mut client = connect(proxy.address, "shop.example", authority.client()).await;
+
+    client.send("POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 9000000\r\n\r\n").await;
+    client.send(vec![b'.'; 100_000]).await;
+    let response = client.read_response().await;
+
+    assert_eq!((response.status, response.complete), (413, true));
+}
+
+#[actix_rt::test]
+async fn what_is_under_way_is_finished_when_the_server_stops() {
+    let authority = Authority::new();
+    let script = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.wait_for("leave to answer").await;
+        conn.write("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na").await;
+    });
+    let origin = script.start().await;
+    let proxy = shop(&authority, &origin).await;
+    let mut client = connect(proxy.address, "shop.example", authority.client()).await;
+
+    client.send(GET).await;
+    origin.wait_for_requests(1).await;
+    proxy.drain();
+    origin.tell("leave to answer");
+    let response = client.read_response().await;
+    client.wait_closed().await;
+
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
+    assert_eq!(proxy.outcome(), Outcome::Drained);
+}
+
+#[actix_rt::test]
 async fn curl_is_content() {
     let is_there = std::process::Command::new("curl").arg("--version").stdout(Stdio::null()).status();
     if !is_there.is_ok_and(|status| status.success()) {
@@ -414,8 +457,6 @@ async fn an_endpoint_that_proves_nothing_is_a_502_that_says_why() {
         (https(&origin, format!("ca = {own:?}, server_name = \"shop.example\"")), "tls_certificate_error"),
         (https(&for_known, format!("ca = {own:?}")), "tls_alert_received"),
         (https(&clear, format!("ca = {own:?}")), "tls_protocol_error"),
-        // Nobody but the machine's own authorities is believed unless it is said.
-        (format!("[routes]\n\"/\" = {:?}\n", origin.url()), "tls_certificate_error"),
     ] {
         let proxy = TestProxy::with(&text).start().await;
 
@@ -445,6 +486,27 @@ async fn an_upstream_says_whom_to_believe_and_who_we_are() {
 
         assert_eq!(proxy.get("/").await.text(), "hello", "{tls}");
     }
+}
+
+#[actix_rt::test]
+async fn a_handshake_that_failed_is_followed_by_another_endpoint() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let impostor = secured(&stranger, Origin::answering("secret")).await;
+    let origin = secured(&authority, Origin::answering("hello")).await;
+    let text = format!(
+        "[routes]\n\"/\" = \"a\"\n[upstreams.a]\nservers = [{:?}, {:?}]\ntls.ca = {:?}\n",
+        impostor.url(),
+        origin.url(),
+        authority.path("ca.pem")
+    );
+    let proxy = TestProxy::with(&text).start().await;
+
+    for _ in 0..4 {
+        // Nothing was sent to the first one, so that even a POST may go to the second.
+        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\n.";
+        assert_eq!(proxy.send(post).await.text(), "hello");
+    }
+    assert_eq!(impostor.requests_seen(), 0);
 }
 
 #[actix_rt::test]
