@@ -4,8 +4,11 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use indexmap::IndexMap;
 
-pub use self::changes::Changes;
-pub use self::routes::{FixedAnswer, HostRule, Redirect, Route, Target};
+pub use self::{
+    changes::Changes,
+    routes::{FixedAnswer, HostRule, Redirect, Route, Target},
+    tls::ListenerTls,
+};
 use crate::{
     http::Method,
     kinds::Kinds,
@@ -17,6 +20,7 @@ use crate::{
 
 mod changes;
 mod routes;
+mod tls;
 mod upstreams;
 mod url;
 
@@ -27,13 +31,30 @@ pub struct Plan {
     /// All upstreams by name, those that a route names by URL included.
     pub upstreams: Upstreams,
     /// Where to accept clients.
-    pub listeners: Vec<ListenAddress>,
+    pub listeners: Vec<Listener>,
+    /// What can be done as it was written, and still should be known.
+    pub warnings: Vec<String>,
     /// What it was drawn from.
     pub settings: Settings,
 }
 
 /// Upstreams by name.
 pub type Upstreams = IndexMap<Arc<str>, Arc<Upstream>>;
+
+/// Where to accept clients, and how.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Where.
+    pub address: ListenAddress,
+    /// What to show them, where TLS is spoken.
+    pub tls: Option<Arc<ListenerTls>>,
+}
+
+impl From<ListenAddress> for Listener {
+    fn from(address: ListenAddress) -> Self {
+        Self { address, tls: None }
+    }
+}
 
 /// An address to accept clients on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,13 +66,15 @@ pub enum ListenAddress {
 }
 
 impl Plan {
-    /// Draws a plan, or says everything that is wrong with the settings. Opens nothing, spawns nothing. Endpoints that
+    /// Draws a plan, or says everything that is wrong with the settings. Opens nothing but files of
+    /// certificates, spawns nothing. Endpoints that
     /// `before` had under the same upstream are carried over with their state.
     pub fn draw(settings: Settings, kinds: &Kinds, before: Option<&Plan>) -> Result<Self, Problems> {
-        let mut problems = Vec::new();
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
         check_server(&settings, &mut problems);
-        let listeners = listeners(&settings, &mut problems);
-        let named = upstreams::named(&settings, kinds, before, &mut problems);
+        let tls = tls::listeners(&settings, &mut problems, &mut warnings);
+        let listeners = listeners(&settings, &tls, &mut problems);
+        let named = upstreams::named(&settings, kinds, before, &mut problems, &mut warnings);
         let mut drawing = routes::Drawing { settings: &settings, kinds, before, upstreams: named, problems };
         let entries = drawing.entries();
         let routes::Drawing { upstreams, mut problems, .. } = drawing;
@@ -70,8 +93,17 @@ impl Plan {
             }
         };
         match routes {
-            Some(routes) if problems.is_empty() => Ok(Self { routes, upstreams, listeners, settings }),
+            Some(routes) if problems.is_empty() => Ok(Self { routes, upstreams, listeners, warnings, settings }),
             _ => Err(Problems(problems)),
+        }
+    }
+}
+
+impl Plan {
+    /// Puts its warnings into the application log.
+    pub fn warn(&self) {
+        for warning in &self.warnings {
+            log::warn!("{warning}");
         }
     }
 }
@@ -125,20 +157,25 @@ fn names_levels(directives: &str) -> bool {
     directives.split(',').all(|directive| is_level(directive) || directive.contains(['=', ':']))
 }
 
-fn listeners(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<ListenAddress> {
-    let mut known: Vec<ListenAddress> = Vec::new();
+fn listeners(settings: &Settings, tls: &tls::ListenersTls, problems: &mut Vec<Problem>) -> Vec<Listener> {
+    let mut known: Vec<Listener> = Vec::new();
     if settings.listen.is_empty() {
         problems.push(Problem::at(["listen"], "nowhere to listen").help("an address such as \"127.0.0.1:8080\""));
     }
     for (index, listener) in settings.listen.iter().enumerate() {
         let key = ["listen".to_owned(), index.to_string()];
+        let tls = tls::of_listener(index, settings, tls, problems);
         match parse_listener(&listener.addr) {
-            Some(address) if known.contains(&address) && !is_port_zero(&address) => {
+            Some(address) if known.iter().any(|known| known.address == address) && !is_port_zero(&address) => {
                 problems.push(
                     Problem::at(key, format!("`{}` is listened on twice", listener.addr)).help("remove one of them"),
                 );
             }
-            Some(address) => known.push(address),
+            Some(ListenAddress::Unix(_)) if listener.tls.is_some() => problems.push(
+                Problem::at(key.into_iter().chain(["tls".to_owned()]), "TLS is spoken on TCP only")
+                    .help("whoever can read a unix socket can read its files: remove `tls`"),
+            ),
+            Some(address) => known.push(Listener { address, tls }),
             None => problems.push(
                 Problem::at(key, format!("`{}` is not an address to listen on", listener.addr))
                     .help("IP:PORT such as \"127.0.0.1:8080\" or \"[::]:80\", or \"unix:/path/to/socket\""),

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Where a crate may be named, as beginnings of paths below `src`.
-const ROOMS: [(&str, &[&str]); 5] = [
+const ROOMS: [(&str, &[&str]); 9] = [
     // The types of `http` come from it; `mount` is a handler, `edge` hosts an `App`, `run` and `demo` make one.
     ("actix_web", &["http/", "proxy/mount", "edge/", "admin/", "cli/run", "cli/demo"]),
     ("awc", &["transport/awc", "actors/", "filters/forward_auth", "filters/jwt"]),
@@ -17,6 +17,11 @@ const ROOMS: [(&str, &[&str]); 5] = [
     ("anyhow", &[]),
     // Only what reads settings knows how they are merged.
     ("config", &["settings/"]),
+    // What is believed, and who we say we are, is decided where it can be found.
+    ("rustls", &["transport/tls", "edge/tls"]),
+    ("tokio_rustls", &["transport/tls", "transport/dial", "edge/tls"]),
+    ("rustls_native_certs", &["transport/tls/client"]),
+    ("x509_parser", &["transport/tls/identity"]),
 ];
 
 #[test]

@@ -7,10 +7,12 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
 
 /// How long to wait for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,7 +38,10 @@ struct Server {
 
 impl Server {
     fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let mut command = aqueduct(folder, arguments);
+        Self::start_as(aqueduct(folder, arguments))
+    }
+
+    fn start_as(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let (told, log) = mpsc::channel();
         let lines = BufReader::new(child.stderr.take().expect("it is piped"));
@@ -158,6 +163,74 @@ fn a_proxy_needs_no_file() {
 
     assert!(server.ask("/api").ends_with("done"));
     assert!(server.ask("/else").starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn a_listener_with_certificates_speaks_tls_and_what_is_risky_is_said() {
+    let folder = folder();
+    let issued = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).expect("a certificate");
+    fs::write(folder.path().join("a.pem"), issued.cert.pem()).expect("a file");
+    fs::write(folder.path().join("a.key"), issued.signing_key.serialize_pem()).expect("a file");
+    let settings = "listen = [{ addr = \"127.0.0.1:0\", tls = \"main\" }]\n\
+        tls.main.certificates = [{ cert = \"a.pem\", key = \"a.key\" }]\n\
+        routes.\"/\" = \"a\"\n[upstreams.a]\nservers = [\"https://localhost\"]\ntls.insecure = true\n";
+    fs::write(folder.path().join("a.toml"), settings).expect("a file");
+
+    let server = Server::start(folder.path(), &["run", "--settings", "a.toml"]);
+
+    server.says("upstreams.a.tls.insecure");
+    let told = server.ask("/");
+    assert!(told.starts_with("HTTP/1.1 400 ") && told.contains("https://"), "{told}");
+}
+
+#[test]
+fn an_endpoint_is_believed_by_the_roots_of_the_machine_unless_more_is_said() {
+    let folder = folder();
+    let origin = secured_origin(&folder.path().join("known.pem"));
+    let stranger = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    fs::write(folder.path().join("stranger.pem"), stranger.cert.pem()).expect("a file");
+    fs::write(folder.path().join("none.pem"), "").expect("a file");
+    let route = format!("/=https://{origin}");
+    let command = |roots: &str, arguments: &[&str]| {
+        let mut command = aqueduct(folder.path(), arguments);
+        command.env("SSL_CERT_FILE", folder.path().join(roots));
+        command
+    };
+    let ask =
+        |roots: &str| Server::start_as(command(roots, &["run", "--listen", "127.0.0.1:0", "--route", &route])).ask("/");
+
+    let (believed, unknown) = (ask("known.pem"), ask("stranger.pem"));
+    let nobody = command("none.pem", &["check", "--route", &route]).output().expect("the binary runs");
+
+    assert!(believed.ends_with("done"), "{believed}");
+    assert!(unknown.starts_with("HTTP/1.1 502 ") && unknown.contains("tls_certificate_error"), "{unknown}");
+    let told = String::from_utf8_lossy(&nobody.stderr);
+    assert!(told.contains("no root certificates") && told.contains("ca-certificates"), "{told}");
+    assert_eq!(nobody.status.code(), Some(2));
+}
+
+/// An origin that answers everybody who believes the certificate that is written to this file.
+fn secured_origin(file: &Path) -> SocketAddr {
+    let issued = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    fs::write(file, issued.cert.pem()).expect("a file");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let key = PrivateKeyDer::try_from(issued.signing_key.serialize_der()).expect("a key");
+    let config = builder.expect("it speaks both").with_no_client_auth();
+    let config = Arc::new(config.with_single_cert(vec![issued.cert.der().clone()], key).expect("a pair"));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let connection = ServerConnection::new(Arc::clone(&config)).expect("a connection");
+            let mut stream = StreamOwned::new(connection, socket.expect("accepting works"));
+            // Who does not believe us says nothing more.
+            if stream.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone");
+            }
+        }
+    });
+    address
 }
 
 #[test]

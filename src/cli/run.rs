@@ -1,6 +1,6 @@
 //! `aqueduct run`
 
-use std::io;
+use std::{collections::HashMap, io};
 
 use actix_web::App;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -8,8 +8,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Exit, Source, fail, tell};
 use crate::{
     actors::{self, Actors, Ask, Reloader, SettingsWatch},
-    edge::{EdgeServer, Outcome, Running},
-    plan::ListenAddress,
+    edge::{EdgeServer, Outcome, Running, tls::Certificates},
+    plan::{ListenAddress, Listener},
     proxy::Proxy,
     settings::{Layers, Settings},
 };
@@ -49,6 +49,7 @@ async fn serve(proxy: &Proxy, layers: Layers, watch: SettingsWatch) -> Exit {
         }
         Err(error) => return fail(error),
     };
+    plan.warn();
     if plan.routes.entries().is_empty() {
         log::warn!("there is no route: every request gets a 404; try --route /=http://localhost:8000");
     }
@@ -69,20 +70,21 @@ async fn reload_on_signal(mut hangups: Signal, ask: Ask) {
 ///
 /// # Errors
 /// Which address could not be listened on, and why.
-pub fn start(
-    proxy: &Proxy,
-    settings: &Settings,
-    listeners: &[ListenAddress],
-) -> io::Result<(Running, Vec<ListenAddress>)> {
+pub fn start(proxy: &Proxy, settings: &Settings, listeners: &[Listener]) -> io::Result<(Running, Vec<ListenAddress>)> {
     let handler = proxy.clone();
     let mut server = EdgeServer::new(move || App::new().default_service(handler.clone()))
         .settings(&actors::server_settings(settings))
         .server_name(&settings.server_name)
         .access_log_of(proxy);
-    for address in listeners {
-        server = server
-            .bind(address)
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
+    let mut certificates = HashMap::new();
+    for Listener { address, tls } in listeners {
+        let bound = match (address, tls) {
+            (ListenAddress::Tcp(address), Some(tls)) => {
+                server.bind_tls(*address, &Certificates::once(&mut certificates, tls)?)
+            }
+            _ => server.bind(address),
+        };
+        server = bound.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
     }
     let addresses = server.addresses();
     Ok((server.run(), addresses))

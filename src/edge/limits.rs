@@ -24,6 +24,8 @@ pub struct Limits {
     pub max_uri: usize,
     /// Bytes of a request body.
     pub max_body: Option<u64>,
+    /// From a connection's start to the end of its TLS handshake.
+    pub tls_handshake: Option<Duration>,
     /// From a request's first byte, or the connection's start, to the end of its head.
     pub request_head: Option<Duration>,
     /// Without a byte of a body that somebody wants.
@@ -48,6 +50,7 @@ impl Limits {
             max_headers: http.max_headers.min(MOST_HEADERS),
             max_uri: size(http.max_uri.0),
             max_body: (http.max_body.0 > 0).then_some(http.max_body.0),
+            tls_handshake: timeouts.tls_handshake.0,
             request_head: timeouts.request_head.0,
             request_body: timeouts.request_body.0,
             response_write: timeouts.response_write.0,

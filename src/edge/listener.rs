@@ -20,6 +20,7 @@ use std::{
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::tls::Certificates;
 use crate::{http::downstream::Peer, plan::ListenAddress};
 
 /// An address that is listened on.
@@ -30,6 +31,8 @@ pub struct Opened {
     pub address: ListenAddress,
     /// What listens there.
     pub listening: Listening,
+    /// What is shown to those who come in, where TLS is spoken.
+    pub certificates: Option<Certificates>,
 }
 
 /// A socket that listens.
@@ -97,7 +100,7 @@ pub fn open(asked: &ListenAddress, backlog: u32) -> io::Result<Opened> {
             (asked.clone(), Listening::Unix(listener, file))
         }
     };
-    Ok(Opened { asked: asked.clone(), address, listening })
+    Ok(Opened { asked: asked.clone(), address, listening, certificates: None })
 }
 
 /// Listens on a TCP address.

@@ -4,7 +4,12 @@
 //! ours ([`h1`]): a deadline for every wait, a limit for everything a client can send, interim responses, trailers,
 //! upgrades of any kind, and an end that finishes what is under way.
 
-use std::{fmt, io, net::TcpListener, num::NonZero, thread};
+use std::{
+    fmt, io,
+    net::{SocketAddr, TcpListener},
+    num::NonZero,
+    thread,
+};
 
 use actix_http::{Request, Response, body::MessageBody};
 use actix_service::{IntoServiceFactory, ServiceFactory};
@@ -15,6 +20,7 @@ use self::{
     limits::Limits,
     listener::{Caps, Listening, Opened},
     reload::Live,
+    tls::Certificates,
     worker::{Shared, Workers},
 };
 pub use self::{
@@ -33,6 +39,7 @@ pub mod limits;
 mod listener;
 mod reload;
 mod running;
+pub mod tls;
 mod worker;
 
 /// Serves an actix `App` on one or more addresses.
@@ -91,20 +98,47 @@ impl<F> EdgeServer<F> {
         Ok(self)
     }
 
+    /// Listens on an address and speaks TLS there. The certificates may be those of other addresses, too.
+    ///
+    /// # Errors
+    /// The address is taken, or cannot be had.
+    pub fn bind_tls(mut self, address: SocketAddr, certificates: &Certificates) -> io::Result<Self> {
+        let mut opened = listener::open(&ListenAddress::Tcp(address), self.settings.backlog)?;
+        opened.certificates = Some(certificates.clone());
+        self.opened.push(opened);
+        Ok(self)
+    }
+
     /// Listens on a socket that was made elsewhere.
     ///
     /// # Errors
     /// It has no address.
-    pub fn listen(mut self, listener: TcpListener) -> io::Result<Self> {
+    pub fn listen(self, listener: TcpListener) -> io::Result<Self> {
+        self.add(listener, None)
+    }
+
+    fn add(mut self, listener: TcpListener, certificates: Option<Certificates>) -> io::Result<Self> {
         let address = ListenAddress::Tcp(listener.local_addr()?);
         listener::inherited(&listener)?;
-        self.opened.push(Opened { asked: address.clone(), address, listening: Listening::Tcp(listener) });
+        let asked = address.clone();
+        self.opened.push(Opened { asked, address, listening: Listening::Tcp(listener), certificates });
         Ok(self)
     }
 
     /// Where it listens.
     pub fn addresses(&self) -> Vec<ListenAddress> {
         self.opened.iter().map(|opened| opened.address.clone()).collect()
+    }
+
+    /// What it shows clients, each once however many addresses share it: to be kept by whoever will reload them.
+    pub fn certificates(&self) -> Vec<Certificates> {
+        let mut all: Vec<Certificates> = Vec::new();
+        for certificates in self.opened.iter().filter_map(|opened| opened.certificates.as_ref()) {
+            if !all.iter().any(|known| known.is_same(certificates)) {
+                all.push(certificates.clone());
+            }
+        }
+        all
     }
 
     /// Begins to serve. What is returned is to be awaited: it ends when the server does.

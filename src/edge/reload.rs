@@ -1,6 +1,7 @@
 //! Other addresses and other limits while the server runs (docs/adr/0007-reload.md).
 
 use std::{
+    collections::HashMap,
     fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -12,9 +13,14 @@ use super::{
     drain::Stop,
     limits::Limits,
     listener::{self, Caps, Door, Listening, Opened, SocketFile},
+    tls::{Certificates, Next},
     worker::{Change, Entrance, Tellers},
 };
-use crate::{plan::ListenAddress, proxy::Proxy, settings::ServerSettings};
+use crate::{
+    plan::{ListenAddress, Listener},
+    proxy::Proxy,
+    settings::ServerSettings,
+};
 
 /// How long workers may take to do as they are told before it is said that they have not.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,6 +44,7 @@ struct Now {
 
 /// An address that is listened on.
 struct Open {
+    certificates: Option<Certificates>,
     asked: ListenAddress,
     address: ListenAddress,
     stop: Stop,
@@ -66,6 +73,10 @@ pub struct Prepared {
     settings: ServerSettings,
     limits: Limits,
     kept: Vec<ListenAddress>,
+    /// What those that stay show from then on.
+    shown: Vec<Next>,
+    /// One that stays would begin or cease to speak TLS, or to show what others show.
+    turns: bool,
     added: Vec<Open>,
     /// For each worker.
     entrances: Vec<Vec<Entrance>>,
@@ -117,19 +128,32 @@ impl Live {
         self: &Arc<Self>,
         settings: &ServerSettings,
         server_name: &str,
-        addresses: &[ListenAddress],
+        listeners: &[Listener],
     ) -> io::Result<Prepared> {
         if self.stop.is_said() {
             return Err(io::Error::other("the server is about to end"));
         }
         let now = self.now();
-        let mut known: Vec<&ListenAddress> = now.open.iter().map(|open| &open.asked).collect();
-        let (mut kept, mut opened) = (Vec::new(), Vec::new());
-        for address in addresses {
-            if let Some(at) = known.iter().position(|known| *known == address) {
-                kept.push(known.swap_remove(at).clone());
+        let mut known: Vec<&Open> = now.open.iter().collect();
+        let (mut kept, mut opened, mut shown, mut turns) = (Vec::new(), Vec::new(), Vec::<Next>::new(), false);
+        let mut new = HashMap::new();
+        for Listener { address, tls } in listeners {
+            if let Some(at) = known.iter().position(|known| known.asked == *address) {
+                let open = known.swap_remove(at);
+                match (&open.certificates, tls) {
+                    (Some(certificates), Some(tls)) => match shown.iter().find(|next| next.is_of(certificates)) {
+                        // What addresses show together they cannot show apart.
+                        Some(next) => turns |= next.name() != tls.name,
+                        None => shown.push(certificates.next(tls)?),
+                    },
+                    (certificates, tls) => turns |= certificates.is_some() != tls.is_some(),
+                }
+                kept.push(open.asked.clone());
             } else {
-                opened.push(listener::open(address, settings.backlog).map_err(|error| cannot_listen(address, &error))?);
+                let mut door =
+                    listener::open(address, settings.backlog).map_err(|error| cannot_listen(address, &error))?;
+                door.certificates = tls.as_ref().map(|tls| Certificates::once(&mut new, tls)).transpose()?;
+                opened.push(door);
             }
         }
         let (added, doors): (Vec<Open>, Vec<Entrance>) =
@@ -137,7 +161,8 @@ impl Live {
         let for_one = || doors.iter().map(Entrance::again).collect::<io::Result<Vec<_>>>();
         let entrances = now.workers.iter().map(|_| for_one()).collect::<io::Result<Vec<_>>>()?;
         let limits = Limits { log_of: self.log_of.clone(), ..Limits::of(settings, server_name) };
-        Ok(Prepared { live: Arc::clone(self), settings: settings.clone(), limits, kept, added, entrances })
+        let (live, settings) = (Arc::clone(self), settings.clone());
+        Ok(Prepared { live, settings, limits, kept, shown, turns, added, entrances })
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -157,12 +182,14 @@ impl Live {
 impl Prepared {
     /// Makes the change: ready when every worker has, and nobody listens any more at the addresses that are gone.
     pub async fn commit(self) -> Reloaded {
-        let Self { live, settings, limits, kept, added, entrances } = self;
+        let Self { live, settings, limits, kept, shown, turns, added, entrances } = self;
+        shown.into_iter().for_each(Next::show);
         live.caps.change(settings.max_connections, settings.max_connections_per_ip);
         let (made, until_made) = watch::channel(());
         let addresses = |open: &[Open]| open.iter().map(|open| open.address.clone()).collect();
-        let mut reloaded =
-            Reloaded { added: addresses(&added), removed: Vec::new(), needs_restart: live.needs_restart(&settings) };
+        let mut needs_restart = live.needs_restart(&settings);
+        needs_restart.extend(turns.then_some("listen (tls at an address that stays)"));
+        let mut reloaded = Reloaded { added: addresses(&added), removed: Vec::new(), needs_restart };
         let removed = {
             let mut now = live.now();
             now.grace = settings.drain.grace.0;
@@ -215,15 +242,15 @@ impl fmt::Debug for Live {
 }
 
 fn entrance(opened: Opened, stop: &Stop) -> (Open, Entrance) {
-    let Opened { asked, address, listening } = opened;
+    let Opened { asked, address, listening, certificates } = opened;
     let (door, file) = match listening {
         Listening::Tcp(listener) => (Door::Tcp(listener), None),
         Listening::Unix(listener, file) => (Door::Unix(listener), Some(file)),
     };
     let (doors, until_closed) = watch::channel(());
     let stop = stop.below();
-    let entrance = Entrance { door, stop: stop.clone(), until_closed };
-    (Open { asked, address, stop, doors, _file: file }, entrance)
+    let entrance = Entrance { door, certificates: certificates.clone(), stop: stop.clone(), until_closed };
+    (Open { certificates, asked, address, stop, doors, _file: file }, entrance)
 }
 
 /// Which address it is about, and why.

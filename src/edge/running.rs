@@ -20,7 +20,10 @@ use super::{
     reload::{Live, Prepared, Reloaded},
     worker::Workers,
 };
-use crate::{plan::ListenAddress, settings::ServerSettings};
+use crate::{
+    plan::{ListenAddress, Listener},
+    settings::ServerSettings,
+};
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +59,9 @@ impl Handle {
         &self,
         settings: &ServerSettings,
         server_name: &str,
-        addresses: &[ListenAddress],
+        listeners: &[Listener],
     ) -> io::Result<Reloaded> {
-        Ok(self.prepare(settings, server_name, addresses)?.commit().await)
+        Ok(self.prepare(settings, server_name, listeners)?.commit().await)
     }
 
     /// The same in two steps, for whoever has something else to change between them. One at a time: of two that are
@@ -70,9 +73,9 @@ impl Handle {
         &self,
         settings: &ServerSettings,
         server_name: &str,
-        addresses: &[ListenAddress],
+        listeners: &[Listener],
     ) -> io::Result<Prepared> {
-        self.live.prepare(settings, server_name, addresses)
+        self.live.prepare(settings, server_name, listeners)
     }
 
     /// Where it listens.

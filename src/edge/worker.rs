@@ -36,9 +36,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     drain::{self, Stop},
-    h1,
+    h1::{self, Arrival},
     limits::Limits,
-    listener::{Caps, Door},
+    listener::{Caps, Door, Place},
+    tls::{Certificates, Protocol},
 };
 use crate::{
     exchange::RequestId,
@@ -70,6 +71,8 @@ pub struct Change {
 pub struct Entrance {
     /// Where connections come in.
     pub door: Door,
+    /// What is shown to those who come in, where TLS is spoken.
+    pub certificates: Option<Certificates>,
     /// The word to go away.
     pub stop: Stop,
     /// Dropped once the door is closed.
@@ -80,7 +83,8 @@ impl Entrance {
     /// The same entrance, for one more worker.
     pub fn again(&self) -> io::Result<Self> {
         let door = self.door.again()?;
-        Ok(Self { door, stop: self.stop.clone(), until_closed: self.until_closed.clone() })
+        let (certificates, stop) = (self.certificates.clone(), self.stop.clone());
+        Ok(Self { door, certificates, stop, until_closed: self.until_closed.clone() })
     }
 }
 
@@ -206,9 +210,9 @@ const BREATHER: Duration = Duration::from_millis(250);
 
 impl<A: h1::Answers + 'static> Reception<A> {
     fn open_door(self: &Rc<Self>, entrance: Entrance) -> io::Result<()> {
-        let Entrance { door, stop, until_closed } = entrance;
+        let Entrance { door, certificates, stop, until_closed } = entrance;
         let (listener, one) = (Listener::at(door)?, self.receiving.one());
-        let receive = Rc::clone(self).receive(listener, stop);
+        let receive = Rc::clone(self).receive(listener, certificates, stop);
         actix_rt::spawn(async move {
             receive.await;
             drop((one, until_closed));
@@ -237,7 +241,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
     }
 
     /// Takes in whoever comes, until there is to be no more of that here; those who had come by then, too.
-    async fn receive(self: Rc<Self>, listener: Listener, stop: Stop) {
+    async fn receive(self: Rc<Self>, listener: Listener, certificates: Option<Certificates>, stop: Stop) {
         let draining = drain::Worker::listening(stop.clone());
         let stopped = stop.said();
         tokio::pin!(stopped);
@@ -252,7 +256,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
                 tokio::time::sleep(STAND_BACK).await;
             }
             match came.and_then(|mut came| listener.accept(&mut came)) {
-                Ok(Some((socket, peer))) => self.take_in(socket, peer, &draining),
+                Ok(Some((socket, peer))) => self.take_in(socket, peer, certificates.as_ref(), &draining),
                 Ok(None) => {}
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
@@ -270,20 +274,52 @@ impl<A: h1::Answers + 'static> Reception<A> {
         // of him, so the kernel is asked.
         for _ in 0..MOST_WAITING {
             match listener.accept_now() {
-                Ok((socket, peer)) => self.take_in(socket, peer, &draining),
+                Ok((socket, peer)) => self.take_in(socket, peer, certificates.as_ref(), &draining),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {}
             }
         }
     }
 
-    fn take_in(&self, socket: Socket, peer: Peer, draining: &Rc<drain::Worker>) {
-        let Some(place) = self.caps.enter(peer) else { return turn_away(&socket) };
+    fn take_in(&self, socket: Socket, peer: Peer, certificates: Option<&Certificates>, draining: &Rc<drain::Worker>) {
+        let Some(place) = self.caps.enter(peer) else {
+            // Words in the clear are none to a client that expects to shake hands.
+            return if certificates.is_none() {
+                turn_away(&socket)
+            };
+        };
+        if let Some(certificates) = certificates {
+            return self.take_in_encrypted((socket, peer), certificates, place, draining);
+        }
+        let arrival = Arrival { socket, peer, greeted: None };
         let limits = Rc::clone(&self.limits.borrow());
-        let serve = h1::serve(socket, peer, Rc::clone(&self.app), limits, draining.ear());
+        let serve = h1::serve(arrival, Rc::clone(&self.app), limits, draining.ear());
         let one = self.open.one();
         actix_rt::spawn(async move {
             serve.await;
+            drop((one, place));
+        });
+    }
+
+    /// The handshake is part of the connection's own task: nobody waits for a slow one.
+    fn take_in_encrypted(
+        &self,
+        (socket, peer): (Socket, Peer),
+        certificates: &Certificates,
+        place: Place,
+        draining: &Rc<drain::Worker>,
+    ) {
+        let (app, limits, draining) = (Rc::clone(&self.app), Rc::clone(&self.limits.borrow()), Rc::clone(draining));
+        let (certificates, one) = (certificates.clone(), self.open.one());
+        actix_rt::spawn(async move {
+            if let Some((socket, greeted)) = certificates.greet(socket, limits.tls_handshake).await {
+                match greeted.protocol {
+                    Protocol::Http1 => {
+                        let arrival = Arrival { socket, peer, greeted: Some(greeted) };
+                        h1::serve(arrival, app, limits, draining.ear()).await;
+                    }
+                }
+            }
             drop((one, place));
         });
     }
@@ -429,6 +465,8 @@ fn turn_away(socket: &Socket) {
     let socket = match socket {
         Socket::Tcp(socket) => SockRef::from(socket),
         Socket::Unix(socket) => SockRef::from(socket),
+        // Nothing was agreed on yet when a client is turned away.
+        Socket::Tls(_) => return,
     };
     // Not by way of the runtime: it has not heard yet that the new socket can be written to. And what the client has
     // sent is read, because closing before that would reset the connection, and take the answer back.

@@ -1,6 +1,6 @@
 //! What can go wrong with one request: status, RFC 9209 token, whose fault, may it be tried again.
 
-use std::{io, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use super::StatusCode;
 
@@ -22,6 +22,9 @@ pub enum Error {
         /// Which rule it broke.
         what: &'static str,
     },
+    /// The name asked for is not one of those that this connection was made for (RFC 9110, 15.5.20).
+    #[error("no certificate here covers the host asked for")]
+    Misdirected,
     /// A method the settings do not list.
     #[error("method not allowed here")]
     Method,
@@ -104,6 +107,15 @@ pub enum Error {
     /// The endpoint refused the connection, or the network did.
     #[error("the endpoint could not be connected to")]
     Connect(#[source] io::Error),
+    /// The endpoint is not who it must be, or TLS failed with it.
+    #[error("TLS with the endpoint failed: {fault}")]
+    Tls {
+        /// In which way.
+        fault: TlsFault,
+        /// What was wrong.
+        #[source]
+        source: io::Error,
+    },
     /// The endpoint did not begin to answer in time.
     #[error("no answer from the endpoint within {limit:?}")]
     FirstByteTimeout {
@@ -153,6 +165,17 @@ pub enum Error {
     },
 }
 
+/// In which way TLS failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsFault {
+    /// Its certificate is not one that is believed, or not for its name.
+    Certificate,
+    /// It told us that something of ours is not to its liking.
+    Alert,
+    /// Anything else: no common version, what is no TLS, an end in the middle.
+    Protocol,
+}
+
 /// Whose fault an [`Error`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -164,11 +187,22 @@ pub enum Fault {
     Proxy,
 }
 
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Certificate => "its certificate is not believed",
+            Self::Alert => "it sent an alert",
+            Self::Protocol => "no agreement",
+        })
+    }
+}
+
 impl Error {
     /// The status a client gets.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Malformed { .. } | Self::Path { .. } => StatusCode::BAD_REQUEST,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::UnknownMethod => StatusCode::NOT_IMPLEMENTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
@@ -190,6 +224,7 @@ impl Error {
             | Self::EndpointStalled { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Resolve(_)
             | Self::Connect(_)
+            | Self::Tls { .. }
             | Self::EndpointClosed(_)
             | Self::BadAnswer { .. }
             | Self::AnswerTooLarge
@@ -203,6 +238,7 @@ impl Error {
         match self {
             Self::Malformed { .. }
             | Self::Path { .. }
+            | Self::Misdirected
             | Self::UnknownMethod
             | Self::Method
             | Self::Expectation
@@ -226,6 +262,9 @@ impl Error {
                 io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => "destination_ip_unroutable",
                 _ => "destination_unavailable",
             },
+            Self::Tls { fault: TlsFault::Certificate, .. } => "tls_certificate_error",
+            Self::Tls { fault: TlsFault::Alert, .. } => "tls_alert_received",
+            Self::Tls { fault: TlsFault::Protocol, .. } => "tls_protocol_error",
             Self::FirstByteTimeout { .. } | Self::TotalTimeout { .. } => "http_response_timeout",
             Self::EndpointStalled { .. } => "connection_write_timeout",
             Self::EndpointClosed(_) => "connection_terminated",
@@ -241,6 +280,7 @@ impl Error {
         match self {
             Self::Malformed { .. }
             | Self::Path { .. }
+            | Self::Misdirected
             | Self::UnknownMethod
             | Self::Method
             | Self::Expectation
@@ -260,6 +300,7 @@ impl Error {
             | Self::ResolveTimeout { .. }
             | Self::ConnectTimeout { .. }
             | Self::Connect(_)
+            | Self::Tls { .. }
             | Self::FirstByteTimeout { .. }
             | Self::TotalTimeout { .. }
             | Self::EndpointStalled { .. }

@@ -211,18 +211,26 @@ impl Drawing<'_> {
             return match url::parse(to) {
                 Ok(url) => {
                     let name = to.trim_end_matches('/');
-                    let upstream = self
-                        .upstreams
-                        .entry(name.into())
-                        .or_insert_with(|| upstreams::unnamed(&url, name, self.kinds, self.before));
-                    Some(Target::Upstream { upstream: Arc::clone(upstream), base: url.base })
+                    if let Some(upstream) = self.upstreams.get(name) {
+                        return Some(Target::Upstream { upstream: Arc::clone(upstream), base: url.base });
+                    }
+                    match upstreams::unnamed(&url, name, self.kinds, self.before) {
+                        Ok(upstream) => {
+                            self.upstreams.insert(name.into(), Arc::clone(&upstream));
+                            Some(Target::Upstream { upstream, base: url.base })
+                        }
+                        Err((what, help)) => {
+                            self.problem(text, &["to"], what, help);
+                            None
+                        }
+                    }
                 }
                 Err(what) => {
                     self.problem(
                         text,
                         &["to"],
                         what,
-                        "http://HOST[:PORT][/path], http+unix:/path/to/socket, or an upstream's name",
+                        "http://HOST[:PORT][/path], https://.., http+unix:/path/to/socket, or an upstream's name",
                     );
                     None
                 }

@@ -3,17 +3,24 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    Plan, Upstreams,
+    Plan, Upstreams, tls,
     url::{self, EndpointUrl},
 };
 use crate::{
     kinds::Kinds,
     settings::{Problem, Settings, UpstreamSettings, problem::did_you_mean},
+    transport::tls::client::{ClientTls, Profile},
     upstream::{Endpoint, Upstream, balancers::Balancer},
 };
 
 /// The upstreams that have a name in the settings.
-pub fn named(settings: &Settings, kinds: &Kinds, before: Option<&Plan>, problems: &mut Vec<Problem>) -> Upstreams {
+pub fn named(
+    settings: &Settings,
+    kinds: &Kinds,
+    before: Option<&Plan>,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<String>,
+) -> Upstreams {
     let mut upstreams = Upstreams::new();
     for (name, written) in &settings.upstreams {
         if let Some(known) = unchanged(name, written, before) {
@@ -22,7 +29,8 @@ pub fn named(settings: &Settings, kinds: &Kinds, before: Option<&Plan>, problems
         }
         check(name, written, problems);
         let balancer = balancer(name, written, kinds, problems);
-        let endpoints = endpoints(name, written, before, problems);
+        let tls = tls::of_upstream(name, written, problems, warnings);
+        let endpoints = endpoints(name, written, tls.as_ref(), before, problems);
         if let (Some(balancer), false) = (balancer, endpoints.is_empty()) {
             upstreams.insert(name.as_str().into(), upstream(name, endpoints, balancer, written));
         }
@@ -30,18 +38,30 @@ pub fn named(settings: &Settings, kinds: &Kinds, before: Option<&Plan>, problems
     upstreams
 }
 
-/// The upstream that the plan before had under the same name by the same words: whose turn it is goes on, too.
+/// The upstream that the plan before had under the same name by the same words: whose turn it is goes on, too. Words that
+/// name files may mean something else by now.
 fn unchanged(name: &str, written: &UpstreamSettings, before: Option<&Plan>) -> Option<Arc<Upstream>> {
+    if [&written.tls.ca, &written.tls.cert, &written.tls.key].into_iter().any(Option::is_some) {
+        return None;
+    }
     let before = before.filter(|plan| plan.settings.upstreams.get(name) == Some(written))?;
     before.upstreams.get(name).cloned()
 }
 
 /// The upstream of a route that names a URL: one endpoint, called by the URL.
-pub fn unnamed(url: &EndpointUrl, name: &str, kinds: &Kinds, before: Option<&Plan>) -> Arc<Upstream> {
+///
+/// # Errors
+/// What is wrong with it, and the likely fix.
+pub fn unnamed(
+    url: &EndpointUrl,
+    name: &str,
+    kinds: &Kinds,
+    before: Option<&Plan>,
+) -> Result<Arc<Upstream>, (String, &'static str)> {
     let written = UpstreamSettings::default();
-    let endpoint = adopt(before, name, url, 1, &written);
+    let endpoint = adopt(before, name, url, tls::of_route(url)?, 1, &written);
     let balancer = kinds.balancers()[0].build;
-    upstream(name, vec![endpoint], balancer(&[1]), &written)
+    Ok(upstream(name, vec![endpoint], balancer(&[1]), &written))
 }
 
 fn upstream(
@@ -61,7 +81,7 @@ fn upstream(
 
 fn check(name: &str, written: &UpstreamSettings, problems: &mut Vec<Problem>) {
     let at = |keys: &[&str], what: &str| Problem::at(["upstreams", name].iter().chain(keys).copied(), what);
-    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_') {
+    if !can_be_named(name) {
         problems.push(
             at(&[], "an upstream's name must be such that an environment variable can name it")
                 .help("lower-case letters, digits and `_`"),
@@ -76,6 +96,11 @@ fn check(name: &str, written: &UpstreamSettings, problems: &mut Vec<Problem>) {
     if written.pool.max_total == 0 || written.pool.max_total > tokio::sync::Semaphore::MAX_PERMITS {
         problems.push(at(&["pool", "max_total"], "not a number of connections").help("1 or more"));
     }
+}
+
+/// A variable of the environment can name it.
+pub fn can_be_named(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 fn balancer(
@@ -100,6 +125,7 @@ fn balancer(
 fn endpoints(
     name: &str,
     written: &UpstreamSettings,
+    tls: Option<&Arc<ClientTls>>,
     before: Option<&Plan>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Arc<Endpoint>> {
@@ -112,7 +138,9 @@ fn endpoints(
                 .push(at("weight 0 never gets a request".into()).help("a weight of 1 or more, or remove the server"));
         }
         match url::parse(&server.url) {
-            Err(what) => problems.push(at(what).help("http://HOST[:PORT] or http+unix:/path/to/socket")),
+            Err(what) => {
+                problems.push(at(what).help("http://HOST[:PORT], https://HOST[:PORT] or http+unix:/path/to/socket"))
+            }
             Ok(url) if !url.base.is_empty() => problems.push(
                 at(format!("`{}` has a path; an endpoint is only an address", server.url))
                     .help("put the path into the route: `to = \"http://host/path\"`, or use `strip`"),
@@ -121,7 +149,17 @@ fn endpoints(
                 problems
                     .push(at(format!("`{}` is listed twice", server.url)).help("give one of them a weight instead"));
             }
-            Ok(url) => endpoints.push(adopt(before, name, &url, server.weight, written)),
+            Ok(url) if !url.is_tls => endpoints.push(adopt(before, name, &url, None, server.weight, written)),
+            Ok(url) => {
+                // Without it there is a problem already.
+                let Some(tls) = tls else { continue };
+                match tls::profile(&url, tls, written.tls.server_name.as_deref()) {
+                    Some(profile) => {
+                        endpoints.push(adopt(before, name, &url, Some(profile), server.weight, written));
+                    }
+                    None => problems.push(at(tls::NO_NAME.into()).help("tls = { server_name = \"..\" } names another")),
+                }
+            }
         }
     }
     endpoints
@@ -132,6 +170,7 @@ fn adopt(
     before: Option<&Plan>,
     upstream: &str,
     url: &EndpointUrl,
+    tls: Option<Profile>,
     weight: u32,
     written: &UpstreamSettings,
 ) -> Arc<Endpoint> {
@@ -139,12 +178,17 @@ fn adopt(
         upstream.endpoints.iter().find(|endpoint| {
             endpoint.target.address == url.address
                 && *endpoint.target.authority == *url.authority
+                && endpoint.target.tls.as_deref() == tls.as_ref()
                 && endpoint.weight == weight
                 && endpoint.pool == written.pool
         })
     });
-    match known {
-        Some(endpoint) => Arc::clone(endpoint),
-        None => Arc::new(Endpoint::new(url.address.clone(), &url.authority, weight, &written.pool)),
+    if let Some(endpoint) = known {
+        return Arc::clone(endpoint);
     }
+    let endpoint = Endpoint::new(url.address.clone(), &url.authority, weight, &written.pool);
+    Arc::new(match tls {
+        Some(profile) => endpoint.over_tls(Arc::new(profile)),
+        None => endpoint,
+    })
 }

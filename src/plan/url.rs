@@ -10,11 +10,13 @@ use crate::{
     transport::Address,
 };
 
-/// `http://HOST[:PORT][/BASE]` or `http+unix:PATH`, taken apart.
+/// `http://HOST[:PORT][/BASE]`, the same with `https`, or `http+unix:PATH`, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointUrl {
     /// Where to connect.
     pub address: Address,
+    /// `https`.
+    pub is_tls: bool,
     /// What to call it in `Host`.
     pub authority: String,
     /// The path in front of every request's, without a slash at its end; empty for none.
@@ -35,17 +37,18 @@ pub fn parse(text: &str) -> Result<EndpointUrl, String> {
         }
         return Ok(EndpointUrl {
             address: Address::Unix(PathBuf::from(path)),
+            is_tls: false,
             authority: "localhost".into(),
             base: String::new(),
         });
     }
     let uri: Uri = text.parse().map_err(|error| format!("`{text}` is not a URL: {error}"))?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => return Err(format!("`{text}`: TLS to endpoints is not built yet")),
+    let is_tls = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
         Some(other) => return Err(format!("`{other}:` is not a scheme to send requests by")),
         None => return Err(format!("`{text}` has no scheme")),
-    }
+    };
     let authority = uri.authority().ok_or_else(|| format!("`{text}` names no host"))?;
     if authority.as_str().contains('@') {
         return Err(format!("`{}` holds credentials; a URL here must not", authority.host()));
@@ -56,6 +59,7 @@ pub fn parse(text: &str) -> Result<EndpointUrl, String> {
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let port_text = &authority.as_str()[authority.host().len()..];
     let port = match port_text.strip_prefix(':') {
+        None if is_tls => 443,
         None => 80,
         Some(digits) => match digits.parse() {
             Ok(port) if port > 0 => port,
@@ -74,6 +78,7 @@ pub fn parse(text: &str) -> Result<EndpointUrl, String> {
     let base = path.trim_end_matches('/').to_owned();
     Ok(EndpointUrl {
         address: Address::Tcp { host: host.into(), port },
+        is_tls,
         authority: authority.as_str().to_owned(),
         base,
     })
@@ -94,11 +99,14 @@ mod tests {
             ("http://10.0.0.1", tcp("10.0.0.1", 80), "10.0.0.1", ""),
             ("http://[::1]:81/", tcp("::1", 81), "[::1]:81", ""),
             ("http://app/base/", tcp("app", 80), "app", "/base"),
+            ("https://app/base", tcp("app", 443), "app", "/base"),
+            ("https://[::1]:8443", tcp("::1", 8443), "[::1]:8443", ""),
             ("http://app/base/%7e/../a%2fb", tcp("app", 80), "app", "/base/a%2Fb"),
             ("http+unix:/run/app.sock", Address::Unix("/run/app.sock".into()), "localhost", ""),
             ("http+unix:///run/app.sock", Address::Unix("/run/app.sock".into()), "localhost", ""),
         ] {
-            let expected = EndpointUrl { address, authority: authority.into(), base: base.into() };
+            let is_tls = text.starts_with("https:");
+            let expected = EndpointUrl { address, is_tls, authority: authority.into(), base: base.into() };
             assert_eq!(parse(text), Ok(expected), "{text}");
         }
     }
@@ -106,7 +114,6 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_url_is_said() {
         for (text, expected) in [
-            ("https://app", "TLS to endpoints"),
             ("ftp://app", "`ftp:` is not a scheme"),
             ("http://", "not a URL"),
             ("http://user:secret@app", "holds credentials"),

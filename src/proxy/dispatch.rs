@@ -15,6 +15,7 @@ use crate::{
         BodyError, Error, HeaderValue, Response, ResponseBody, StatusCode, Takeover,
         body::Length,
         downstream::TakenOver,
+        error::TlsFault,
         error_page::{self, ProxyStatus},
         header, scratch,
     },
@@ -22,7 +23,7 @@ use crate::{
     routing::Match,
     settings::upstream::TransportKind,
     transport::{
-        Cause, Incoming, IncomingHead, Outgoing, Phase, Transport, TransportError,
+        Cause, Incoming, IncomingHead, Outgoing, Phase, Transport, TransportError, tls,
         tunnel::{self, TunnelKind},
     },
     upstream::{Candidates, Endpoint, Upstream, retry},
@@ -247,12 +248,21 @@ fn told(error: TransportError) -> Error {
         (Cause::RequestBody(error), _) => told_of_body(error),
         (Cause::Full, _) | (_, Phase::Queue) => Error::PoolExhausted,
         (Cause::Timeout(limit), Phase::Resolve) => Error::ResolveTimeout { limit },
-        (Cause::Timeout(limit), Phase::Connect) => Error::ConnectTimeout { limit },
+        (Cause::Timeout(limit), Phase::Connect | Phase::Handshake) => Error::ConnectTimeout { limit },
         (Cause::Timeout(limit), Phase::Send | Phase::Head) => Error::FirstByteTimeout { limit },
         (Cause::Io(error), Phase::Resolve) => Error::Resolve(error),
         (Cause::Io(error), Phase::Connect) => Error::Connect(error),
-        (Cause::Closed, Phase::Resolve | Phase::Connect) => Error::Connect(io::ErrorKind::ConnectionAborted.into()),
-        (Cause::Io(error), Phase::Send | Phase::Head) => Error::EndpointClosed(Some(error)),
+        (Cause::Io(source), Phase::Handshake) => {
+            Error::Tls { fault: tls::fault(&source).unwrap_or(TlsFault::Protocol), source }
+        }
+        (Cause::Closed, Phase::Resolve | Phase::Connect | Phase::Handshake) => {
+            Error::Connect(io::ErrorKind::ConnectionAborted.into())
+        }
+        // In TLS 1.3 an endpoint that does not like our certificate says so after the handshake.
+        (Cause::Io(source), Phase::Send | Phase::Head) => match tls::fault(&source) {
+            Some(fault) => Error::Tls { fault, source },
+            None => Error::EndpointClosed(Some(source)),
+        },
         (Cause::Closed, Phase::Send | Phase::Head) => Error::EndpointClosed(None),
         (Cause::Malformed(what), _) => Error::BadAnswer { what },
         (Cause::TooLarge, _) => Error::AnswerTooLarge,
@@ -282,6 +292,7 @@ mod tests {
             (Phase::Queue, "connection_limit_reached", 503),
             (Phase::Resolve, "dns_timeout", 504),
             (Phase::Connect, "connection_timeout", 504),
+            (Phase::Handshake, "connection_timeout", 504),
             (Phase::Send, "http_response_timeout", 504),
             (Phase::Head, "http_response_timeout", 504),
         ] {

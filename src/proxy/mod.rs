@@ -92,6 +92,7 @@ impl Proxy {
     pub fn with_kinds(settings: Settings, kinds: Kinds) -> Result<Self, Problems> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let plan = Plan::draw(settings, &kinds, None)?;
+        plan.warn();
         let active = Active::of(plan)?;
         Ok(Self(Arc::new(Shared {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -102,7 +103,8 @@ impl Proxy {
     }
 
     /// Swaps the plan. Requests under way keep the one they started with; endpoints that stay keep their state and
-    /// their connections. Where a server listens and its limits are its own: see [`Handle::reload`].
+    /// their connections. Files of certificates for endpoints are read here: not on a worker. Where a server listens, what it
+    /// shows there and its limits are its own: see [`Handle::reload`].
     ///
     /// # Errors
     /// Everything that is wrong with the settings; nothing has changed then.
@@ -120,6 +122,7 @@ impl Proxy {
     pub fn prepare(&self, settings: Settings) -> Result<Prepared, Problems> {
         let before = self.active();
         let plan = Plan::draw(settings, &self.0.kinds, Some(&before.plan))?;
+        plan.warn();
         Ok(Prepared { proxy: self.clone(), next: Active::after(plan, &before)? })
     }
 

@@ -9,11 +9,14 @@ use serde::{
 
 use super::values::{Size, Time};
 
-/// An address to accept clients on: `"0.0.0.0:80"`, `"unix:/run/aqueduct.sock"`, or a table with `addr`.
+/// An address to accept clients on: `"0.0.0.0:80"`, `"unix:/run/aqueduct.sock"`, or a table
+/// `{ addr = "0.0.0.0:443", tls = "main" }`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
     /// `IP:PORT` or `unix:PATH`.
     pub addr: String,
+    /// Speaks TLS as `[tls.NAME]` says.
+    pub tls: Option<String>,
 }
 
 /// `[server]`
@@ -61,6 +64,8 @@ pub struct DrainSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientTimeouts {
+    /// From a connection's start to the end of its TLS handshake.
+    pub tls_handshake: Time,
     /// From a request's first byte (or the connection's start) to the end of its head.
     pub request_head: Time,
     /// Without a byte of a request body that we are ready to take.
@@ -182,13 +187,16 @@ pub enum ProxyStatus {
 impl Listener {
     /// Listens on this address.
     pub fn address(addr: impl Into<String>) -> Self {
-        Self { addr: addr.into() }
+        Self { addr: addr.into(), tls: None }
     }
 }
 
 impl Serialize for Listener {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.addr)
+        match &self.tls {
+            None => serializer.serialize_str(&self.addr),
+            Some(_) => ListenerTable { addr: self.addr.clone(), tls: self.tls.clone() }.serialize(serializer),
+        }
     }
 }
 
@@ -201,10 +209,12 @@ impl<'de> Deserialize<'de> for Listener {
 struct ListenerVisitor;
 
 /// The long form.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListenerTable {
     addr: String,
+    #[serde(default)]
+    tls: Option<String>,
 }
 
 impl<'de> Visitor<'de> for ListenerVisitor {
@@ -219,7 +229,8 @@ impl<'de> Visitor<'de> for ListenerVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listener, A::Error> {
-        ListenerTable::deserialize(MapAccessDeserializer::new(map)).map(|ListenerTable { addr }| Listener { addr })
+        ListenerTable::deserialize(MapAccessDeserializer::new(map))
+            .map(|ListenerTable { addr, tls }| Listener { addr, tls })
     }
 }
 
@@ -296,6 +307,7 @@ impl Default for DrainSettings {
 impl Default for ClientTimeouts {
     fn default() -> Self {
         Self {
+            tls_handshake: Time::secs(5),
             request_head: Time::secs(10),
             request_body: Time::secs(30),
             response_write: Time::secs(60),

@@ -15,6 +15,7 @@ mod secrecy;
 pub mod show;
 mod strict;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;
 pub mod values;
 
@@ -26,6 +27,7 @@ pub use self::{
     route::{RouteDefaults, RouteSettings, TestSettings},
     strict::read,
     telemetry::LogSettings,
+    tls::TlsSettings,
     upstream::UpstreamSettings,
     values::{Secret, Size, Time},
 };
@@ -36,6 +38,8 @@ pub use self::{
 pub struct Settings {
     /// Where to accept clients.
     pub listen: Vec<Listener>,
+    /// What listeners show their clients, by the name that they call it.
+    pub tls: IndexMap<String, TlsSettings>,
     /// Networks of proxies in front of us whose `Forwarded` and `X-Forwarded-*` are believed.
     #[serde(deserialize_with = "values::networks")]
     pub trusted_proxies: Vec<IpNet>,
@@ -59,6 +63,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: vec![Listener::address("127.0.0.1:8080")],
+            tls: IndexMap::new(),
             trusted_proxies: Vec::new(),
             server_name: "aqueduct".into(),
             server: ServerSettings::default(),

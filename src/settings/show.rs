@@ -58,7 +58,9 @@ impl Printer<'_> {
     fn is_section(&self, value: &Value) -> bool {
         match value {
             Value::Object(_) => true,
-            Value::Array(elements) => self.path.is_empty() && elements.first().is_some_and(Value::is_object),
+            Value::Array(elements) => {
+                self.path.is_empty() && !elements.is_empty() && elements.iter().all(Value::is_object)
+            }
             _ => false,
         }
     }

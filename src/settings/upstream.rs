@@ -1,6 +1,6 @@
 //! Upstreams as they are written.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -23,12 +23,42 @@ pub struct UpstreamSettings {
     pub pool: PoolSettings,
     /// When to send a request again.
     pub retry: RetrySettings,
+    /// TLS to the endpoints whose URLs begin with `https://`.
+    #[serde(skip_serializing_if = "EndpointTls::is_default")]
+    pub tls: EndpointTls,
+}
+
+/// `tls = { ca = "ca.pem", .. }`: without it an endpoint must prove the name in its URL to the roots of this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EndpointTls {
+    /// The certificates to believe instead of the machine's roots, as a PEM file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// Our own certificate, for endpoints that ask for one, as a PEM file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert: Option<PathBuf>,
+    /// Its key, as a PEM file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// The name to ask for and to have proved, instead of the URL's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// Believe whoever answers.
+    pub insecure: bool,
+}
+
+impl EndpointTls {
+    /// Nothing was said.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One endpoint as it is written: a URL alone, or a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerUrl {
-    /// `http://HOST[:PORT]` or `http+unix:PATH`.
+    /// `http://HOST[:PORT]`, `https://HOST[:PORT]` or `http+unix:PATH`.
     pub url: String,
     /// Its share among the others.
     pub weight: u32,
@@ -131,6 +161,7 @@ impl Default for UpstreamSettings {
             transport: TransportKind::H1,
             pool: PoolSettings::default(),
             retry: RetrySettings::default(),
+            tls: EndpointTls::default(),
         }
     }
 }

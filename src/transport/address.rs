@@ -20,6 +20,8 @@ pub enum Address {
 pub struct Target {
     /// Where.
     pub address: Address,
+    /// How to encrypt, if it is to be.
+    pub tls: Option<Arc<super::tls::client::Profile>>,
     /// The authority to name in `Host` when the route does not keep the client's.
     pub authority: Arc<str>,
     /// Process-wide identity; connections are pooled under it.

@@ -1,11 +1,11 @@
-//! New connections to endpoints: names, TCP, unix sockets.
+//! New connections to endpoints: names, TCP, TLS, unix sockets.
 
 use std::{
     cell::Cell,
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use futures_util::FutureExt;
@@ -14,23 +14,37 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream, lookup_host},
 };
+use tokio_rustls::TlsStream;
 
-use super::{Address, Phase};
+use super::{Address, Phase, Target};
 
-/// A connection to an endpoint.
+/// A connection to an endpoint, or to a client.
 #[derive(Debug)]
 pub enum Stream {
     /// By TCP, without delay.
     Tcp(TcpStream),
     /// By a unix socket.
     Unix(UnixStream),
+    /// By TCP, encrypted. In a box: it is many times as large as the others.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Connects. Every address of a name is tried in its turn. `phase` is how far it came, also for who gives up waiting.
+/// Connects, and shakes hands where the endpoint speaks TLS. `phase` is how far it came, also for who gives up waiting.
 ///
 /// # Errors
-/// Why it came no further: the last address's reason.
-pub async fn dial(address: &Address, phase: &Cell<Phase>) -> io::Result<Stream> {
+/// Why it came no further.
+pub async fn dial(target: &Target, phase: &Cell<Phase>) -> io::Result<Stream> {
+    match (reach(&target.address, phase).await?, &target.tls) {
+        (Stream::Tcp(stream), Some(profile)) => {
+            phase.set(Phase::Handshake);
+            profile.shake_hands(stream).await
+        }
+        (stream, _) => Ok(stream),
+    }
+}
+
+/// Every address of a name is tried in its turn; it is the last one's reason that is told.
+async fn reach(address: &Address, phase: &Cell<Phase>) -> io::Result<Stream> {
     let (host, port) = match address {
         Address::Unix(path) => {
             phase.set(Phase::Connect);
@@ -70,11 +84,27 @@ const HANGING_UP: Interest = Interest::PRIORITY.add(Interest::ERROR);
 const HANGING_UP: Interest = Interest::ERROR;
 
 impl Stream {
+    /// The TCP connection below, if it is one.
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// It is encrypted.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// There is something to read, or the end, as far as is known without asking the kernel.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
+            Self::Tls(stream) if holds_plaintext(stream) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => stream.get_ref().0.poll_read_ready(cx),
         }
     }
 
@@ -84,27 +114,43 @@ impl Stream {
         let ready = match self {
             Self::Tcp(stream) => stream.ready(HANGING_UP).now_or_never(),
             Self::Unix(stream) => stream.ready(HANGING_UP).now_or_never(),
+            Self::Tls(stream) => stream.get_ref().0.ready(HANGING_UP).now_or_never(),
         };
         matches!(ready, Some(Ok(ready)) if ready.is_read_closed() || ready.is_error())
     }
 
     /// There is something to read; the kernel is asked.
     pub fn has_unread(&self) -> bool {
+        const PEEK: RecvFlags = RecvFlags::PEEK.union(RecvFlags::DONTWAIT);
         let mut first = [0; 1];
         let peeked = match self {
-            Self::Tcp(stream) => rustix::net::recv(stream, &mut first, RecvFlags::PEEK | RecvFlags::DONTWAIT),
-            Self::Unix(stream) => rustix::net::recv(stream, &mut first, RecvFlags::PEEK | RecvFlags::DONTWAIT),
+            Self::Tcp(stream) => rustix::net::recv(stream, &mut first, PEEK),
+            Self::Unix(stream) => rustix::net::recv(stream, &mut first, PEEK),
+            Self::Tls(stream) if holds_plaintext(stream) => return true,
+            Self::Tls(stream) => rustix::net::recv(stream.get_ref().0, &mut first, PEEK),
         };
         peeked.is_ok_and(|(count, _)| count > 0)
     }
 
-    /// Reads what is there, without waiting.
-    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Reads what is there, without waiting. Of what TLS has to say for itself, such as tickets, nothing is seen.
+    pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_read(buffer),
             Self::Unix(stream) => stream.try_read(buffer),
+            Self::Tls(stream) => {
+                let mut buffer = ReadBuf::new(buffer);
+                match Pin::new(stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer) {
+                    Poll::Ready(read) => read.map(|()| buffer.filled().len()),
+                    Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+                }
+            }
         }
     }
+}
+
+/// What was decrypted and not yet read, or the other side's word that nothing more will come: then more is not wanted.
+fn holds_plaintext(stream: &TlsStream<TcpStream>) -> bool {
+    !stream.get_ref().1.wants_read()
 }
 
 impl AsyncRead for Stream {
@@ -112,6 +158,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -121,6 +168,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -132,6 +180,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
         }
     }
 
@@ -139,14 +188,20 @@ impl AsyncWrite for Stream {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// Only what encrypts keeps something back.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            // Says first that this is the end, so that it cannot be taken for one that was cut off.
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

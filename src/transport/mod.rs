@@ -14,6 +14,7 @@ pub mod dial;
 pub mod h1;
 pub mod outbox;
 pub mod pool;
+pub mod tls;
 pub mod tunnel;
 
 pub use self::address::{Address, Target};
@@ -106,6 +107,8 @@ pub enum Phase {
     Resolve,
     /// Connecting.
     Connect,
+    /// Agreeing on keys, and finding out whether the endpoint is who it must be.
+    Handshake,
     /// Sending the request.
     Send,
     /// Waiting for, or reading, the head of the answer.

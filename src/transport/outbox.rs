@@ -12,7 +12,8 @@ use tokio::io::AsyncWrite;
 /// What is smaller than this is copied behind what goes before it: a copy costs less than a part of a write.
 const SMALL: usize = 2048;
 
-/// At most one piece of data, with what goes before and behind it, in one vectored write.
+/// At most one piece of data, with what goes before and behind it, in one vectored write. It is empty once it is flushed:
+/// what encrypts may keep something back.
 #[derive(Default)]
 pub struct Outbox {
     /// Heads and the lines of chunks; more may be added as long as there is no data behind them.
@@ -20,6 +21,7 @@ pub struct Outbox {
     written: usize,
     data: Bytes,
     end: &'static [u8],
+    is_kept_back: bool,
 }
 
 impl Outbox {
@@ -30,6 +32,10 @@ impl Outbox {
 
     /// There is nothing to write.
     pub fn is_empty(&self) -> bool {
+        self.is_written() && !self.is_kept_back
+    }
+
+    fn is_written(&self) -> bool {
         self.written == self.lines.len() && self.data.is_empty() && self.end.is_empty()
     }
 
@@ -61,7 +67,7 @@ impl Outbox {
         to: &mut W,
         moved: &mut bool,
     ) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
+        while !self.is_written() {
             let lines = &self.lines[self.written..];
             let wrote = if lines.is_empty() && self.end.is_empty() {
                 ready!(Pin::new(&mut *to).poll_write(cx, &self.data))?
@@ -75,12 +81,17 @@ impl Outbox {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             *moved = true;
+            self.is_kept_back = true;
             self.advance(wrote);
         }
         self.lines.clear();
         self.written = 0;
         // Empty, it would still hold the memory that it came in.
         self.data = Bytes::new();
+        if self.is_kept_back {
+            ready!(Pin::new(to).poll_flush(cx))?;
+            self.is_kept_back = false;
+        }
         Poll::Ready(Ok(()))
     }
 

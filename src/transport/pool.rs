@@ -115,7 +115,7 @@ impl Shelf {
             return None;
         }
         let now = clock::coarse();
-        while let Some(connection) = idle.pop_back() {
+        while let Some(mut connection) = idle.pop_back() {
             if connection.is_fresh(limits, now) && connection.is_quiet() {
                 return Some(connection);
             }
@@ -143,15 +143,19 @@ impl Shelf {
             Some(permit) => permit,
             None => match by(until, self.turn(&target.pool)).await {
                 None => return Err(within(Phase::Queue)),
-                Some(Turn::Connection(connection)) if !fresh && connection.is_quiet() => return Ok(connection),
-                // Closed since, or not wanted: what it counted for is worth another one.
-                Some(Turn::Connection(closed)) => closed.permit,
+                Some(Turn::Connection(mut connection)) => {
+                    if !fresh && connection.is_quiet() {
+                        return Ok(connection);
+                    }
+                    // Closed since, or not wanted: what it counted for is worth another one.
+                    connection.permit
+                }
                 Some(Turn::Permit(permit)) => permit,
                 Some(Turn::Full) => return Err((Phase::Queue, Cause::Full)),
             },
         };
         let phase = Cell::new(Phase::Resolve);
-        match by(until, dial(&target.address, &phase)).await {
+        match by(until, dial(target, &phase)).await {
             None => Err(within(phase.get())),
             Some(Ok(stream)) => Ok(Box::new(Connection::new(stream, permit))),
             Some(Err(error)) => Err((phase.get(), Cause::Io(error))),
@@ -219,7 +223,7 @@ impl Shelf {
             idle.clear();
             return SWEEP;
         };
-        idle.retain(|connection| connection.is_fresh(&limits, now) && connection.is_quiet());
+        idle.retain_mut(|connection| connection.is_fresh(&limits, now) && connection.is_quiet());
         let wanted = usize::try_from(limits.queued.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
         let given_up = wanted.min(idle.len());
         idle.drain(..given_up);
@@ -308,7 +312,7 @@ impl Connection {
 
     /// Nothing was heard from the endpoint since the last exchange. Whatever it says unasked, a connection that says
     /// it is not used again.
-    fn is_quiet(&self) -> bool {
+    fn is_quiet(&mut self) -> bool {
         match self.stream.poll_read_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => true,
             // Ready may be a leftover; only the kernel knows.
@@ -347,6 +351,7 @@ mod tests {
     fn target(total: usize) -> Target {
         Target {
             address: Address::Tcp { host: "127.0.0.1".into(), port: 9 },
+            tls: None,
             authority: "origin".into(),
             id: 1,
             pool: Arc::new(Limits {
@@ -398,7 +403,7 @@ mod tests {
         let port = listener.local_addr().expect("it is bound").port();
         let target = Target { address: Address::Tcp { host: "127.0.0.1".into(), port }, ..target(1) };
         let shelf = Pool::default().shelf(&target);
-        let held = shelf.connection(&target, None, false).await.expect("it listens");
+        let mut held = shelf.connection(&target, None, false).await.expect("it listens");
         drop(listener.accept().await.expect("it connected"));
         while held.is_quiet() {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::{
     exchange::InFlight,
     settings::upstream::PoolSettings,
-    transport::{Address, Target, pool::Limits},
+    transport::{Address, Target, pool::Limits, tls::client::Profile},
 };
 
 /// One address of an upstream. Shared by all workers, and by the plans before and after a reload.
@@ -43,9 +43,17 @@ impl Endpoint {
                 wanted: Arc::default(),
             }),
             address,
+            tls: None,
         };
         let name = target.address.to_string().into();
         Self { name, weight, target, pool: pool.clone(), in_flight: Arc::default() }
+    }
+
+    /// The same, encrypted.
+    #[must_use]
+    pub fn over_tls(mut self, profile: Arc<Profile>) -> Self {
+        self.target.tls = Some(profile);
+        self
     }
 
     /// How many exchanges it carries now, over all workers.

@@ -20,7 +20,7 @@ pub fn may_send_again(error: &TransportError, method: &Method) -> bool {
     }
     match error.phase {
         Phase::Queue => false,
-        Phase::Resolve | Phase::Connect => true,
+        Phase::Resolve | Phase::Connect | Phase::Handshake => true,
         Phase::Send | Phase::Head => {
             let closed = matches!(error.cause, Cause::Closed | Cause::Io(_));
             let untouched = !error.request_started;
@@ -54,6 +54,7 @@ mod tests {
     fn what_never_left_us_may_go_again_whatever_the_method() {
         assert!(may_send_again(&error(Phase::Connect, Cause::Closed), &Method::POST));
         assert!(may_send_again(&error(Phase::Resolve, Cause::Closed), &Method::PATCH));
+        assert!(may_send_again(&error(Phase::Handshake, Cause::Closed), &Method::POST));
     }
 
     #[test]

@@ -19,4 +19,5 @@ mod pooling;
 mod reload;
 mod routing;
 mod test_kit;
+mod tls;
 mod tunnels;

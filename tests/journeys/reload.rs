@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustls::version::TLS12;
 use tempfile::TempDir;
 
 use super::support::{
@@ -17,6 +18,7 @@ use super::support::{
     client::Client,
     origin::{Origin, Script},
     proxy::TestProxy,
+    tls::{Authority, over, shake_hands, shown},
 };
 
 const WEBSOCKET: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -498,4 +500,78 @@ async fn keep_asking(address: SocketAddr, is_over: Rc<Cell<bool>>) -> usize {
 fn replace(folder: &Path, text: &str) {
     write(folder, ".a.toml", text);
     fs::rename(folder.join(".a.toml"), folder.join("a.toml")).expect("it can be moved");
+}
+
+/// A listener that shows these, and a route that answers for itself; read when the test says so.
+fn secured(authority: &Authority, files: &[&str], more: &str) -> String {
+    let listener = authority.listener(files);
+    format!("{listener}{more}\nserver.watch = false\n[routes]\n\"/\" = {{ respond = {{ body = \"here\" }} }}\n")
+}
+
+#[actix_rt::test]
+async fn sighup_shows_new_certificates_and_old_connections_go_on() {
+    let (folder, authority) = (folder(), Authority::new());
+    authority.issue("shop", &["shop.example"]);
+    write(folder.path(), "a.toml", secured(&authority, &["shop"], ""));
+    let mut binary = Binary::run(folder.path(), &["--settings", "a.toml"]).await;
+    let stream = shake_hands(binary.address, "shop.example", authority.client()).await.expect("they agree");
+    let (before, mut old) = (shown(&stream), over(stream));
+
+    authority.issue("shop", &["shop.example"]);
+    binary.reload().await;
+
+    let new = shake_hands(binary.address, "shop.example", authority.client()).await.expect("they agree");
+    assert_eq!(shown(&new), authority.certificate("shop"));
+    assert_ne!(shown(&new), before);
+    old.send("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await;
+    assert_eq!(old.read_response().await.text(), "here");
+}
+
+#[actix_rt::test]
+async fn another_pair_and_another_version_are_for_whoever_connects_next() {
+    let (folder, authority) = (folder(), Authority::new());
+    authority.issue("shop", &["shop.example"]);
+    authority.issue("other", &["shop.example"]);
+    write(folder.path(), "a.toml", secured(&authority, &["shop"], ""));
+    let mut binary = Binary::run(folder.path(), &["--settings", "a.toml"]).await;
+    shake_hands(binary.address, "shop.example", authority.client_of(&TLS12)).await.expect("they agree");
+
+    write(folder.path(), "a.toml", secured(&authority, &["other"], "tls.main.min_version = \"1.3\""));
+    binary.reload().await;
+
+    let new = shake_hands(binary.address, "shop.example", authority.client()).await.expect("they agree");
+    assert_eq!(shown(&new), authority.certificate("other"));
+    assert!(shake_hands(binary.address, "shop.example", authority.client_of(&TLS12)).await.is_err());
+}
+
+#[actix_rt::test]
+async fn a_pair_that_does_not_fit_is_told_by_its_file_and_the_old_one_stays() {
+    let (folder, authority) = (folder(), Authority::new());
+    authority.issue("shop", &["shop.example"]);
+    authority.issue("other", &["other.example"]);
+    write(folder.path(), "a.toml", secured(&authority, &["shop"], ""));
+    let mut binary = Binary::run(folder.path(), &["--settings", "a.toml"]).await;
+    let before = authority.certificate("shop");
+
+    fs::copy(authority.path("other.key"), authority.path("shop.key")).expect("a file");
+    binary.signal(libc::SIGHUP);
+    binary.says("stays in force").await;
+    binary.says(&authority.path("shop.key")).await;
+
+    let new = shake_hands(binary.address, "shop.example", authority.client()).await.expect("they agree");
+    assert_eq!(shown(&new), before);
+}
+
+#[actix_rt::test]
+async fn an_address_that_stays_does_not_begin_to_speak_tls() {
+    let (folder, authority) = (folder(), Authority::new());
+    authority.issue("shop", &["shop.example"]);
+    write(folder.path(), "a.toml", answering("here"));
+    let mut binary = Binary::run(folder.path(), &["--settings", "a.toml"]).await;
+
+    write(folder.path(), "a.toml", secured(&authority, &["shop"], ""));
+    binary.reload().await;
+
+    binary.says("needs a restart: listen (tls at an address that stays)").await;
+    assert_eq!(binary.get("/").await.text(), "here");
 }

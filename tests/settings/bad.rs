@@ -54,6 +54,9 @@ bad! {
     workers_in_a_word: "[server]\nworkers = \"all\"\n";
     an_address_without_a_port: "listen = [\"127.0.0.1\", \"127.0.0.1:80\", \"localhost:80\", 80]\n";
     a_listener_without_an_address: "listen = [{ address = \"127.0.0.1:80\" }]\n";
+    a_version_of_tls_that_is_none: "[tls.main]\nmin_version = \"1.1\"\n";
+    a_certificate_without_a_key: "[tls.main]\ncertificates = [{ cert = \"a.pem\" }]\n";
+    an_unknown_key_of_tls: "[tls.main]\ncertificate = []\n\n[upstreams.a]\nservers = []\ntls.insecur = true\n";
     a_network_that_is_none: "trusted_proxies = [\"10.0.0.0/8\", \"10.0.0.1\", \"10.0.0.0/33\", \"lan\"]\n";
     a_route_that_is_a_number: "[routes]\n\"/api\" = 8000\n";
     a_route_with_a_list_of_targets: "[routes]\n\"/api\" = { to = [\"a\", \"b\"] }\n";

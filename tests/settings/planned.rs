@@ -36,7 +36,7 @@ impossible! {
     a_route_to_two_places: "[routes]\n\"/a\" = { to = \"http://a\", redirect = \"/b\" }\n";
     a_url_without_a_host: "[routes]\n\"/a\" = \"http://\"\n\"/b\" = \"http://:80\"\n";
     a_url_with_a_bad_port: "[routes]\n\"/a\" = \"http://a:99999\"\n\"/b\" = \"http://a:port\"\n";
-    a_url_of_another_scheme: "[routes]\n\"/a\" = \"ftp://a\"\n\"/b\" = \"https://a\"\n\"/c\" = \"//a\"\n";
+    a_url_of_another_scheme: "[routes]\n\"/a\" = \"ftp://a\"\n\"/c\" = \"//a\"\n";
     a_url_with_a_query: "[routes]\n\"/a\" = \"http://a/?x=1\"\n\"/b\" = \"http://a/#x\"\n";
     a_url_with_a_password: "[routes]\n\"/a\" = \"http://me:hunter2@a/\"\n";
     a_socket_without_a_path: "[routes]\n\"/a\" = \"http+unix:\"\n";
@@ -82,6 +82,17 @@ add.x-tier = \"hunter2\\n\"
     a_path_of_a_target_that_can_be_read_two_ways: "[routes]\n\"/a\" = \"http://a/%zz/../x\"\n\"/b\" = \"http://a/x/../..\"\n";
     a_password_that_was_not_encoded:
         "[routes]\n\"/a\" = \"http://me:hun@ter2@a/\"\n\"/b\" = \"http://me:hun#ter2@a\"\n\"/c\" = \"http://me:hun/ter2@a\"\n";
+    unknown_certificates: "listen = [{ addr = \"127.0.0.1:443\", tls = \"mian\" }]\n\n[tls.main]\ncertificates = []\n";
+    certificates_at_a_unix_socket: "listen = [{ addr = \"unix:/run/a.sock\", tls = \"main\" }]\n";
+    certificates_that_no_variable_could_name: "[tls.\"My-Site\"]\n";
+    an_upstream_with_half_a_certificate: "[upstreams.a]\nservers = [\"https://a\"]\ntls = { cert = \"a.pem\" }\n\n\
+        [upstreams.b]\nservers = [\"https://b\"]\ntls.key = \"b.key\"\n";
+    an_upstream_that_believes_everybody_and_somebody:
+        "[upstreams.a]\nservers = [\"https://a\"]\ntls = { ca = \"ca.pem\", insecure = true }\n";
+    an_upstream_with_tls_for_nobody: "[upstreams.a]\nservers = [\"http://a\"]\ntls = { insecure = true }\n";
+    a_server_name_that_is_none:
+        "[upstreams.a]\nservers = [\"https://a\"]\ntls = { insecure = true, server_name = \"a b\" }\n";
+    an_authority_that_is_not_there: "[upstreams.a]\nservers = [\"https://a\"]\ntls = { ca = \"no/such/ca.pem\" }\n";
     a_priority_of_what_is_no_expression: "[routes]\n\"/a\" = { to = \"http://a\", priority = 5 }\n";
     more_fields_than_can_be_read: "[server.http]\nmax_headers = 5000\n";
     an_answer_that_frames_itself:
@@ -100,6 +111,74 @@ servers = [\"http://a\"]
 retry = { attempts = 0 }
 transport = \"h3\"
 ";
+}
+
+#[test]
+fn files_of_certificates_that_are_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
+    let issue = || rcgen::generate_simple_self_signed(["shop.example".to_owned()]).expect("a certificate");
+    let (one, other) = (issue(), issue());
+    write("one.pem", &one.cert.pem());
+    write("one.key", &one.signing_key.serialize_pem());
+    write("other.key", &other.signing_key.serialize_pem());
+    write("torn.pem", one.cert.pem().split("-----END").next().expect("a beginning"));
+    write("empty.pem", "");
+    let text = "\
+[tls.main]
+min_version = \"1.2\"
+certificates = [
+    { cert = \"DIR/one.pem\", key = \"DIR/one.key\" },
+    { cert = \"DIR/one.pem\", key = \"DIR/other.key\" },
+    { cert = \"DIR/one.pem\", key = \"DIR/one.pem\" },
+    { cert = \"DIR/one.key\", key = \"DIR/one.key\" },
+    { cert = \"DIR/torn.pem\", key = \"DIR/one.key\" },
+    { cert = \"DIR/empty.pem\", key = \"DIR/one.key\" },
+    { cert = \"DIR/nothing.pem\", key = \"DIR/one.key\" },
+    { cert = \"DIR/one.pem\", key = \"DIR/nothing.key\" },
+]
+";
+    let at = folder.path().to_str().expect("text");
+
+    // Columns and marks are as long as the folder's name.
+    let told = told(&text.replace("DIR", at)).replace(at, "DIR");
+    let lines = told.lines().map(|line| match line.split_once('^') {
+        Some((before, rest)) => format!("{} ^ {}", before.trim_end(), rest.trim_start_matches('^').trim_start()),
+        None if line.contains("-->") => line.rsplit_once(':').expect("a column").0.to_owned(),
+        None => line.to_owned(),
+    });
+
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn what_can_be_done_and_should_be_known_is_a_warning() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut params = rcgen::CertificateParams::new(["shop.example".to_owned()]).expect("names");
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("a.pem"), params.self_signed(&key).expect("a certificate").pem()).expect("a file");
+    std::fs::write(path("a.key"), key.serialize_pem()).expect("a file");
+    let text = format!(
+        "[tls.main]\ncertificates = [{{ cert = {:?}, key = {:?} }}]\n\
+         [upstreams.a]\nservers = [\"https://a\"]\ntls.insecure = true\n",
+        path("a.pem"),
+        path("a.key")
+    );
+
+    let reading = Layers::new().text("settings/default.toml", &text).read();
+    let (plan, _) = reading.draw(|settings| Plan::draw(settings, &Kinds::built_in(), None)).expect("it can be done");
+
+    let at = folder.path().to_str().expect("text");
+    let warnings: Vec<_> = plan.warnings.iter().map(|warning| warning.replace(at, "DIR")).collect();
+    assert_eq!(
+        warnings,
+        [
+            "tls.main: the certificate in `DIR/a.pem` expired on Wed, 01 Jan 2020 00:00:00 GMT",
+            "upstreams.a.tls.insecure: its endpoints need not prove who they are: whoever is on the way can read along",
+        ]
+    );
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! What holds of any settings at all.
 
+use std::path::PathBuf;
+
 use aqueduct::settings::{
     Layers, Listener, RouteDefaults, RouteSettings, Settings, Size, Time, UpstreamSettings,
     layers::BUILT_IN,
     listener::Workers,
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
     show::show,
-    upstream::{PoolSettings, RetrySettings, ServerUrl, TransportKind},
+    tls::{CertificateFiles, TlsSettings, TlsVersion},
+    upstream::{EndpointTls, PoolSettings, RetrySettings, ServerUrl, TransportKind},
 };
 use proptest::{collection::vec, option, prelude::*, sample::Index};
 use serde_json::json;
@@ -64,12 +67,20 @@ fn route() -> impl Strategy<Value = RouteSettings> {
 
 fn upstream() -> impl Strategy<Value = UpstreamSettings> {
     let server = ("[^@]{0,9}", 0u32..3).prop_map(|(url, weight)| ServerUrl { url, weight });
-    (vec(server, 0..3), ".{0,9}", 0u32..4).prop_map(|(servers, balance, attempts)| UpstreamSettings {
+    let tls = (option::of(".{0,9}"), option::of(".{0,9}"), any::<bool>());
+    let tls = tls.prop_map(|(ca, server_name, insecure)| EndpointTls {
+        ca: ca.map(PathBuf::from),
+        server_name,
+        insecure,
+        ..EndpointTls::default()
+    });
+    (vec(server, 0..3), ".{0,9}", 0u32..4, tls).prop_map(|(servers, balance, attempts, tls)| UpstreamSettings {
         servers,
         balance,
         transport: TransportKind::Awc,
         pool: PoolSettings { max_idle: 3, ..PoolSettings::default() },
         retry: RetrySettings { attempts },
+        tls,
     })
 }
 
@@ -88,9 +99,15 @@ fn test() -> impl Strategy<Value = TestSettings> {
     )
 }
 
+fn certificates(files: Vec<(String, String)>) -> TlsSettings {
+    let files = files.into_iter().map(|(cert, key)| CertificateFiles { cert: cert.into(), key: key.into() });
+    TlsSettings { certificates: files.collect(), min_version: TlsVersion::Tls13 }
+}
+
 prop_compose! {
     fn settings()(
-        listen in vec(".{0,9}", 0..3),
+        listen in vec((".{0,9}", option::of(".{0,9}")), 0..3),
+        tls in vec((".{0,9}", vec((".{0,9}", ".{0,9}"), 0..3)), 0..3),
         name in ".{0,9}",
         workers in prop_oneof![Just(Workers::Auto), (1usize..99).prop_map(Workers::Exactly)],
         routes in vec(("[^@]{0,9}", route()), 0..4),
@@ -98,7 +115,8 @@ prop_compose! {
         tests in vec(test(), 0..3),
     ) -> Settings {
         let mut settings = Settings {
-            listen: listen.into_iter().map(Listener::address).collect(),
+            listen: listen.into_iter().map(|(addr, tls)| Listener { addr, tls }).collect(),
+            tls: tls.into_iter().map(|(name, files)| (name, certificates(files))).collect(),
             server_name: name,
             routes: routes.into_iter().collect(),
             upstreams: upstreams.into_iter().collect(),

@@ -3,7 +3,7 @@
 use aqueduct::settings::{Layers, Loaded, Settings, show::show};
 
 const SITE: &str = r#"
-listen = ["0.0.0.0:80", { addr = "unix:/run/aqueduct.sock" }]
+listen = [{ addr = "0.0.0.0:443", tls = "main" }, "0.0.0.0:80", { addr = "unix:/run/aqueduct.sock" }]
 
 [routes]
 "/" = "web"
@@ -16,7 +16,11 @@ listen = ["0.0.0.0:80", { addr = "unix:/run/aqueduct.sock" }]
 servers = ["http://me:hunter2@10.0.0.1:8000"]
 
 [upstreams.api]
+tls = { ca = "ca.pem", server_name = "api.example" }
 servers = [{ url = "http://10.0.0.1:8000", weight = 2 }]
+
+[tls.main]
+certificates = [{ cert = "a.pem", key = "a.key" }]
 
 [[tests]]
 name = "api"

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     edge::drain::Draining,
-    exchange::{Exchange, RequestId},
+    exchange::{Client, Exchange, RequestId},
     http::{
         self, Downstream, Error, Frame, HeaderMap, HeaderValue, Method, ResponseBody, StatusCode, Takeover, Version,
         body::Length, downstream::Peer, error_page, header, scratch,
@@ -81,15 +81,21 @@ impl Connection {
                 Ok(Some(head)) => head,
                 Ok(None) => return Last::Close,
                 Err(error) => {
-                    let unseen = unseen::unread(&self.wire.input.borrow(), &self.wire.limits, self.wire.peer);
+                    let unseen = unseen::unread(&self.wire.input.borrow(), &self.wire.limits, self.client());
                     return Box::pin(self.turn_back(error, unseen)).await;
                 }
             };
             self.is_fresh = false;
+            if let Some(greeted) = &self.wire.greeted
+                && greeted.is_misdirected(&head)
+            {
+                let unseen = unseen::read(head, self.client());
+                return Box::pin(self.turn_back(Error::Misdirected, unseen)).await;
+            }
             if let (Length::Exact(length), Some(limit)) = (head.length, self.wire.limits.max_body)
                 && length > limit
             {
-                let unseen = unseen::read(head, self.wire.peer);
+                let unseen = unseen::read(head, self.client());
                 return Box::pin(self.turn_back(Error::BodyTooLarge { limit }, unseen)).await;
             }
             match self.exchange(head, app).await {
@@ -97,6 +103,10 @@ impl Connection {
                 After::End(last) => return last,
             }
         }
+    }
+
+    fn client(&self) -> Client {
+        Client::at(self.wire.peer, self.wire.is_tls())
     }
 
     /// The next head; `None` when there will be none.

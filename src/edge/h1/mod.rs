@@ -16,7 +16,7 @@ use self::{
     connection::{Connection, Last},
     wire::Wire,
 };
-use super::{drain::Draining, limits::Limits};
+use super::{drain::Draining, limits::Limits, tls::Greeted};
 use crate::{
     http::{
         Takeover,
@@ -32,7 +32,7 @@ mod unseen;
 mod wire;
 
 /// How long a client that still sends may read the answer, once we have closed our side.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// Whoever answers requests; an `App`, in the end.
 pub trait Answers {
@@ -40,13 +40,23 @@ pub trait Answers {
     fn answer(&self, request: Request) -> impl Future<Output = Response<BoxBody>>;
 }
 
+/// A connection that somebody has come in by.
+pub struct Arrival {
+    /// The connection.
+    pub socket: Socket,
+    /// Who is at its other end.
+    pub peer: Peer,
+    /// What was agreed on, where TLS is spoken.
+    pub greeted: Option<Greeted>,
+}
+
 /// Serves a connection to its end.
-pub async fn serve<A: Answers>(socket: Socket, peer: Peer, app: Rc<A>, limits: Rc<Limits>, draining: Draining) {
-    let wire = Rc::new(Wire::new(socket, peer, limits));
+pub async fn serve<A: Answers>(arrival: Arrival, app: Rc<A>, limits: Rc<Limits>, draining: Draining) {
+    let wire = Rc::new(Wire::new(arrival, limits));
     let _end = End(Rc::clone(&wire));
     let mut connection = Connection::new(Rc::clone(&wire), draining);
     match connection.converse(&*app).await {
-        Last::Close => {}
+        Last::Close => wire.say_goodbye(),
         Last::Cut => wire.reset(),
         Last::Linger => linger(&wire).await,
         Last::Switch(takeover) => hand_over(&wire, takeover, connection.draining).await,
@@ -65,7 +75,13 @@ impl Drop for End {
 /// Closes our half and throws away what still comes: closing at once would reset the connection, and with it the
 /// answer that the client has not read (RFC 9112, 9.6).
 async fn linger(wire: &Wire) {
-    if poll_fn(|cx| wire.poll_shutdown(cx)).await.is_err() {
+    wire.reading.arm(LINGER);
+    // Where TLS is spoken the end has to be written, and a client that does not read does not take it.
+    let is_shut = poll_fn(|cx| match wire.poll_shutdown(cx) {
+        Poll::Ready(shut) => Poll::Ready(shut.is_ok()),
+        Poll::Pending => wire.reading.poll(cx).map(|()| false),
+    });
+    if !is_shut.await {
         return;
     }
     wire.reading.arm(LINGER);

@@ -4,16 +4,16 @@ use super::head::Head;
 use crate::{
     edge::limits::Limits,
     exchange::{Client, Exchange},
-    http::{HeaderMap, Method, RequestBody, Uri, Version, downstream::Peer, headers, request_line::MAX_METHOD},
+    http::{HeaderMap, Method, RequestBody, Uri, Version, headers, request_line::MAX_METHOD},
 };
 
 /// One whose head was read.
-pub fn read(head: Head, peer: Peer) -> Box<Exchange> {
-    exchange(head.method, head.uri, head.version, head.headers, peer)
+pub fn read(head: Head, client: Client) -> Box<Exchange> {
+    exchange(head.method, head.uri, head.version, head.headers, client)
 }
 
 /// One whose head is none, or not whole: the words of its first line, as far as they are ones.
-pub fn unread(bytes: &[u8], limits: &Limits, peer: Peer) -> Box<Exchange> {
+pub fn unread(bytes: &[u8], limits: &Limits, client: Client) -> Box<Exchange> {
     let (method, rest) = word(bytes).unwrap_or_default();
     let (target, rest) = word(rest).unwrap_or_default();
     let is_method = method.len() <= MAX_METHOD && headers::is_token(method);
@@ -21,7 +21,7 @@ pub fn unread(bytes: &[u8], limits: &Limits, peer: Peer) -> Box<Exchange> {
     let method = Some(method).filter(|_| is_method).and_then(|method| Method::from_bytes(method).ok());
     let uri = Some(target).filter(|_| is_target).and_then(|target| Uri::try_from(target).ok());
     let version = if rest.starts_with(b"HTTP/1.0") { Version::HTTP_10 } else { Version::HTTP_11 };
-    exchange(method.unwrap_or_else(unknown), uri.unwrap_or(Uri::from_static(NONE)), version, HeaderMap::new(), peer)
+    exchange(method.unwrap_or_else(unknown), uri.unwrap_or(Uri::from_static(NONE)), version, HeaderMap::new(), client)
 }
 
 /// Stands for what is not known, as in logs of old.
@@ -38,14 +38,14 @@ fn word(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&line[..end], rest))
 }
 
-fn exchange(method: Method, uri: Uri, version: Version, headers: HeaderMap, peer: Peer) -> Box<Exchange> {
-    Box::new(Exchange::new(method, uri, version, headers, RequestBody::empty(), Client::at(peer, false)))
+fn exchange(method: Method, uri: Uri, version: Version, headers: HeaderMap, client: Client) -> Box<Exchange> {
+    Box::new(Exchange::new(method, uri, version, headers, RequestBody::empty(), client))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::ServerSettings;
+    use crate::{http::downstream::Peer, settings::ServerSettings};
 
     #[test]
     fn as_much_of_a_request_line_is_known_as_was_said() {
@@ -63,7 +63,7 @@ mod tests {
             ("\u{16}\u{3}\u{1}", "-", None, Version::HTTP_11),
             ("", "-", None, Version::HTTP_11),
         ] {
-            let exchange = unread(bytes.as_bytes(), &limits, Peer::Unix);
+            let exchange = unread(bytes.as_bytes(), &limits, Client::at(Peer::Unix, false));
 
             let known = exchange.uri.path_and_query().map(|target| target.as_str());
             assert_eq!((exchange.method.as_str(), known, exchange.version), (method, target, version), "{bytes:?}");

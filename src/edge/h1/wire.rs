@@ -16,10 +16,10 @@ use tokio_util::io::poll_read_buf;
 
 pub use self::body::Payload;
 use self::body::{Incoming, READ_BODY};
-use super::response;
+use super::{Arrival, response};
 use crate::{
     clock::Deadline,
-    edge::limits::Limits,
+    edge::{limits::Limits, tls::Greeted},
     http::{
         Downstream, HeaderMap, StatusCode, Version,
         body::Length,
@@ -66,13 +66,16 @@ pub struct Wire {
     /// When to look whether a client has left behind more than is kept of it.
     looking: OnceCell<Deadline>,
     pub peer: Peer,
+    /// What was agreed on, where TLS is spoken.
+    pub greeted: Option<Greeted>,
     pub limits: Rc<Limits>,
     /// The task that serves the connection.
     task: RefCell<Option<Waker>>,
 }
 
 impl Wire {
-    pub fn new(socket: Socket, peer: Peer, limits: Rc<Limits>) -> Self {
+    pub fn new(arrival: Arrival, limits: Rc<Limits>) -> Self {
+        let Arrival { socket, peer, greeted } = arrival;
         Self {
             socket: RefCell::new(Some(socket)),
             input: RefCell::default(),
@@ -87,6 +90,7 @@ impl Wire {
             writing: Deadline::new(),
             looking: OnceCell::new(),
             peer,
+            greeted,
             limits,
             task: RefCell::default(),
         }
@@ -230,9 +234,19 @@ impl Wire {
         }
     }
 
+    /// Where TLS is spoken an end that was not announced is a cut: what can be sent at once is sent.
+    pub fn say_goodbye(&self) {
+        if self.greeted.is_none() {
+            return;
+        }
+        if let Poll::Ready(Err(error)) = self.poll_shutdown(&mut Context::from_waker(Waker::noop())) {
+            log::debug!("a connection ends without a word: {error}");
+        }
+    }
+
     /// Ends the connection in a way that cannot be taken for a good end.
     pub fn reset(&self) {
-        if let Some(Socket::Tcp(socket)) = &*self.socket.borrow()
+        if let Some(socket) = self.socket.borrow().as_ref().and_then(Socket::tcp)
             && let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
         {
             log::debug!("a connection ends without a reset: {error}");
@@ -269,7 +283,7 @@ impl Downstream for Wire {
     }
 
     fn is_tls(&self) -> bool {
-        false
+        self.greeted.is_some()
     }
 
     fn informational(&self, status: StatusCode, headers: &HeaderMap) {

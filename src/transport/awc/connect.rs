@@ -24,7 +24,7 @@ pub async fn connect(to: &Target, timeouts: Timeouts) -> Result<Placed, (Phase, 
     let phase = Cell::new(Phase::Queue);
     let connecting = async {
         let place = place(&to.pool).await?;
-        let io = dial(&to.address, &phase).await.map_err(Cause::Io)?;
+        let io = dial(to, &phase).await.map_err(Cause::Io)?;
         Ok(Placed { io: Box::new(io), place })
     };
     let connected = match (timeouts.connect, timeouts.total) {

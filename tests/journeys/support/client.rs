@@ -39,6 +39,11 @@ impl Client {
         Self { wire: Wire::new(Socket::Unix(socket.expect("somebody listens there"))) }
     }
 
+    /// On a connection that was made elsewhere.
+    pub fn over(socket: Socket) -> Self {
+        Self { wire: Wire::new(socket) }
+    }
+
     /// Writes all of it; panics when the server does not take it.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.wire.write(bytes.as_ref()).await.expect("the server takes what is sent");

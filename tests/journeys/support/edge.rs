@@ -15,7 +15,7 @@ use aqueduct::{
     EdgeServer,
     edge::{Handle, Outcome, Reloaded},
     http::{Downstream, HeaderMap, HeaderName, HeaderValue, Takeover},
-    plan::ListenAddress,
+    plan::{ListenAddress, Listener},
     settings::{ServerSettings, listener::Workers},
 };
 use bytes::Bytes;
@@ -107,8 +107,8 @@ impl TestEdge {
     /// Has it listen on these addresses as well as where it does.
     pub async fn listen_also(&self, more: &[ListenAddress], settings: &ServerSettings) -> Reloaded {
         let loopback = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
-        let addresses: Vec<_> = [loopback].iter().chain(more).cloned().collect();
-        self.handle.reload(settings, "aqueduct", &addresses).await.expect("the addresses are free")
+        let listeners: Vec<_> = [loopback].iter().chain(more).cloned().map(Listener::from).collect();
+        self.handle.reload(settings, "aqueduct", &listeners).await.expect("the addresses are free")
     }
 
     /// Where it listens.

@@ -9,4 +9,5 @@ pub mod origin;
 pub mod proxy;
 pub mod scripts;
 pub mod seen;
+pub mod tls;
 pub mod wire;

@@ -15,12 +15,14 @@ use std::{
     time::Duration,
 };
 
+use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, UnixListener},
     runtime,
     sync::oneshot,
     task::{self, LocalSet},
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     seen::{Log, Seen, leave, tell, wait, wait_for},
@@ -51,11 +53,13 @@ pub struct Conn {
 
 enum Place {
     Tcp(SocketAddr),
+    Tls(SocketAddr),
     Unix(PathBuf),
 }
 
 enum Listener {
     Tcp(std::net::TcpListener),
+    Tls(std::net::TcpListener, TlsAcceptor),
     Unix(std::os::unix::net::UnixListener),
 }
 
@@ -115,7 +119,7 @@ impl Origin {
     /// Where it listens; panics for a unix socket.
     pub fn address(&self) -> SocketAddr {
         match &self.place {
-            Place::Tcp(address) => *address,
+            Place::Tcp(address) | Place::Tls(address) => *address,
             Place::Unix(path) => panic!("{} has no address", path.display()),
         }
     }
@@ -124,6 +128,7 @@ impl Origin {
     pub fn url(&self) -> String {
         match &self.place {
             Place::Tcp(address) => format!("http://{address}"),
+            Place::Tls(address) => format!("https://{address}"),
             Place::Unix(path) => format!("http+unix:{}", path.display()),
         }
     }
@@ -191,6 +196,14 @@ impl Script {
         listener.set_nonblocking(true).expect("a listener can be made non-blocking");
         let place = Place::Tcp(listener.local_addr().expect("it is bound"));
         self.run(Listener::Tcp(listener), place)
+    }
+
+    /// Listens at a port of its own and speaks TLS. A handshake that fails is no connection.
+    pub async fn start_tls(self, config: ServerConfig) -> Origin {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        listener.set_nonblocking(true).expect("a listener can be made non-blocking");
+        let place = Place::Tls(listener.local_addr().expect("it is bound"));
+        self.run(Listener::Tls(listener, TlsAcceptor::from(Arc::new(config))), place)
     }
 
     /// Listens at a unix socket.
@@ -399,14 +412,19 @@ impl Drop for Conn {
 const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
 
 async fn accept(listener: Listener, play: Play, log: Arc<Log>) {
-    let listener = match listener {
-        Listener::Tcp(tcp) => Ok(TcpListener::from_std(tcp).expect("it is non-blocking")),
-        Listener::Unix(unix) => Err(UnixListener::from_std(unix).expect("it is non-blocking")),
+    let (listener, acceptor) = match listener {
+        Listener::Tcp(tcp) => (Ok(TcpListener::from_std(tcp).expect("it is non-blocking")), None),
+        Listener::Tls(tcp, acceptor) => (Ok(TcpListener::from_std(tcp).expect("it is non-blocking")), Some(acceptor)),
+        Listener::Unix(unix) => (Err(UnixListener::from_std(unix).expect("it is non-blocking")), None),
     };
     for number in 0.. {
-        let socket = match &listener {
-            Ok(tcp) => Socket::Tcp(tcp.accept().await.expect("accepting works").0),
-            Err(unix) => Socket::Unix(unix.accept().await.expect("accepting works").0),
+        let socket = match (&listener, &acceptor) {
+            (Ok(tcp), None) => Socket::Tcp(tcp.accept().await.expect("accepting works").0),
+            (Ok(tcp), Some(acceptor)) => match acceptor.accept(tcp.accept().await.expect("accepting works").0).await {
+                Ok(stream) => Socket::Tls(Box::new(stream.into())),
+                Err(_) => continue,
+            },
+            (Err(unix), _) => Socket::Unix(unix.accept().await.expect("accepting works").0),
         };
         log.send_modify(|seen| seen.opened += 1);
         let conn = Conn { wire: Some(Wire::new(socket)), log: Arc::clone(&log), over: false };

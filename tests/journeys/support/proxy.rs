@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::mpsc, thread};
 use actix_web::App;
 use aqueduct::{
     EdgeServer, Proxy,
-    edge::{Handle, Outcome},
+    edge::{Handle, Outcome, tls::Certificates},
     plan::ListenAddress,
     settings::{Layers, Settings, Size, listener::Workers},
 };
@@ -26,6 +26,8 @@ pub struct Setup {
 pub struct TestProxy {
     pub address: SocketAddr,
     pub proxy: Proxy,
+    /// What it shows its clients, if its first listener speaks TLS.
+    pub certificates: Option<Certificates>,
     handle: Handle,
     thread: Option<thread::JoinHandle<Outcome>>,
 }
@@ -99,18 +101,23 @@ impl Setup {
 pub fn serve(proxy: Proxy, settings: Settings, unix: Option<std::path::PathBuf>) -> TestProxy {
     let (told, ready) = mpsc::channel();
     let (handler, logging) = (proxy.clone(), proxy.clone());
+    let tls = proxy.plan().listeners[0].tls.as_ref().map(|tls| Certificates::of(tls).expect("randomness"));
+    let certificates = tls.clone();
     let thread = thread::spawn(move || {
         actix_rt::System::new().block_on(async move {
             let mut limits = settings.server.clone();
             limits.http.max_body = Size::kib(0);
-            let loopback = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
-            let mut server = EdgeServer::new(move || App::new().default_service(handler.clone()))
+            let loopback = ([127, 0, 0, 1], 0).into();
+            let server = EdgeServer::new(move || App::new().default_service(handler.clone()))
                 .settings(&limits)
                 .server_name(&settings.server_name)
                 .access_log_of(&logging)
-                .signals(false)
-                .bind(&loopback)
-                .expect("a free port");
+                .signals(false);
+            let bound = match &tls {
+                Some(certificates) => server.bind_tls(loopback, certificates),
+                None => server.bind(&ListenAddress::Tcp(loopback)),
+            };
+            let mut server = bound.expect("a free port");
             if let Some(path) = unix {
                 server = server.bind(&ListenAddress::Unix(path)).expect("a free path");
             }
@@ -121,7 +128,7 @@ pub fn serve(proxy: Proxy, settings: Settings, unix: Option<std::path::PathBuf>)
         })
     });
     let (address, handle) = ready.recv().expect("it starts");
-    TestProxy { address, proxy, handle, thread: Some(thread) }
+    TestProxy { address, proxy, certificates, handle, thread: Some(thread) }
 }
 
 impl Drop for TestProxy {

@@ -2,11 +2,13 @@
 
 use std::{future::Future, io, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixStream},
     time::timeout,
 };
+use tokio_rustls::TlsStream;
 
 /// How long anything may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,6 +23,7 @@ pub async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
 pub enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Socket {
@@ -29,6 +32,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => socket.read_buf(into).await,
             Self::Unix(socket) => socket.read_buf(into).await,
+            Self::Tls(socket) => socket.read_buf(into).await,
         }
     }
 
@@ -36,6 +40,10 @@ impl Socket {
         match self {
             Self::Tcp(socket) => socket.try_read(into),
             Self::Unix(socket) => socket.try_read(into),
+            Self::Tls(socket) => match socket.read(into).now_or_never() {
+                Some(read) => read,
+                None => Err(io::ErrorKind::WouldBlock.into()),
+            },
         }
     }
 
@@ -43,6 +51,11 @@ impl Socket {
         match self {
             Self::Tcp(socket) => socket.write(bytes).await,
             Self::Unix(socket) => socket.write(bytes).await,
+            Self::Tls(socket) => {
+                let count = socket.write(bytes).await?;
+                socket.flush().await?;
+                Ok(count)
+            }
         }
     }
 
@@ -50,6 +63,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => socket.shutdown().await,
             Self::Unix(socket) => socket.shutdown().await,
+            Self::Tls(socket) => socket.shutdown().await,
         }
     }
 }

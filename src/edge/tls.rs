@@ -1,0 +1,311 @@
+//! TLS with clients: a certificate for the name they ask for, and a handshake that is over in time.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use rustls::{
+    ServerConfig, SupportedProtocolVersion,
+    crypto::aws_lc_rs::Ticketer,
+    server::ServerConnection,
+    version::{TLS12, TLS13},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::TlsAcceptor;
+
+use self::directory::{Current, Directory};
+use super::h1::{LINGER, head::Head};
+use crate::{
+    http::header,
+    plan::ListenerTls,
+    settings::tls::{TlsSettings, TlsVersion},
+    transport::{
+        dial::Stream as Socket,
+        tls::{
+            HTTP_1_1, MOST_UNSENT,
+            identity::{FileError, Identity},
+        },
+    },
+};
+
+mod directory;
+
+/// What listeners show their clients: cheap to clone, shared by all workers, replaced as a whole by
+/// [`Certificates::reload`].
+#[derive(Clone)]
+pub struct Certificates(Arc<Shared>);
+
+struct Shared {
+    shown: RwLock<Arc<Shown>>,
+}
+
+/// What is shown now.
+struct Shown {
+    name: String,
+    settings: TlsSettings,
+    current: Arc<Current>,
+    config: Arc<ServerConfig>,
+}
+
+/// What is shown after a reload.
+pub(super) struct Next {
+    certificates: Certificates,
+    shown: Shown,
+}
+
+/// What was agreed on with a client.
+pub struct Greeted {
+    /// What it speaks from here on.
+    pub protocol: Protocol,
+    /// The host it asked for, in lower case.
+    asked_for: Option<Box<str>>,
+    certificates: Certificates,
+}
+
+/// What is spoken inside TLS. Another one is another variant, and another entry in the list of what is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, also for whoever says nothing of it.
+    Http1,
+}
+
+impl Certificates {
+    /// Those of a plan.
+    ///
+    /// # Errors
+    /// This machine has no randomness to encrypt with.
+    pub fn of(tls: &ListenerTls) -> io::Result<Self> {
+        Ok(Self(Arc::new(Shared { shown: RwLock::new(Arc::new(Shown::of(tls)?)) })))
+    }
+
+    /// The same: made once for each name, and shared by all listeners that show it.
+    ///
+    /// # Errors
+    /// As [`Certificates::of`].
+    pub fn once(known: &mut HashMap<String, Self>, tls: &ListenerTls) -> io::Result<Self> {
+        if let Some(known) = known.get(&tls.name) {
+            return Ok(known.clone());
+        }
+        let certificates = Self::of(tls)?;
+        known.insert(tls.name.clone(), certificates.clone());
+        Ok(certificates)
+    }
+
+    /// Those of another plan, for whoever connects once they are [shown](Next::show).
+    pub(super) fn next(&self, tls: &ListenerTls) -> io::Result<Next> {
+        let mut shown = Shown::of(tls)?;
+        let before = self.shown();
+        if before.settings.min_version == tls.settings.min_version {
+            // Whoever comes back with a ticket is to be known.
+            let mut config = (*before.config).clone();
+            config.cert_resolver = Arc::clone(&shown.current) as _;
+            shown.config = Arc::new(config);
+        }
+        Ok(Next { certificates: self.clone(), shown })
+    }
+
+    fn shown(&self) -> Arc<Shown> {
+        Arc::clone(&self.0.shown.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Next {
+    /// What the settings call it.
+    pub(super) fn name(&self) -> &str {
+        &self.shown.name
+    }
+
+    /// It is these that show it.
+    pub(super) fn is_of(&self, certificates: &Certificates) -> bool {
+        self.certificates.is_same(certificates)
+    }
+
+    /// From now on.
+    pub(super) fn show(self) {
+        *self.certificates.0.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(self.shown);
+    }
+}
+
+impl Shown {
+    fn of(tls: &ListenerTls) -> io::Result<Self> {
+        let current = Arc::new(Current::new(Directory::of(tls.identities.clone())));
+        let versions: &[&SupportedProtocolVersion] = match tls.settings.min_version {
+            TlsVersion::Tls12 => &[&TLS13, &TLS12],
+            TlsVersion::Tls13 => &[&TLS13],
+        };
+        let builder = ServerConfig::builder_with_provider(crate::transport::tls::provider());
+        let builder = builder.with_protocol_versions(versions).map_err(io::Error::other)?;
+        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::clone(&current) as _);
+        config.alpn_protocols = Protocol::all().map(|protocol| protocol.name().to_vec()).to_vec();
+        // Tickets keep nothing here for each client, and whichever worker he comes back to can read them.
+        config.ticketer = Ticketer::new().map_err(io::Error::other)?;
+        let (name, settings) = (tls.name.clone(), tls.settings.clone());
+        Ok(Self { name, settings, current, config: Arc::new(config) })
+    }
+}
+
+impl Certificates {
+    /// What the settings call them: `main` for `[tls.main]`.
+    pub fn name(&self) -> String {
+        self.shown().name.clone()
+    }
+
+    /// They are one and the same: what reloads one of them reloads the other.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Reads the same files again, for whoever connects from now on; open connections go on as they are. The files are
+    /// read where this is called: not on a worker.
+    ///
+    /// # Errors
+    /// Which file is wrong; the certificates are the same as before then, all of them.
+    pub fn reload(&self) -> Result<(), FileError> {
+        let shown = self.shown();
+        let read = shown.settings.certificates.iter().map(|files| Identity::read(files).map(Arc::new));
+        let identities = read.collect::<Result<Vec<_>, _>>()?;
+        for (files, _) in shown.settings.certificates.iter().zip(&identities).filter(|(_, one)| one.has_expired()) {
+            log::warn!("tls.{}: the certificate in `{}` has expired", shown.name, files.cert.display());
+        }
+        shown.current.replace(Directory::of(identities));
+        Ok(())
+    }
+
+    /// Shakes hands with whoever has connected; `None` if nothing came of it within `limit`.
+    pub async fn greet(&self, socket: Socket, limit: Option<Duration>) -> Option<(Socket, Greeted)> {
+        let Socket::Tcp(socket) = socket else { return None };
+        let greeting = self.shake_hands(socket);
+        let greeted = match limit {
+            Some(limit) => tokio::time::timeout(limit, greeting).await,
+            None => Ok(greeting.await),
+        };
+        match greeted {
+            Ok(Ok(greeted)) => greeted,
+            Ok(Err(error)) => {
+                log::debug!("no TLS with a client: {error}");
+                None
+            }
+            Err(_) => {
+                log::debug!("no TLS with a client in time");
+                None
+            }
+        }
+    }
+
+    async fn shake_hands(&self, socket: TcpStream) -> io::Result<Option<(Socket, Greeted)>> {
+        let mut first = [0];
+        socket.peek(&mut first).await?;
+        if first[0].is_ascii_alphabetic() {
+            return tell_in_the_clear(socket).await.map(|()| None);
+        }
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.shown().config));
+        let limit = |connection: &mut ServerConnection| connection.set_buffer_limit(Some(MOST_UNSENT));
+        let stream = acceptor.accept_with(socket, limit).await?;
+        let connection = stream.get_ref().1;
+        let greeted = Greeted {
+            protocol: Protocol::agreed(connection.alpn_protocol()),
+            asked_for: connection.server_name().map(|name| name.to_ascii_lowercase().into()),
+            certificates: self.clone(),
+        };
+        Ok(Some((Socket::Tls(Box::new(stream.into())), greeted)))
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificates").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl Greeted {
+    /// The request is for a host that no certificate here covers, though the client knows how to ask for one. A browser
+    /// uses a connection for every host that the certificate it was shown covers; those are let through.
+    pub fn is_misdirected(&self, head: &Head) -> bool {
+        let Some(asked_for) = &self.asked_for else { return false };
+        let host = match head.uri.authority() {
+            Some(authority) => authority.as_str(),
+            // A request without a host, or with one that cannot be read, is refused for that.
+            None => match head.headers.get(header::HOST).map(|host| host.to_str()) {
+                Some(Ok(host)) => host,
+                _ => return false,
+            },
+        };
+        let name = without_port(host);
+        if name.eq_ignore_ascii_case(asked_for) {
+            return false;
+        }
+        let directory = self.certificates.shown().current.get();
+        directory.has_names() && !directory.covers(name)
+    }
+}
+
+/// `name:80` or `[::1]:80` without what follows the name, and without a dot at its end.
+fn without_port(host: &str) -> &str {
+    if let Some(literal) = host.strip_prefix('[') {
+        return literal.split(']').next().unwrap_or(literal);
+    }
+    let name = host.split(':').next().unwrap_or(host);
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+impl Protocol {
+    /// What is offered, the best first.
+    const fn all() -> [Self; 1] {
+        [Self::Http1]
+    }
+
+    /// As ALPN calls it.
+    const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => HTTP_1_1,
+        }
+    }
+
+    fn agreed(name: Option<&[u8]>) -> Self {
+        Self::all().into_iter().find(|protocol| Some(protocol.name()) == name).unwrap_or(Self::Http1)
+    }
+}
+
+/// Bytes that are read of what a client still sends; it may be in the middle of an upload.
+const MOST_HEARD: u64 = 1024 * 1024;
+
+/// Says in the client's own words what is wrong. What it sends is read, because closing before that would reset the
+/// connection, and take the answer back.
+async fn tell_in_the_clear(mut socket: TcpStream) -> io::Result<()> {
+    const ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
+        content-length: 45\r\nconnection: close\r\n\r\nthis port speaks HTTPS: begin with https://\r\n";
+    socket.write_all(ANSWER).await?;
+    socket.shutdown().await?;
+    let (mut rest, mut nowhere) = (socket.take(MOST_HEARD), tokio::io::sink());
+    // Whoever has not read the answer by then does not want it.
+    match tokio::time::timeout(LINGER, tokio::io::copy(&mut rest, &mut nowhere)).await {
+        Ok(heard) => heard.map(drop),
+        Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_compared_without_its_port() {
+        for (host, name) in
+            [("a.example:443", "a.example"), ("a.example.", "a.example"), ("[::1]:443", "::1"), ("[::1]", "::1")]
+        {
+            assert_eq!(without_port(host), name);
+        }
+    }
+
+    #[test]
+    fn whoever_agrees_on_nothing_speaks_http_1_1() {
+        assert_eq!(Protocol::agreed(None), Protocol::Http1);
+        assert_eq!(Protocol::agreed(Some(b"http/1.1")), Protocol::Http1);
+    }
+}

@@ -1,0 +1,113 @@
+//! Which certificate a client is shown.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fmt,
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use rustls::{
+    SignatureScheme,
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+
+use crate::transport::tls::identity::Identity;
+
+/// All certificates of a listener, by the names they cover. Never changed, only replaced.
+pub struct Directory {
+    /// Never none; the first is for whoever names no host, or one that nobody here covers.
+    identities: Vec<Arc<Identity>>,
+    /// The places of those that cover a name written out: one for each kind of key, say.
+    exact: HashMap<String, Vec<usize>>,
+    /// The same for `*.example.com`, by what stands behind the star and its dot.
+    wildcards: HashMap<String, Vec<usize>>,
+}
+
+/// The directory that holds now.
+pub struct Current(RwLock<Arc<Directory>>);
+
+impl Directory {
+    /// Of these certificates.
+    pub fn of(identities: Vec<Arc<Identity>>) -> Self {
+        let (mut exact, mut wildcards) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
+        for (place, identity) in identities.iter().enumerate() {
+            for name in &identity.names {
+                match name.strip_prefix("*.") {
+                    Some(domain) => wildcards.entry(domain.to_owned()).or_default().push(place),
+                    None => exact.entry(name.clone()).or_default().push(place),
+                }
+            }
+        }
+        Self { identities, exact, wildcards }
+    }
+
+    /// One of them says whom it is for.
+    pub fn has_names(&self) -> bool {
+        !(self.exact.is_empty() && self.wildcards.is_empty())
+    }
+
+    /// One of them is for this host.
+    pub fn covers(&self, host: &str) -> bool {
+        match host.parse::<IpAddr>() {
+            Ok(address) => self.identities.iter().any(|identity| identity.addresses.contains(&address)),
+            Err(_) => !self.find(host).is_empty(),
+        }
+    }
+
+    /// Those that are for this name: written out before by a star, which stands for one label (RFC 6125, 6.4.3).
+    fn find(&self, name: &str) -> &[usize] {
+        let name = lower(name);
+        if let Some(places) = self.exact.get(&*name) {
+            return places;
+        }
+        let by_star = name.split_once('.').and_then(|(_, domain)| self.wildcards.get(domain));
+        by_star.map_or(&[], Vec::as_slice)
+    }
+
+    /// The one to show: of those for the name, else of all, the first whose key the client can check. Where there is
+    /// none, the handshake says so.
+    fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let can_check = |identity: &&Arc<Identity>| identity.certified.key.choose_scheme(schemes).is_some();
+        let named = name.map_or(&[][..], |name| self.find(name));
+        let mut asked_for = named.iter().filter_map(|place| self.identities.get(*place));
+        let chosen = asked_for.find(can_check).or_else(|| self.identities.iter().find(can_check));
+        chosen.or_else(|| self.identities.first()).map(|identity| Arc::clone(&identity.certified))
+    }
+}
+
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+impl Current {
+    pub fn new(directory: Directory) -> Self {
+        Self(RwLock::new(Arc::new(directory)))
+    }
+
+    pub fn get(&self) -> Arc<Directory> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn replace(&self, directory: Directory) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
+    }
+}
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.get().choose(hello.server_name(), hello.signature_schemes())
+    }
+}
+
+impl fmt::Debug for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Current").finish_non_exhaustive()
+    }
+}

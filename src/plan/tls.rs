@@ -1,0 +1,175 @@
+//! `[tls.NAME]` and what upstreams say of TLS: the files are read, and what is wrong with them is told.
+
+use std::{fmt, sync::Arc};
+
+use indexmap::IndexMap;
+
+use super::url::EndpointUrl;
+use crate::{
+    settings::{
+        Problem, Settings, UpstreamSettings,
+        problem::{self, did_you_mean},
+        tls::TlsSettings,
+        upstream::EndpointTls,
+    },
+    transport::{
+        Address,
+        tls::{
+            client::{ClientTls, ClientTlsError, Profile},
+            identity::Identity,
+        },
+    },
+};
+
+/// What a listener shows its clients.
+pub struct ListenerTls {
+    /// What the settings call it.
+    pub name: String,
+    /// As it was written.
+    pub settings: TlsSettings,
+    /// What the files held when the plan was drawn; never none.
+    pub identities: Vec<Arc<Identity>>,
+}
+
+impl fmt::Debug for ListenerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListenerTls").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// By name, as far as they are right.
+pub type ListenersTls = IndexMap<String, Arc<ListenerTls>>;
+
+/// Everything under `[tls]`.
+pub fn listeners(settings: &Settings, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) -> ListenersTls {
+    let drawn = settings.tls.iter().filter_map(|(name, written)| {
+        let tls = listener(name, written, problems)?;
+        warnings.extend(expired(&tls));
+        Some((name.clone(), Arc::new(tls)))
+    });
+    drawn.collect()
+}
+
+fn listener(name: &str, written: &TlsSettings, problems: &mut Vec<Problem>) -> Option<ListenerTls> {
+    if !super::upstreams::can_be_named(name) {
+        problems.push(
+            Problem::at(["tls", name], "its name must be such that an environment variable can name it")
+                .help("lower-case letters, digits and `_`"),
+        );
+    }
+    if written.certificates.is_empty() {
+        let help = "certificates = [{ cert = \"site.pem\", key = \"site.key\" }]";
+        problems.push(Problem::at(["tls", name, "certificates"], "no certificate to show").help(help));
+        return None;
+    }
+    let mut identities = Vec::with_capacity(written.certificates.len());
+    for (index, files) in written.certificates.iter().enumerate() {
+        match Identity::read(files) {
+            Ok(identity) => identities.push(Arc::new(identity)),
+            Err(error) => {
+                let at = ["tls", name, "certificates", &index.to_string(), error.setting(files)];
+                problems.push(Problem::at(at, error.in_full()).help(error.help()));
+            }
+        }
+    }
+    let is_whole = identities.len() == written.certificates.len();
+    is_whole.then(|| ListenerTls { name: name.to_owned(), settings: written.clone(), identities })
+}
+
+fn expired(tls: &ListenerTls) -> impl Iterator<Item = String> {
+    let files = tls.settings.certificates.iter();
+    files.zip(&tls.identities).filter(|(_, identity)| identity.has_expired()).map(|(files, identity)| {
+        let when = httpdate::fmt_http_date(identity.not_after);
+        format!("tls.{}: the certificate in `{}` expired on {when}", tls.name, files.cert.display())
+    })
+}
+
+/// What the listener of this number names.
+pub fn of_listener(
+    index: usize,
+    settings: &Settings,
+    drawn: &ListenersTls,
+    problems: &mut Vec<Problem>,
+) -> Option<Arc<ListenerTls>> {
+    let name = settings.listen[index].tls.as_deref()?;
+    // What is there but wrong has its own problem already.
+    if !settings.tls.contains_key(name) {
+        let help = did_you_mean(name, settings.tls.keys()).unwrap_or_else(|| format!("no [tls.{name}]"));
+        let at = ["listen", &index.to_string(), "tls"];
+        problems.push(Problem::at(at, format!("unknown certificates `{}`", name.escape_debug())).help(help));
+    }
+    drawn.get(name).cloned()
+}
+
+/// What the endpoints of an upstream have in common, if one of them speaks TLS.
+pub fn of_upstream(
+    name: &str,
+    written: &UpstreamSettings,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<String>,
+) -> Option<Arc<ClientTls>> {
+    let EndpointTls { ca, cert, key, server_name, insecure } = &written.tls;
+    let at = |keys: &[&str], what: &str| Problem::at(["upstreams", name].iter().chain(keys).copied(), what);
+    if !written.servers.iter().any(|server| server.url.starts_with("https://")) {
+        if !written.tls.is_default() {
+            problems.push(at(&["tls"], "none of the servers speaks TLS").help("servers = [\"https://..\"]"));
+        }
+        return None;
+    }
+    let before = problems.len();
+    match (cert, key) {
+        (Some(_), None) => problems.push(at(&["tls", "cert"], "a certificate without its key").help("add `key`")),
+        (None, Some(_)) => problems.push(at(&["tls", "key"], "a key without its certificate").help("add `cert`")),
+        _ => {}
+    }
+    if *insecure && ca.is_some() {
+        problems.push(at(&["tls", "ca"], "`insecure` believes everybody, `ca` or not").help("one of them"));
+    }
+    if server_name.as_deref().is_some_and(|name| !Profile::can_be_for(name)) {
+        problems.push(at(&["tls", "server_name"], "not the name of a server").help("a DNS name or an IP address"));
+    }
+    if problems.len() > before {
+        return None;
+    }
+    if *insecure {
+        let name = problem::name(&["upstreams", name, "tls", "insecure"]);
+        warnings
+            .push(format!("{name}: its endpoints need not prove who they are: whoever is on the way can read along"));
+    }
+    match ClientTls::of(&written.tls) {
+        Ok(tls) => Some(Arc::new(tls)),
+        Err(error) => {
+            problems.push(match &error {
+                ClientTlsError::File { key, source } => at(&["tls", key], &error.to_string()).help(source.help()),
+                ClientTlsError::Authority { source, .. } => {
+                    at(&["tls", "ca"], &format!("{error}: {source}")).help("the certificates of an authority, as PEM")
+                }
+                ClientTlsError::NoRoots => at(&["servers"], &error.to_string()).help(NO_ROOTS),
+            });
+            None
+        }
+    }
+}
+
+const NO_ROOTS: &str = "install them (ca-certificates), or name a file of your own: tls = { ca = \"ca.pem\" }";
+
+/// The endpoint of a route that names a URL.
+///
+/// # Errors
+/// What is wrong, and the likely fix.
+pub fn of_route(url: &EndpointUrl) -> Result<Option<Profile>, (String, &'static str)> {
+    if !url.is_tls {
+        return Ok(None);
+    }
+    let tls = ClientTls::of(&EndpointTls::default()).map_err(|error| (error.to_string(), NO_ROOTS))?;
+    profile(url, &Arc::new(tls), None).map(Some).ok_or_else(|| (NO_NAME.to_owned(), "a DNS name or an IP address"))
+}
+
+/// What is said of a host that no certificate can be for.
+pub const NO_NAME: &str = "no certificate can be for this host";
+
+/// How to encrypt to an endpoint.
+pub fn profile(url: &EndpointUrl, tls: &Arc<ClientTls>, server_name: Option<&str>) -> Option<Profile> {
+    let Address::Tcp { host, .. } = &url.address else { return None };
+    Profile::named(Arc::clone(tls), server_name.unwrap_or(host))
+}
