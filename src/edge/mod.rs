@@ -33,10 +33,12 @@ use crate::{
     settings::{ServerSettings, listener as listener_settings},
 };
 
+mod accept;
 mod drain;
 pub mod h1;
 pub mod limits;
 mod listener;
+mod reception;
 mod reload;
 mod running;
 pub mod tls;

@@ -1,0 +1,68 @@
+//! Accepting: one worker's end of a socket that several of them listen on.
+
+use std::{io, os::fd::OwnedFd};
+
+use rustix::net::{SocketAddrAny, SocketFlags};
+use tokio::{
+    io::{
+        Interest,
+        unix::{AsyncFd, AsyncFdReadyGuard},
+    },
+    net::{TcpStream, UnixStream},
+};
+
+use super::listener::Door;
+use crate::{http::downstream::Peer, transport::dial::Stream as Socket};
+
+/// A worker's end of a door: the worker hears of a connection first and accepts it then, or leaves it to others.
+pub struct Listener(AsyncFd<Door>);
+
+impl Listener {
+    /// The door is open already.
+    pub fn at(door: Door) -> io::Result<Self> {
+        #[expect(
+            deprecated,
+            reason = "what it asks for instead is unsafe, for types whose descriptor may change; a door owns its one"
+        )]
+        AsyncFd::with_interest(door, Interest::READABLE).map(Self)
+    }
+
+    /// Ready once somebody has come, or may have.
+    pub async fn somebody_came(&self) -> io::Result<AsyncFdReadyGuard<'_, Door>> {
+        self.0.readable().await
+    }
+
+    /// `None` if another worker was faster.
+    pub fn accept(&self, came: &mut AsyncFdReadyGuard<'_, Door>) -> io::Result<Option<(Socket, Peer)>> {
+        match came.try_io(|_| self.accept_now()) {
+            Ok(met) => met.map(Some),
+            Err(_nobody) => Ok(None),
+        }
+    }
+
+    /// Whoever has waited longest; without waiting.
+    pub fn accept_now(&self) -> io::Result<(Socket, Peer)> {
+        let (socket, address) = accept(self.0.get_ref())?;
+        Ok(match self.0.get_ref() {
+            Door::Tcp(_) => {
+                let address = address.ok_or(io::ErrorKind::ConnectionAborted)?.try_into()?;
+                (Socket::Tcp(TcpStream::from_std(socket.into())?), Peer::Tcp(address))
+            }
+            Door::Unix(_) => (Socket::Unix(UnixStream::from_std(socket.into())?), Peer::Unix),
+        })
+    }
+}
+
+/// The standard library's way would be a second call, to make the socket one that does not block.
+#[cfg(not(target_vendor = "apple"))]
+fn accept(door: &Door) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    Ok(rustix::net::acceptfrom_with(door, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?)
+}
+
+#[cfg(target_vendor = "apple")]
+fn accept(door: &Door) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    let (socket, address) = rustix::net::acceptfrom(door)?;
+    rustix::io::ioctl_fioclex(&socket)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok((socket, address))
+}
