@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use self::directory::{Current, Directory};
+use self::directory::Directory;
 use super::h1::{LINGER, head::Head};
 use crate::{
     http::header,
@@ -39,17 +39,13 @@ mod directory;
 /// What listeners show their clients: cheap to clone, shared by all workers, replaced as a whole by
 /// [`Certificates::reload`].
 #[derive(Clone)]
-pub struct Certificates(Arc<Shared>);
-
-struct Shared {
-    shown: RwLock<Arc<Shown>>,
-}
+pub struct Certificates(Arc<RwLock<Arc<Shown>>>);
 
 /// What is shown now.
 struct Shown {
     name: String,
     settings: TlsSettings,
-    current: Arc<Current>,
+    directory: Arc<Directory>,
     config: Arc<ServerConfig>,
 }
 
@@ -81,7 +77,7 @@ impl Certificates {
     /// # Errors
     /// This machine has no randomness to encrypt with.
     pub fn of(tls: &ListenerTls) -> io::Result<Self> {
-        Ok(Self(Arc::new(Shared { shown: RwLock::new(Arc::new(Shown::of(tls)?)) })))
+        Ok(Self(Arc::new(RwLock::new(Arc::new(Shown::of(tls)?)))))
     }
 
     /// The same: made once for each name, and shared by all listeners that show it.
@@ -99,19 +95,17 @@ impl Certificates {
 
     /// Those of another plan, for whoever connects once they are [shown](Next::show).
     pub(super) fn next(&self, tls: &ListenerTls) -> io::Result<Next> {
-        let mut shown = Shown::of(tls)?;
         let before = self.shown();
-        if before.settings.min_version == tls.settings.min_version {
-            // Whoever comes back with a ticket is to be known.
-            let mut config = (*before.config).clone();
-            config.cert_resolver = Arc::clone(&shown.current) as _;
-            shown.config = Arc::new(config);
-        }
+        let shown = if before.settings.min_version == tls.settings.min_version {
+            before.with(tls.name.clone(), tls.settings.clone(), tls.identities.clone())
+        } else {
+            Shown::of(tls)?
+        };
         Ok(Next { certificates: self.clone(), shown })
     }
 
     fn shown(&self) -> Arc<Shown> {
-        Arc::clone(&self.0.shown.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -128,25 +122,33 @@ impl Next {
 
     /// From now on.
     pub(super) fn show(self) {
-        *self.certificates.0.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(self.shown);
+        *self.certificates.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(self.shown);
     }
 }
 
 impl Shown {
     fn of(tls: &ListenerTls) -> io::Result<Self> {
-        let current = Arc::new(Current::new(Directory::of(tls.identities.clone())));
+        let directory = Arc::new(Directory::of(tls.identities.clone()));
         let versions: &[&SupportedProtocolVersion] = match tls.settings.min_version {
             TlsVersion::Tls12 => &[&TLS13, &TLS12],
             TlsVersion::Tls13 => &[&TLS13],
         };
         let builder = ServerConfig::builder_with_provider(crate::transport::tls::provider());
         let builder = builder.with_protocol_versions(versions).map_err(io::Error::other)?;
-        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::clone(&current) as _);
+        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::clone(&directory) as _);
         config.alpn_protocols = Protocol::all().map(|protocol| protocol.name().to_vec()).to_vec();
         // Tickets keep nothing here for each client, and whichever worker he comes back to can read them.
         config.ticketer = Ticketer::new().map_err(io::Error::other)?;
         let (name, settings) = (tls.name.clone(), tls.settings.clone());
-        Ok(Self { name, settings, current, config: Arc::new(config) })
+        Ok(Self { name, settings, directory, config: Arc::new(config) })
+    }
+
+    /// The same with others to show: whoever comes back with a ticket is known.
+    fn with(&self, name: String, settings: TlsSettings, identities: Vec<Arc<Identity>>) -> Self {
+        let directory = Arc::new(Directory::of(identities));
+        let mut config = (*self.config).clone();
+        config.cert_resolver = Arc::clone(&directory) as _;
+        Self { name, settings, directory, config: Arc::new(config) }
     }
 }
 
@@ -173,7 +175,8 @@ impl Certificates {
         for (files, _) in shown.settings.certificates.iter().zip(&identities).filter(|(_, one)| one.has_expired()) {
             log::warn!("tls.{}: the certificate in `{}` has expired", shown.name, files.cert.display());
         }
-        shown.current.replace(Directory::of(identities));
+        let shown = shown.with(shown.name.clone(), shown.settings.clone(), identities);
+        Next { certificates: self.clone(), shown }.show();
         Ok(())
     }
 
@@ -240,7 +243,8 @@ impl Greeted {
         if name.eq_ignore_ascii_case(asked_for) {
             return false;
         }
-        let directory = self.certificates.shown().current.get();
+        let shown = self.certificates.shown();
+        let directory = &shown.directory;
         directory.has_names() && !directory.covers(name)
     }
 }

@@ -1,12 +1,6 @@
 //! Which certificate a client is shown.
 
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    fmt,
-    net::IpAddr,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{borrow::Cow, collections::HashMap, fmt, net::IpAddr, sync::Arc};
 
 use rustls::{
     SignatureScheme,
@@ -25,9 +19,6 @@ pub struct Directory {
     /// The same for `*.example.com`, by what stands behind the star and its dot.
     wildcards: HashMap<String, Vec<usize>>,
 }
-
-/// The directory that holds now.
-pub struct Current(RwLock<Arc<Directory>>);
 
 impl Directory {
     /// Of these certificates.
@@ -86,28 +77,14 @@ fn lower(name: &str) -> Cow<'_, str> {
     }
 }
 
-impl Current {
-    pub fn new(directory: Directory) -> Self {
-        Self(RwLock::new(Arc::new(directory)))
-    }
-
-    pub fn get(&self) -> Arc<Directory> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub fn replace(&self, directory: Directory) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
-    }
-}
-
-impl ResolvesServerCert for Current {
+impl ResolvesServerCert for Directory {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.get().choose(hello.server_name(), hello.signature_schemes())
+        self.choose(hello.server_name(), hello.signature_schemes())
     }
 }
 
-impl fmt::Debug for Current {
+impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Current").finish_non_exhaustive()
+        f.debug_struct("Directory").finish_non_exhaustive()
     }
 }
