@@ -33,7 +33,7 @@ impl SectionEnd {
     pub fn find(&mut self, section: &[u8], lines: &mut LineEnds) -> Result<Option<usize>, BareLineFeed> {
         let came_in_parts = self.line_start > 0;
         lines.clear();
-        while let Some(offset) = find(b'\n', &section[self.scanned..]) {
+        while let Some(offset) = memchr(b'\n', &section[self.scanned..]) {
             let feed = self.scanned + offset;
             if feed == self.line_start || section[feed - 1] != b'\r' {
                 return Err(BareLineFeed);
@@ -75,14 +75,16 @@ impl BadField {
     }
 }
 
-/// Makes a map of the field lines from `start` on, which end where `lines` says, and notes what is in it. Values are slices of `source`: nothing
-/// is copied but names that are not registered ones.
+/// Makes a map of the field lines from `start` on, which end where `lines` says, and marks what is in it. Values are slices
+/// of `source`: nothing is copied but names that are not registered ones.
+///
+/// # Errors
+/// What is wrong with the first line that is no field.
 pub fn collect(source: &Bytes, mut start: usize, lines: &[u32]) -> Result<(HeaderMap, Marks), BadField> {
     let (mut fields, mut marks) = (scratch::map(), Marks::default());
     for &end in lines {
         let end = end as usize;
-        let colon = find(b':', &source[start..]).map(|offset| start + offset);
-        let colon = colon.filter(|colon| *colon < end).ok_or(BadField::Name)?;
+        let colon = start + memchr(b':', &source[start..end]).ok_or(BadField::Name)?;
         let name = name(&source[start..colon]).ok_or(BadField::Name)?;
         let (mut first, mut last) = (colon + 1, end);
         while first < last && is_space(source[first]) {
@@ -98,30 +100,6 @@ pub fn collect(source: &Bytes, mut start: usize, lines: &[u32]) -> Result<(Heade
     }
     Ok((fields, marks))
 }
-
-/// Where this byte is first. Lines are short: it is looked for eight bytes at a time before the search for long texts,
-/// which takes longer to begin, has its turn.
-fn find(byte: u8, text: &[u8]) -> Option<usize> {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = LOW << 7;
-    let sought = LOW * u64::from(byte);
-    let (words, _) = text.as_chunks::<8>();
-    let near = &words[..words.len().min(NEAR)];
-    for (place, word) in near.iter().enumerate() {
-        let difference = u64::from_le_bytes(*word) ^ sought;
-        let zeros = difference.wrapping_sub(LOW) & !difference & HIGH;
-        if zeros != 0 {
-            return Some(place * 8 + zeros.trailing_zeros() as usize / 8);
-        }
-    }
-    let seen = near.len() * 8;
-    let rest = &text[seen..];
-    let found = if rest.len() < 8 { rest.iter().position(|other| *other == byte) } else { memchr(byte, rest) };
-    found.map(|offset| seen + offset)
-}
-
-/// Words that are looked at one by one.
-const NEAR: usize = 6;
 
 /// Bytes of CRLF.
 pub const LINE_END: usize = 2;
@@ -225,19 +203,6 @@ mod tests {
             let fields = collect(&source, 0, &[line.len() as u32]);
             let value = fields.map(|(fields, _)| fields.get("a").map(|value| value.as_bytes().to_vec()));
             assert_eq!(value, expected.map(|value| Some(value.as_bytes().to_vec())), "{line:?}");
-        }
-    }
-
-    #[test]
-    fn a_byte_is_found_wherever_it_is_first() {
-        for length in 0..100 {
-            for place in 0..length {
-                // Neighbours in value, and bytes with the high bit, are not taken for it.
-                let mut text: Vec<u8> = (0..length).map(|at| [b';', b'9', 0xba, 0xff][at % 4]).collect();
-                assert_eq!(find(b':', &text), None);
-                text[place..].fill(b':');
-                assert_eq!(find(b':', &text), Some(place), "{length}");
-            }
         }
     }
 
