@@ -8,8 +8,8 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig, SupportedProtocolVersion,
-    crypto::aws_lc_rs::Ticketer,
+    CipherSuite, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
+    crypto::{CryptoProvider, aws_lc_rs::Ticketer},
     server::ServerConnection,
     version::{TLS12, TLS13},
 };
@@ -133,10 +133,12 @@ impl Shown {
             TlsVersion::Tls12 => &[&TLS13, &TLS12],
             TlsVersion::Tls13 => &[&TLS13],
         };
-        let builder = ServerConfig::builder_with_provider(crate::transport::tls::provider());
+        let builder = ServerConfig::builder_with_provider(suites_in_order());
         let builder = builder.with_protocol_versions(versions).map_err(io::Error::other)?;
         let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::clone(&directory) as _);
         config.alpn_protocols = Protocol::all().map(|protocol| protocol.name().to_vec()).to_vec();
+        // Of suites that are all good the cheapest that both have, rather than the client's favourite.
+        config.ignore_client_order = true;
         // Tickets keep nothing here for each client, and whichever worker he comes back to can read them.
         config.ticketer = Ticketer::new().map_err(io::Error::other)?;
         let (name, settings) = (tls.name.clone(), tls.settings.clone());
@@ -247,6 +249,24 @@ impl Greeted {
         let directory = &shown.directory;
         directory.has_names() && !directory.covers(name)
     }
+}
+
+/// The cryptography of every connection, the suites with AES-128 first: it is as safe as they need to be, and costs
+/// least.
+fn suites_in_order() -> Arc<CryptoProvider> {
+    let mut provider = (*crate::transport::tls::provider()).clone();
+    let costs_more = |suite: &SupportedCipherSuite| {
+        use CipherSuite::{
+            TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS13_AES_128_GCM_SHA256,
+        };
+        !matches!(
+            suite.suite(),
+            TLS13_AES_128_GCM_SHA256 | TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 | TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    };
+    // A stable sort: the rest stays in the library's order.
+    provider.cipher_suites.sort_by_key(costs_more);
+    Arc::new(provider)
 }
 
 /// `name:80` or `[::1]:80` without what follows the name, and without a dot at its end.
