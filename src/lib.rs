@@ -63,6 +63,7 @@
 #![forbid(unsafe_code)]
 
 pub mod actors;
+pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod edge;

@@ -18,6 +18,7 @@ use crate::{
     upstream::Upstream,
 };
 
+mod admin;
 mod changes;
 mod routes;
 mod tls;
@@ -32,6 +33,8 @@ pub struct Plan {
     pub upstreams: Upstreams,
     /// Where to accept clients.
     pub listeners: Vec<Listener>,
+    /// Where operators are answered.
+    pub admin: Option<ListenAddress>,
     /// What can be done as it was written, and still should be known.
     pub warnings: Vec<String>,
     /// What it was drawn from.
@@ -74,6 +77,7 @@ impl Plan {
         check_server(&settings, &mut problems);
         let tls = tls::listeners(&settings, &mut problems, &mut warnings);
         let listeners = listeners(&settings, &tls, &mut problems);
+        let admin = admin::address(&settings, &listeners, &mut problems);
         let named = upstreams::named(&settings, kinds, before, &mut problems, &mut warnings);
         let mut drawing = routes::Drawing { settings: &settings, kinds, before, upstreams: named, problems };
         let entries = drawing.entries();
@@ -93,7 +97,7 @@ impl Plan {
             }
         };
         match routes {
-            Some(routes) if problems.is_empty() => Ok(Self { routes, upstreams, listeners, warnings, settings }),
+            Some(routes) if problems.is_empty() => Ok(Self { routes, upstreams, listeners, admin, warnings, settings }),
             _ => Err(Problems(problems)),
         }
     }

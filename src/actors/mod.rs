@@ -2,6 +2,7 @@
 
 mod reload;
 mod settings_watch;
+mod standing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,6 +12,7 @@ use tokio::{sync::Notify, time::sleep};
 pub use self::{
     reload::{Reloader, server_settings},
     settings_watch::SettingsWatch,
+    standing::Standing,
 };
 
 /// The thread of the actors; they end with it, and it ends when this is dropped.

@@ -8,7 +8,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Exit, Source, fail, tell};
 use crate::{
     actors::{self, Actors, Ask, Reloader, SettingsWatch},
-    edge::{EdgeServer, Outcome, Running, tls::Certificates},
+    admin::{self, Status},
+    edge::{EdgeServer, Outcome, Running, cannot_listen, tls::Certificates},
     plan::{ListenAddress, Listener},
     proxy::Proxy,
     settings::{Layers, Settings},
@@ -53,11 +54,41 @@ async fn serve(proxy: &Proxy, layers: Layers, watch: SettingsWatch) -> Exit {
     if plan.routes.entries().is_empty() {
         log::warn!("there is no route: every request gets a 404; try --route /=http://localhost:8000");
     }
-    let ask = actors.reload(Reloader::new(layers, watch, proxy, running.handle()));
-    let reloading = actix_rt::spawn(reload_on_signal(hangups, ask));
+    let reloader = Reloader::new(layers, watch, proxy, running.handle());
+    let admin = match &plan.admin {
+        Some(address) => match answer_operators(address, &Status::of(proxy, running.handle(), reloader.standing())) {
+            Ok(admin) => Some(admin),
+            Err(error) => return fail(error),
+        },
+        None => None,
+    };
+    let reloading = actix_rt::spawn(reload_on_signal(hangups, actors.reload(reloader)));
     let exit = until_stopped(proxy, running).await;
     reloading.abort();
+    // Operators may ask to the end how the end is going.
+    drop(admin);
     exit
+}
+
+/// As long as what is returned lives.
+fn answer_operators(address: &ListenAddress, status: &Status) -> io::Result<Aborting> {
+    let (running, bound) = admin::serve(address, status).map_err(|error| cannot_listen(address, &error))?;
+    log::info!("telling operators at {bound}");
+    let serving = actix_rt::spawn(async move {
+        if let Err(error) = running.await {
+            log::error!("operators are not answered any more: {error}");
+        }
+    });
+    Ok(Aborting(serving))
+}
+
+/// A task that ends when this is dropped.
+struct Aborting(actix_rt::task::JoinHandle<()>);
+
+impl Drop for Aborting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 async fn reload_on_signal(mut hangups: Signal, ask: Ask) {
@@ -84,7 +115,7 @@ pub fn start(proxy: &Proxy, settings: &Settings, listeners: &[Listener]) -> io::
             }
             _ => server.bind(address),
         };
-        server = bound.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
+        server = bound.map_err(|error| cannot_listen(address, &error))?;
     }
     let addresses = server.addresses();
     Ok((server.run(), addresses))

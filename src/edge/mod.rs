@@ -24,7 +24,7 @@ use self::{
     worker::{Shared, Workers},
 };
 pub use self::{
-    reload::{Prepared, Reloaded},
+    reload::{Prepared, Reloaded, cannot_listen},
     running::{Handle, Outcome, Running},
 };
 use crate::{

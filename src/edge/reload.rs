@@ -123,6 +123,17 @@ impl Live {
         self.now().open.iter().map(|open| open.address.clone()).collect()
     }
 
+    /// The same, with the name of what is shown there.
+    pub fn listening(&self) -> Vec<(ListenAddress, Option<String>)> {
+        let shown = |open: &Open| open.certificates.as_ref().map(Certificates::name);
+        self.now().open.iter().map(|open| (open.address.clone(), shown(open))).collect()
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        self.caps.open()
+    }
+
     /// Listens on what is new.
     pub fn prepare(
         self: &Arc<Self>,

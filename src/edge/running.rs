@@ -83,6 +83,16 @@ impl Handle {
         self.live.addresses()
     }
 
+    /// The same, each with the name of what is shown there to those who speak TLS.
+    pub fn listening(&self) -> Vec<(ListenAddress, Option<String>)> {
+        self.live.listening()
+    }
+
+    /// Connections of clients that are open.
+    pub fn connections(&self) -> usize {
+        self.live.connections()
+    }
+
     /// No new connections; what is under way is finished, up to the grace.
     pub fn drain(&self) {
         self.drain.say();

@@ -35,6 +35,7 @@ impl Changes {
         let sections = [
             ("trusted_proxies", before.trusted_proxies != after.trusted_proxies),
             ("server_name", before.server_name != after.server_name),
+            ("admin", before.admin != after.admin),
             ("server", before.server != after.server),
             ("defaults", before.defaults != after.defaults),
             ("log", before.log != after.log),

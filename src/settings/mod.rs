@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub mod admin;
 mod layer;
 pub mod layers;
 pub mod listener;
@@ -20,6 +21,7 @@ pub mod upstream;
 pub mod values;
 
 pub use self::{
+    admin::AdminSettings,
     layers::{Layers, Loaded, Reading},
     listener::{Listener, ServerSettings},
     origins::Origins,
@@ -45,6 +47,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// What this proxy calls itself in `Via` and `Proxy-Status`.
     pub server_name: String,
+    /// What operators ask the running proxy.
+    pub admin: AdminSettings,
     /// The server: workers, limits, timeouts.
     pub server: ServerSettings,
     /// What holds for every route that does not say otherwise.
@@ -66,6 +70,7 @@ impl Default for Settings {
             tls: IndexMap::new(),
             trusted_proxies: Vec::new(),
             server_name: "aqueduct".into(),
+            admin: AdminSettings::default(),
             server: ServerSettings::default(),
             defaults: RouteDefaults::built_in(),
             routes: IndexMap::new(),

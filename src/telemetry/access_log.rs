@@ -28,7 +28,6 @@ mod field;
 mod format;
 mod line;
 mod redact;
-mod time;
 mod writer;
 
 /// As many lines wait for the writer; more are dropped and counted.

@@ -3,3 +3,4 @@
 pub mod access_log;
 pub mod refusals;
 pub mod tail;
+pub mod time;

@@ -26,6 +26,9 @@ impossible! {
     nowhere_to_listen: "listen = []\n";
     an_address_that_is_none: "listen = [\"127.0.0.1\", \"127.0.0.1:99999\", \"example.com:80\", \"unix:\"]\n";
     an_address_twice: "listen = [\"127.0.0.1:80\", \"127.0.0.1:80\"]\n";
+    an_admin_address_for_everybody: "admin.listen = \"0.0.0.0:9901\"\n";
+    an_admin_address_that_is_none: "admin.listen = \"9901\"\n";
+    an_admin_address_where_clients_are: "listen = [\"127.0.0.1:80\"]\nadmin.listen = \"127.0.0.1:80\"\n";
     a_name_that_cannot_stand_in_via: "server_name = \"edge 1\"\n";
     a_limit_that_lets_nothing_through: "[server.http]\nmax_headers = 0\nmax_head = 0\n";
     a_method_that_is_none: "[server.http]\nmethods = [\"GET\", \"PO ST\"]\n";

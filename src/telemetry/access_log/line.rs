@@ -12,11 +12,11 @@ use super::{
     field::{FIELDS, Field},
     format::{Format, Piece},
     redact::{HIDDEN, Redaction},
-    time::Utc,
 };
 use crate::{
     exchange::Exchange,
     http::{HeaderName, StatusCode, downstream::Peer, header},
+    telemetry::time::Utc,
 };
 
 /// An exchange that is over.

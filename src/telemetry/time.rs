@@ -1,4 +1,4 @@
-//! Points in time as logs write them, in UTC.
+//! Points in time as logs and status write them, in UTC.
 
 use std::{
     fmt::{self, Display},
@@ -9,7 +9,7 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 
 /// A date and a time of day.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Utc {
+pub struct Utc {
     year: u64,
     month: u64,
     day: u64,
@@ -28,7 +28,7 @@ impl From<SystemTime> for Utc {
 
 impl Utc {
     /// RFC 3339 with milliseconds: `2026-02-28T12:34:56.789Z`.
-    pub(super) fn rfc3339(self) -> impl Display {
+    pub fn rfc3339(self) -> impl Display {
         fmt::from_fn(move |f| {
             let [hour, minute, second] = self.time_of_day();
             write!(f, "{:04}-{:02}-{:02}T", self.year, self.month, self.day)?;
@@ -37,7 +37,7 @@ impl Utc {
     }
 
     /// The common log format: `28/Feb/2026:12:34:56 +0000`.
-    pub(super) fn clf(self) -> impl Display {
+    pub fn clf(self) -> impl Display {
         fmt::from_fn(move |f| {
             let [hour, minute, second] = self.time_of_day();
             let month = MONTHS[self.month as usize - 1];

@@ -1,0 +1,61 @@
+//! Which settings are in force, and what became of the last attempt to put others in force.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+/// What the reloader has to say of itself; shared with whoever is asked.
+#[derive(Debug, Clone)]
+pub struct Standing(Arc<Mutex<State>>);
+
+/// It, at one point in time.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// The number of the plan in force.
+    pub generation: u64,
+    /// Since when.
+    pub since: SystemTime,
+    /// The files that are read, whether they are there or not; the later over the earlier.
+    pub files: Vec<PathBuf>,
+    /// The last attempt, if nothing came of it.
+    pub refused: Option<Refused>,
+}
+
+/// An attempt that changed nothing.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// When.
+    pub at: SystemTime,
+    /// Why, as the log has it.
+    pub why: String,
+}
+
+impl Standing {
+    /// The first plan is in force from now on.
+    pub fn first(files: Vec<PathBuf>) -> Self {
+        let state = State { generation: 1, since: SystemTime::now(), files, refused: None };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// What it is now.
+    pub fn now(&self) -> State {
+        self.state().clone()
+    }
+
+    /// Another plan is in force.
+    pub(super) fn accepted(&self, generation: u64) {
+        let mut state = self.state();
+        (state.generation, state.since, state.refused) = (generation, SystemTime::now(), None);
+    }
+
+    /// There was an attempt, and nothing has changed.
+    pub(super) fn refused(&self, why: String) {
+        self.state().refused = Some(Refused { at: SystemTime::now(), why });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

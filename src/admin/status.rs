@@ -1,0 +1,163 @@
+//! `GET /status`: what is in force, and how it is.
+
+use std::{
+    process,
+    time::{Instant, SystemTime},
+};
+
+use serde::Serialize;
+
+use crate::{
+    actors::Standing,
+    edge::Handle,
+    plan::{ListenAddress, Listener, Plan},
+    proxy::Proxy,
+    telemetry::time::Utc,
+};
+
+/// Whom to ask for it.
+#[derive(Clone)]
+pub struct Status {
+    proxy: Proxy,
+    server: Handle,
+    standing: Standing,
+    started: (SystemTime, Instant),
+}
+
+/// The answer. Fields are added in later versions, and not renamed.
+#[derive(Debug, Serialize)]
+pub struct Now {
+    /// Of the program.
+    version: &'static str,
+    /// The process.
+    pid: u32,
+    /// When it began, RFC 3339.
+    started: String,
+    /// Seconds since then.
+    uptime: u64,
+    settings: InForce,
+    /// Connections of clients.
+    connections: usize,
+    listeners: Vec<Listening>,
+    certificates: Vec<Certificate>,
+    upstreams: Vec<Upstream>,
+}
+
+/// Which settings are in force.
+#[derive(Debug, Serialize)]
+struct InForce {
+    /// Counts the plans since the start.
+    generation: u64,
+    /// Since when, RFC 3339.
+    since: String,
+    /// What is read, the later over the earlier.
+    files: Vec<String>,
+    /// Since then others were tried.
+    refused: Option<Refused>,
+}
+
+/// A reload that changed nothing.
+#[derive(Debug, Serialize)]
+struct Refused {
+    at: String,
+    /// The problems, as the log has them.
+    why: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Listening {
+    address: String,
+    /// The section of the settings, where TLS is spoken.
+    tls: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Certificate {
+    /// The section of the settings.
+    tls: String,
+    file: String,
+    /// RFC 3339.
+    expires: String,
+    /// Seconds left; negative once it has expired.
+    expires_in: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct Upstream {
+    name: String,
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Debug, Serialize)]
+struct Endpoint {
+    address: String,
+    /// Requests under way.
+    in_flight: u32,
+}
+
+impl Status {
+    /// Of this proxy and the server in front of it, which begin now.
+    pub fn of(proxy: &Proxy, server: Handle, standing: Standing) -> Self {
+        Self { proxy: proxy.clone(), server, standing, started: (SystemTime::now(), Instant::now()) }
+    }
+
+    /// How it is now.
+    pub fn now(&self) -> Now {
+        let plan = self.proxy.plan();
+        let standing = self.standing.now();
+        let refused = standing.refused.map(|refused| Refused { at: written(refused.at), why: refused.why });
+        Now {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: process::id(),
+            started: written(self.started.0),
+            uptime: self.started.1.elapsed().as_secs(),
+            settings: InForce {
+                generation: standing.generation,
+                since: written(standing.since),
+                files: standing.files.iter().map(|file| file.display().to_string()).collect(),
+                refused,
+            },
+            connections: self.server.connections(),
+            listeners: self.server.listening().into_iter().map(listening).collect(),
+            certificates: certificates(&plan),
+            upstreams: plan.upstreams.values().map(|upstream| Upstream::of(upstream)).collect(),
+        }
+    }
+}
+
+fn listening((address, tls): (ListenAddress, Option<String>)) -> Listening {
+    Listening { address: address.to_string(), tls }
+}
+
+fn certificates(plan: &Plan) -> Vec<Certificate> {
+    let mut sections: Vec<_> = plan.listeners.iter().filter_map(|Listener { tls, .. }| tls.as_ref()).collect();
+    sections.sort_by_key(|tls| &tls.name);
+    sections.dedup_by_key(|tls| &tls.name);
+    let now = SystemTime::now();
+    let all = sections.into_iter().flat_map(|tls| {
+        tls.settings.certificates.iter().zip(&tls.identities).map(move |(files, identity)| Certificate {
+            tls: tls.name.clone(),
+            file: files.cert.display().to_string(),
+            expires: written(identity.not_after),
+            expires_in: match identity.not_after.duration_since(now) {
+                Ok(left) => left.as_secs().cast_signed(),
+                Err(over) => -over.duration().as_secs().cast_signed(),
+            },
+        })
+    });
+    all.collect()
+}
+
+impl Upstream {
+    fn of(upstream: &crate::upstream::Upstream) -> Self {
+        let endpoints = upstream
+            .endpoints
+            .iter()
+            .map(|endpoint| Endpoint { address: endpoint.name.to_string(), in_flight: endpoint.in_flight() });
+        Self { name: upstream.name.to_string(), endpoints: endpoints.collect() }
+    }
+}
+
+fn written(time: SystemTime) -> String {
+    Utc::from(time).rfc3339().to_string()
+}
