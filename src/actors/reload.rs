@@ -93,8 +93,9 @@ impl Reloader {
 
     /// Nothing has changed, and why is told.
     fn refuse(&self, level: Level, why: String) {
+        // Whoever reads the log may ask at once.
+        self.standing.refused(why.clone());
         log::log!(level, "{why}");
-        self.standing.refused(why);
     }
 }
 
