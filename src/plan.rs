@@ -20,6 +20,7 @@ use crate::{
 
 mod admin;
 mod changes;
+mod http2;
 mod routes;
 mod tls;
 mod upstreams;
@@ -51,11 +52,13 @@ pub struct Listener {
     pub address: ListenAddress,
     /// What to show them, where TLS is spoken.
     pub tls: Option<Arc<ListenerTls>>,
+    /// HTTP/2 is spoken, too.
+    pub h2: bool,
 }
 
 impl From<ListenAddress> for Listener {
     fn from(address: ListenAddress) -> Self {
-        Self { address, tls: None }
+        Self { address, tls: None, h2: true }
     }
 }
 
@@ -145,6 +148,7 @@ fn check_server(settings: &Settings, problems: &mut Vec<Problem>) {
                 .help(format!("{MOST_HEADERS} or less")),
         );
     }
+    http2::check(&limits.h2, problems);
     let level = &settings.log.level;
     if env_filter::Builder::new().try_parse(level).is_err() || !level.split('/').next().is_some_and(names_levels) {
         problems.push(
@@ -179,7 +183,7 @@ fn listeners(settings: &Settings, tls: &tls::ListenersTls, problems: &mut Vec<Pr
                 Problem::at(key.into_iter().chain(["tls".to_owned()]), "TLS is spoken on TCP only")
                     .help("whoever can read a unix socket can read its files: remove `tls`"),
             ),
-            Some(address) => known.push(Listener { address, tls }),
+            Some(address) => known.push(Listener { address, tls, h2: listener.h2 }),
             None => problems.push(
                 Problem::at(key, format!("`{}` is not an address to listen on", listener.addr))
                     .help("IP:PORT such as \"127.0.0.1:8080\" or \"[::]:80\", or \"unix:/path/to/socket\""),

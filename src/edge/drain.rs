@@ -82,6 +82,11 @@ impl Worker {
 }
 
 impl Draining {
+    /// One more ear of the same worker.
+    pub fn another(&self) -> Self {
+        self.worker.ear()
+    }
+
     /// The server stops, or no longer listens where the connection came in.
     pub fn has_begun(&self) -> bool {
         self.worker.stop.is_said()

@@ -9,7 +9,10 @@ use crate::{
         error_page::{Format, ProxyStatus, Style},
     },
     proxy::Proxy,
-    settings::{ServerSettings, listener},
+    settings::{
+        ServerSettings,
+        listener::{self, Http2Limits},
+    },
     telemetry::access_log::AccessLog,
 };
 
@@ -34,6 +37,8 @@ pub struct Limits {
     pub response_write: Option<Duration>,
     /// Between requests.
     pub keep_alive: Option<Duration>,
+    /// What a connection of HTTP/2 may cost.
+    pub http2: Http2Limits,
     /// How to say no.
     pub style: Style,
     /// Whose access log has a line for what no App sees.
@@ -55,6 +60,7 @@ impl Limits {
             request_body: timeouts.request_body.0,
             response_write: timeouts.response_write.0,
             keep_alive: timeouts.keep_alive.0,
+            http2: http.h2.clone(),
             style: style(settings, server_name),
             log_of: None,
         }

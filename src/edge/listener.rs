@@ -18,9 +18,9 @@ use std::{
     },
 };
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
-use super::tls::Certificates;
+use super::tls::{Certificates, Protocol};
 use crate::{http::downstream::Peer, plan::ListenAddress};
 
 /// An address that is listened on.
@@ -33,6 +33,8 @@ pub struct Opened {
     pub listening: Listening,
     /// What is shown to those who come in, where TLS is spoken.
     pub certificates: Option<Certificates>,
+    /// The newest protocol that is spoken.
+    pub newest: Protocol,
 }
 
 /// A socket that listens.
@@ -100,12 +102,12 @@ pub fn open(asked: &ListenAddress, backlog: u32) -> io::Result<Opened> {
             (asked.clone(), Listening::Unix(listener, file))
         }
     };
-    Ok(Opened { asked: asked.clone(), address, listening, certificates: None })
+    Ok(Opened { asked: asked.clone(), address, listening, certificates: None, newest: Protocol::Http2 })
 }
 
 /// Listens on a TCP address.
 pub fn tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         // `[::]` and `0.0.0.0` are two addresses: whoever wants both says so.

@@ -20,7 +20,7 @@ use self::{
     limits::Limits,
     listener::{Caps, Listening, Opened},
     reload::Live,
-    tls::Certificates,
+    tls::{Certificates, Protocol},
     worker::{Shared, Workers},
 };
 pub use self::{
@@ -36,6 +36,7 @@ use crate::{
 mod accept;
 mod drain;
 pub mod h1;
+mod h2;
 pub mod limits;
 mod listener;
 mod reception;
@@ -50,6 +51,7 @@ pub struct EdgeServer<F> {
     settings: ServerSettings,
     server_name: String,
     signals: bool,
+    newest: Protocol,
     log_of: Option<Proxy>,
     opened: Vec<Opened>,
 }
@@ -58,7 +60,8 @@ impl<F> EdgeServer<F> {
     /// A server for the `App` that the factory makes: it is called once for each worker.
     pub fn new(factory: F) -> Self {
         let settings = ServerSettings::default();
-        Self { factory, settings, server_name: "aqueduct".into(), signals: true, log_of: None, opened: Vec::new() }
+        let (server_name, newest) = ("aqueduct".into(), Protocol::Http2);
+        Self { factory, settings, server_name, signals: true, newest, log_of: None, opened: Vec::new() }
     }
 
     /// Workers, limits and deadlines. To be said before the first address.
@@ -91,12 +94,22 @@ impl<F> EdgeServer<F> {
         self
     }
 
+    /// Whether HTTP/2 is spoken at the addresses that are said after this, as it is unless told otherwise: as agreed on
+    /// where TLS is spoken, elsewhere with clients that begin with its preface.
+    #[must_use]
+    pub fn http2(mut self, spoken: bool) -> Self {
+        self.newest = if spoken { Protocol::Http2 } else { Protocol::Http1 };
+        self
+    }
+
     /// Listens on an address. Port 0 is any free one: [`EdgeServer::addresses`] tells which.
     ///
     /// # Errors
     /// The address is taken, or cannot be had.
     pub fn bind(mut self, address: &ListenAddress) -> io::Result<Self> {
-        self.opened.push(listener::open(address, self.settings.backlog)?);
+        let mut opened = listener::open(address, self.settings.backlog)?;
+        opened.newest = self.newest;
+        self.opened.push(opened);
         Ok(self)
     }
 
@@ -106,7 +119,7 @@ impl<F> EdgeServer<F> {
     /// The address is taken, or cannot be had.
     pub fn bind_tls(mut self, address: SocketAddr, certificates: &Certificates) -> io::Result<Self> {
         let mut opened = listener::open(&ListenAddress::Tcp(address), self.settings.backlog)?;
-        opened.certificates = Some(certificates.clone());
+        (opened.certificates, opened.newest) = (Some(certificates.clone()), self.newest);
         self.opened.push(opened);
         Ok(self)
     }
@@ -122,8 +135,8 @@ impl<F> EdgeServer<F> {
     fn add(mut self, listener: TcpListener, certificates: Option<Certificates>) -> io::Result<Self> {
         let address = ListenAddress::Tcp(listener.local_addr()?);
         listener::inherited(&listener)?;
-        let asked = address.clone();
-        self.opened.push(Opened { asked, address, listening: Listening::Tcp(listener), certificates });
+        let (asked, newest) = (address.clone(), self.newest);
+        self.opened.push(Opened { asked, address, listening: Listening::Tcp(listener), certificates, newest });
         Ok(self)
     }
 

@@ -13,7 +13,7 @@ use super::{
     drain::Stop,
     limits::Limits,
     listener::{self, Caps, Door, Listening, Opened, SocketFile},
-    tls::{Certificates, Next},
+    tls::{Certificates, Next, Protocol},
     worker::{Change, Entrance, Tellers},
 };
 use crate::{
@@ -45,6 +45,7 @@ struct Now {
 /// An address that is listened on.
 struct Open {
     certificates: Option<Certificates>,
+    newest: Protocol,
     asked: ListenAddress,
     address: ListenAddress,
     stop: Stop,
@@ -77,6 +78,8 @@ pub struct Prepared {
     shown: Vec<Next>,
     /// One that stays would begin or cease to speak TLS, or to show what others show.
     turns: bool,
+    /// One that stays would begin or cease to speak HTTP/2.
+    turns_http2: bool,
     added: Vec<Open>,
     /// For each worker.
     entrances: Vec<Vec<Entrance>>,
@@ -147,8 +150,10 @@ impl Live {
         let now = self.now();
         let mut known: Vec<&Open> = now.open.iter().collect();
         let (mut kept, mut opened, mut shown, mut turns) = (Vec::new(), Vec::new(), Vec::<Next>::new(), false);
+        let mut turns_http2 = false;
         let mut new = HashMap::new();
-        for Listener { address, tls } in listeners {
+        for Listener { address, tls, h2 } in listeners {
+            let newest = if *h2 { Protocol::Http2 } else { Protocol::Http1 };
             if let Some(at) = known.iter().position(|known| known.asked == *address) {
                 let open = known.swap_remove(at);
                 match (&open.certificates, tls) {
@@ -159,11 +164,13 @@ impl Live {
                     },
                     (certificates, tls) => turns |= certificates.is_some() != tls.is_some(),
                 }
+                turns_http2 |= open.newest != newest;
                 kept.push(open.asked.clone());
             } else {
                 let mut door =
                     listener::open(address, settings.backlog).map_err(|error| cannot_listen(address, &error))?;
                 door.certificates = tls.as_ref().map(|tls| Certificates::once(&mut new, tls)).transpose()?;
+                door.newest = newest;
                 opened.push(door);
             }
         }
@@ -173,7 +180,7 @@ impl Live {
         let entrances = now.workers.iter().map(|_| for_one()).collect::<io::Result<Vec<_>>>()?;
         let limits = Limits { log_of: self.log_of.clone(), ..Limits::of(settings, server_name) };
         let (live, settings) = (Arc::clone(self), settings.clone());
-        Ok(Prepared { live, settings, limits, kept, shown, turns, added, entrances })
+        Ok(Prepared { live, settings, limits, kept, shown, turns, turns_http2, added, entrances })
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -193,13 +200,14 @@ impl Live {
 impl Prepared {
     /// Makes the change: ready when every worker has, and nobody listens any more at the addresses that are gone.
     pub async fn commit(self) -> Reloaded {
-        let Self { live, settings, limits, kept, shown, turns, added, entrances } = self;
+        let Self { live, settings, limits, kept, shown, turns, turns_http2, added, entrances } = self;
         shown.into_iter().for_each(Next::show);
         live.caps.change(settings.max_connections, settings.max_connections_per_ip);
         let (made, until_made) = watch::channel(());
         let addresses = |open: &[Open]| open.iter().map(|open| open.address.clone()).collect();
         let mut needs_restart = live.needs_restart(&settings);
         needs_restart.extend(turns.then_some("listen (tls at an address that stays)"));
+        needs_restart.extend(turns_http2.then_some("listen (h2 at an address that stays)"));
         let mut reloaded = Reloaded { added: addresses(&added), removed: Vec::new(), needs_restart };
         let removed = {
             let mut now = live.now();
@@ -253,15 +261,15 @@ impl fmt::Debug for Live {
 }
 
 fn entrance(opened: Opened, stop: &Stop) -> (Open, Entrance) {
-    let Opened { asked, address, listening, certificates } = opened;
+    let Opened { asked, address, listening, certificates, newest } = opened;
     let (door, file) = match listening {
         Listening::Tcp(listener) => (Door::Tcp(listener), None),
         Listening::Unix(listener, file) => (Door::Unix(listener), Some(file)),
     };
     let (doors, until_closed) = watch::channel(());
     let stop = stop.below();
-    let entrance = Entrance { door, certificates: certificates.clone(), stop: stop.clone(), until_closed };
-    (Open { certificates, asked, address, stop, doors, _file: file }, entrance)
+    let entrance = Entrance { door, certificates: certificates.clone(), newest, stop: stop.clone(), until_closed };
+    (Open { certificates, newest, asked, address, stop, doors, _file: file }, entrance)
 }
 
 /// Which address it is about, and why.

@@ -47,6 +47,8 @@ struct Shown {
     settings: TlsSettings,
     directory: Arc<Directory>,
     config: Arc<ServerConfig>,
+    /// The same without HTTP/2.
+    config_of_http1: Arc<ServerConfig>,
 }
 
 /// What is shown after a reload.
@@ -69,6 +71,8 @@ pub struct Greeted {
 pub enum Protocol {
     /// HTTP/1.1, also for whoever says nothing of it.
     Http1,
+    /// HTTP/2.
+    Http2,
 }
 
 impl Certificates {
@@ -136,13 +140,22 @@ impl Shown {
         let builder = ServerConfig::builder_with_provider(suites_in_order());
         let builder = builder.with_protocol_versions(versions).map_err(io::Error::other)?;
         let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::clone(&directory) as _);
-        config.alpn_protocols = Protocol::all().map(|protocol| protocol.name().to_vec()).to_vec();
         // Of suites that are all good the cheapest that both have, rather than the client's favourite.
         config.ignore_client_order = true;
         // Tickets keep nothing here for each client, and whichever worker he comes back to can read them.
         config.ticketer = Ticketer::new().map_err(io::Error::other)?;
         let (name, settings) = (tls.name.clone(), tls.settings.clone());
-        Ok(Self { name, settings, directory, config: Arc::new(config) })
+        Ok(Self::showing(name, settings, directory, config))
+    }
+
+    fn showing(name: String, settings: TlsSettings, directory: Arc<Directory>, config: ServerConfig) -> Self {
+        let offering = |protocols: &[Protocol]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.name().to_vec()).collect();
+            Arc::new(config)
+        };
+        let (all, http1) = (offering(&Protocol::ALL), offering(&[Protocol::Http1]));
+        Self { name, settings, directory, config: all, config_of_http1: http1 }
     }
 
     /// The same with others to show: whoever comes back with a ticket is known.
@@ -150,7 +163,14 @@ impl Shown {
         let directory = Arc::new(Directory::of(identities));
         let mut config = (*self.config).clone();
         config.cert_resolver = Arc::clone(&directory) as _;
-        Self { name, settings, directory, config: Arc::new(config) }
+        Self::showing(name, settings, directory, config)
+    }
+
+    fn config(&self, newest: Protocol) -> Arc<ServerConfig> {
+        Arc::clone(match newest {
+            Protocol::Http1 => &self.config_of_http1,
+            Protocol::Http2 => &self.config,
+        })
     }
 }
 
@@ -182,10 +202,11 @@ impl Certificates {
         Ok(())
     }
 
-    /// Shakes hands with whoever has connected; `None` if nothing came of it within `limit`.
-    pub async fn greet(&self, socket: Socket, limit: Option<Duration>) -> Option<(Socket, Greeted)> {
+    /// Shakes hands with whoever has connected, and offers the `newest` protocol with what is older; `None` if nothing
+    /// came of it within `limit`.
+    pub async fn greet(&self, socket: Socket, newest: Protocol, limit: Option<Duration>) -> Option<(Socket, Greeted)> {
         let Socket::Tcp(socket) = socket else { return None };
-        let greeting = self.shake_hands(socket);
+        let greeting = self.shake_hands(socket, newest);
         let greeted = match limit {
             Some(limit) => tokio::time::timeout(limit, greeting).await,
             None => Ok(greeting.await),
@@ -203,13 +224,13 @@ impl Certificates {
         }
     }
 
-    async fn shake_hands(&self, socket: TcpStream) -> io::Result<Option<(Socket, Greeted)>> {
+    async fn shake_hands(&self, socket: TcpStream, newest: Protocol) -> io::Result<Option<(Socket, Greeted)>> {
         let mut first = [0];
         socket.peek(&mut first).await?;
         if first[0].is_ascii_alphabetic() {
             return tell_in_the_clear(socket).await.map(|()| None);
         }
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.shown().config));
+        let acceptor = TlsAcceptor::from(self.shown().config(newest));
         let limit = |connection: &mut ServerConnection| connection.set_buffer_limit(Some(MOST_UNSENT));
         let stream = acceptor.accept_with(socket, limit).await?;
         let connection = stream.get_ref().1;
@@ -280,19 +301,18 @@ fn without_port(host: &str) -> &str {
 
 impl Protocol {
     /// What is offered, the best first.
-    const fn all() -> [Self; 1] {
-        [Self::Http1]
-    }
+    const ALL: [Self; 2] = [Self::Http2, Self::Http1];
 
     /// As ALPN calls it.
     const fn name(self) -> &'static [u8] {
         match self {
             Self::Http1 => HTTP_1_1,
+            Self::Http2 => b"h2",
         }
     }
 
     fn agreed(name: Option<&[u8]>) -> Self {
-        Self::all().into_iter().find(|protocol| Some(protocol.name()) == name).unwrap_or(Self::Http1)
+        Self::ALL.into_iter().find(|protocol| Some(protocol.name()) == name).unwrap_or(Self::Http1)
     }
 }
 
@@ -331,5 +351,6 @@ mod tests {
     fn whoever_agrees_on_nothing_speaks_http_1_1() {
         assert_eq!(Protocol::agreed(None), Protocol::Http1);
         assert_eq!(Protocol::agreed(Some(b"http/1.1")), Protocol::Http1);
+        assert_eq!(Protocol::agreed(Some(b"h2")), Protocol::Http2);
     }
 }

@@ -18,7 +18,7 @@ use super::{
     limits::Limits,
     listener::{Caps, Door},
     reception::Reception,
-    tls::Certificates,
+    tls::{Certificates, Protocol},
 };
 
 /// All workers of a server. Dropped, it ends them at once.
@@ -46,6 +46,8 @@ pub struct Entrance {
     pub door: Door,
     /// What is shown to those who come in, where TLS is spoken.
     pub certificates: Option<Certificates>,
+    /// The newest protocol that is spoken.
+    pub newest: Protocol,
     /// The word to go away.
     pub stop: Stop,
     /// Dropped once the door is closed.
@@ -57,7 +59,7 @@ impl Entrance {
     pub fn again(&self) -> io::Result<Self> {
         let door = self.door.again()?;
         let (certificates, stop) = (self.certificates.clone(), self.stop.clone());
-        Ok(Self { door, certificates, stop, until_closed: self.until_closed.clone() })
+        Ok(Self { door, certificates, newest: self.newest, stop, until_closed: self.until_closed.clone() })
     }
 }
 

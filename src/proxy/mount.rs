@@ -11,7 +11,7 @@ use std::{
 use actix_web::{
     Error, HttpMessage, HttpResponse,
     body::BoxBody,
-    dev::{self, AppService, HttpServiceFactory, ResourceDef, ServiceRequest, ServiceResponse},
+    dev::{self, AppService, HttpServiceFactory, Payload, ResourceDef, ServiceRequest, ServiceResponse},
     guard::Guard,
 };
 use futures_util::future::LocalBoxFuture;
@@ -111,6 +111,11 @@ fn receive(request: &mut ServiceRequest) -> Box<Exchange> {
     exchange.body = match framing::request_length(&exchange.headers, exchange.marks, version) {
         Ok(length @ (Length::Exact(1..) | Length::Chunked)) => RequestBody::payload(request.take_payload(), length),
         Ok(Length::Exact(0)) => RequestBody::buffered(bytes::Bytes::new()),
+        // From HTTP/2 on a body needs no field to end.
+        Ok(Length::None) if version >= Version::HTTP_2 => match request.take_payload() {
+            Payload::None => RequestBody::empty(),
+            payload => RequestBody::payload(payload, Length::Chunked),
+        },
         // Intake refuses what is wrong with it.
         Ok(Length::None) | Err(_) => RequestBody::empty(),
     };

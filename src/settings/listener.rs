@@ -17,6 +17,8 @@ pub struct Listener {
     pub addr: String,
     /// Speaks TLS as `[tls.NAME]` says.
     pub tls: Option<String>,
+    /// Speaks HTTP/2, too: as agreed on where TLS is spoken, elsewhere with clients that begin with its preface.
+    pub h2: bool,
 }
 
 /// `[server]`
@@ -97,6 +99,34 @@ pub struct HttpLimits {
     pub methods: Vec<String>,
     /// What to do with paths that can be read two ways.
     pub path: PathPolicy,
+    /// What a connection of HTTP/2 may cost.
+    pub h2: Http2Limits,
+}
+
+/// `[server.http.h2]`: what a connection of HTTP/2 may cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http2Limits {
+    /// Requests under way at once on one connection.
+    pub max_streams: u32,
+    /// Streams that one client may reset, or have reset by what it sends, in a minute.
+    pub max_resets_per_minute: u32,
+    /// Frames of one client in a minute that carry nothing (PING, SETTINGS, WINDOW_UPDATE, empty DATA and such), beyond
+    /// what goes with its requests and with content.
+    pub max_control_frames_per_minute: u32,
+    /// Bytes of one request's body that may be on their way before somebody takes them.
+    pub stream_window: Size,
+    /// The same for all requests of a connection together.
+    pub connection_window: Size,
+    /// After so long without a word from a client that something is under way with, it is asked whether it is there.
+    pub ping: Time,
+}
+
+impl Http2Limits {
+    /// The least window that does not stall clients: what every one begins with (RFC 9113, 6.9.2).
+    pub const LEAST_WINDOW: u64 = 65_535;
+    /// The largest there is.
+    pub const MOST_WINDOW: u64 = (1 << 31) - 1;
 }
 
 /// `[server.http.path]`
@@ -187,16 +217,16 @@ pub enum ProxyStatus {
 impl Listener {
     /// Listens on this address.
     pub fn address(addr: impl Into<String>) -> Self {
-        Self { addr: addr.into(), tls: None }
+        Self { addr: addr.into(), tls: None, h2: true }
     }
 }
 
 impl Serialize for Listener {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.tls {
-            None => serializer.serialize_str(&self.addr),
-            Some(_) => ListenerTable { addr: self.addr.clone(), tls: self.tls.clone() }.serialize(serializer),
+        if *self == Self::address(&*self.addr) {
+            return serializer.serialize_str(&self.addr);
         }
+        ListenerTable { addr: self.addr.clone(), tls: self.tls.clone(), h2: self.h2 }.serialize(serializer)
     }
 }
 
@@ -213,8 +243,14 @@ struct ListenerVisitor;
 #[serde(deny_unknown_fields)]
 struct ListenerTable {
     addr: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     tls: Option<String>,
+    #[serde(default = "yes")]
+    h2: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl<'de> Visitor<'de> for ListenerVisitor {
@@ -229,8 +265,11 @@ impl<'de> Visitor<'de> for ListenerVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listener, A::Error> {
-        ListenerTable::deserialize(MapAccessDeserializer::new(map))
-            .map(|ListenerTable { addr, tls }| Listener { addr, tls })
+        ListenerTable::deserialize(MapAccessDeserializer::new(map)).map(|ListenerTable { addr, tls, h2 }| Listener {
+            addr,
+            tls,
+            h2,
+        })
     }
 }
 
@@ -326,6 +365,20 @@ impl Default for HttpLimits {
             max_body: Size::kib(0),
             methods: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"].map(String::from).to_vec(),
             path: PathPolicy::default(),
+            h2: Http2Limits::default(),
+        }
+    }
+}
+
+impl Default for Http2Limits {
+    fn default() -> Self {
+        Self {
+            max_streams: 128,
+            max_resets_per_minute: 200,
+            max_control_frames_per_minute: 1000,
+            stream_window: Size::kib(64),
+            connection_window: Size::kib(1024),
+            ping: Time::secs(30),
         }
     }
 }

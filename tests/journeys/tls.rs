@@ -72,15 +72,25 @@ async fn https_ends_at_the_proxy_and_the_origin_is_told() {
 }
 
 #[actix_rt::test]
-async fn http_1_1_is_agreed_on() {
+async fn the_newest_protocol_is_agreed_on_that_both_speak() {
     let (authority, origin) = (Authority::new(), Origin::answering("a").start().await);
-    let proxy = shop(&authority, &origin).await;
-    let mut config = authority.client();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    authority.issue("shop", &["shop.example"]);
+    let (h2, http1) = (&b"h2"[..], &b"http/1.1"[..]);
+    for (listener, client, agreed) in [
+        ("", &[http1, h2][..], Some(h2)),
+        ("", &[http1], Some(http1)),
+        ("", &[], None),
+        (", h2 = false", &[h2, http1], Some(http1)),
+    ] {
+        let settings = authority.listener(&["shop"]).replace("\"main\" }]", &format!("\"main\"{listener} }}]"));
+        let proxy = TestProxy::with(&format!("{settings}[routes]\n\"/\" = {:?}\n", origin.url())).start().await;
+        let mut config = authority.client();
+        config.alpn_protocols = client.iter().map(|name| name.to_vec()).collect();
 
-    let stream = shake_hands(proxy.address, "shop.example", config).await.expect("they agree");
+        let stream = shake_hands(proxy.address, "shop.example", config).await.expect("they agree");
 
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+        assert_eq!(stream.get_ref().1.alpn_protocol(), agreed, "{listener} {client:?}");
+    }
 }
 
 #[actix_rt::test]

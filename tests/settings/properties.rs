@@ -106,7 +106,7 @@ fn certificates(files: Vec<(String, String)>) -> TlsSettings {
 
 prop_compose! {
     fn settings()(
-        listen in vec((".{0,9}", option::of(".{0,9}")), 0..3),
+        listen in vec((".{0,9}", option::of(".{0,9}"), any::<bool>()), 0..3),
         tls in vec((".{0,9}", vec((".{0,9}", ".{0,9}"), 0..3)), 0..3),
         name in ".{0,9}",
         workers in prop_oneof![Just(Workers::Auto), (1usize..99).prop_map(Workers::Exactly)],
@@ -115,7 +115,7 @@ prop_compose! {
         tests in vec(test(), 0..3),
     ) -> Settings {
         let mut settings = Settings {
-            listen: listen.into_iter().map(|(addr, tls)| Listener { addr, tls }).collect(),
+            listen: listen.into_iter().map(|(addr, tls, h2)| Listener { addr, tls, h2 }).collect(),
             tls: tls.into_iter().map(|(name, files)| (name, certificates(files))).collect(),
             server_name: name,
             routes: routes.into_iter().collect(),

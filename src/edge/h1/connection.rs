@@ -7,7 +7,7 @@ use std::{
     pin::pin,
     rc::Rc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use actix_http::{
@@ -26,10 +26,10 @@ use crate::{
     edge::drain::Draining,
     exchange::{Client, Exchange, RequestId},
     http::{
-        self, Downstream, Error, Frame, HeaderMap, HeaderValue, Method, ResponseBody, StatusCode, Takeover, Version,
-        body::Length, downstream::Peer, error_page, header, scratch,
+        self, Downstream, Error, HeaderMap, HeaderValue, Method, StatusCode, Takeover, Version, body::Length,
+        downstream::Peer, error_page, header, scratch,
     },
-    telemetry::{refusals, tail::Tail},
+    telemetry::refusals,
 };
 
 /// Small pieces of a body are gathered up to this before they are written.
@@ -60,6 +60,8 @@ pub enum Last {
     Cut,
     /// It speaks another protocol from here on.
     Switch(Takeover),
+    /// It has spoken HTTP/2 from its start.
+    Http2,
 }
 
 /// What an exchange leaves behind.
@@ -80,6 +82,7 @@ impl Connection {
             let head = match poll_fn(|cx| self.poll_head(cx)).await {
                 Ok(Some(head)) => head,
                 Ok(None) => return Last::Close,
+                Err(Error::Version) if self.is_fresh && self.wire.begins_http2() => return Last::Http2,
                 Err(error) => {
                     let unseen = unseen::unread(&self.wire.input.borrow(), &self.wire.limits, self.client());
                     return Box::pin(self.turn_back(error, unseen)).await;
@@ -300,23 +303,9 @@ impl Connection {
     }
 
     /// Answers a request that no App sees, and tells of it in the App's stead.
-    async fn turn_back(&mut self, error: Error, mut exchange: Box<Exchange>) -> Last {
-        let log = self.wire.limits.access_log();
-        let (id, method) = (exchange.id().clone(), exchange.method.clone());
-        let path = exchange.uri.path_and_query().map_or("-", |target| target.path()).escape_default();
-        refusals::tell(log.as_ref(), &id, format_args!("{method} {path}"), &error);
-        exchange.facts.error = Some(error.token());
-        exchange.facts.detail = Some(error.to_string());
-        exchange.facts.started = Instant::now();
-        let refusal = error_page::respond(error, &exchange.headers, id.as_str(), &self.wire.limits.style);
-        let tail = log.map(|log| {
-            log.begin(&mut exchange);
-            let mut tail = Tail::new(log, exchange, refusal.status);
-            if let (ResponseBody::Bytes(bytes), true) = (&refusal.body, method != Method::HEAD) {
-                tail.saw(&Some(Ok(Frame::Data(bytes.clone()))));
-            }
-            tail
-        });
+    async fn turn_back(&mut self, error: Error, exchange: Box<Exchange>) -> Last {
+        let method = exchange.method.clone();
+        let (refusal, tail) = unseen::turn_back(error, exchange, &self.wire.limits);
         let last = self.say(refusal, method).await;
         drop(tail);
         last
@@ -332,15 +321,10 @@ impl Connection {
 
     /// Nothing that follows a request that was refused can be told from a part of it.
     async fn say(&mut self, refusal: http::Response, method: Method) -> Last {
-        let mut answer = Response::new(refusal.status);
-        *answer.headers_mut() = refusal.headers;
+        let mut answer = response::of_refusal(refusal);
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        let body = match refusal.body {
-            ResponseBody::Bytes(bytes) => BoxBody::new(bytes),
-            _ => BoxBody::new(()),
-        };
         let mut asked = Asked { method, version: Version::HTTP_11, keeps_alive: false };
-        match self.answer(answer.set_body(body), &mut asked).await {
+        match self.answer(answer, &mut asked).await {
             After::End(Last::Cut) => Last::Cut,
             _ => Last::Linger,
         }

@@ -1,6 +1,6 @@
 //! Request heads, read strictly (RFC 9112, 2 and 3; RFC 9110, 5).
 
-use std::cell::RefCell;
+use std::{cell::RefCell, mem};
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -102,8 +102,9 @@ fn take(buffer: &mut BytesMut, length: usize, lines: &[u32], limits: &Limits) ->
     let source = own(buffer, length);
     let head = parse(&source, lines, limits);
     if head.is_err() {
-        // Nothing more is read from here, but what it was is told.
-        *buffer = BytesMut::from(source);
+        // No more heads are read from here, but what it was is told, and it may be another protocol's beginning.
+        let rest = mem::replace(buffer, BytesMut::from(source));
+        buffer.extend_from_slice(&rest);
     }
     head
 }

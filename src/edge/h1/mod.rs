@@ -16,7 +16,12 @@ use self::{
     connection::{Connection, Last},
     wire::Wire,
 };
-use super::{drain::Draining, limits::Limits, tls::Greeted};
+use super::{
+    drain::Draining,
+    h2,
+    limits::Limits,
+    tls::{Greeted, Protocol},
+};
 use crate::{
     http::{
         Takeover,
@@ -27,8 +32,8 @@ use crate::{
 
 mod connection;
 pub mod head;
-mod response;
-mod unseen;
+pub(super) mod response;
+pub(super) mod unseen;
 mod wire;
 
 /// How long a client that still sends may read the answer, once we have closed our side.
@@ -48,6 +53,8 @@ pub struct Arrival {
     pub peer: Peer,
     /// What was agreed on, where TLS is spoken.
     pub greeted: Option<Greeted>,
+    /// The newest protocol that is spoken where it came in.
+    pub newest: Protocol,
 }
 
 /// Serves a connection to its end.
@@ -60,6 +67,7 @@ pub async fn serve<A: Answers>(arrival: Arrival, app: Rc<A>, limits: Rc<Limits>,
         Last::Cut => wire.reset(),
         Last::Linger => linger(&wire).await,
         Last::Switch(takeover) => hand_over(&wire, takeover, connection.draining).await,
+        Last::Http2 => Box::pin(hand_on(&wire, app, connection.draining)).await,
     }
 }
 
@@ -97,6 +105,13 @@ async fn linger(wire: &Wire) {
         Poll::Ready(())
     })
     .await;
+}
+
+/// The client has spoken HTTP/2 from its first byte.
+async fn hand_on<A: Answers>(wire: &Wire, app: Rc<A>, draining: Draining) {
+    let Some((socket, early)) = wire.take() else { return };
+    let arrival = Arrival { socket, peer: wire.peer, greeted: None, newest: wire.newest };
+    h2::serve(arrival, early, app, Rc::clone(&wire.limits), draining).await;
 }
 
 async fn hand_over(wire: &Wire, takeover: Takeover, draining: Draining) {

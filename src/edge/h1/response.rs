@@ -9,13 +9,15 @@ use std::{
 };
 
 use actix_http::{
-    ResponseHead,
+    Response, ResponseHead,
     body::{BodySize, BoxBody, MessageBody},
 };
 
 use crate::{
     clock,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, headers, scratch},
+    http::{
+        self, HeaderMap, HeaderName, HeaderValue, Method, ResponseBody, StatusCode, Version, header, headers, scratch,
+    },
 };
 
 /// What the request decides about its answer.
@@ -81,6 +83,16 @@ pub fn write_head(head: &ResponseHead, size: BodySize, asked: &mut Asked, out: &
     ending
 }
 
+/// What this server itself says no with, in actix's terms.
+pub fn of_refusal(refusal: http::Response) -> Response<BoxBody> {
+    let mut answer = Response::new(refusal.status);
+    *answer.headers_mut() = refusal.headers;
+    answer.set_body(match refusal.body {
+        ResponseBody::Bytes(bytes) => BoxBody::new(bytes),
+        _ => BoxBody::new(()),
+    })
+}
+
 /// Writes an interim response.
 pub fn write_interim(status: StatusCode, fields: &HeaderMap, out: &mut Vec<u8>) {
     write_status(status, None, out);
@@ -129,7 +141,8 @@ fn is_ours(name: &HeaderName, upgrades: bool) -> bool {
         || name.as_str() == "keep-alive"
 }
 
-fn ending(status: StatusCode, size: BodySize, asked: &Asked) -> Ending {
+/// How the body ends that an answer has.
+pub fn ending(status: StatusCode, size: BodySize, asked: &Asked) -> Ending {
     if asked.method == Method::HEAD || !has_content(status) {
         return Ending::None;
     }
@@ -146,7 +159,7 @@ fn has_content(status: StatusCode) -> bool {
 }
 
 /// The length to announce; for HEAD and 304 that of the content there would be (RFC 9110, 8.6).
-fn announced(head: &ResponseHead, size: BodySize, ending: Ending, asked: &Asked) -> Option<u64> {
+pub fn announced(head: &ResponseHead, size: BodySize, ending: Ending, asked: &Asked) -> Option<u64> {
     let said = || head.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
     let is_unmodified = head.status == StatusCode::NOT_MODIFIED;
     match (ending, size) {
@@ -159,6 +172,14 @@ fn announced(head: &ResponseHead, size: BodySize, ending: Ending, asked: &Asked)
         (Ending::None, _) if asked.method == Method::HEAD => said().or((size == BodySize::Sized(0)).then_some(0)),
         (Ending::None, _) => Some(0),
     }
+}
+
+/// The value of `Date`, now.
+pub fn date() -> HeaderValue {
+    let mut line = Vec::new();
+    DATE.with_borrow_mut(|date| date.write(&mut line));
+    let value = line.strip_prefix(b"date: ").and_then(|line| line.strip_suffix(b"\r\n"));
+    HeaderValue::from_bytes(value.unwrap_or_default()).expect("a date is text")
 }
 
 thread_local! {
@@ -246,8 +267,6 @@ impl Outgoing {
 
 #[cfg(test)]
 mod tests {
-    use actix_http::Response;
-
     use super::*;
 
     fn written(

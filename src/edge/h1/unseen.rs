@@ -1,10 +1,16 @@
 //! Requests that no App sees, as far as they can be told of.
 
+use std::time::Instant;
+
 use super::head::Head;
 use crate::{
     edge::limits::Limits,
     exchange::{Client, Exchange},
-    http::{HeaderMap, Method, RequestBody, Uri, Version, headers, request_line::MAX_METHOD},
+    http::{
+        self, Error, Frame, HeaderMap, Method, RequestBody, ResponseBody, Uri, Version, error_page, headers,
+        request_line::MAX_METHOD,
+    },
+    telemetry::{refusals, tail::Tail},
 };
 
 /// One whose head was read.
@@ -36,6 +42,28 @@ fn word(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = line.iter().position(|byte| matches!(byte, b' ' | b'\r' | b'\n'))?;
     let rest = if line[end] == b' ' { &line[end + 1..] } else { &[][..] };
     Some((&line[..end], rest))
+}
+
+/// The answer to one, which is told of in the App's stead: its line in the access log is written when the tail is
+/// dropped.
+pub fn turn_back(error: Error, mut exchange: Box<Exchange>, limits: &Limits) -> (http::Response, Option<Tail>) {
+    let log = limits.access_log();
+    let (id, method) = (exchange.id().clone(), exchange.method.clone());
+    let path = exchange.uri.path_and_query().map_or("-", |target| target.path()).escape_default();
+    refusals::tell(log.as_ref(), &id, format_args!("{method} {path}"), &error);
+    exchange.facts.error = Some(error.token());
+    exchange.facts.detail = Some(error.to_string());
+    exchange.facts.started = Instant::now();
+    let refusal = error_page::respond(error, &exchange.headers, id.as_str(), &limits.style);
+    let tail = log.map(|log| {
+        log.begin(&mut exchange);
+        let mut tail = Tail::new(log, exchange, refusal.status);
+        if let (ResponseBody::Bytes(bytes), true) = (&refusal.body, method != Method::HEAD) {
+            tail.saw(&Some(Ok(Frame::Data(bytes.clone()))));
+        }
+        tail
+    });
+    (refusal, tail)
 }
 
 fn exchange(method: Method, uri: Uri, version: Version, headers: HeaderMap, client: Client) -> Box<Exchange> {

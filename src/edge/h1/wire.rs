@@ -19,7 +19,10 @@ use self::body::{Incoming, READ_BODY};
 use super::{Arrival, response};
 use crate::{
     clock::Deadline,
-    edge::{limits::Limits, tls::Greeted},
+    edge::{
+        limits::Limits,
+        tls::{Greeted, Protocol},
+    },
     http::{
         Downstream, HeaderMap, StatusCode, Version,
         body::Length,
@@ -40,6 +43,9 @@ const MAX_AHEAD: usize = 64 * 1024;
 const LOOK: Duration = Duration::from_millis(500);
 /// Buffers kept for the next connection that needs one; more were never in use at once, or soon will not be.
 const MAX_SPARE: usize = 64;
+
+/// What looks like a head where HTTP/2 begins (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 thread_local! {
     static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
@@ -68,6 +74,7 @@ pub struct Wire {
     pub peer: Peer,
     /// What was agreed on, where TLS is spoken.
     pub greeted: Option<Greeted>,
+    pub newest: Protocol,
     pub limits: Rc<Limits>,
     /// The task that serves the connection.
     task: RefCell<Option<Waker>>,
@@ -75,7 +82,7 @@ pub struct Wire {
 
 impl Wire {
     pub fn new(arrival: Arrival, limits: Rc<Limits>) -> Self {
-        let Arrival { socket, peer, greeted } = arrival;
+        let Arrival { socket, peer, greeted, newest } = arrival;
         Self {
             socket: RefCell::new(Some(socket)),
             input: RefCell::default(),
@@ -91,9 +98,16 @@ impl Wire {
             looking: OnceCell::new(),
             peer,
             greeted,
+            newest,
             limits,
             task: RefCell::default(),
         }
+    }
+
+    /// What was read is how HTTP/2 begins, and that is spoken here. Where TLS is spoken it would have been agreed on
+    /// (RFC 9113, 3.3).
+    pub fn begins_http2(&self) -> bool {
+        self.newest == Protocol::Http2 && self.greeted.is_none() && self.input.borrow().starts_with(PREFACE)
     }
 
     /// A request begins.

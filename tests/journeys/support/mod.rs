@@ -5,6 +5,8 @@ pub mod binary;
 pub mod client;
 pub mod edge;
 pub mod exchange;
+pub mod frames;
+pub mod h2;
 pub mod origin;
 pub mod proxy;
 pub mod scripts;

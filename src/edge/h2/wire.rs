@@ -1,0 +1,302 @@
+//! A connection below the h2 crate: bytes go through, deadlines are kept, and frames are counted as they pass.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use bytes::{Buf, Bytes};
+use h2::Reason;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{
+    budget::Budget,
+    frames::{FrameHead, Passing, kind},
+};
+use crate::{
+    clock::Deadline,
+    edge::{h1::Arrival, limits::Limits, tls::Greeted},
+    http::downstream::Peer,
+    transport::dial::Stream as Socket,
+};
+
+/// One client connection.
+pub struct Wire {
+    /// `None` once the connection has ended for us: a handler may keep its request, and with it the wire.
+    socket: RefCell<Option<Socket>>,
+    /// What was read before HTTP/2 was known to be spoken.
+    early: RefCell<Bytes>,
+    coming: RefCell<Passing>,
+    going: RefCell<Passing>,
+    budget: RefCell<Budget>,
+    /// The client's first frame has come.
+    has_begun: Cell<bool>,
+    /// Why nothing more of it is listened to.
+    verdict: Cell<Option<Verdict>>,
+    /// The client has said something since it was last asked for.
+    heard: Cell<bool>,
+    writing: Deadline,
+    /// Streams whose ends somebody waits for to be written.
+    open: RefCell<Vec<Open>>,
+    pub peer: Peer,
+    /// What was agreed on, where TLS is spoken.
+    pub greeted: Option<Greeted>,
+    pub limits: Rc<Limits>,
+}
+
+/// What a client is told that is not listened to any more, and why.
+pub type Verdict = (Reason, &'static str);
+
+/// A stream that is not over yet.
+struct Open {
+    id: u32,
+    is_over: bool,
+    /// Bytes of its content that went out.
+    written: u64,
+    waker: Option<Waker>,
+}
+
+/// A stream's place among those that are open.
+pub struct Place {
+    wire: Rc<Wire>,
+    id: u32,
+}
+
+impl Wire {
+    pub fn new(arrival: Arrival, early: Bytes, limits: Rc<Limits>) -> Self {
+        let Arrival { socket, peer, greeted, .. } = arrival;
+        Self {
+            socket: RefCell::new(Some(socket)),
+            early: RefCell::new(early),
+            coming: RefCell::new(Passing::of_client()),
+            going: RefCell::default(),
+            budget: RefCell::new(Budget::of(&limits.http2)),
+            has_begun: Cell::new(false),
+            verdict: Cell::new(None),
+            heard: Cell::new(false),
+            writing: Deadline::new(),
+            open: RefCell::default(),
+            peer,
+            greeted,
+            limits,
+        }
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.greeted.is_some()
+    }
+
+    /// The client has said something since this was last asked.
+    pub fn take_heard(&self) -> bool {
+        self.heard.take()
+    }
+
+    /// Something has come that the runtime has not told of yet.
+    pub fn has_unread(&self) -> bool {
+        self.socket.borrow().as_ref().is_some_and(Socket::has_unread)
+    }
+
+    /// The client is in the middle of a frame's head, or of a header block.
+    pub fn is_in_block(&self) -> bool {
+        self.coming.borrow().is_in_block()
+    }
+
+    /// The client is in the middle of a frame.
+    pub fn is_in_frame(&self) -> bool {
+        !self.coming.borrow().is_between()
+    }
+
+    /// Why the client is not listened to any more, if it is not.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.verdict.get()
+    }
+
+    /// A stream begins; to be kept until its end is written.
+    pub fn open(self: &Rc<Self>, id: u32) -> Place {
+        self.open.borrow_mut().push(Open { id, is_over: false, written: 0, waker: None });
+        Place { wire: Rc::clone(self), id }
+    }
+
+    /// The connection has ended.
+    pub fn end(&self) {
+        drop(self.socket.take());
+    }
+
+    /// Reads and forgets; ready with whether there may be more.
+    pub fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut nowhere = [0; 4096];
+        let mut nowhere = ReadBuf::new(&mut nowhere);
+        match &mut *self.socket.borrow_mut() {
+            Some(socket) => {
+                let read = ready!(Pin::new(socket).poll_read(cx, &mut nowhere));
+                Poll::Ready(read.is_ok() && !nowhere.filled().is_empty())
+            }
+            None => Poll::Ready(false),
+        }
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.verdict().is_some() {
+            // Not a byte more is read: whoever has polled looks for that next.
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let mut early = self.early.borrow_mut();
+        if early.is_empty() {
+            match &mut *self.socket.borrow_mut() {
+                Some(socket) => ready!(Pin::new(socket).poll_read(cx, buffer))?,
+                None => return Poll::Ready(Ok(())),
+            }
+        } else {
+            let taken = early.len().min(buffer.remaining());
+            buffer.put_slice(&early[..taken]);
+            early.advance(taken);
+        }
+        let came = &buffer.filled()[before..];
+        let is_end = came.is_empty();
+        self.heard.set(self.heard.get() || !is_end);
+        let passed = self.coming.borrow_mut().pass(came, |frame| self.lets_in(frame));
+        buffer.set_filled(before + passed);
+        // Nothing at all would be the end.
+        if passed > 0 || is_end { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Looks at what has come before anything is made of it.
+    fn lets_in(&self, frame: &FrameHead) -> bool {
+        let is_first = !self.has_begun.replace(true);
+        let verdict = match () {
+            () if is_first && !frame.begins() => Some((Reason::PROTOCOL_ERROR, "a first frame other than SETTINGS")),
+            () if !frame.has_its_size() => Some((Reason::FRAME_SIZE_ERROR, "a frame of a wrong size")),
+            () => self.budget.borrow_mut().came(frame).err().map(|what| (Reason::ENHANCE_YOUR_CALM, what)),
+        };
+        if frame.kind == kind::RST_STREAM {
+            self.note(frame, 0);
+        }
+        if verdict.is_some() {
+            self.verdict.set(verdict);
+        }
+        verdict.is_none()
+    }
+
+    fn went(&self, frame: &FrameHead) {
+        if let Err(what) = self.budget.borrow_mut().went(frame) {
+            self.verdict.set(Some((Reason::ENHANCE_YOUR_CALM, what)));
+        }
+        if frame.kind == kind::DATA || frame.ends_stream() {
+            self.note(frame, if frame.kind == kind::DATA { frame.length } else { 0 });
+        }
+    }
+
+    /// Something of a stream was written, or it was reset.
+    fn note(&self, frame: &FrameHead, written: u32) {
+        if let Some(open) = self.open.borrow_mut().iter_mut().find(|open| open.id == frame.stream) {
+            open.written += u64::from(written);
+            open.is_over |= frame.ends_stream();
+            if let Some(waker) = open.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// What was written has passed.
+    fn wrote(&self, mut wrote: usize, parts: &[io::IoSlice<'_>]) {
+        let mut going = self.going.borrow_mut();
+        for part in parts {
+            let passed = wrote.min(part.len());
+            going.pass(&part[..passed], |frame| {
+                self.went(frame);
+                true
+            });
+            wrote -= passed;
+        }
+    }
+
+    /// Has something done by the socket, but not for longer than a client may take to take something.
+    fn in_time<T>(
+        &self,
+        cx: &mut Context<'_>,
+        act: impl FnOnce(Pin<&mut Socket>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let acted = match &mut *self.socket.borrow_mut() {
+            Some(socket) => act(Pin::new(socket), cx),
+            None => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        };
+        if acted.is_ready() {
+            if self.writing.is_armed() {
+                self.writing.disarm();
+            }
+            return acted;
+        }
+        if !self.writing.is_armed() {
+            self.writing.arm_or_disarm(self.limits.response_write);
+        }
+        ready!(self.writing.poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl Place {
+    /// Ready once so many bytes of the stream's content were written, or its last frame was, or it was reset. The task
+    /// is woken whenever something of it was; `seen` is how much.
+    pub fn poll_written(&self, cx: &mut Context<'_>, bytes: u64, seen: &mut u64) -> Poll<()> {
+        let mut all = self.wire.open.borrow_mut();
+        let Some(open) = all.iter_mut().find(|open| open.id == self.id) else { return Poll::Ready(()) };
+        *seen = open.written;
+        if open.is_over || open.written >= bytes {
+            return Poll::Ready(());
+        }
+        open.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.wire.open.borrow_mut();
+        if let Some(at) = all.iter().position(|open| open.id == self.id) {
+            all.swap_remove(at);
+        }
+    }
+}
+
+/// The wire as the h2 crate has it.
+pub struct Io(pub Rc<Wire>);
+
+impl AsyncRead for Io {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let wrote = ready!(self.0.in_time(cx, |socket, cx| socket.poll_write(cx, bytes)))?;
+        self.0.wrote(wrote, &[io::IoSlice::new(bytes)]);
+        Poll::Ready(Ok(wrote))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = ready!(self.0.in_time(cx, |socket, cx| socket.poll_write_vectored(cx, parts)))?;
+        self.0.wrote(wrote, parts);
+        Poll::Ready(Ok(wrote))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.in_time(cx, |socket, cx| socket.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.in_time(cx, |socket, cx| socket.poll_shutdown(cx))
+    }
+}
