@@ -13,7 +13,8 @@ use std::{
 
 pub use self::id::RequestId;
 use crate::http::{
-    Downstream, HeaderMap, HeaderName, HeaderValue, Marks, Method, RequestBody, Uri, Version, downstream::Peer,
+    ClientCertificate, Downstream, HeaderMap, HeaderName, HeaderValue, Marks, Method, RequestBody, Uri, Version,
+    downstream::Peer,
 };
 
 mod id;
@@ -103,6 +104,8 @@ pub struct Facts {
     /// Fields of the request as they came; kept only where somebody reads them, for filters change them and an
     /// endpoint is not sent them all.
     pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// The certificate that the client has shown; kept only where somebody reads it.
+    pub client_certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl Exchange {
@@ -140,6 +143,12 @@ impl Exchange {
             let given = if self.client.trusted { self.headers.get(REQUEST_ID) } else { None };
             given.and_then(RequestId::given).unwrap_or_else(RequestId::generate)
         })
+    }
+
+    /// The certificate that the client has shown, if its listener asks for one (`tls.NAME.client`). What a field of the
+    /// request says of one is the client's own word, and never this.
+    pub fn client_certificate(&self) -> Option<&Arc<ClientCertificate>> {
+        self.downstream.as_ref()?.client_certificate()
     }
 
     /// The query with its question mark; empty if there is none.
@@ -205,6 +214,7 @@ impl Facts {
             error: None,
             detail: None,
             fields: Vec::new(),
+            client_certificate: None,
         }
     }
 }

@@ -1,13 +1,19 @@
 //! Settings become a plan, or every problem is told at once.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use indexmap::IndexMap;
 
+use self::tls::Held;
 pub use self::{
     changes::Changes,
     routes::{FixedAnswer, HostRule, Redirect, Route, Target},
-    tls::ListenerTls,
+    tls::{ListenerTls, files as certificate_files},
 };
 use crate::{
     http::Method,
@@ -40,6 +46,8 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// What it was drawn from.
     pub settings: Settings,
+    /// Certificates and the like.
+    held: Vec<Held>,
 }
 
 /// Upstreams by name.
@@ -81,6 +89,7 @@ impl Plan {
         let tls = tls::listeners(&settings, &mut problems, &mut warnings);
         let listeners = listeners(&settings, &tls, &mut problems);
         let admin = admin::address(&settings, &listeners, &mut problems);
+        let mut held: Vec<_> = tls.values().flat_map(|tls| tls.held()).collect();
         let named = upstreams::named(&settings, kinds, before, &mut problems, &mut warnings);
         let mut drawing = routes::Drawing { settings: &settings, kinds, before, upstreams: named, problems };
         let entries = drawing.entries();
@@ -99,8 +108,11 @@ impl Plan {
                 None
             }
         };
+        held.extend(tls::held_by_upstreams(&settings, &upstreams));
         match routes {
-            Some(routes) if problems.is_empty() => Ok(Self { routes, upstreams, listeners, admin, warnings, settings }),
+            Some(routes) if problems.is_empty() => {
+                Ok(Self { routes, upstreams, listeners, admin, warnings, settings, held })
+            }
             _ => Err(Problems(problems)),
         }
     }
@@ -112,6 +124,23 @@ impl Plan {
         for warning in &self.warnings {
             log::warn!("{warning}");
         }
+    }
+
+    /// The same with what is expiring.
+    pub fn warn_of_expiry(&self) {
+        for notice in self.expiring(SystemTime::now()) {
+            log::warn!("{notice}");
+        }
+    }
+
+    /// What is to be said by now of certificates that end soon, or have.
+    pub fn expiring(&self, now: SystemTime) -> Vec<String> {
+        self.held.iter().filter_map(|held| held.notice(now)).collect()
+    }
+
+    /// How long it takes until something else is to be said of them.
+    pub fn next_notice(&self, now: SystemTime) -> Option<Duration> {
+        self.held.iter().filter_map(|held| held.next_notice(now)).min()
     }
 }
 

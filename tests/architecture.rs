@@ -21,7 +21,7 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("rustls", &["transport/tls", "edge/tls"]),
     ("tokio_rustls", &["transport/tls", "transport/dial", "edge/tls"]),
     ("rustls_native_certs", &["transport/tls/client"]),
-    ("x509_parser", &["transport/tls/identity"]),
+    ("x509_parser", &["transport/tls/"]),
 ];
 
 #[test]

@@ -248,6 +248,26 @@ fn every_problem_is_told_at_its_place_and_check_fails() {
 }
 
 #[test]
+fn check_warns_of_certificates_that_end_soon_and_is_content() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut params = rcgen::CertificateParams::new(["shop.example".to_owned()]).expect("names");
+    let (now, day) = (std::time::SystemTime::now(), Duration::from_secs(86_400));
+    (params.not_before, params.not_after) = ((now - 80 * day).into(), (now + 5 * day).into());
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
+    write("shop.pem", &params.self_signed(&key).expect("a certificate").pem());
+    write("shop.key", &key.serialize_pem());
+    write("a.toml", "[tls.main]\ncertificates = [{ cert = \"shop.pem\", key = \"shop.key\" }]\n");
+
+    let (code, said, warned) = run(folder.path(), &["check", "--settings", "a.toml"]);
+
+    assert_eq!(code, 0, "{warned}");
+    assert!(said.starts_with("the settings are good"), "{said}");
+    assert!(warned.starts_with("warning: tls.main: the certificate in `shop.pem` expires on "), "{warned}");
+    assert!(warned.ends_with(" GMT, in less than 7d\n"), "{warned}");
+}
+
+#[test]
 fn check_runs_the_tests_of_the_settings() {
     let folder = folder();
     let settings = |expected: &str| {

@@ -1,7 +1,8 @@
 //! What is not on a request's way: tasks with a mailbox, on a thread of their own where they may read files.
 
+mod expiry;
+mod file_watch;
 mod reload;
-mod settings_watch;
 mod standing;
 
 use std::{sync::Arc, time::Duration};
@@ -10,8 +11,8 @@ use actix_rt::Arbiter;
 use tokio::{sync::Notify, time::sleep};
 
 pub use self::{
-    reload::{Reloader, server_settings},
-    settings_watch::SettingsWatch,
+    file_watch::FileWatch,
+    reload::{Read, Reloader, certificates, server_settings},
     standing::Standing,
 };
 

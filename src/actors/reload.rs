@@ -1,35 +1,78 @@
-//! Settings are read again, and what can be made of them is put in force; or what is wrong is told, and nothing changes.
+//! Settings and certificates are read again, and what can be made of them is put in force; or what is wrong is told, and
+//! nothing changes.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use log::Level;
+use tokio::time::{Instant, timeout_at};
 
-use super::{Ask, SettingsWatch, Standing};
+use super::{Ask, FileWatch, Standing, expiry::Expiry};
 use crate::{
     edge::{Handle, Reloaded},
-    plan::{Changes, ListenAddress},
-    proxy::Proxy,
-    settings::{AdminSettings, Layers, ServerSettings, Settings, Size},
+    plan::{self, Changes, ListenAddress},
+    proxy::{Prepared, Proxy},
+    settings::{AdminSettings, Layers, Origins, ServerSettings, Settings, Size},
 };
+
+/// How long a certificate may be there without its key, or the other way round, before that is told.
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// Reloads a proxy and the server in front of it.
 #[derive(Clone)]
 pub struct Reloader {
     layers: Layers,
-    watch: SettingsWatch,
+    /// Files of settings.
+    settings: FileWatch,
+    /// Files of certificates that settings name.
+    certificates: FileWatch,
+    /// Where what is in force was written.
+    origins: Arc<Origins>,
+    /// Settings were read that could not be put in force: it may be for the sake of a certificate.
+    is_behind: bool,
     proxy: Proxy,
     server: Handle,
+    expiry: Expiry,
     standing: Standing,
     /// What it was started with, and cannot change.
     level: String,
     admin: AdminSettings,
 }
 
+/// What is in force, and how to see that something else has been written.
+pub struct Read {
+    /// What was read.
+    pub layers: Layers,
+    /// Where it was written.
+    pub origins: Origins,
+    /// Files of settings.
+    pub settings: FileWatch,
+    /// Files of certificates that settings name: see [`certificates()`].
+    pub certificates: FileWatch,
+}
+
+/// The files of certificates that settings name; to be asked for before a plan is drawn, which reads them.
+pub fn certificates(settings: &Settings) -> FileWatch {
+    FileWatch::before_reading(plan::certificate_files(settings))
+}
+
 impl Reloader {
-    /// Of what these layers say.
-    pub fn new(layers: Layers, watch: SettingsWatch, proxy: &Proxy, server: Handle) -> Self {
-        let settings = &proxy.plan().settings;
-        let (level, admin) = (settings.log.level.clone(), settings.admin.clone());
-        let standing = Standing::first(layers.files());
-        Self { layers, watch, proxy: proxy.clone(), server, standing, level, admin }
+    /// Of what was read.
+    pub fn new(read: Read, proxy: &Proxy, server: Handle) -> Self {
+        let Read { layers, origins, settings, certificates } = read;
+        let plan = proxy.plan();
+        Self {
+            standing: Standing::first(layers.files()),
+            layers,
+            settings,
+            certificates,
+            origins: Arc::new(origins),
+            is_behind: false,
+            proxy: proxy.clone(),
+            server,
+            expiry: Expiry::told(&plan),
+            level: plan.settings.log.level.clone(),
+            admin: plan.settings.admin.clone(),
+        }
     }
 
     /// What it has to say of itself.
@@ -42,46 +85,110 @@ impl Reloader {
         loop {
             let watches = self.proxy.plan().settings.server.watch;
             if !watches {
-                self.watch.rest();
+                self.settings.rest();
+                self.certificates.rest();
             }
             tokio::select! {
-                () = asked.heard() => {}
-                () = self.watch.changed(), if watches => {}
+                () = asked.heard() => self.reload().await,
+                () = self.settings.changed(), if watches => self.reload().await,
+                () = self.certificates.changed(), if watches => self.follow_certificates().await,
+                () = self.expiry.due() => self.expiry.tell(&self.proxy.plan()),
             }
-            self.reload().await;
         }
     }
 
+    /// A file of certificates is another one: of the plan in force, or of settings that could not be.
+    async fn follow_certificates(&mut self) {
+        if self.is_behind {
+            self.reload().await;
+        }
+        self.renew().await;
+    }
+
+    /// All of it.
     async fn reload(&mut self) {
         let before = self.proxy.generation();
-        if !self.watch.has_files() {
-            return self.refuse(
-                Level::Warn,
-                format!("there is nothing to read: no settings file; generation {before} stays in force"),
-            );
+        if !self.settings.has_files() {
+            let what = format!("there is nothing to read: no settings file; generation {before} stays in force");
+            return self.refuse(Level::Warn, what);
         }
-        self.watch.are_read();
-        let drawn = self.layers.clone().read().draw(|settings| self.proxy.prepare(settings));
-        let (next, _) = match drawn {
-            Ok(drawn) => drawn,
+        self.settings.are_read();
+        let mut certificates = None;
+        let drawn = self.layers.clone().read().draw(|settings| {
+            certificates = Some(self::certificates(&settings));
+            self.proxy.prepare(settings)
+        });
+        self.is_behind = drawn.is_err();
+        match drawn {
+            Ok((next, origins)) => {
+                let changes = Changes::between(&self.proxy.plan().settings, &next.plan().settings);
+                if self.commit(next, &changes.to_string()).await {
+                    self.origins = Arc::new(origins);
+                    self.certificates = certificates.take().unwrap_or_else(|| self.certificates.clone());
+                } else {
+                    self.is_behind = true;
+                }
+            }
             Err(problems) => {
                 let problems = problems.render(false);
                 let what = format!("the settings are wrong, generation {before} stays in force\n{problems}");
-                return self.refuse(Level::Error, what);
+                self.refuse(Level::Error, what);
             }
-        };
+        }
+        if let Some(wanted) = certificates {
+            self.certificates.watch_also(&wanted);
+        }
+    }
+
+    /// What is in force, with what its files of certificates hold by now. A pair that does not fit may be half written:
+    /// what is wrong with it is told only if nothing more comes.
+    async fn renew(&mut self) {
+        let until = Instant::now() + SETTLE;
+        let settings = self.proxy.plan().settings.clone();
+        let in_force = plan::certificate_files(&settings);
+        let mut others = Vec::new();
+        loop {
+            let read = self.certificates.are_read().into_iter().filter(|file| in_force.contains(file));
+            others.extend(read.filter(|file| !others.contains(file)).collect::<Vec<_>>());
+            if others.is_empty() {
+                return;
+            }
+            match self.proxy.prepare(settings.clone()) {
+                Ok(next) => {
+                    self.commit(next, &format!("{} was read again", listed(&others))).await;
+                    return;
+                }
+                Err(problems) => {
+                    log::debug!("{} may be half written: more is waited for", listed(&others));
+                    if timeout_at(until, self.certificates.changed()).await.is_ok() {
+                        continue;
+                    }
+                    let (before, problems) = (self.proxy.generation(), self.origins.locate(problems).render(false));
+                    let what =
+                        format!("certificates cannot be used, those of generation {before} stay in force\n{problems}");
+                    return self.refuse(Level::Error, what);
+                }
+            }
+        }
+    }
+
+    /// Puts a plan in force, with the server's part of it.
+    async fn commit(&mut self, next: Prepared, what: &str) -> bool {
+        let before = self.proxy.generation();
         let plan = next.plan();
         let settings = &plan.settings;
         let server = match self.server.prepare(&server_settings(settings), &settings.server_name, &plan.listeners) {
             Ok(server) => server,
-            Err(error) => return self.refuse(Level::Error, format!("{error}; generation {before} stays in force")),
+            Err(error) => {
+                self.refuse(Level::Error, format!("{error}; generation {before} stays in force"));
+                return false;
+            }
         };
-        let changes = Changes::between(&self.proxy.plan().settings, settings);
         let (other_level, other_admin) = (settings.log.level != self.level, settings.admin != self.admin);
         let generation = next.commit();
-        self.standing.accepted(generation);
+        self.standing.accepted(generation, self.is_behind);
         let Reloaded { added, removed, mut needs_restart } = server.commit().await;
-        log::info!("generation {generation} is in force: {changes}");
+        log::info!("generation {generation} is in force: {what}");
         tell("listening on", &added);
         tell("no longer listening on", &removed);
         needs_restart.extend(other_level.then_some("log.level"));
@@ -89,6 +196,8 @@ impl Reloader {
         if !needs_restart.is_empty() {
             log::warn!("needs a restart: {}", needs_restart.join(", "));
         }
+        self.expiry.tell(&self.proxy.plan());
+        true
     }
 
     /// Nothing has changed, and why is told.
@@ -111,4 +220,8 @@ fn tell(what: &str, addresses: &[ListenAddress]) {
     for address in addresses {
         log::info!("{what} {address}");
     }
+}
+
+fn listed(files: &[PathBuf]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }

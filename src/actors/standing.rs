@@ -44,10 +44,14 @@ impl Standing {
         self.state().clone()
     }
 
-    /// Another plan is in force.
-    pub(super) fn accepted(&self, generation: u64) {
+    /// Another plan is in force. It may be of the settings as they were, with other certificates, while what is written
+    /// by now stays refused.
+    pub(super) fn accepted(&self, generation: u64, stays_refused: bool) {
         let mut state = self.state();
-        (state.generation, state.since, state.refused) = (generation, SystemTime::now(), None);
+        (state.generation, state.since) = (generation, SystemTime::now());
+        if !stays_refused {
+            state.refused = None;
+        }
     }
 
     /// There was an attempt, and nothing has changed.

@@ -75,6 +75,8 @@ struct Listening {
 struct Certificate {
     /// The section of the settings.
     tls: String,
+    /// The DNS names it covers.
+    names: Vec<String>,
     file: String,
     /// RFC 3339.
     expires: String,
@@ -135,11 +137,12 @@ fn certificates(plan: &Plan) -> Vec<Certificate> {
     sections.dedup_by_key(|tls| &tls.name);
     let now = SystemTime::now();
     let all = sections.into_iter().flat_map(|tls| {
-        tls.settings.certificates.iter().zip(&tls.identities).map(move |(files, identity)| Certificate {
+        tls.identities.iter().map(move |identity| Certificate {
             tls: tls.name.clone(),
-            file: files.cert.display().to_string(),
-            expires: written(identity.not_after),
-            expires_in: match identity.not_after.duration_since(now) {
+            names: identity.names.clone(),
+            file: identity.source.display().to_string(),
+            expires: written(identity.validity.not_after),
+            expires_in: match identity.validity.not_after.duration_since(now) {
                 Ok(left) => left.as_secs().cast_signed(),
                 Err(over) => -over.duration().as_secs().cast_signed(),
             },

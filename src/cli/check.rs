@@ -1,5 +1,7 @@
 //! `aqueduct check`
 
+use std::time::SystemTime;
+
 use super::{Exit, Source, tell};
 use crate::{
     kinds::Kinds,
@@ -11,6 +13,9 @@ use crate::{
 pub fn check(source: Source) -> Exit {
     match checked(source) {
         Ok((plan, tests)) => {
+            for warning in plan.warnings.iter().chain(&plan.expiring(SystemTime::now())) {
+                eprintln!("warning: {warning}");
+            }
             println!("the settings are good: {}", summary(&plan, tests));
             Exit::Success
         }

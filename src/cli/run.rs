@@ -7,21 +7,26 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Exit, Source, fail, tell};
 use crate::{
-    actors::{self, Actors, Ask, Reloader, SettingsWatch},
+    actors::{self, Actors, Ask, FileWatch, Read, Reloader},
     admin::{self, Status},
     edge::{EdgeServer, Outcome, Running, cannot_listen, tls::Certificates},
     plan::{ListenAddress, Listener},
     proxy::Proxy,
-    settings::{Layers, Settings},
+    settings::Settings,
 };
 
 pub fn run(source: Source) -> Exit {
     let layers = source.layers();
-    let watch = SettingsWatch::before_reading(layers.files());
-    match layers.clone().read().draw(Proxy::from_settings) {
-        Ok((proxy, _)) => {
+    let settings = FileWatch::before_reading(layers.files());
+    let mut certificates = FileWatch::before_reading(Vec::new());
+    let drawn = layers.clone().read().draw(|settings| {
+        certificates = actors::certificates(&settings);
+        Proxy::from_settings(settings)
+    });
+    match drawn {
+        Ok((proxy, origins)) => {
             log_by(&proxy.plan().settings.log.level);
-            actix_rt::System::new().block_on(serve(&proxy, layers, watch))
+            actix_rt::System::new().block_on(serve(&proxy, Read { layers, origins, settings, certificates }))
         }
         Err(problems) => tell(&problems),
     }
@@ -33,7 +38,7 @@ pub fn log_by(level: &str) {
     logger.expect("nothing logs before the command line is read");
 }
 
-async fn serve(proxy: &Proxy, layers: Layers, watch: SettingsWatch) -> Exit {
+async fn serve(proxy: &Proxy, read: Read) -> Exit {
     // Before anybody can know of this process: without a handler the signal would end it.
     let hangups = match signal(SignalKind::hangup()) {
         Ok(hangups) => hangups,
@@ -51,10 +56,11 @@ async fn serve(proxy: &Proxy, layers: Layers, watch: SettingsWatch) -> Exit {
         Err(error) => return fail(error),
     };
     plan.warn();
+    plan.warn_of_expiry();
     if plan.routes.entries().is_empty() {
         log::warn!("there is no route: every request gets a 404; try --route /=http://localhost:8000");
     }
-    let reloader = Reloader::new(layers, watch, proxy, running.handle());
+    let reloader = Reloader::new(read, proxy, running.handle());
     let admin = match &plan.admin {
         Some(address) => match answer_operators(address, &Status::of(proxy, running.handle(), reloader.standing())) {
             Ok(admin) => Some(admin),

@@ -23,7 +23,7 @@ use super::{
     h2,
     limits::Limits,
     listener::{Caps, Place},
-    tls::{Certificates, Protocol},
+    tls::{Certificates, Protocol, Speaks, Spoken},
     worker::{Change, Entrance},
 };
 use crate::{
@@ -67,9 +67,9 @@ impl<A: h1::Answers + 'static> Reception<A> {
 
     /// Stands at this door from now on.
     pub fn open_door(self: &Rc<Self>, entrance: Entrance) -> io::Result<()> {
-        let Entrance { door, certificates, newest, stop, until_closed } = entrance;
+        let Entrance { door, speaks, stop, until_closed } = entrance;
         let (listener, one) = (Listener::at(door)?, self.receiving.one());
-        let receive = Rc::clone(self).receive(listener, (certificates, newest), stop);
+        let receive = Rc::clone(self).receive(listener, speaks, stop);
         actix_rt::spawn(async move {
             receive.await;
             drop((one, until_closed));
@@ -101,7 +101,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
     }
 
     /// Takes in whoever comes, until there is to be no more of that here; those who had come by then, too.
-    async fn receive(self: Rc<Self>, listener: Listener, spoken: (Option<Certificates>, Protocol), stop: Stop) {
+    async fn receive(self: Rc<Self>, listener: Listener, speaks: Speaks, stop: Stop) {
         let draining = drain::Worker::listening(stop.clone());
         let stopped = stop.said();
         tokio::pin!(stopped);
@@ -116,7 +116,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
                 tokio::time::sleep(STAND_BACK).await;
             }
             match came.and_then(|mut came| listener.accept(&mut came)) {
-                Ok(Some((socket, peer))) => self.take_in(socket, peer, &spoken, &draining),
+                Ok(Some((socket, peer))) => self.take_in(socket, peer, speaks.now(), &draining),
                 Ok(None) => {}
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
@@ -134,20 +134,15 @@ impl<A: h1::Answers + 'static> Reception<A> {
         // of him, so the kernel is asked.
         for _ in 0..MOST_WAITING {
             match listener.accept_now() {
-                Ok((socket, peer)) => self.take_in(socket, peer, &spoken, &draining),
+                Ok((socket, peer)) => self.take_in(socket, peer, speaks.now(), &draining),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {}
             }
         }
     }
 
-    fn take_in(
-        &self,
-        socket: Socket,
-        peer: Peer,
-        (certificates, newest): &(Option<Certificates>, Protocol),
-        draining: &Rc<drain::Worker>,
-    ) {
+    fn take_in(&self, socket: Socket, peer: Peer, spoken: Spoken, draining: &Rc<drain::Worker>) {
+        let Spoken { certificates, newest } = spoken;
         let Some(place) = self.caps.enter(peer) else {
             // Words in the clear are none to a client that expects to shake hands.
             return if certificates.is_none() {
@@ -155,9 +150,9 @@ impl<A: h1::Answers + 'static> Reception<A> {
             };
         };
         if let Some(certificates) = certificates {
-            return self.take_in_encrypted((socket, peer), (certificates, *newest), place, draining);
+            return self.take_in_encrypted((socket, peer), (certificates, newest), place, draining);
         }
-        let arrival = Arrival { socket, peer, greeted: None, newest: *newest };
+        let arrival = Arrival { socket, peer, greeted: None, newest: newest };
         let limits = Rc::clone(&self.limits.borrow());
         let serve = h1::serve(arrival, Rc::clone(&self.app), limits, draining.ear());
         let one = self.open.one();
@@ -171,12 +166,12 @@ impl<A: h1::Answers + 'static> Reception<A> {
     fn take_in_encrypted(
         &self,
         (socket, peer): (Socket, Peer),
-        (certificates, newest): (&Certificates, Protocol),
+        (certificates, newest): (Certificates, Protocol),
         place: Place,
         draining: &Rc<drain::Worker>,
     ) {
         let (app, limits, draining) = (Rc::clone(&self.app), Rc::clone(&self.limits.borrow()), Rc::clone(draining));
-        let (certificates, one) = (certificates.clone(), self.open.one());
+        let one = self.open.one();
         actix_rt::spawn(async move {
             if let Some((socket, greeted)) = certificates.greet(socket, newest, limits.tls_handshake).await {
                 let protocol = greeted.protocol;

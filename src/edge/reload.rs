@@ -13,11 +13,11 @@ use super::{
     drain::Stop,
     limits::Limits,
     listener::{self, Caps, Door, Listening, Opened, SocketFile},
-    tls::{Certificates, Next, Protocol},
+    tls::{Certificates, Next, Protocol, Speaks, Spoken},
     worker::{Change, Entrance, Tellers},
 };
 use crate::{
-    plan::{ListenAddress, Listener},
+    plan::{ListenAddress, Listener, ListenerTls},
     proxy::Proxy,
     settings::ServerSettings,
 };
@@ -44,8 +44,7 @@ struct Now {
 
 /// An address that is listened on.
 struct Open {
-    certificates: Option<Certificates>,
-    newest: Protocol,
+    speaks: Speaks,
     asked: ListenAddress,
     address: ListenAddress,
     stop: Stop,
@@ -74,12 +73,10 @@ pub struct Prepared {
     settings: ServerSettings,
     limits: Limits,
     kept: Vec<ListenAddress>,
-    /// What those that stay show from then on.
+    /// What is shown from then on under a name that stays.
     shown: Vec<Next>,
-    /// One that stays would begin or cease to speak TLS, or to show what others show.
-    turns: bool,
-    /// One that stays would begin or cease to speak HTTP/2.
-    turns_http2: bool,
+    /// What addresses that stay speak from then on.
+    speak: Vec<(Speaks, Spoken)>,
     added: Vec<Open>,
     /// For each worker.
     entrances: Vec<Vec<Entrance>>,
@@ -128,13 +125,18 @@ impl Live {
 
     /// The same, with the name of what is shown there.
     pub fn listening(&self) -> Vec<(ListenAddress, Option<String>)> {
-        let shown = |open: &Open| open.certificates.as_ref().map(Certificates::name);
+        let shown = |open: &Open| open.speaks.now().certificates.as_ref().map(Certificates::name);
         self.now().open.iter().map(|open| (open.address.clone(), shown(open))).collect()
     }
 
     /// Connections that are open.
     pub fn connections(&self) -> usize {
         self.caps.open()
+    }
+
+    /// What it shows clients, each once however many addresses share it.
+    pub fn certificates(&self) -> Vec<Certificates> {
+        Showing::before(&self.now().open).known.into_values().collect()
     }
 
     /// Listens on what is new.
@@ -149,27 +151,19 @@ impl Live {
         }
         let now = self.now();
         let mut known: Vec<&Open> = now.open.iter().collect();
-        let (mut kept, mut opened, mut shown, mut turns) = (Vec::new(), Vec::new(), Vec::<Next>::new(), false);
-        let mut turns_http2 = false;
-        let mut new = HashMap::new();
+        let (mut kept, mut opened, mut speak) = (Vec::new(), Vec::new(), Vec::new());
+        let mut showing = Showing::before(&now.open);
         for Listener { address, tls, h2 } in listeners {
             let newest = if *h2 { Protocol::Http2 } else { Protocol::Http1 };
+            let certificates = tls.as_ref().map(|tls| showing.next(tls)).transpose()?;
             if let Some(at) = known.iter().position(|known| known.asked == *address) {
                 let open = known.swap_remove(at);
-                match (&open.certificates, tls) {
-                    (Some(certificates), Some(tls)) => match shown.iter().find(|next| next.is_of(certificates)) {
-                        // What addresses show together they cannot show apart.
-                        Some(next) => turns |= next.name() != tls.name,
-                        None => shown.push(certificates.next(tls)?),
-                    },
-                    (certificates, tls) => turns |= certificates.is_some() != tls.is_some(),
-                }
-                turns_http2 |= open.newest != newest;
+                speak.push((open.speaks.clone(), Spoken { certificates, newest }));
                 kept.push(open.asked.clone());
             } else {
                 let mut door =
                     listener::open(address, settings.backlog).map_err(|error| cannot_listen(address, &error))?;
-                door.certificates = tls.as_ref().map(|tls| Certificates::once(&mut new, tls)).transpose()?;
+                door.certificates = certificates;
                 door.newest = newest;
                 opened.push(door);
             }
@@ -180,7 +174,7 @@ impl Live {
         let entrances = now.workers.iter().map(|_| for_one()).collect::<io::Result<Vec<_>>>()?;
         let limits = Limits { log_of: self.log_of.clone(), ..Limits::of(settings, server_name) };
         let (live, settings) = (Arc::clone(self), settings.clone());
-        Ok(Prepared { live, settings, limits, kept, shown, turns, turns_http2, added, entrances })
+        Ok(Prepared { live, settings, limits, kept, shown: showing.next, speak, added, entrances })
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -200,14 +194,13 @@ impl Live {
 impl Prepared {
     /// Makes the change: ready when every worker has, and nobody listens any more at the addresses that are gone.
     pub async fn commit(self) -> Reloaded {
-        let Self { live, settings, limits, kept, shown, turns, turns_http2, added, entrances } = self;
+        let Self { live, settings, limits, kept, shown, speak, added, entrances } = self;
         shown.into_iter().for_each(Next::show);
+        speak.into_iter().for_each(|(speaks, spoken)| speaks.from_now_on(spoken));
         live.caps.change(settings.max_connections, settings.max_connections_per_ip);
         let (made, until_made) = watch::channel(());
         let addresses = |open: &[Open]| open.iter().map(|open| open.address.clone()).collect();
-        let mut needs_restart = live.needs_restart(&settings);
-        needs_restart.extend(turns.then_some("listen (tls at an address that stays)"));
-        needs_restart.extend(turns_http2.then_some("listen (h2 at an address that stays)"));
+        let needs_restart = live.needs_restart(&settings);
         let mut reloaded = Reloaded { added: addresses(&added), removed: Vec::new(), needs_restart };
         let removed = {
             let mut now = live.now();
@@ -240,6 +233,36 @@ impl Prepared {
     }
 }
 
+/// What is shown under each name: what a name has shown goes on with it, and is shared by all who name it.
+struct Showing {
+    known: HashMap<String, Certificates>,
+    named: HashMap<String, Certificates>,
+    next: Vec<Next>,
+}
+
+impl Showing {
+    fn before(open: &[Open]) -> Self {
+        let known =
+            open.iter().filter_map(|open| open.speaks.now().certificates).map(|known| (known.name(), known)).collect();
+        Self { known, named: HashMap::new(), next: Vec::new() }
+    }
+
+    fn next(&mut self, tls: &ListenerTls) -> io::Result<Certificates> {
+        if let Some(named) = self.named.get(&tls.name) {
+            return Ok(named.clone());
+        }
+        let certificates = match self.known.get(&tls.name) {
+            Some(known) => {
+                self.next.push(known.next(tls)?);
+                known.clone()
+            }
+            None => Certificates::of(tls)?,
+        };
+        self.named.insert(tls.name.clone(), certificates.clone());
+        Ok(certificates)
+    }
+}
+
 impl Now {
     /// Keeps one address for each of these, and gives the others.
     fn keep(&mut self, mut kept: Vec<ListenAddress>) -> Vec<Open> {
@@ -268,8 +291,9 @@ fn entrance(opened: Opened, stop: &Stop) -> (Open, Entrance) {
     };
     let (doors, until_closed) = watch::channel(());
     let stop = stop.below();
-    let entrance = Entrance { door, certificates: certificates.clone(), newest, stop: stop.clone(), until_closed };
-    (Open { certificates, newest, asked, address, stop, doors, _file: file }, entrance)
+    let speaks = Speaks::of(Spoken { certificates, newest });
+    let entrance = Entrance { door, speaks: speaks.clone(), stop: stop.clone(), until_closed };
+    (Open { speaks, asked, address, stop, doors, _file: file }, entrance)
 }
 
 /// Which address it is about, and why.

@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     drain::Stop,
     reload::{Live, Prepared, Reloaded},
+    tls::Certificates,
     worker::Workers,
 };
 use crate::{
@@ -91,6 +92,11 @@ impl Handle {
     /// Connections of clients that are open.
     pub fn connections(&self) -> usize {
         self.live.connections()
+    }
+
+    /// What it shows clients, each once however many addresses share it.
+    pub fn certificates(&self) -> Vec<Certificates> {
+        self.live.certificates()
     }
 
     /// No new connections; what is under way is finished, up to the grace.

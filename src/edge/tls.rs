@@ -3,12 +3,14 @@
 use std::{
     collections::HashMap,
     fmt, io,
+    net::IpAddr,
+    path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use rustls::{
-    CipherSuite, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
+    CipherSuite, HandshakeKind, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs::Ticketer},
     server::ServerConnection,
     version::{TLS12, TLS13},
@@ -22,15 +24,12 @@ use tokio_rustls::TlsAcceptor;
 use self::directory::Directory;
 use super::h1::{LINGER, head::Head};
 use crate::{
-    http::header,
+    http::{ClientCertificate, header},
     plan::ListenerTls,
-    settings::tls::{TlsSettings, TlsVersion},
+    settings::tls::TlsVersion,
     transport::{
         dial::Stream as Socket,
-        tls::{
-            HTTP_1_1, MOST_UNSENT,
-            identity::{FileError, Identity},
-        },
+        tls::{HTTP_1_1, MOST_UNSENT, holder, identity::FileError},
     },
 };
 
@@ -41,10 +40,39 @@ mod directory;
 #[derive(Clone)]
 pub struct Certificates(Arc<RwLock<Arc<Shown>>>);
 
+/// What is spoken at an address. All workers who stand there look here when somebody comes.
+#[derive(Clone)]
+pub struct Speaks(Arc<RwLock<Spoken>>);
+
+/// What is spoken with somebody who comes.
+#[derive(Clone)]
+pub struct Spoken {
+    /// What he is shown, where TLS is spoken.
+    pub certificates: Option<Certificates>,
+    /// The newest protocol.
+    pub newest: Protocol,
+}
+
+impl Speaks {
+    /// As at first.
+    pub fn of(spoken: Spoken) -> Self {
+        Self(Arc::new(RwLock::new(spoken)))
+    }
+
+    /// For whoever comes now.
+    pub fn now(&self) -> Spoken {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// For whoever comes from now on; open connections go on as they are.
+    pub fn from_now_on(&self, spoken: Spoken) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = spoken;
+    }
+}
+
 /// What is shown now.
 struct Shown {
-    name: String,
-    settings: TlsSettings,
+    tls: ListenerTls,
     directory: Arc<Directory>,
     config: Arc<ServerConfig>,
     /// The same without HTTP/2.
@@ -57,10 +85,38 @@ pub(super) struct Next {
     shown: Shown,
 }
 
+/// A certificate that is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// What the settings call the certificates it is one of: `main` for `[tls.main]`.
+    pub tls: String,
+    /// The DNS names it covers.
+    pub names: Vec<String>,
+    /// The addresses it covers.
+    pub addresses: Vec<IpAddr>,
+    /// When it ends.
+    pub not_after: SystemTime,
+    /// The file it is from.
+    pub source: PathBuf,
+}
+
+/// Why certificates are the same as before.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// A file is wrong.
+    #[error("{}", .0.in_full())]
+    File(#[from] FileError),
+    /// This machine has no randomness to encrypt with.
+    #[error("no new keys for tickets")]
+    Randomness(#[from] io::Error),
+}
+
 /// What was agreed on with a client.
 pub struct Greeted {
     /// What it speaks from here on.
     pub protocol: Protocol,
+    /// Who it is, if clients are asked for certificates.
+    pub client: Option<Arc<ClientCertificate>>,
     /// The host it asked for, in lower case.
     asked_for: Option<Box<str>>,
     certificates: Certificates,
@@ -81,7 +137,7 @@ impl Certificates {
     /// # Errors
     /// This machine has no randomness to encrypt with.
     pub fn of(tls: &ListenerTls) -> io::Result<Self> {
-        Ok(Self(Arc::new(RwLock::new(Arc::new(Shown::of(tls)?)))))
+        Ok(Self(Arc::new(RwLock::new(Arc::new(Shown::of(tls.clone())?)))))
     }
 
     /// The same: made once for each name, and shared by all listeners that show it.
@@ -100,11 +156,7 @@ impl Certificates {
     /// Those of another plan, for whoever connects once they are [shown](Next::show).
     pub(super) fn next(&self, tls: &ListenerTls) -> io::Result<Next> {
         let before = self.shown();
-        let shown = if before.settings.min_version == tls.settings.min_version {
-            before.with(tls.name.clone(), tls.settings.clone(), tls.identities.clone())
-        } else {
-            Shown::of(tls)?
-        };
+        let shown = if before.knows_clients_of(tls) { before.with(tls.clone()) } else { Shown::of(tls.clone())? };
         Ok(Next { certificates: self.clone(), shown })
     }
 
@@ -114,16 +166,6 @@ impl Certificates {
 }
 
 impl Next {
-    /// What the settings call it.
-    pub(super) fn name(&self) -> &str {
-        &self.shown.name
-    }
-
-    /// It is these that show it.
-    pub(super) fn is_of(&self, certificates: &Certificates) -> bool {
-        self.certificates.is_same(certificates)
-    }
-
     /// From now on.
     pub(super) fn show(self) {
         *self.certificates.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(self.shown);
@@ -131,7 +173,7 @@ impl Next {
 }
 
 impl Shown {
-    fn of(tls: &ListenerTls) -> io::Result<Self> {
+    fn of(tls: ListenerTls) -> io::Result<Self> {
         let directory = Arc::new(Directory::of(tls.identities.clone()));
         let versions: &[&SupportedProtocolVersion] = match tls.settings.min_version {
             TlsVersion::Tls12 => &[&TLS13, &TLS12],
@@ -139,31 +181,34 @@ impl Shown {
         };
         let builder = ServerConfig::builder_with_provider(suites_in_order());
         let builder = builder.with_protocol_versions(versions).map_err(io::Error::other)?;
-        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::clone(&directory) as _);
+        let builder = match &tls.clients {
+            Some(clients) => builder.with_client_cert_verifier(clients.verifier()),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::clone(&directory) as _);
         // Of suites that are all good the cheapest that both have, rather than the client's favourite.
         config.ignore_client_order = true;
         // Tickets keep nothing here for each client, and whichever worker he comes back to can read them.
         config.ticketer = Ticketer::new().map_err(io::Error::other)?;
-        let (name, settings) = (tls.name.clone(), tls.settings.clone());
-        Ok(Self::showing(name, settings, directory, config))
+        Ok(Self::showing(tls, directory, config))
     }
 
-    fn showing(name: String, settings: TlsSettings, directory: Arc<Directory>, config: ServerConfig) -> Self {
+    fn showing(tls: ListenerTls, directory: Arc<Directory>, config: ServerConfig) -> Self {
         let offering = |protocols: &[Protocol]| {
             let mut config = config.clone();
             config.alpn_protocols = protocols.iter().map(|protocol| protocol.name().to_vec()).collect();
             Arc::new(config)
         };
         let (all, http1) = (offering(&Protocol::ALL), offering(&[Protocol::Http1]));
-        Self { name, settings, directory, config: all, config_of_http1: http1 }
+        Self { tls, directory, config: all, config_of_http1: http1 }
     }
 
     /// The same with others to show: whoever comes back with a ticket is known.
-    fn with(&self, name: String, settings: TlsSettings, identities: Vec<Arc<Identity>>) -> Self {
-        let directory = Arc::new(Directory::of(identities));
+    fn with(&self, tls: ListenerTls) -> Self {
+        let directory = Arc::new(Directory::of(tls.identities.clone()));
         let mut config = (*self.config).clone();
         config.cert_resolver = Arc::clone(&directory) as _;
-        Self::showing(name, settings, directory, config)
+        Self::showing(tls, directory, config)
     }
 
     fn config(&self, newest: Protocol) -> Arc<ServerConfig> {
@@ -172,12 +217,34 @@ impl Shown {
             Protocol::Http2 => &self.config,
         })
     }
+
+    /// Who it is that was let in.
+    fn client(&self, connection: &ServerConnection) -> io::Result<Option<Arc<ClientCertificate>>> {
+        let Some(clients) = &self.tls.clients else { return Ok(None) };
+        let chain = connection.peer_certificates().unwrap_or_default();
+        if connection.handshake_kind() == Some(HandshakeKind::Resumed) {
+            clients.verify_again(chain).map_err(io::Error::other)?;
+        }
+        let Some(own) = chain.first() else { return Ok(None) };
+        let unreadable = || io::Error::other("the client's certificate cannot be read, or says too much");
+        holder::read(own).map(|read| Some(Arc::new(read))).ok_or_else(unreadable)
+    }
+
+    /// Who was let in here may come back there: nobody else is let in, and nothing older is spoken.
+    fn knows_clients_of(&self, tls: &ListenerTls) -> bool {
+        let are_same = match (&self.tls.clients, &tls.clients) {
+            (None, None) => true,
+            (Some(these), Some(those)) => these.are_same(those),
+            _ => false,
+        };
+        are_same && self.tls.settings.min_version == tls.settings.min_version
+    }
 }
 
 impl Certificates {
     /// What the settings call them: `main` for `[tls.main]`.
     pub fn name(&self) -> String {
-        self.shown().name.clone()
+        self.shown().tls.name.clone()
     }
 
     /// They are one and the same: what reloads one of them reloads the other.
@@ -190,16 +257,27 @@ impl Certificates {
     ///
     /// # Errors
     /// Which file is wrong; the certificates are the same as before then, all of them.
-    pub fn reload(&self) -> Result<(), FileError> {
-        let shown = self.shown();
-        let read = shown.settings.certificates.iter().map(|files| Identity::read(files).map(Arc::new));
-        let identities = read.collect::<Result<Vec<_>, _>>()?;
-        for (files, _) in shown.settings.certificates.iter().zip(&identities).filter(|(_, one)| one.has_expired()) {
-            log::warn!("tls.{}: the certificate in `{}` has expired", shown.name, files.cert.display());
+    pub fn reload(&self) -> Result<(), ReloadError> {
+        let tls = self.shown().tls.again()?;
+        for notice in tls.held().iter().filter_map(|held| held.notice(SystemTime::now())) {
+            log::warn!("{notice}");
         }
-        let shown = shown.with(shown.name.clone(), shown.settings.clone(), identities);
-        Next { certificates: self.clone(), shown }.show();
+        self.next(&tls)?.show();
         Ok(())
+    }
+
+    /// What is shown now, for whoever wants to know how long it holds.
+    pub fn status(&self) -> Vec<Status> {
+        let tls = &self.shown().tls;
+        let pairs = tls.settings.certificates.iter().zip(&tls.identities);
+        let status = pairs.map(|(files, identity)| Status {
+            tls: tls.name.clone(),
+            names: identity.names.clone(),
+            addresses: identity.addresses.clone(),
+            not_after: identity.validity.not_after,
+            source: files.cert.clone(),
+        });
+        status.collect()
     }
 
     /// Shakes hands with whoever has connected, and offers the `newest` protocol with what is older; `None` if nothing
@@ -230,12 +308,14 @@ impl Certificates {
         if first[0].is_ascii_alphabetic() {
             return tell_in_the_clear(socket).await.map(|()| None);
         }
-        let acceptor = TlsAcceptor::from(self.shown().config(newest));
+        let shown = self.shown();
+        let acceptor = TlsAcceptor::from(shown.config(newest));
         let limit = |connection: &mut ServerConnection| connection.set_buffer_limit(Some(MOST_UNSENT));
         let stream = acceptor.accept_with(socket, limit).await?;
         let connection = stream.get_ref().1;
         let greeted = Greeted {
             protocol: Protocol::agreed(connection.alpn_protocol()),
+            client: shown.client(connection)?,
             asked_for: connection.server_name().map(|name| name.to_ascii_lowercase().into()),
             certificates: self.clone(),
         };

@@ -18,7 +18,7 @@ use super::{
     limits::Limits,
     listener::{Caps, Door},
     reception::Reception,
-    tls::{Certificates, Protocol},
+    tls::Speaks,
 };
 
 /// All workers of a server. Dropped, it ends them at once.
@@ -44,10 +44,8 @@ pub struct Change {
 pub struct Entrance {
     /// Where connections come in.
     pub door: Door,
-    /// What is shown to those who come in, where TLS is spoken.
-    pub certificates: Option<Certificates>,
-    /// The newest protocol that is spoken.
-    pub newest: Protocol,
+    /// What is spoken with those who come in.
+    pub speaks: Speaks,
     /// The word to go away.
     pub stop: Stop,
     /// Dropped once the door is closed.
@@ -58,8 +56,8 @@ impl Entrance {
     /// The same entrance, for one more worker.
     pub fn again(&self) -> io::Result<Self> {
         let door = self.door.again()?;
-        let (certificates, stop) = (self.certificates.clone(), self.stop.clone());
-        Ok(Self { door, certificates, newest: self.newest, stop, until_closed: self.until_closed.clone() })
+        let (speaks, stop) = (self.speaks.clone(), self.stop.clone());
+        Ok(Self { door, speaks, stop, until_closed: self.until_closed.clone() })
     }
 }
 

@@ -3,13 +3,13 @@
 //! The edge puts an `Rc<dyn Downstream>` into the request's extensions. Under a plain `HttpServer` there is none,
 //! and the proxy does without: no 1xx, no trailers, no upgrades.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{HeaderMap, StatusCode};
+use super::{ClientCertificate, HeaderMap, StatusCode};
 
 /// A byte stream in both directions.
 pub trait Io: AsyncRead + AsyncWrite + Unpin {}
@@ -45,6 +45,9 @@ pub trait Downstream {
 
     /// The connection is encrypted.
     fn is_tls(&self) -> bool;
+
+    /// The certificate that the client has shown, if the listener asks for one: read once for each connection.
+    fn client_certificate(&self) -> Option<&Arc<ClientCertificate>>;
 
     /// Sends an interim response (RFC 9110, 15.2). Ignored for HTTP/1.0 and after the final head.
     fn informational(&self, status: StatusCode, headers: &HeaderMap);

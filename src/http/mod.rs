@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod chunked;
+pub mod client_certificate;
 pub mod downstream;
 pub mod error;
 pub mod error_page;
@@ -20,6 +21,7 @@ pub use actix_web::http::{Method, StatusCode, Uri, Version, header};
 
 pub use self::{
     body::{Body, BodyError, BodySize, Frame, RequestBody, ResponseBody},
+    client_certificate::ClientCertificate,
     downstream::{Downstream, Io, Takeover},
     error::{Error, Fault},
     marks::Marks,

@@ -1,10 +1,15 @@
 //! `[tls.NAME]` and what upstreams say of TLS: the files are read, and what is wrong with them is told.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt, iter,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use indexmap::IndexMap;
 
-use super::url::EndpointUrl;
+use super::{Upstreams, url::EndpointUrl};
 use crate::{
     settings::{
         Problem, Settings, UpstreamSettings,
@@ -16,12 +21,15 @@ use crate::{
         Address,
         tls::{
             client::{ClientTls, ClientTlsError, Profile},
-            identity::Identity,
+            clients::Clients,
+            identity::{FileError, Identity},
+            validity::Validity,
         },
     },
 };
 
-/// What a listener shows its clients.
+/// What a listener shows its clients, and whom of them it lets in.
+#[derive(Clone)]
 pub struct ListenerTls {
     /// What the settings call it.
     pub name: String,
@@ -29,6 +37,37 @@ pub struct ListenerTls {
     pub settings: TlsSettings,
     /// What the files held when the plan was drawn; never none.
     pub identities: Vec<Arc<Identity>>,
+    /// Whom it lets in, if clients are asked for certificates.
+    pub clients: Option<Arc<Clients>>,
+}
+
+impl ListenerTls {
+    /// The same with what its files hold now.
+    ///
+    /// # Errors
+    /// Which file is wrong.
+    pub fn again(&self) -> Result<Self, FileError> {
+        let written = &self.settings;
+        let read = written.certificates.iter().map(|files| Identity::read(files).map(Arc::new));
+        let identities = read.collect::<Result<_, _>>()?;
+        let clients = written.client.as_ref().map(Clients::read).transpose().map_err(|error| error.source)?.flatten();
+        Ok(Self { identities, clients: clients.map(Arc::new), ..self.clone() })
+    }
+
+    /// What of it ends at some time.
+    pub fn held(&self) -> Vec<Held> {
+        let Self { name, settings, identities, clients } = self;
+        let pairs = settings.certificates.iter().zip(identities);
+        let certificates = pairs.map(|(files, identity)| {
+            let what = format!("tls.{name}: the certificate in `{}`", files.cert.display());
+            Held { what, validity: identity.validity }
+        });
+        let lists = clients.as_ref().and_then(|clients| clients.validity()).map(|validity| {
+            let file = settings.client.as_ref().and_then(|client| client.crl.as_deref()).unwrap_or("crl".as_ref());
+            Held { what: format!("tls.{name}: the list of revoked certificates in `{}`", file.display()), validity }
+        });
+        certificates.chain(lists).collect()
+    }
 }
 
 impl fmt::Debug for ListenerTls {
@@ -37,20 +76,69 @@ impl fmt::Debug for ListenerTls {
     }
 }
 
+/// A certificate, or what else holds for a time.
+#[derive(Debug, Clone)]
+pub struct Held {
+    what: String,
+    validity: Validity,
+}
+
+impl Held {
+    /// What is to be said of its end by now.
+    pub fn notice(&self, now: SystemTime) -> Option<String> {
+        self.validity.notice(now).map(|notice| format!("{} {notice}", self.what))
+    }
+
+    /// How long it takes until something else is to be said.
+    pub fn next_notice(&self, now: SystemTime) -> Option<Duration> {
+        self.validity.next_notice(now)
+    }
+}
+
+/// What upstreams show their endpoints.
+pub fn held_by_upstreams<'p>(settings: &'p Settings, upstreams: &'p Upstreams) -> impl Iterator<Item = Held> + use<'p> {
+    settings.upstreams.iter().filter_map(|(name, written)| {
+        let file = written.tls.cert.as_ref()?.display();
+        let endpoints = &upstreams.get(name.as_str())?.endpoints;
+        let validity = endpoints.iter().find_map(|endpoint| endpoint.target.tls.as_deref()?.validity())?;
+        Some(Held { what: format!("upstreams.{name}.tls: the certificate in `{file}`"), validity })
+    })
+}
+
 /// By name, as far as they are right.
 pub type ListenersTls = IndexMap<String, Arc<ListenerTls>>;
+
+/// Every file that is read when a plan is drawn.
+pub fn files(settings: &Settings) -> Vec<PathBuf> {
+    let listeners = settings.tls.values().flat_map(|tls| {
+        let pairs = tls.certificates.iter().flat_map(|files| [&files.cert, &files.key]);
+        let clients = tls.client.iter().flat_map(|client| iter::once(&client.ca).chain(&client.crl));
+        pairs.chain(clients)
+    });
+    let upstreams = settings.upstreams.values().map(|upstream| &upstream.tls);
+    let upstreams = upstreams.flat_map(|tls| [&tls.ca, &tls.cert, &tls.key].into_iter().flatten());
+    let mut files: Vec<_> = listeners.chain(upstreams).cloned().collect();
+    files.sort();
+    files.dedup();
+    files
+}
 
 /// Everything under `[tls]`.
 pub fn listeners(settings: &Settings, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) -> ListenersTls {
     let drawn = settings.tls.iter().filter_map(|(name, written)| {
         let tls = listener(name, written, problems)?;
-        warnings.extend(expired(&tls));
+        for authority in tls.clients.iter().flat_map(|clients| clients.without_list()) {
+            warnings.push(format!(
+                "tls.{name}.client.crl: no list of {authority}: whoever has a certificate of theirs is refused"
+            ));
+        }
         Some((name.clone(), Arc::new(tls)))
     });
     drawn.collect()
 }
 
 fn listener(name: &str, written: &TlsSettings, problems: &mut Vec<Problem>) -> Option<ListenerTls> {
+    let before = problems.len();
     if !super::upstreams::can_be_named(name) {
         problems.push(
             Problem::at(["tls", name], "its name must be such that an environment variable can name it")
@@ -60,7 +148,6 @@ fn listener(name: &str, written: &TlsSettings, problems: &mut Vec<Problem>) -> O
     if written.certificates.is_empty() {
         let help = "certificates = [{ cert = \"site.pem\", key = \"site.key\" }]";
         problems.push(Problem::at(["tls", name, "certificates"], "no certificate to show").help(help));
-        return None;
     }
     let mut identities = Vec::with_capacity(written.certificates.len());
     for (index, files) in written.certificates.iter().enumerate() {
@@ -72,16 +159,14 @@ fn listener(name: &str, written: &TlsSettings, problems: &mut Vec<Problem>) -> O
             }
         }
     }
-    let is_whole = identities.len() == written.certificates.len();
-    is_whole.then(|| ListenerTls { name: name.to_owned(), settings: written.clone(), identities })
-}
-
-fn expired(tls: &ListenerTls) -> impl Iterator<Item = String> {
-    let files = tls.settings.certificates.iter();
-    files.zip(&tls.identities).filter(|(_, identity)| identity.has_expired()).map(|(files, identity)| {
-        let when = httpdate::fmt_http_date(identity.not_after);
-        format!("tls.{}: the certificate in `{}` expired on {when}", tls.name, files.cert.display())
-    })
+    let clients = written.client.as_ref().map(Clients::read).transpose().unwrap_or_else(|error| {
+        let at = ["tls", name, "client", error.key];
+        problems.push(Problem::at(at, error.to_string()).help(error.source.help()));
+        None
+    });
+    let clients = clients.flatten().map(Arc::new);
+    let drawn = || ListenerTls { name: name.to_owned(), settings: written.clone(), identities, clients };
+    (problems.len() == before).then(drawn)
 }
 
 /// What the listener of this number names.
@@ -141,9 +226,6 @@ pub fn of_upstream(
         Err(error) => {
             problems.push(match &error {
                 ClientTlsError::File { key, source } => at(&["tls", key], &error.to_string()).help(source.help()),
-                ClientTlsError::Authority { source, .. } => {
-                    at(&["tls", "ca"], &format!("{error}: {source}")).help("the certificates of an authority, as PEM")
-                }
                 ClientTlsError::NoRoots => at(&["servers"], &error.to_string()).help(NO_ROOTS),
             });
             None

@@ -93,6 +93,7 @@ impl Proxy {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let plan = Plan::draw(settings, &kinds, None)?;
         plan.warn();
+        plan.warn_of_expiry();
         let active = Active::of(plan)?;
         Ok(Self(Arc::new(Shared {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -111,7 +112,9 @@ impl Proxy {
     ///
     /// [`Handle::reload`]: crate::edge::Handle::reload
     pub fn reload(&self, settings: Settings) -> Result<(), Problems> {
-        self.prepare(settings)?.commit();
+        let next = self.prepare(settings)?;
+        next.plan().warn_of_expiry();
+        next.commit();
         Ok(())
     }
 

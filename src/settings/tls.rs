@@ -1,4 +1,4 @@
-//! Certificates of listeners as they are written.
+//! Certificates of listeners and of their clients as they are written.
 
 use std::path::PathBuf;
 
@@ -12,6 +12,38 @@ pub struct TlsSettings {
     pub certificates: Vec<CertificateFiles>,
     /// The oldest version to speak.
     pub min_version: TlsVersion,
+    /// Whether clients show certificates, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientSettings>,
+    /// Whether plain HTTP for a host that a certificate covers is answered with a redirect to https.
+    pub redirect_http: bool,
+}
+
+/// `client = { ca = "clients.pem", mode = "required", crl = "revoked.pem" }`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientSettings {
+    /// A PEM file with the authorities whose certificates are believed.
+    pub ca: PathBuf,
+    /// Who is let in.
+    #[serde(default)]
+    pub mode: ClientMode,
+    /// A PEM file with the authorities' lists of revoked certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crl: Option<PathBuf>,
+}
+
+/// Who is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientMode {
+    /// Nobody is asked.
+    Off,
+    /// Who shows no certificate, too; one that cannot be verified is refused.
+    Optional,
+    /// Only who shows a certificate.
+    #[default]
+    Required,
 }
 
 /// `{ cert = "a.pem", key = "a.key" }`

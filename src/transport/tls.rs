@@ -10,7 +10,10 @@ use std::{
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub mod client;
+pub mod clients;
+pub mod holder;
 pub mod identity;
+pub mod validity;
 
 use crate::http::error::TlsFault;
 

@@ -535,7 +535,7 @@ async fn an_extended_connect_to_something_else_is_not_implemented() {
 }
 
 #[actix_rt::test]
-async fn the_binary_heeds_what_a_listener_says_and_needs_a_restart_to_change_it() {
+async fn the_binary_heeds_what_a_listener_says_also_once_it_says_otherwise() {
     let folder = tempfile::tempdir().expect("a folder");
     let origin = Origin::answering("hello").start().await;
     let settings = |h2: bool| {
@@ -547,8 +547,10 @@ async fn the_binary_heeds_what_a_listener_says_and_needs_a_restart_to_change_it(
 
     let (fine, answer) = curl(binary.address, &[], "/").await;
     write(folder.path(), "a.toml", settings(false));
-    binary.signal(libc::SIGHUP);
-    binary.says("listen (h2 at an address that stays)").await;
+    binary.reload().await;
+    let (later, _) = curl(binary.address, &[], "/").await;
 
     assert!(fine && answer.starts_with("HTTP/2 200") && answer.ends_with("hello"), "{answer}");
+    assert!(!later, "it speaks HTTP/2 still");
+    assert_eq!(binary.get("/").await.text(), "hello");
 }

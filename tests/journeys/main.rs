@@ -6,6 +6,7 @@ mod support;
 mod access_log;
 mod admin;
 mod awc_transport;
+mod certificates;
 mod drain;
 mod edge_answers;
 mod edge_connections;

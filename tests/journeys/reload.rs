@@ -563,15 +563,56 @@ async fn a_pair_that_does_not_fit_is_told_by_its_file_and_the_old_one_stays() {
 }
 
 #[actix_rt::test]
-async fn an_address_that_stays_does_not_begin_to_speak_tls() {
+async fn an_address_that_stays_begins_and_ceases_to_speak_tls_and_open_connections_go_on() {
     let (folder, authority) = (folder(), Authority::new());
     authority.issue("shop", &["shop.example"]);
-    write(folder.path(), "a.toml", answering("here"));
+    let plain = format!("{}[server]\nwatch = false\n", answering("here"));
+    write(folder.path(), "a.toml", &plain);
     let mut binary = Binary::run(folder.path(), &["--settings", "a.toml"]).await;
+    let mut in_the_clear = binary.connect().await;
+    assert_eq!(ask(&mut in_the_clear, "/").await, "here");
 
     write(folder.path(), "a.toml", secured(&authority, &["shop"], ""));
     binary.reload().await;
+    let stream = shake_hands(binary.address, "shop.example", authority.client()).await.expect("they agree");
+    let mut encrypted = over(stream);
+    let get = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+    encrypted.send(get).await;
+    assert_eq!(encrypted.read_response().await.text(), "here");
+    assert_eq!(binary.get("/").await.status, 400, "it speaks TLS");
 
-    binary.says("needs a restart: listen (tls at an address that stays)").await;
+    write(folder.path(), "a.toml", &plain);
+    binary.reload().await;
     assert_eq!(binary.get("/").await.text(), "here");
+    encrypted.send(get).await;
+    assert_eq!(encrypted.read_response().await.text(), "here");
+    assert_eq!(ask(&mut in_the_clear, "/").await, "here");
+}
+
+#[actix_rt::test]
+async fn addresses_that_stay_show_other_certificates_each_for_itself() {
+    let (folder, authority) = (folder(), Authority::new());
+    authority.issue("one", &["shop.example"]);
+    authority.issue("two", &["shop.example"]);
+    let settings = |first: &str, second: &str| {
+        let (_, one) =
+            authority.listener(&["one"]).split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("lines");
+        let two = one.replace("tls.main", "tls.two").replace("one.", "two.");
+        let listen = [first, second].map(|name| format!("{{ addr = \"127.0.0.1:0\", tls = \"{name}\" }}")).join(", ");
+        format!("listen = [{listen}]\n{one}{two}server.watch = false\n")
+    };
+    write(folder.path(), "a.toml", settings("main", "main"));
+    let mut binary = Binary::run(folder.path(), &["--settings", "a.toml"]).await;
+    let second = binary.says_address("listening on ").await;
+    let mut shows = Vec::new();
+
+    for (names, expected) in [(["main", "two"], ["one", "two"]), (["two", "main"], ["two", "one"])] {
+        write(folder.path(), "a.toml", settings(names[0], names[1]));
+        binary.reload().await;
+        for (address, expected) in [binary.address, second].into_iter().zip(expected) {
+            let stream = shake_hands(address, "shop.example", authority.client()).await.expect("they agree");
+            assert_eq!(shown(&stream), authority.certificate(expected), "{names:?} {expected}");
+            shows.push(stream);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use aqueduct::{
-    edge::Outcome,
+    edge::{Outcome, tls::ReloadError},
     settings::upstream::EndpointTls,
     transport::{
         dial::Stream,
@@ -418,7 +418,7 @@ async fn a_pair_that_does_not_fit_changes_nothing_and_is_named() {
     let unreadable = certificates.reload().expect_err("it is gone");
     let stream = shake_hands(proxy.address, "shop.example", authority.client()).await.expect("they agree");
 
-    assert!(matches!(mismatched, FileError::Mismatch { .. }), "{mismatched}");
+    assert!(matches!(mismatched, ReloadError::File(FileError::Mismatch { .. })), "{mismatched}");
     assert!(mismatched.to_string().contains(&authority.path("shop.key")), "{mismatched}");
     assert!(unreadable.to_string().contains(&authority.path("shop.pem")), "{unreadable}");
     assert_eq!(shown(&stream), before);

@@ -143,8 +143,45 @@ certificates = [
     { cert = \"DIR/one.pem\", key = \"DIR/nothing.key\" },
 ]
 ";
-    let at = folder.path().to_str().expect("text");
+    insta::assert_snapshot!(told_of_files(&folder, text));
+}
 
+#[test]
+fn clients_that_are_asked_for_what_cannot_be_verified() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
+    let own = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).expect("a certificate");
+    write("own.pem", &own.cert.pem());
+    write("own.key", &own.signing_key.serialize_pem());
+    write("bad.crl", "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n");
+    let text = "\
+listen = [\"127.0.0.1:80\", { addr = \"127.0.0.1:0\", tls = \"a\" }]
+[tls.a]
+certificates = [{ cert = \"DIR/own.pem\", key = \"DIR/own.key\" }]
+redirect_http = true
+[tls.b]
+certificates = [{ cert = \"DIR/own.pem\", key = \"DIR/own.key\" }]
+client = { ca = \"DIR/none.pem\" }
+[tls.c]
+certificates = [{ cert = \"DIR/own.pem\", key = \"DIR/own.key\" }]
+client = { ca = \"DIR/own.key\" }
+[tls.d]
+certificates = [{ cert = \"DIR/own.pem\", key = \"DIR/own.key\" }]
+client = { ca = \"DIR/own.pem\", crl = \"DIR/own.pem\" }
+[tls.e]
+certificates = [{ cert = \"DIR/own.pem\", key = \"DIR/own.key\" }]
+client = { ca = \"DIR/own.pem\", crl = \"DIR/bad.crl\" }
+[tls.off]
+certificates = [{ cert = \"DIR/own.pem\", key = \"DIR/own.key\" }]
+client = { ca = \"DIR/none.pem\", mode = \"off\" }
+";
+
+    insta::assert_snapshot!(told_of_files(&folder, text));
+}
+
+/// What is told of settings that name files in this folder as `DIR`.
+fn told_of_files(folder: &tempfile::TempDir, text: &str) -> String {
+    let at = folder.path().to_str().expect("text");
     // Columns and marks are as long as the folder's name.
     let told = told(&text.replace("DIR", at)).replace(at, "DIR");
     let lines = told.lines().map(|line| match line.split_once('^') {
@@ -153,7 +190,7 @@ certificates = [
         None => line.to_owned(),
     });
 
-    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -176,9 +213,9 @@ fn what_can_be_done_and_should_be_known_is_a_warning() {
     let (plan, _) = reading.draw(|settings| Plan::draw(settings, &Kinds::built_in(), None)).expect("it can be done");
 
     let at = folder.path().to_str().expect("text");
-    let warnings: Vec<_> = plan.warnings.iter().map(|warning| warning.replace(at, "DIR")).collect();
+    let warnings = plan.expiring(std::time::SystemTime::now()).into_iter().chain(plan.warnings.clone());
     assert_eq!(
-        warnings,
+        warnings.map(|warning| warning.replace(at, "DIR")).collect::<Vec<_>>(),
         [
             "tls.main: the certificate in `DIR/a.pem` expired on Wed, 01 Jan 2020 00:00:00 GMT",
             "upstreams.a.tls.insecure: its endpoints need not prove who they are: whoever is on the way can read along",

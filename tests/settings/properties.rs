@@ -8,7 +8,7 @@ use aqueduct::settings::{
     listener::Workers,
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
     show::show,
-    tls::{CertificateFiles, TlsSettings, TlsVersion},
+    tls::{CertificateFiles, ClientMode, ClientSettings, TlsSettings, TlsVersion},
     upstream::{EndpointTls, PoolSettings, RetrySettings, ServerUrl, TransportKind},
 };
 use proptest::{collection::vec, option, prelude::*, sample::Index};
@@ -101,7 +101,13 @@ fn test() -> impl Strategy<Value = TestSettings> {
 
 fn certificates(files: Vec<(String, String)>) -> TlsSettings {
     let files = files.into_iter().map(|(cert, key)| CertificateFiles { cert: cert.into(), key: key.into() });
-    TlsSettings { certificates: files.collect(), min_version: TlsVersion::Tls13 }
+    let client = ClientSettings { ca: "ca.pem".into(), mode: ClientMode::Optional, crl: None };
+    TlsSettings {
+        certificates: files.collect(),
+        min_version: TlsVersion::Tls13,
+        client: Some(client),
+        redirect_http: true,
+    }
 }
 
 prop_compose! {

@@ -6,6 +6,7 @@ use std::{
     io, mem,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -24,7 +25,7 @@ use crate::{
         tls::{Greeted, Protocol},
     },
     http::{
-        Downstream, HeaderMap, StatusCode, Version,
+        ClientCertificate, Downstream, HeaderMap, StatusCode, Version,
         body::Length,
         downstream::Peer,
         fields::{MIN_ROOM, make_room},
@@ -298,6 +299,10 @@ impl Downstream for Wire {
 
     fn is_tls(&self) -> bool {
         self.greeted.is_some()
+    }
+
+    fn client_certificate(&self) -> Option<&Arc<ClientCertificate>> {
+        self.greeted.as_ref()?.client.as_ref()
     }
 
     fn informational(&self, status: StatusCode, headers: &HeaderMap) {

@@ -6,6 +6,7 @@ use std::{
     mem,
     pin::pin,
     rc::Rc,
+    sync::Arc,
     task::Poll,
 };
 
@@ -37,8 +38,8 @@ use crate::{
     },
     exchange::{Client, RequestId},
     http::{
-        Downstream, Error, HeaderMap, Method, StatusCode, Takeover, Version, body::Length, downstream::Peer,
-        error_page, scratch,
+        ClientCertificate, Downstream, Error, HeaderMap, Method, StatusCode, Takeover, Version, body::Length,
+        downstream::Peer, error_page, scratch,
     },
     telemetry::{refusals, tail::Tail},
 };
@@ -247,6 +248,10 @@ impl Downstream for Channel {
 
     fn is_tls(&self) -> bool {
         self.wire.is_tls()
+    }
+
+    fn client_certificate(&self) -> Option<&Arc<ClientCertificate>> {
+        self.wire.greeted.as_ref()?.client.as_ref()
     }
 
     fn informational(&self, status: StatusCode, headers: &HeaderMap) {

@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use super::{
     HTTP_1_1, MOST_UNSENT,
     identity::{self, FileError, Identity},
+    validity::Validity,
 };
 use crate::{
     settings::{tls::CertificateFiles, upstream::EndpointTls},
@@ -34,6 +35,7 @@ pub struct ClientTls {
     /// What the files held: the same settings may stand for other certificates later.
     authorities: Vec<CertificateDer<'static>>,
     chain: Vec<CertificateDer<'static>>,
+    validity: Option<Validity>,
 }
 
 /// The same for one endpoint, with the name it must prove.
@@ -53,15 +55,6 @@ pub enum ClientTlsError {
         /// What is wrong with it.
         source: FileError,
     },
-    /// A certificate that cannot be anybody's root.
-    #[error("`{file}` holds a certificate that cannot be believed")]
-    Authority {
-        /// The file as it was written.
-        file: String,
-        /// Why.
-        #[source]
-        source: rustls::Error,
-    },
     /// Nobody is believed here.
     #[error("this machine has no root certificates to believe an endpoint by")]
     NoRoots,
@@ -75,9 +68,10 @@ impl ClientTls {
     pub fn of(written: &EndpointTls) -> Result<Self, ClientTlsError> {
         let in_file = |key| move |source| ClientTlsError::File { key, source };
         let authorities = match &written.ca {
-            Some(file) => identity::certificates(file).map_err(in_file("ca"))?,
-            None => Vec::new(),
+            Some(file) => Some(identity::authorities(file).map_err(in_file("ca"))?),
+            None => None,
         };
+        let (authorities, roots) = authorities.unzip();
         let identity = match (&written.cert, &written.key) {
             (Some(cert), Some(key)) => {
                 let files = CertificateFiles { cert: cert.clone(), key: key.clone() };
@@ -92,15 +86,17 @@ impl ClientTls {
         let believing = if written.insecure {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
         } else {
-            builder.with_root_certificates(roots(written, &authorities)?)
+            builder.with_root_certificates(roots.map_or_else(system_roots, |roots| Ok(Arc::new(roots)))?)
         };
-        let chain = identity.as_ref().map(|identity| identity.certified.cert.clone()).unwrap_or_default();
+        let own = identity.as_ref().map(|identity| (identity.certified.cert.clone(), identity.validity));
+        let (chain, validity) = own.unzip();
         let mut config = match identity {
             Some(identity) => believing.with_client_cert_resolver(Arc::new(Always(identity.certified))),
             None => believing.with_no_client_auth(),
         };
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
-        Ok(Self { config: Arc::new(config), written: written.clone(), authorities, chain })
+        let (authorities, chain) = (authorities.unwrap_or_default(), chain.unwrap_or_default());
+        Ok(Self { config: Arc::new(config), written: written.clone(), authorities, chain, validity })
     }
 }
 
@@ -108,6 +104,11 @@ impl Profile {
     /// For an endpoint of this name, or address; `None` if no certificate can be for it.
     pub fn named(tls: Arc<ClientTls>, name: &str) -> Option<Self> {
         ServerName::try_from(name.to_owned()).ok().map(|name| Self { tls, name })
+    }
+
+    /// When the certificate holds that the endpoint is shown, if there is one.
+    pub fn validity(&self) -> Option<Validity> {
+        self.tls.validity
     }
 
     /// A certificate can be for it.
@@ -143,17 +144,9 @@ impl fmt::Debug for Profile {
     }
 }
 
-fn roots(written: &EndpointTls, authorities: &[CertificateDer<'static>]) -> Result<Arc<RootCertStore>, ClientTlsError> {
-    let Some(file) = &written.ca else {
-        let roots = Arc::clone(&SYSTEM_ROOTS);
-        return if roots.is_empty() { Err(ClientTlsError::NoRoots) } else { Ok(roots) };
-    };
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        let added = roots.add(authority.clone());
-        added.map_err(|source| ClientTlsError::Authority { file: file.display().to_string(), source })?;
-    }
-    Ok(Arc::new(roots))
+fn system_roots() -> Result<Arc<RootCertStore>, ClientTlsError> {
+    let roots = Arc::clone(&SYSTEM_ROOTS);
+    if roots.is_empty() { Err(ClientTlsError::NoRoots) } else { Ok(roots) }
 }
 
 /// Read when the first upstream needs them, which is when a plan is drawn.

@@ -53,6 +53,20 @@ impl Binary {
         .await
     }
 
+    /// The next line that has one of these in it.
+    pub async fn says_one_of(&mut self, texts: &[&str]) -> String {
+        patiently(&texts.join(" or "), async {
+            loop {
+                let line = self.log.next_line().await.expect("text");
+                let line = line.unwrap_or_else(|| panic!("it ended, and said none of {texts:?}"));
+                if texts.iter().any(|text| line.contains(text)) {
+                    return line;
+                }
+            }
+        })
+        .await
+    }
+
     /// The address behind this, in the next line that has it.
     pub async fn says_address(&mut self, text: &str) -> SocketAddr {
         let line = self.says(text).await;

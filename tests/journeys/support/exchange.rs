@@ -218,6 +218,10 @@ impl Downstream for Recorder {
         false
     }
 
+    fn client_certificate(&self) -> Option<&std::sync::Arc<aqueduct::http::ClientCertificate>> {
+        None
+    }
+
     fn informational(&self, status: StatusCode, headers: &HeaderMap) {
         self.interim.borrow_mut().push((status, headers.clone()));
         self.told.notify_one();

@@ -1,10 +1,16 @@
 //! Certificates made for one test, and the two ends of TLS that are not the proxy.
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
-    PKCS_RSA_SHA256, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
+    KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RevokedCertParams, SignatureAlgorithm,
 };
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
@@ -57,10 +63,52 @@ impl Authority {
         self.issue_by(file, names, &PKCS_RSA_SHA256);
     }
 
+    /// The same for a time: from so long ago to so long from now.
+    pub fn issue_for(&self, file: &str, names: &[&str], since: Duration, until: Duration) {
+        let mut params = named(names);
+        params.not_before = (SystemTime::now() - since).into();
+        params.not_after = (SystemTime::now() + until).into();
+        self.sign(file, params, &PKCS_ECDSA_P256_SHA256);
+    }
+
+    /// Writes the pair of somebody who is called so.
+    pub fn introduce(&self, file: &str, name: &str) {
+        let mut params = named(&[&format!("{file}.example")]);
+        params.distinguished_name.push(DnType::CommonName, name);
+        self.sign(file, params, &PKCS_ECDSA_P256_SHA256);
+    }
+
+    /// Writes `crl.pem` with these certificates, to be believed until then.
+    pub fn revoke(&self, files: &[&str], until: Duration) {
+        let revoked = files.iter().map(|file| RevokedCertParams {
+            serial_number: self.serial(file).into(),
+            revocation_time: SystemTime::now().into(),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: (SystemTime::now() - Duration::from_secs(3600)).into(),
+            next_update: (SystemTime::now() - Duration::from_secs(1800) + until).into(),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        self.write("crl.pem", &params.signed_by(&self.issuer).expect("a list").pem().expect("PEM"));
+    }
+
+    fn serial(&self, file: &str) -> Vec<u8> {
+        let certificate = self.certificate(file);
+        let (_, parsed) = x509_parser::parse_x509_certificate(&certificate).expect("a certificate");
+        parsed.raw_serial().to_vec()
+    }
+
     fn issue_by(&self, file: &str, names: &[&str], algorithm: &'static SignatureAlgorithm) {
-        let names = names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        self.sign(file, named(names), algorithm);
+    }
+
+    fn sign(&self, file: &str, params: CertificateParams, algorithm: &'static SignatureAlgorithm) {
         let key = KeyPair::generate_for(algorithm).expect("a key");
-        let params = CertificateParams::new(names).expect("names");
         self.write(&format!("{file}.pem"), &params.signed_by(&key, &self.issuer).expect("a certificate").pem());
         self.write(&format!("{file}.key"), &key.serialize_pem());
     }
@@ -100,6 +148,14 @@ impl Authority {
         builder.with_root_certificates(self.roots()).with_no_client_auth()
     }
 
+    /// The same, showing this pair of files.
+    pub fn client_as(&self, file: &str) -> ClientConfig {
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+        let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).expect("the provider speaks it");
+        let (chain, key) = self.pair(file);
+        builder.with_root_certificates(self.roots()).with_client_auth_cert(chain, key).expect("a pair")
+    }
+
     /// An origin with this pair of files.
     pub fn origin(&self, file: &str) -> ServerConfig {
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
@@ -130,6 +186,10 @@ impl Authority {
         let path = PathBuf::from(self.path(&format!("{file}.pem")));
         CertificateDer::from_pem_file(path).expect("a certificate")
     }
+}
+
+fn named(names: &[&str]) -> CertificateParams {
+    CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).expect("names")
 }
 
 /// A handshake with whoever listens there, asking for this name.

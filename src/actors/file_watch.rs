@@ -1,4 +1,4 @@
-//! Settings files, watched for changes of what is in them.
+//! Files of settings and of certificates, watched for changes of what is in them.
 //!
 //! It is folders that are watched: editors rename files into place, Kubernetes swaps a link beside them. An event only
 //! says that it is worth looking; what is in the files decides.
@@ -9,7 +9,7 @@ use std::{
     fs,
     future::pending,
     hash::{DefaultHasher, Hasher},
-    io,
+    io, mem,
     path::{Path, PathBuf, absolute},
     sync::Arc,
     time::Duration,
@@ -33,9 +33,9 @@ const MOST_LINKS: usize = 40;
 /// How long until watching is tried again that could not begin.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// What is watched, and what was in it when the settings were read.
+/// What is watched, and what was in it when it was read.
 #[derive(Debug)]
-pub struct SettingsWatch {
+pub struct FileWatch {
     files: Vec<PathBuf>,
     read: Contents,
     looked_at: Contents,
@@ -48,7 +48,7 @@ pub struct SettingsWatch {
 }
 
 /// The same, without a folder that is watched yet.
-impl Clone for SettingsWatch {
+impl Clone for FileWatch {
     fn clone(&self) -> Self {
         Self {
             files: self.files.clone(),
@@ -62,7 +62,7 @@ impl Clone for SettingsWatch {
     }
 }
 
-impl SettingsWatch {
+impl FileWatch {
     /// To be made before the files are read: what changes in between is seen.
     pub fn before_reading(files: Vec<PathBuf>) -> Self {
         let read = Contents::of(&files);
@@ -71,11 +71,27 @@ impl SettingsWatch {
         Self { files, looked_at: read.clone(), read, watching: None, heard, is_watchable, is_due: true }
     }
 
-    /// The files are about to be read.
-    pub fn are_read(&mut self) {
-        self.read = Contents::of(&self.files);
+    /// The files are about to be read. Those in which there is something else by now are given.
+    pub fn are_read(&mut self) -> Vec<PathBuf> {
+        let before = mem::replace(&mut self.read, Contents::of(&self.files));
         self.looked_at = self.read.clone();
         self.is_watchable |= Folders::around(&self.files).are_there();
+        let both = before.0.iter().zip(&self.read.0);
+        let others = self.files.iter().zip(both).filter(|(_, (then, now))| then != now);
+        others.map(|(file, _)| file.clone()).collect()
+    }
+
+    /// The other's files, too.
+    pub fn watch_also(&mut self, other: &Self) {
+        for (at, file) in other.files.iter().enumerate() {
+            if !self.files.contains(file) {
+                self.files.push(file.clone());
+                self.read.0.push(other.read.0[at]);
+                self.looked_at.0.push(other.looked_at.0[at]);
+            }
+        }
+        self.is_watchable |= other.is_watchable;
+        self.rest();
     }
 
     /// Whether there is a file at all.
@@ -106,7 +122,7 @@ impl SettingsWatch {
             match self.watch() {
                 Ok(watching) => self.watching = Some(watching),
                 Err(error) => {
-                    log::warn!("settings files are not watched, SIGHUP has them read: {error}");
+                    log::warn!("files are not watched, SIGHUP has them read: {error}");
                     sleep(PAUSE).await;
                     continue;
                 }
@@ -155,7 +171,7 @@ impl SettingsWatch {
         // Those above first: they tell when one of ours is back that is gone just now. Not every one may be read by us.
         for folder in &folders.above {
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
-                log::debug!("whether a settings folder is replaced as a whole is not watched: {error}");
+                log::debug!("whether a folder is replaced as a whole is not watched: {error}");
             }
         }
         for folder in &folders.near {
@@ -251,11 +267,11 @@ impl Contents {
 mod tests {
     use super::*;
 
-    fn watch(text: &str) -> (tempfile::TempDir, PathBuf, SettingsWatch) {
+    fn watch(text: &str) -> (tempfile::TempDir, PathBuf, FileWatch) {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("a.toml");
         fs::write(&file, text).expect("a file");
-        let watch = SettingsWatch::before_reading(vec![file.clone(), folder.path().join("b.toml")]);
+        let watch = FileWatch::before_reading(vec![file.clone(), folder.path().join("b.toml")]);
         (folder, file, watch)
     }
 
