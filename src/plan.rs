@@ -12,6 +12,7 @@ use indexmap::IndexMap;
 use self::tls::Held;
 pub use self::{
     changes::Changes,
+    https::Https,
     routes::{FixedAnswer, HostRule, Redirect, Route, Target},
     tls::{ListenerTls, files as certificate_files},
 };
@@ -27,6 +28,7 @@ use crate::{
 mod admin;
 mod changes;
 mod http2;
+pub mod https;
 mod routes;
 mod tls;
 mod upstreams;
@@ -42,6 +44,8 @@ pub struct Plan {
     pub listeners: Vec<Listener>,
     /// Where operators are answered.
     pub admin: Option<ListenAddress>,
+    /// Which hosts plain HTTP is no good for.
+    pub https: Option<Https>,
     /// What can be done as it was written, and still should be known.
     pub warnings: Vec<String>,
     /// What it was drawn from.
@@ -89,6 +93,7 @@ impl Plan {
         let tls = tls::listeners(&settings, &mut problems, &mut warnings);
         let listeners = listeners(&settings, &tls, &mut problems);
         let admin = admin::address(&settings, &listeners, &mut problems);
+        let https = Https::of(&tls, &listeners, &mut problems, &mut warnings);
         let mut held: Vec<_> = tls.values().flat_map(|tls| tls.held()).collect();
         let named = upstreams::named(&settings, kinds, before, &mut problems, &mut warnings);
         let mut drawing = routes::Drawing { settings: &settings, kinds, before, upstreams: named, problems };
@@ -111,7 +116,7 @@ impl Plan {
         held.extend(tls::held_by_upstreams(&settings, &upstreams));
         match routes {
             Some(routes) if problems.is_empty() => {
-                Ok(Self { routes, upstreams, listeners, admin, warnings, settings, held })
+                Ok(Self { routes, upstreams, listeners, https, admin, warnings, settings, held })
             }
             _ => Err(Problems(problems)),
         }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use crate::{
     exchange::Exchange,
     http::{StatusCode, scratch},
-    plan::{FixedAnswer, Plan, Route, Target},
+    plan::{
+        FixedAnswer, Plan, Route, Target,
+        https::{ACME_CHALLENGES, Entrance},
+    },
     routing::{Lookup, Match},
     upstream::Upstream,
 };
@@ -33,6 +36,18 @@ pub enum Verdict<'p> {
 /// What routing looks at in an exchange that intake has let through.
 pub fn lookup(exchange: &Exchange) -> Lookup<'_> {
     Lookup { method: &exchange.method, host: exchange.authority.host(), path: &exchange.path }
+}
+
+/// Where plain HTTP for this host is sent, before any route is asked; `None` if it may go on. What validates a
+/// certificate must be asked in the clear.
+pub fn to_https<'p>(plan: &'p Plan, exchange: &Exchange) -> Option<(&'p Entrance, String)> {
+    let https = plan.https.as_ref()?;
+    if exchange.client.secure || exchange.path.starts_with(ACME_CHALLENGES) {
+        return None;
+    }
+    let host = exchange.authority.host();
+    let entrance = https.find(host)?;
+    Some((entrance, entrance.location(host, &exchange.path, exchange.query())))
 }
 
 /// The route that takes the exchange.

@@ -56,7 +56,8 @@ fn respond(answer: &FixedAnswer) -> Response {
     Response { headers: answer.headers.clone(), body, ..Response::new(answer.status) }
 }
 
-fn redirect(status: StatusCode, location: &str) -> Result<Response, Error> {
+/// Sends the client elsewhere.
+pub fn redirect(status: StatusCode, location: &str) -> Result<Response, Error> {
     let location =
         HeaderValue::from_str(location).map_err(|_| Error::Internal { what: "a redirect to what is no URL" })?;
     let mut response = Response::new(status);

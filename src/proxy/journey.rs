@@ -1,10 +1,15 @@
 //! One request, from the door to its last byte. Start reading here.
 
-use super::{decision, dispatch::Dispatch, intake, worker::Worker};
+use super::{
+    decision,
+    dispatch::{self, Dispatch},
+    intake,
+    worker::Worker,
+};
 use crate::{
     exchange::Exchange,
     filters,
-    http::{Error, Response},
+    http::{Error, Response, StatusCode},
 };
 
 /// Carries the exchange to whoever answers it, and brings the answer back: its head, and a body that is still open.
@@ -14,6 +19,10 @@ pub async fn serve(worker: &Worker, exchange: &mut Exchange) -> Response {
     let active = worker.snapshot();
     if let Err(error) = intake::check(exchange, &active.limits) {
         return active.refuse(error, exchange);
+    }
+    if let Some((_, location)) = decision::to_https(&active.plan, exchange) {
+        return dispatch::redirect(StatusCode::PERMANENT_REDIRECT, &location)
+            .unwrap_or_else(|error| active.refuse(error, exchange));
     }
     let Some(matched) = decision::route(&active.plan, exchange) else {
         return active.refuse(Error::NoRoute, exchange);

@@ -33,6 +33,8 @@ pub struct Outcome {
     pub status: Option<StatusCode>,
     /// The `Location` of a redirect.
     pub location: Option<String>,
+    /// The `[tls.NAME]` that sends it to https, before any route is asked.
+    pub redirected_by: Option<Arc<str>>,
     /// Why it was refused.
     pub refused: Option<String>,
     /// Why the other routes did not take it.
@@ -50,6 +52,7 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
         path: None,
         status: None,
         location: None,
+        redirected_by: None,
         refused: None,
         explanation: None,
     };
@@ -62,6 +65,10 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
         Ok(exchange) => exchange,
         Err(error) => return Ok(Outcome { status: Some(error.status()), refused: Some(error.to_string()), ..nothing }),
     };
+    if let Some((entrance, location)) = decision::to_https(plan, &exchange) {
+        let (status, redirected_by) = (Some(StatusCode::PERMANENT_REDIRECT), Some(Arc::clone(&entrance.name)));
+        return Ok(Outcome { status, location: Some(location), redirected_by, ..nothing });
+    }
     let explanation = Some(explain(&plan.routes, &decision::lookup(&exchange)));
     let Some(matched) = decision::route(plan, &exchange) else {
         return Ok(Outcome { status: Some(StatusCode::NOT_FOUND), explanation, ..nothing });
@@ -162,6 +169,9 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(why) = &self.refused {
             return writeln!(f, "refused: {} ({why})", self.status.map_or(0, |status| status.as_u16()));
+        }
+        if let Some(name) = &self.redirected_by {
+            writeln!(f, "no route is asked: `tls.{name}.redirect_http` sends this host to https")?;
         }
         if let Some(explanation) = &self.explanation {
             write!(f, "{explanation}")?;

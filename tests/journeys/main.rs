@@ -21,6 +21,7 @@ mod h2_requests;
 mod intake;
 mod passing;
 mod pooling;
+mod redirect_http;
 mod reload;
 mod routing;
 mod test_kit;
