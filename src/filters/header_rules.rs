@@ -3,8 +3,12 @@
 //! ```toml
 //! "/api" = { to = "api", header_rules = { request = { set = { x-tier = "gold" } }, response = { remove = ["server"] } } }
 //! ```
+//!
+//! A value may hold what the client's certificate tells: `${client_cert.subject}`, also `issuer`, `serial`, `names` and
+//! `fingerprint`. Of a client without one such a field is not written, and with `set` what was there is removed: nobody
+//! can say of himself what only a certificate can.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -12,7 +16,9 @@ use serde::Deserialize;
 use super::{Filter, Kind, Step};
 use crate::{
     exchange::{Exchange, REQUEST_ID},
-    http::{HeaderMap, HeaderName, HeaderValue, Response, header, headers},
+    http::{
+        ClientCertificate, HeaderMap, HeaderName, HeaderValue, Response, client_certificate::Part, header, headers,
+    },
     settings::{Problem, Problems},
 };
 
@@ -46,8 +52,55 @@ pub struct RuleSettings {
 
 struct Rules {
     remove: Vec<HeaderName>,
-    set: Vec<(HeaderName, HeaderValue)>,
-    add: Vec<(HeaderName, HeaderValue)>,
+    set: Vec<(HeaderName, Value)>,
+    add: Vec<(HeaderName, Value)>,
+    /// One of the values is made of the client's certificate.
+    tell_of_clients: bool,
+}
+
+/// What a field is to hold.
+enum Value {
+    /// This.
+    Fixed(HeaderValue),
+    /// This, with what the client's certificate tells in between.
+    Made(Vec<Piece>),
+}
+
+enum Piece {
+    Text(String),
+    Part(Part),
+}
+
+impl Value {
+    /// `None` if it is not one, be it for a variable that is none.
+    fn parse(mut text: &str) -> Option<Self> {
+        let fixed = HeaderValue::from_str(text).ok()?;
+        let mut pieces = Vec::new();
+        while let Some((before, rest)) = text.split_once("${") {
+            let (name, rest) = rest.split_once('}')?;
+            pieces.extend([Piece::Text(before.to_owned()), Piece::Part(Part::named(name)?)]);
+            text = rest;
+        }
+        if pieces.is_empty() {
+            return Some(Self::Fixed(fixed));
+        }
+        pieces.push(Piece::Text(text.to_owned()));
+        Some(Self::Made(pieces))
+    }
+
+    /// For this client; `None` where it has no certificate to be made of.
+    fn of(&self, client: Option<&ClientCertificate>) -> Option<HeaderValue> {
+        let pieces = match self {
+            Self::Fixed(value) => return Some(value.clone()),
+            Self::Made(pieces) => pieces,
+        };
+        let client = client?;
+        let pieces = pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => Cow::from(text),
+            Piece::Part(part) => part.of(client),
+        });
+        HeaderValue::from_str(&pieces.collect::<String>()).ok()
+    }
 }
 
 impl Kind for HeaderRules {
@@ -65,12 +118,14 @@ impl Kind for HeaderRules {
 
 impl Filter for HeaderRules {
     fn on_request(&self, exchange: &mut Exchange) -> Option<Response> {
-        self.request.apply(&mut exchange.headers);
+        let client = if self.request.tell_of_clients { exchange.client_certificate().cloned() } else { None };
+        self.request.apply(&mut exchange.headers, client.as_deref());
         None
     }
 
-    fn on_response(&self, _exchange: &Exchange, response: &mut Response) {
-        self.response.apply(&mut response.headers);
+    fn on_response(&self, exchange: &Exchange, response: &mut Response) {
+        let client = if self.response.tell_of_clients { exchange.client_certificate() } else { None };
+        self.response.apply(&mut response.headers, client.map(|client| &**client));
     }
 }
 
@@ -80,22 +135,27 @@ impl Rules {
             let at = [way.key(), "remove", &index.to_string()].map(String::from);
             name(text, way).map_err(|why| problems.push(why.of(text, at))).ok()
         });
-        Self {
-            remove: remove.collect(),
-            set: fields(&settings.set, way, "set", problems),
-            add: fields(&settings.add, way, "add", problems),
-        }
+        let remove = remove.collect();
+        let set = fields(&settings.set, way, "set", problems);
+        let add = fields(&settings.add, way, "add", problems);
+        let tell_of_clients = set.iter().chain(&add).any(|(_, value)| matches!(value, Value::Made(_)));
+        Self { remove, set, add, tell_of_clients }
     }
 
-    fn apply(&self, headers: &mut HeaderMap) {
+    fn apply(&self, headers: &mut HeaderMap, client: Option<&ClientCertificate>) {
         for name in &self.remove {
             headers.remove(name);
         }
         for (name, value) in &self.set {
-            headers.insert(name.clone(), value.clone());
+            match value.of(client) {
+                Some(value) => drop(headers.insert(name.clone(), value)),
+                None => drop(headers.remove(name)),
+            }
         }
         for (name, value) in &self.add {
-            headers.append(name.clone(), value.clone());
+            if let Some(value) = value.of(client) {
+                headers.append(name.clone(), value);
+            }
         }
     }
 }
@@ -123,15 +183,20 @@ fn fields(
     way: Way,
     verb: &str,
     problems: &mut Problems,
-) -> Vec<(HeaderName, HeaderValue)> {
+) -> Vec<(HeaderName, Value)> {
     let mut fields = Vec::with_capacity(written.len());
     for (key, text) in written {
         let at = [way.key(), verb, key].map(String::from);
-        match (name(key, way), HeaderValue::from_str(text)) {
-            (Ok(name), Ok(value)) => fields.push((name, value)),
+        match (name(key, way), Value::parse(text)) {
+            (Ok(name), Some(value)) => fields.push((name, value)),
             (Err(why), _) => problems.push(why.of(key, at)),
             // The value is not told: it may be a secret, whatever the field is called.
-            (_, Err(_)) => problems.push(
+            (_, None) if text.contains("${") => problems.push(
+                Problem::at(at, format!("the value for `{}` has a variable that is none", key.escape_debug()))
+                    .help(format!("one of {}", Part::ALL.map(|part| format!("${{{part}}}")).join(", ")))
+                    .hide_value(),
+            ),
+            (_, None) => problems.push(
                 Problem::at(at, format!("the value for `{}` is not a header field value", key.escape_debug()))
                     .help("visible characters, without line breaks")
                     .hide_value(),
@@ -201,7 +266,7 @@ mod tests {
         headers.append(HeaderName::from_static("x-old"), HeaderValue::from_static("1"));
         headers.append(HeaderName::from_static("x-one"), HeaderValue::from_static("old"));
 
-        rules.apply(&mut headers);
+        rules.apply(&mut headers, None);
 
         assert!(!headers.contains_key("x-old"));
         assert_eq!(headers.get_all("x-one").collect::<Vec<_>>(), ["new", "more"]);
@@ -228,6 +293,44 @@ mod tests {
             let told = problems(json);
             assert_eq!(told.len(), 1, "expected: {expected}");
             assert!(told[0].what.contains(expected), "{}", told[0].what);
+        }
+    }
+
+    #[test]
+    fn what_a_certificate_tells_replaces_what_a_client_says() {
+        let alice = ClientCertificate {
+            subject: "CN=alice".into(),
+            issuer: "CN=ca".into(),
+            serial: "0a".into(),
+            names: vec!["DNS:a".into(), "DNS:b".into()],
+            fingerprint: "ff".into(),
+        };
+        let settings = RuleSettings {
+            remove: Vec::new(),
+            set: IndexMap::from([("x-client".into(), "${client_cert.subject}; by=${client_cert.issuer}!".into())]),
+            add: IndexMap::from([("x-names".into(), "${client_cert.names}".into())]),
+        };
+        let rules = Rules::new(&settings, Way::In, &mut Problems::default());
+        for (client, expected) in
+            [(Some(&alice), (Some("CN=alice; by=CN=ca!"), Some("DNS:a,DNS:b"))), (None, (None, None))]
+        {
+            let mut headers = HeaderMap::new();
+            headers.append(HeaderName::from_static("x-client"), HeaderValue::from_static("CN=root"));
+
+            rules.apply(&mut headers, client);
+
+            let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+            assert_eq!((value("x-client"), value("x-names")), expected);
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_none_is_told() {
+        for value in ["${client_cert.subjec}", "${client_cert.subject", "${}"] {
+            let told = problems(serde_json::json!({ "request": { "set": { "x-a": value } } }));
+
+            assert_eq!(told.len(), 1, "{value}");
+            assert!(told[0].what.contains("a variable that is none"), "{}", told[0].what);
         }
     }
 

@@ -19,12 +19,27 @@ const MAX_LIST: usize = 4096;
 /// It tells who asks, or would be taken for what does: of a client that is not trusted nothing goes on under this name.
 /// Some endpoints take `_` for `-`: so do we.
 pub fn is_ours(name: &HeaderName) -> bool {
-    match name.as_str().as_bytes() {
+    let name = name.as_str().as_bytes();
+    match name {
         [b'x', b'-' | b'_', rest @ ..] => match rest.strip_prefix(b"forwarded") {
             Some(rest) => matches!(rest, [] | [b'-' | b'_', ..]),
-            None => matches!(rest, b"real-ip" | b"real_ip"),
+            None => matches!(rest, b"real-ip" | b"real_ip") || is_certificate(name),
         },
-        name => name == b"forwarded",
+        name => name == b"forwarded" || is_certificate(name),
+    }
+}
+
+/// It tells of a certificate that the client has shown to somebody: `Client-Cert` (RFC 9440) and what was usual before.
+pub fn is_certificate(name: &[u8]) -> bool {
+    let is_like = |word: &[u8]| {
+        let mut bytes = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte });
+        word.iter().all(|byte| bytes.next() == Some(*byte)) && matches!(bytes.next(), None | Some(b'-'))
+    };
+    match name.first() {
+        Some(b'c') => is_like(b"client-cert"),
+        Some(b's') => is_like(b"ssl-client"),
+        Some(b'x') => is_like(b"x-client-cert") || is_like(b"x-ssl-client") || is_like(b"x-forwarded-client-cert"),
+        _ => false,
     }
 }
 

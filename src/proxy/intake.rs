@@ -233,7 +233,10 @@ const END_HERE: Marks = Marks::HOP_BY_HOP.and(Marks::CONTENT_LENGTH).and(Marks::
 
 /// A client's field that goes before a filter sees it, so that what a rule sets under its name is the rule's.
 fn ends_here(name: &HeaderName, trusted: bool) -> bool {
-    let continued = || trusted && (*name == exchange::REQUEST_ID || forwarded::is_told(name));
+    let is_continued = || {
+        *name == exchange::REQUEST_ID || forwarded::is_told(name) || forwarded::is_certificate(name.as_str().as_bytes())
+    };
+    let continued = || trusted && is_continued();
     *name == header::CONTENT_LENGTH || *name == header::EXPECT || (tells_of_the_client(name) && !continued())
 }
 

@@ -124,6 +124,9 @@ impl AccessLog {
             let values = exchange.headers.get_all(name);
             exchange.facts.fields.extend(values.map(|value| (name.clone(), value.clone())));
         }
+        if self.0.format.shows_certificates() {
+            exchange.facts.client_certificate = exchange.client_certificate().cloned();
+        }
     }
 
     /// Queues the line of one exchange. Never waits: if the queue is full, the line is dropped and counted.

@@ -13,7 +13,7 @@ fn setup(origin: &Origin, path: &Path, format: &str) -> String {
 }
 
 /// The lines of the file once there are so many.
-async fn lines(proxy: &TestProxy, path: &Path, count: usize) -> Vec<String> {
+pub async fn lines(proxy: &TestProxy, path: &Path, count: usize) -> Vec<String> {
     let waiting = async {
         loop {
             proxy.proxy.access_log().expect("there is a log").flush();

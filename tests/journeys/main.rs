@@ -7,6 +7,7 @@ mod access_log;
 mod admin;
 mod awc_transport;
 mod certificates;
+mod client_certificates;
 mod drain;
 mod edge_answers;
 mod edge_connections;

@@ -1,6 +1,6 @@
 //! What a line may tell, by name.
 
-use crate::http::{HeaderName, header};
+use crate::http::{HeaderName, client_certificate::Part, header};
 
 /// One thing that is known of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) enum Field {
     Referer,
     UserAgent,
     Header(HeaderName),
+    /// What the client's certificate tells.
+    Certificate(Part),
 }
 
 /// All that have one name, in the order in which JSON has them.
@@ -57,8 +59,12 @@ pub(super) const FIELDS: [(&str, Field); 22] = [
 ];
 
 impl Field {
-    /// The field of this name; `header.NAME` is a field of the request.
+    /// The field of this name; `header.NAME` is a field of the request, `client_cert.NAME` what the client's certificate
+    /// tells.
     pub(super) fn named(name: &str) -> Option<Self> {
+        if let Some(part) = Part::named(name) {
+            return Some(Self::Certificate(part));
+        }
         if let Some(header) = name.strip_prefix("header.") {
             return HeaderName::from_bytes(header.as_bytes()).ok().map(Self::Header);
         }

@@ -2,7 +2,7 @@
 
 use super::field::{FIELDS, Field};
 use crate::{
-    http::HeaderName,
+    http::{HeaderName, client_certificate::Part},
     settings::{Problem, problem::did_you_mean},
 };
 
@@ -50,6 +50,14 @@ impl Format {
         match self {
             Self::Json => true,
             Self::Template(pieces) => pieces.contains(&Piece::Field(Field::RequestId)),
+        }
+    }
+
+    /// It shows what a client's certificate tells.
+    pub(super) fn shows_certificates(&self) -> bool {
+        match self {
+            Self::Json => true,
+            Self::Template(pieces) => pieces.iter().any(|piece| matches!(piece, Piece::Field(Field::Certificate(_)))),
         }
     }
 
@@ -119,10 +127,10 @@ fn unknown(name: &str) -> Problem {
         return at_format(format!("`{}` is not the name of a header field", header.escape_debug()))
             .help("a field of the request, such as `${header.accept}`");
     }
-    let names = FIELDS.map(|(name, _)| name);
+    let names = || FIELDS.iter().map(|(name, _)| *name).chain(Part::ALL.map(Part::name));
     at_format(format!("`{}` is not a field of the access log", name.escape_debug()))
-        .help(format!("{} or header.NAME", names.join(", ")))
-        .hint(did_you_mean(name, names))
+        .help(format!("{} or header.NAME", names().collect::<Vec<_>>().join(", ")))
+        .hint(did_you_mean(name, names()))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     exchange::Exchange,
-    http::{HeaderName, StatusCode, downstream::Peer, header},
+    http::{HeaderName, StatusCode, client_certificate::Part, downstream::Peer, header},
     telemetry::time::Utc,
 };
 
@@ -73,6 +73,14 @@ fn push_object(line: &mut String, redaction: &Redaction, record: &Record<'_>) {
         line.push_str("\":");
         value(field, redaction, record).push_json(line, redaction);
     }
+    // Most sites have no such clients, and their lines no such fields.
+    let parts = Part::ALL.into_iter().filter(|_| record.exchange.facts.client_certificate.is_some());
+    for part in parts {
+        line.push_str(",\"");
+        line.push_str(part.name());
+        line.push_str("\":");
+        value(&Field::Certificate(part), redaction, record).push_json(line, redaction);
+    }
     line.push('}');
 }
 
@@ -106,6 +114,12 @@ fn value<'a>(field: &Field, redaction: &Redaction, record: &Record<'a>) -> Value
         Field::Referer => Value::header(exchange, &header::REFERER, redaction),
         Field::UserAgent => Value::header(exchange, &header::USER_AGENT, redaction),
         Field::Header(name) => Value::header(exchange, name, redaction),
+        Field::Certificate(part) => match facts.client_certificate.as_deref().map(|known| part.of(known)) {
+            None => Value::Missing,
+            Some(Cow::Borrowed(text)) => Value::text(text),
+            Some(Cow::Owned(text)) if text.is_empty() => Value::Missing,
+            Some(Cow::Owned(text)) => Value::Text(text.into_bytes().into()),
+        },
     }
 }
 
