@@ -25,6 +25,7 @@ use crate::{
     upstream::Upstream,
 };
 
+pub mod acme;
 mod admin;
 mod changes;
 mod http2;
@@ -93,6 +94,7 @@ impl Plan {
         let tls = tls::listeners(&settings, &mut problems, &mut warnings);
         let listeners = listeners(&settings, &tls, &mut problems);
         let admin = admin::address(&settings, &listeners, &mut problems);
+        warnings.extend(acme::warnings(&tls, &listeners));
         let https = Https::of(&tls, &listeners, &mut problems, &mut warnings);
         let mut held: Vec<_> = tls.values().flat_map(|tls| tls.held()).collect();
         let named = upstreams::named(&settings, kinds, before, &mut problems, &mut warnings);

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Where a crate may be named, as beginnings of paths below `src`.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     // The types of `http` come from it; `mount` is a handler, `edge` hosts an `App`, `run` and `demo` make one.
     ("actix_web", &["http/", "proxy/mount", "edge/", "admin/", "cli/run", "cli/demo"]),
     ("awc", &["transport/awc", "actors/", "filters/forward_auth", "filters/jwt"]),
@@ -21,6 +21,10 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("rustls", &["transport/tls", "edge/tls"]),
     ("tokio_rustls", &["transport/tls", "transport/dial", "edge/tls"]),
     ("rustls_native_certs", &["transport/tls/client"]),
+    // Certificates are asked for away from every request.
+    ("instant_acme", &["actors/certificates"]),
+    ("hyper", &["actors/certificates"]),
+    ("rcgen", &["edge/tls/validation", "transport/tls/holder"]),
     ("x509_parser", &["transport/tls/"]),
 ];
 

@@ -1,14 +1,24 @@
 //! What is not on a request's way: tasks with a mailbox, on a thread of their own where they may read files.
 
+mod certificates;
 mod expiry;
 mod file_watch;
 mod reload;
 mod standing;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use actix_rt::Arbiter;
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    task::{JoinError, JoinHandle},
+    time::sleep,
+};
 
 pub use self::{
     file_watch::FileWatch,
@@ -21,9 +31,12 @@ pub struct Actors {
     arbiter: Arbiter,
 }
 
-/// To ask a reloader to read the settings again. Asked twice while it reads, it reads once more.
+/// To ask a reloader to read the settings again, or the certificates alone. Asked twice while it reads, it reads once more.
 #[derive(Debug, Clone, Default)]
-pub struct Ask(Arc<Notify>);
+pub struct Ask {
+    settings: Arc<Notify>,
+    certificates: Arc<Notify>,
+}
 
 impl Actors {
     /// A thread for them.
@@ -53,10 +66,27 @@ impl Drop for Actors {
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// A task that ends with whoever waits for it.
+struct Aborting(JoinHandle<()>);
+
+impl Future for Aborting {
+    type Output = Result<(), JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl Drop for Aborting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Begins a task again whenever it panics, until it ends.
 async fn supervise<F: Future<Output = ()> + 'static>(name: &'static str, begin: impl Fn() -> F) {
     let mut pause = FIRST_PAUSE;
-    while let Err(error) = actix_rt::spawn(begin()).await {
+    while let Err(error) = Aborting(actix_rt::spawn(begin())).await {
         if error.is_cancelled() {
             return;
         }
@@ -69,11 +99,19 @@ async fn supervise<F: Future<Output = ()> + 'static>(name: &'static str, begin: 
 impl Ask {
     /// Asks.
     pub fn now(&self) {
-        self.0.notify_one();
+        self.settings.notify_one();
+    }
+
+    fn for_certificates(&self) {
+        self.certificates.notify_one();
     }
 
     async fn heard(&self) {
-        self.0.notified().await;
+        self.settings.notified().await;
+    }
+
+    async fn heard_for_certificates(&self) {
+        self.certificates.notified().await;
     }
 }
 
@@ -82,6 +120,28 @@ mod tests {
     use std::{cell::Cell, rc::Rc};
 
     use super::*;
+
+    #[actix_rt::test]
+    async fn a_task_that_nobody_waits_for_any_more_is_ended() {
+        let held = Rc::new(());
+        let given = Rc::clone(&held);
+        let supervised = actix_rt::spawn(supervise("a test", move || {
+            let held = Rc::clone(&given);
+            async move {
+                std::future::pending::<()>().await;
+                drop(held);
+            }
+        }));
+        while Rc::strong_count(&held) < 3 {
+            tokio::task::yield_now().await;
+        }
+
+        supervised.abort();
+
+        while Rc::strong_count(&held) > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
 
     #[actix_rt::test]
     async fn a_task_that_panics_begins_anew() {

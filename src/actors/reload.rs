@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use log::Level;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Ask, FileWatch, Standing, expiry::Expiry};
+use super::{Ask, FileWatch, Standing, certificates::Keepers, expiry::Expiry};
 use crate::{
     edge::{Handle, Reloaded},
     plan::{self, Changes, ListenAddress},
@@ -32,6 +32,9 @@ pub struct Reloader {
     proxy: Proxy,
     server: Handle,
     expiry: Expiry,
+    /// Those who get certificates from directories.
+    keepers: Keepers,
+    asked: Ask,
     standing: Standing,
     /// What it was started with, and cannot change.
     level: String,
@@ -70,6 +73,8 @@ impl Reloader {
             proxy: proxy.clone(),
             server,
             expiry: Expiry::told(&plan),
+            keepers: Keepers::default(),
+            asked: Ask::default(),
             level: plan.settings.log.level.clone(),
             admin: plan.settings.admin.clone(),
         }
@@ -82,6 +87,8 @@ impl Reloader {
 
     /// As long as the server runs.
     pub(super) async fn run(mut self, asked: Ask) {
+        self.asked = asked.clone();
+        self.follow();
         loop {
             let watches = self.proxy.plan().settings.server.watch;
             if !watches {
@@ -90,6 +97,7 @@ impl Reloader {
             }
             tokio::select! {
                 () = asked.heard() => self.reload().await,
+                () = asked.heard_for_certificates() => self.renew().await,
                 () = self.settings.changed(), if watches => self.reload().await,
                 () = self.certificates.changed(), if watches => self.follow_certificates().await,
                 () = self.expiry.due() => self.expiry.tell(&self.proxy.plan()),
@@ -197,7 +205,13 @@ impl Reloader {
             log::warn!("needs a restart: {}", needs_restart.join(", "));
         }
         self.expiry.tell(&self.proxy.plan());
+        self.follow();
         true
+    }
+
+    /// Certificates are kept as the plan in force says.
+    fn follow(&mut self) {
+        self.keepers.follow(&self.proxy.plan(), &self.proxy, &self.server, &self.asked);
     }
 
     /// Nothing has changed, and why is told.

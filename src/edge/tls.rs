@@ -12,16 +12,17 @@ use std::{
 use rustls::{
     CipherSuite, HandshakeKind, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs::Ticketer},
-    server::ServerConnection,
+    server::{Acceptor, ServerConnection},
     version::{TLS12, TLS13},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsAcceptor};
 
-use self::directory::Directory;
+pub use self::validation::Validating;
+use self::{directory::Directory, validation::Validations};
 use super::h1::{LINGER, head::Head};
 use crate::{
     http::{ClientCertificate, header},
@@ -34,11 +35,17 @@ use crate::{
 };
 
 mod directory;
+mod validation;
 
 /// What listeners show their clients: cheap to clone, shared by all workers, replaced as a whole by
 /// [`Certificates::reload`].
 #[derive(Clone)]
-pub struct Certificates(Arc<RwLock<Arc<Shown>>>);
+pub struct Certificates(Arc<Inner>);
+
+struct Inner {
+    shown: RwLock<Arc<Shown>>,
+    validations: Validations,
+}
 
 /// What is spoken at an address. All workers who stand there look here when somebody comes.
 #[derive(Clone)]
@@ -137,7 +144,8 @@ impl Certificates {
     /// # Errors
     /// This machine has no randomness to encrypt with.
     pub fn of(tls: &ListenerTls) -> io::Result<Self> {
-        Ok(Self(Arc::new(RwLock::new(Arc::new(Shown::of(tls.clone())?)))))
+        let shown = RwLock::new(Arc::new(Shown::of(tls.clone())?));
+        Ok(Self(Arc::new(Inner { shown, validations: Validations::default() })))
     }
 
     /// The same: made once for each name, and shared by all listeners that show it.
@@ -161,14 +169,14 @@ impl Certificates {
     }
 
     fn shown(&self) -> Arc<Shown> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.shown.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Next {
     /// From now on.
     pub(super) fn show(self) {
-        *self.certificates.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(self.shown);
+        *self.certificates.0.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(self.shown);
     }
 }
 
@@ -269,13 +277,12 @@ impl Certificates {
     /// What is shown now, for whoever wants to know how long it holds.
     pub fn status(&self) -> Vec<Status> {
         let tls = &self.shown().tls;
-        let pairs = tls.settings.certificates.iter().zip(&tls.identities);
-        let status = pairs.map(|(files, identity)| Status {
+        let status = tls.identities.iter().map(|identity| Status {
             tls: tls.name.clone(),
             names: identity.names.clone(),
             addresses: identity.addresses.clone(),
             not_after: identity.validity.not_after,
-            source: files.cert.clone(),
+            source: identity.source.clone(),
         });
         status.collect()
     }
@@ -309,9 +316,17 @@ impl Certificates {
             return tell_in_the_clear(socket).await.map(|()| None);
         }
         let shown = self.shown();
-        let acceptor = TlsAcceptor::from(shown.config(newest));
+        let config = shown.config(newest);
         let limit = |connection: &mut ServerConnection| connection.set_buffer_limit(Some(MOST_UNSENT));
-        let stream = acceptor.accept_with(socket, limit).await?;
+        let stream = if self.0.validations.are_none() {
+            TlsAcceptor::from(config).accept_with(socket, limit).await?
+        } else {
+            let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+            if let Some(answer) = self.0.validations.config(&start.client_hello()) {
+                return validate(start, answer).await.map(|()| None);
+            }
+            start.into_stream_with(config, limit).await?
+        };
         let connection = stream.get_ref().1;
         let greeted = Greeted {
             protocol: Protocol::agreed(connection.alpn_protocol()),
@@ -394,6 +409,12 @@ impl Protocol {
     fn agreed(name: Option<&[u8]>) -> Self {
         Self::ALL.into_iter().find(|protocol| Some(protocol.name()) == name).unwrap_or(Self::Http1)
     }
+}
+
+/// A directory of certificates asks: the handshake is the answer.
+async fn validate(start: StartHandshake<TcpStream>, config: Arc<ServerConfig>) -> io::Result<()> {
+    let mut stream = start.into_stream(config).await?;
+    stream.shutdown().await
 }
 
 /// Bytes that are read of what a client still sends; it may be in the middle of an upload.

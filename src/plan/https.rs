@@ -56,10 +56,12 @@ impl Https {
 
     /// Of two blocks with one name the first has it.
     fn add(&mut self, entrance: Arc<Entrance>, tls: &super::ListenerTls) {
-        for name in tls.identities.iter().flat_map(|identity| &identity.names) {
+        let own = tls.identities.iter().flat_map(|identity| identity.names.iter().cloned());
+        let to_be = tls.settings.acme.iter().flat_map(|acme| acme.domains.iter().map(|name| name.to_ascii_lowercase()));
+        for name in own.chain(to_be) {
             let (names, name) = match name.strip_prefix("*.") {
                 Some(domain) => (&mut self.wildcards, domain),
-                None => (&mut self.exact, name.as_str()),
+                None => (&mut self.exact, &*name),
             };
             names.entry(name.to_owned()).or_insert_with(|| Arc::clone(&entrance));
         }

@@ -9,7 +9,7 @@ use std::{
 
 use indexmap::IndexMap;
 
-use super::{Upstreams, url::EndpointUrl};
+use super::{Upstreams, acme, url::EndpointUrl};
 use crate::{
     settings::{
         Problem, Settings, UpstreamSettings,
@@ -35,7 +35,7 @@ pub struct ListenerTls {
     pub name: String,
     /// As it was written.
     pub settings: TlsSettings,
-    /// What the files held when the plan was drawn; never none.
+    /// What the files held when the plan was drawn, and what a directory had given us; none only before it has.
     pub identities: Vec<Arc<Identity>>,
     /// Whom it lets in, if clients are asked for certificates.
     pub clients: Option<Arc<Clients>>,
@@ -49,7 +49,10 @@ impl ListenerTls {
     pub fn again(&self) -> Result<Self, FileError> {
         let written = &self.settings;
         let read = written.certificates.iter().map(|files| Identity::read(files).map(Arc::new));
-        let identities = read.collect::<Result<_, _>>()?;
+        let mut identities = read.collect::<Result<Vec<_>, _>>()?;
+        if let Some(acme) = &written.acme {
+            identities.extend(acme::stored(&self.name, acme)?.map(Arc::new));
+        }
         let clients = written.client.as_ref().map(Clients::read).transpose().map_err(|error| error.source)?.flatten();
         Ok(Self { identities, clients: clients.map(Arc::new), ..self.clone() })
     }
@@ -57,9 +60,8 @@ impl ListenerTls {
     /// What of it ends at some time.
     pub fn held(&self) -> Vec<Held> {
         let Self { name, settings, identities, clients } = self;
-        let pairs = settings.certificates.iter().zip(identities);
-        let certificates = pairs.map(|(files, identity)| {
-            let what = format!("tls.{name}: the certificate in `{}`", files.cert.display());
+        let certificates = identities.iter().map(|identity| {
+            let what = format!("tls.{name}: the certificate in `{}`", identity.source.display());
             Held { what, validity: identity.validity }
         });
         let lists = clients.as_ref().and_then(|clients| clients.validity()).map(|validity| {
@@ -110,14 +112,15 @@ pub type ListenersTls = IndexMap<String, Arc<ListenerTls>>;
 
 /// Every file that is read when a plan is drawn.
 pub fn files(settings: &Settings) -> Vec<PathBuf> {
-    let listeners = settings.tls.values().flat_map(|tls| {
+    let listeners = settings.tls.iter().flat_map(|(name, tls)| {
         let pairs = tls.certificates.iter().flat_map(|files| [&files.cert, &files.key]);
         let clients = tls.client.iter().flat_map(|client| iter::once(&client.ca).chain(&client.crl));
-        pairs.chain(clients)
+        let acme = tls.acme.iter().map(|acme| acme::file(name, acme));
+        pairs.chain(clients).cloned().chain(acme)
     });
     let upstreams = settings.upstreams.values().map(|upstream| &upstream.tls);
     let upstreams = upstreams.flat_map(|tls| [&tls.ca, &tls.cert, &tls.key].into_iter().flatten());
-    let mut files: Vec<_> = listeners.chain(upstreams).cloned().collect();
+    let mut files: Vec<_> = listeners.chain(upstreams.cloned()).collect();
     files.sort();
     files.dedup();
     files
@@ -126,7 +129,7 @@ pub fn files(settings: &Settings) -> Vec<PathBuf> {
 /// Everything under `[tls]`.
 pub fn listeners(settings: &Settings, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) -> ListenersTls {
     let drawn = settings.tls.iter().filter_map(|(name, written)| {
-        let tls = listener(name, written, problems)?;
+        let tls = listener(name, written, problems, warnings)?;
         for authority in tls.clients.iter().flat_map(|clients| clients.without_list()) {
             warnings.push(format!(
                 "tls.{name}.client.crl: no list of {authority}: whoever has a certificate of theirs is refused"
@@ -137,7 +140,12 @@ pub fn listeners(settings: &Settings, problems: &mut Vec<Problem>, warnings: &mu
     drawn.collect()
 }
 
-fn listener(name: &str, written: &TlsSettings, problems: &mut Vec<Problem>) -> Option<ListenerTls> {
+fn listener(
+    name: &str,
+    written: &TlsSettings,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<String>,
+) -> Option<ListenerTls> {
     let before = problems.len();
     if !super::upstreams::can_be_named(name) {
         problems.push(
@@ -145,7 +153,7 @@ fn listener(name: &str, written: &TlsSettings, problems: &mut Vec<Problem>) -> O
                 .help("lower-case letters, digits and `_`"),
         );
     }
-    if written.certificates.is_empty() {
+    if written.certificates.is_empty() && written.acme.is_none() {
         let help = "certificates = [{ cert = \"site.pem\", key = \"site.key\" }]";
         problems.push(Problem::at(["tls", name, "certificates"], "no certificate to show").help(help));
     }
@@ -157,6 +165,14 @@ fn listener(name: &str, written: &TlsSettings, problems: &mut Vec<Problem>) -> O
                 let at = ["tls", name, "certificates", &index.to_string(), error.setting(files)];
                 problems.push(Problem::at(at, error.in_full()).help(error.help()));
             }
+        }
+    }
+    if let Some(acme) = &written.acme {
+        acme::check(name, acme, problems);
+        match acme::stored(name, acme) {
+            Ok(stored) => identities.extend(stored.map(Arc::new)),
+            // Another one will be asked for.
+            Err(error) => warnings.push(format!("tls.{name}.acme: {}", error.in_full())),
         }
     }
     let clients = written.client.as_ref().map(Clients::read).transpose().unwrap_or_else(|error| {
@@ -233,7 +249,8 @@ pub fn of_upstream(
     }
 }
 
-const NO_ROOTS: &str = "install them (ca-certificates), or name a file of your own: tls = { ca = \"ca.pem\" }";
+/// What is said where nobody is believed.
+pub const NO_ROOTS: &str = "install them (ca-certificates), or name a file of your own: tls = { ca = \"ca.pem\" }";
 
 /// The endpoint of a route that names a URL.
 ///

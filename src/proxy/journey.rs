@@ -20,6 +20,9 @@ pub async fn serve(worker: &Worker, exchange: &mut Exchange) -> Response {
     if let Err(error) = intake::check(exchange, &active.limits) {
         return active.refuse(error, exchange);
     }
+    if let Some(answer) = active.challenges.answer(&exchange.path) {
+        return answer;
+    }
     if let Some((_, location)) = decision::to_https(&active.plan, exchange) {
         return dispatch::redirect(StatusCode::PERMANENT_REDIRECT, &location)
             .unwrap_or_else(|error| active.refuse(error, exchange));

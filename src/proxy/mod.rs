@@ -16,6 +16,7 @@ use crate::{
 };
 
 pub mod builder;
+pub mod challenges;
 pub mod decision;
 mod dispatch;
 pub mod intake;
@@ -26,8 +27,8 @@ pub mod rehearsal;
 mod snapshot;
 mod worker;
 
-use self::snapshot::Active;
 pub use self::{builder::Builder, mount::Mount};
+use self::{challenges::Challenges, snapshot::Active};
 
 /// A reverse proxy: cheap to clone, shared by all workers, swapped as a whole by [`Proxy::reload`].
 ///
@@ -39,6 +40,7 @@ pub struct Proxy(Arc<Shared>);
 struct Shared {
     id: u64,
     kinds: Kinds,
+    challenges: Challenges,
     /// Counts the plans: a worker looks at this one number per request, and at the lock only when it moved.
     generation: AtomicU64,
     active: RwLock<Arc<Active>>,
@@ -94,10 +96,12 @@ impl Proxy {
         let plan = Plan::draw(settings, &kinds, None)?;
         plan.warn();
         plan.warn_of_expiry();
-        let active = Active::of(plan)?;
+        let challenges = Challenges::default();
+        let active = Active::of(plan, challenges.clone())?;
         Ok(Self(Arc::new(Shared {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             kinds,
+            challenges,
             generation: AtomicU64::new(1),
             active: RwLock::new(Arc::new(active)),
         })))
@@ -142,6 +146,11 @@ impl Proxy {
     /// Where it writes a line for each request, if it does.
     pub fn access_log(&self) -> Option<AccessLog> {
         self.active().log.clone()
+    }
+
+    /// What directories of certificates are told that ask for it; it stays as it is over a reload.
+    pub fn challenges(&self) -> &Challenges {
+        &self.0.challenges
     }
 
     /// Takes every request below a path of an `App`, whole: routes see the path as the client wrote it.

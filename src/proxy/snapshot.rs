@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use super::intake::Limits;
+use super::{challenges::Challenges, intake::Limits};
 use crate::{
     exchange::Exchange,
     http::{
@@ -24,6 +24,8 @@ pub struct Active {
     pub style: Style,
     /// Where a line for each request goes.
     pub log: Option<AccessLog>,
+    /// What directories of certificates are told.
+    pub challenges: Challenges,
 }
 
 /// A worker's own copy: its requests count it on their thread alone, where no other core is asked.
@@ -39,23 +41,23 @@ impl Deref for Snapshot {
 
 impl Active {
     /// Puts a plan to work: the only step that opens something, the access log.
-    pub fn of(plan: Plan) -> Result<Self, Problems> {
+    pub fn of(plan: Plan, challenges: Challenges) -> Result<Self, Problems> {
         let log = AccessLog::open(&plan.settings.log.access)?;
-        Ok(Self::with(plan, log))
+        Ok(Self::with(plan, log, challenges))
     }
 
     /// The next plan; an access log that is asked for in the same words goes on.
     pub fn after(plan: Plan, before: &Self) -> Result<Self, Problems> {
         if plan.settings.log.access == before.plan.settings.log.access {
-            return Ok(Self::with(plan, before.log.clone()));
+            return Ok(Self::with(plan, before.log.clone(), before.challenges.clone()));
         }
-        Self::of(plan)
+        Self::of(plan, before.challenges.clone())
     }
 
-    fn with(plan: Plan, log: Option<AccessLog>) -> Self {
+    fn with(plan: Plan, log: Option<AccessLog>, challenges: Challenges) -> Self {
         let limits = Limits::of(&plan.settings);
         let style = style(&plan, &limits);
-        Self { plan: Arc::new(plan), limits, style, log }
+        Self { plan: Arc::new(plan), limits, style, log, challenges }
     }
 
     /// Somebody reads the names of route, upstream and endpoint. Nobody does without a log, and then not even a

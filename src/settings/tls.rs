@@ -4,12 +4,17 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::values::Time;
+
 /// `[tls.NAME]`: what a listener with `tls = "NAME"` shows its clients.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsSettings {
     /// The certificates; the first one is for clients that name no host, or one that no certificate covers.
     pub certificates: Vec<CertificateFiles>,
+    /// One more, which a directory gives us and we renew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme: Option<AcmeSettings>,
     /// The oldest version to speak.
     pub min_version: TlsVersion,
     /// Whether clients show certificates, too.
@@ -17,6 +22,58 @@ pub struct TlsSettings {
     pub client: Option<ClientSettings>,
     /// Whether plain HTTP for a host that a certificate covers is answered with a redirect to https.
     pub redirect_http: bool,
+}
+
+/// `acme = { domains = ["shop.example"], email = "ops@shop.example", agree = true }` (RFC 8555)
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AcmeSettings {
+    /// What the certificate is to cover.
+    pub domains: Vec<String>,
+    /// Whom the directory may write to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// The directory's terms of service are agreed to.
+    pub agree: bool,
+    /// How it is shown that the domains are ours.
+    pub challenge: AcmeChallenge,
+    /// The URL of the directory.
+    pub directory: String,
+    /// The certificates to believe a directory by instead of the machine's roots, as a PEM file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// The folder for accounts and certificates.
+    pub store: PathBuf,
+    /// How long before its end a certificate is renewed, instead of a third of its life; half of it at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renew_before: Option<Time>,
+}
+
+/// How it is shown that domains are ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum AcmeChallenge {
+    /// By a handshake at port 443 (RFC 8737): it needs no other listener.
+    #[default]
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+    /// By an answer at port 80 (RFC 8555, 8.3).
+    #[serde(rename = "http-01")]
+    Http01,
+}
+
+impl Default for AcmeSettings {
+    fn default() -> Self {
+        Self {
+            domains: Vec::new(),
+            email: None,
+            agree: false,
+            challenge: AcmeChallenge::default(),
+            directory: "https://acme-v02.api.letsencrypt.org/directory".into(),
+            ca: None,
+            store: "acme".into(),
+            renew_before: None,
+        }
+    }
 }
 
 /// `client = { ca = "clients.pem", mode = "required", crl = "revoked.pem" }`

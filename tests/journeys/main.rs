@@ -4,6 +4,7 @@
 mod support;
 
 mod access_log;
+mod acme;
 mod admin;
 mod awc_transport;
 mod certificates;

@@ -1,23 +1,12 @@
 //! Plain HTTP for hosts that have a certificate is sent to https.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::atomic::{AtomicU8, Ordering},
-};
+use std::net::SocketAddr;
 
 use super::support::{
     binary::{Binary, write},
-    client::{self, Client, Response},
+    client::{self, Client, Response, loopback},
     tls::{Authority, connect},
 };
-
-/// An address of its own on the loopback network, so that its port can be a known one.
-fn loopback(port: u16) -> SocketAddr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [high, low] = (std::process::id() as u16).to_be_bytes();
-    let address = Ipv4Addr::new(127, high.max(1), low, NEXT.fetch_add(1, Ordering::Relaxed));
-    SocketAddr::from((address, port))
-}
 
 async fn ask(client: &mut Client, request: &str, host: &str) -> Response {
     client.send(format!("{request} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
@@ -37,7 +26,8 @@ fn settings(authority: &Authority, secure: SocketAddr, more: &str) -> String {
 
 #[actix_rt::test]
 async fn plain_http_for_a_host_with_a_certificate_is_sent_to_https() {
-    let (folder, authority, secure) = (tempfile::tempdir().expect("a folder"), Authority::new(), loopback(8443));
+    let (folder, authority, secure) =
+        (tempfile::tempdir().expect("a folder"), Authority::new(), SocketAddr::from((loopback(), 8443)));
     write(folder.path(), "a.toml", settings(&authority, secure, ""));
     let server = Binary::run(folder.path(), &["--settings", "a.toml"]).await;
     let mut client = server.connect().await;
@@ -70,7 +60,11 @@ async fn plain_http_for_a_host_with_a_certificate_is_sent_to_https() {
 async fn who_came_encrypted_to_a_trusted_proxy_is_not_sent_round_in_circles() {
     let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
     let trusted = "trusted_proxies = [\"127.0.0.0/8\"]\n";
-    write(folder.path(), "a.toml", format!("{trusted}{}", settings(&authority, loopback(8443), "")));
+    write(
+        folder.path(),
+        "a.toml",
+        format!("{trusted}{}", settings(&authority, SocketAddr::from((loopback(), 8443)), "")),
+    );
     let server = Binary::run(folder.path(), &["--settings", "a.toml"]).await;
     let get = |proto: &str| {
         format!(
@@ -87,7 +81,7 @@ async fn who_came_encrypted_to_a_trusted_proxy_is_not_sent_round_in_circles() {
 #[actix_rt::test]
 async fn the_usual_port_is_not_written() {
     let authority = Authority::new();
-    let text = settings(&authority, loopback(443), "");
+    let text = settings(&authority, SocketAddr::from((loopback(), 443)), "");
     let loaded = aqueduct::settings::Layers::new().text("a.toml", &text).load().expect("it is good");
     let plan = aqueduct::plan::Plan::draw(loaded.settings, &aqueduct::kinds::Kinds::built_in(), None).expect("a plan");
     let https = plan.https.as_ref().expect("it redirects");
@@ -100,7 +94,7 @@ async fn the_usual_port_is_not_written() {
 #[actix_rt::test]
 async fn explain_says_that_no_route_is_asked() {
     let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
-    write(folder.path(), "a.toml", settings(&authority, loopback(8443), ""));
+    write(folder.path(), "a.toml", settings(&authority, SocketAddr::from((loopback(), 8443)), ""));
     let explain = |url: &str| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_aqueduct"));
         command.args(["explain", "GET", url, "--settings", "a.toml"]).current_dir(folder.path()).env_clear();

@@ -59,6 +59,7 @@ bad! {
     a_version_of_tls_that_is_none: "[tls.main]\nmin_version = \"1.1\"\n";
     a_certificate_without_a_key: "[tls.main]\ncertificates = [{ cert = \"a.pem\" }]\n";
     clients_without_an_authority: "[tls.main]\nclient = { mode = \"required\" }\n";
+    a_challenge_that_is_none: "[tls.main.acme]\nchallenge = \"dns-01\"\n";
     a_mode_of_clients_that_is_none: "[tls.main.client]\nca = \"a.pem\"\nmode = \"request\"\n";
     an_unknown_key_of_tls: "[tls.main]\ncertificate = []\n\n[upstreams.a]\nservers = []\ntls.insecur = true\n";
     a_network_that_is_none: "trusted_proxies = [\"10.0.0.0/8\", \"10.0.0.1\", \"10.0.0.0/33\", \"lan\"]\n";

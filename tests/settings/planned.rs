@@ -179,6 +179,55 @@ client = { ca = \"DIR/none.pem\", mode = \"off\" }
     insta::assert_snapshot!(told_of_files(&folder, text));
 }
 
+#[test]
+fn a_directory_that_cannot_be_asked_for_what_is_wanted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let own = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).expect("a certificate");
+    std::fs::write(folder.path().join("ca.pem"), own.cert.pem()).expect("a file");
+    let text = "\
+[tls.a]
+acme = { domains = [\"shop.example\"], ca = \"DIR/ca.pem\" }
+[tls.b]
+acme = { agree = true, ca = \"DIR/none.pem\", directory = \"http://ca.example/dir\" }
+[tls.c.acme]
+agree = true
+challenge = \"http-01\"
+email = \"ops\"
+ca = \"DIR/ca.pem\"
+domains = [
+    \"shop.example\",
+    \"*.shop.example\",
+    \"192.0.2.1\",
+    \"a b\",
+]
+";
+
+    insta::assert_snapshot!(told_of_files(&folder, text));
+}
+
+#[test]
+fn what_would_keep_a_directory_from_validating_is_a_warning() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let own = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).expect("a certificate");
+    std::fs::write(folder.path().join("ca.pem"), own.cert.pem()).expect("a file");
+    let acme = format!("agree = true, domains = [\"shop.example\"], ca = {:?}", folder.path().join("ca.pem"));
+    let text = format!(
+        "listen = [{{ addr = \"127.0.0.1:443\", tls = \"a\" }}]\n\
+         [tls]\na.acme = {{ challenge = \"http-01\", {acme} }}\nb.acme = {{ {acme} }}\n"
+    );
+
+    let reading = Layers::new().text("settings/default.toml", &text).read();
+    let (plan, _) = reading.draw(|settings| Plan::draw(settings, &Kinds::built_in(), None)).expect("it can be done");
+
+    assert_eq!(
+        plan.warnings,
+        [
+            "tls.a.acme: http-01 is asked at port 80, and no listener speaks plain HTTP",
+            "tls.b.acme: no listener shows this certificate, so none is asked for",
+        ]
+    );
+}
+
 /// What is told of settings that name files in this folder as `DIR`.
 fn told_of_files(folder: &tempfile::TempDir, text: &str) -> String {
     let at = folder.path().to_str().expect("text");

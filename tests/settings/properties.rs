@@ -8,7 +8,7 @@ use aqueduct::settings::{
     listener::Workers,
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
     show::show,
-    tls::{CertificateFiles, ClientMode, ClientSettings, TlsSettings, TlsVersion},
+    tls::{AcmeSettings, CertificateFiles, ClientMode, ClientSettings, TlsSettings, TlsVersion},
     upstream::{EndpointTls, PoolSettings, RetrySettings, ServerUrl, TransportKind},
 };
 use proptest::{collection::vec, option, prelude::*, sample::Index};
@@ -105,6 +105,7 @@ fn certificates(files: Vec<(String, String)>) -> TlsSettings {
     TlsSettings {
         certificates: files.collect(),
         min_version: TlsVersion::Tls13,
+        acme: Some(AcmeSettings::default()),
         client: Some(client),
         redirect_http: true,
     }

@@ -12,7 +12,7 @@ use crate::transport::tls::identity::Identity;
 
 /// All certificates of a listener, by the names they cover. Never changed, only replaced.
 pub struct Directory {
-    /// Never none; the first is for whoever names no host, or one that nobody here covers.
+    /// The first is for whoever names no host, or one that nobody here covers.
     identities: Vec<Arc<Identity>>,
     /// The places of those that cover a name written out: one for each kind of key, say.
     exact: HashMap<String, Vec<usize>>,

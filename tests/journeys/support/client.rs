@@ -1,6 +1,11 @@
 //! A raw client: it sends exactly these bytes and shows exactly what came back.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::atomic::{AtomicU8, Ordering},
+    time::Duration,
+};
 
 use tokio::net::{TcpStream, UnixStream};
 
@@ -173,6 +178,13 @@ pub fn refusing() -> SocketAddr {
     // It stays bound, so that no other test is given the port.
     std::mem::forget(socket);
     address
+}
+
+/// An address of the loopback network that no other test has, so that its ports can be known ones.
+pub fn loopback() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [high, low] = (std::process::id() as u16).to_be_bytes();
+    Ipv4Addr::new(127, high.max(1), low, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn status_of(head: &str) -> u16 {

@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod frames;
 pub mod h2;
 pub mod origin;
+pub mod pebble;
 pub mod proxy;
 pub mod scripts;
 pub mod seen;
