@@ -152,7 +152,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
         if let Some(certificates) = certificates {
             return self.take_in_encrypted((socket, peer), (certificates, newest), place, draining);
         }
-        let arrival = Arrival { socket, peer, greeted: None, newest: newest };
+        let arrival = Arrival { socket, peer, greeted: None, newest };
         let limits = Rc::clone(&self.limits.borrow());
         let serve = h1::serve(arrival, Rc::clone(&self.app), limits, draining.ear());
         let one = self.open.one();

@@ -123,6 +123,27 @@ async fn an_endpoint_and_the_log_are_told_who_it_is_and_no_client_can_say_so_him
 }
 
 #[actix_rt::test]
+async fn it_is_the_same_over_http_2() {
+    let (authority, origin) = (Authority::new(), Origin::echo().start().await);
+    authority.introduce("alice", "alice");
+    let rules = "{ request.set = { x-client = \"${client_cert.subject}\" } }";
+    let route = format!("[routes]\n\"/\" = {{ to = {:?}, header_rules = {rules} }}\n", origin.url());
+    let proxy = TestProxy::with(&format!("{}{route}", listener(&authority, ""))).start().await;
+    let port = proxy.address.port();
+
+    let curl = tokio::process::Command::new("curl")
+        .args(["--silent", "--show-error", "--include", "--http2", "--cacert", &authority.path("ca.pem")])
+        .args(["--cert", &authority.path("alice.pem"), "--key", &authority.path("alice.key")])
+        .args(["--resolve", &format!("shop.example:{port}:127.0.0.1"), &format!("https://shop.example:{port}/")])
+        .kill_on_drop(true)
+        .output();
+    let output = patiently("curl", curl).await.expect("scripts/test installs it");
+
+    let answer = String::from_utf8_lossy(&output.stdout).to_ascii_lowercase();
+    assert!(answer.starts_with("http/2 200") && answer.contains("\nx-client: cn=alice\n"), "{answer}");
+}
+
+#[actix_rt::test]
 async fn json_lines_tell_of_a_certificate_where_there_is_one() {
     let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new());
     let (origin, log) = (Origin::answering("a").start().await, folder.path().join("access.log"));
