@@ -118,7 +118,8 @@ pub struct Http2Limits {
     pub stream_window: Size,
     /// The same for all requests of a connection together.
     pub connection_window: Size,
-    /// After so long without a word from a client that something is under way with, it is asked whether it is there.
+    /// After so long without a word from a client that something is under way with, it is asked whether it is there. It
+    /// has as long to answer, and no more than 10 s.
     pub ping: Time,
 }
 

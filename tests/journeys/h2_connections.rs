@@ -1,21 +1,21 @@
 //! HTTP/2 with clients: how connections begin, what ends them, and real clients.
 
-use std::{net::SocketAddr, process::Stdio};
+use std::{net::SocketAddr, process::Stdio, sync::atomic::Ordering};
 
 use aqueduct::edge::Outcome as End;
 use bytes::Bytes;
 use h2::Reason;
-use tokio::process::Command;
+use tokio::{net::TcpStream, process::Command};
 
 use super::support::{
     binary::{Binary, write},
-    edge::TestEdge,
+    edge::{COUNTED, TestEdge},
     frames::{self, Frame, Frames, Outcome},
     h2::{H2, read, request, whole},
     origin::Origin,
     proxy::TestProxy,
     tls::{Authority, shake_hands},
-    wire::patiently,
+    wire::{Socket, patiently},
 };
 
 fn time(text: &str) -> aqueduct::settings::Time {
@@ -166,6 +166,58 @@ async fn a_silent_client_is_asked_whether_it_is_there_while_something_is_under_w
     edge.tell("go on");
 
     assert_eq!(client.outcome(1).await, Outcome::Answer(200));
+}
+
+#[actix_rt::test]
+async fn a_client_that_is_not_there_any_more_is_given_up() {
+    let edge = TestEdge::with(|settings| settings.http.h2.ping = time("100ms")).await;
+    let mut client = Frames::connect(edge.address).await;
+
+    client.send(frames::get(1, "/hang")).await;
+    client.next_of(frames::PING).await;
+
+    edge.wait_for("dropped").await;
+    client.wait_closed().await;
+}
+
+#[actix_rt::test]
+async fn a_client_that_reads_nothing_at_all_costs_little_and_is_given_up() {
+    let edge = TestEdge::with(|settings| settings.timeouts.response_write = time("1s")).await;
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    // What the kernel holds for it does not count.
+    socket.set_recv_buffer_size(4096).expect("a socket takes options");
+    socket.connect(&edge.address.into()).expect("somebody listens there");
+    socket.set_nonblocking(true).expect("a socket takes options");
+    let mut client = Frames::over(Socket::Tcp(TcpStream::from_std(socket.into()).expect("it is connected")));
+    client.greet(&[(1, 0), (4, 0x7fff_ffff)]).await;
+    client.send(frames::window_update(0, 0x7fff_0000 - 1)).await;
+
+    let all: Vec<u8> = (0..100).flat_map(|stream| frames::get(stream * 2 + 1, "/counted")).collect();
+    client.send(all).await;
+    edge.wait_for("dropped").await;
+    let asked_for = COUNTED.load(Ordering::Relaxed);
+    client.wait_closed().await;
+
+    assert!((64 * 1024..6 << 20).contains(&asked_for), "{asked_for} bytes of 100 answers");
+}
+
+#[actix_rt::test]
+async fn uploads_of_one_connection_are_bounded_together() {
+    let edge = TestEdge::start().await;
+    let mut client = Frames::connect(edge.address).await;
+
+    // Nobody reads them: twenty of them fill the connection's window, whatever there is in theirs.
+    let piece = vec![b'x'; 16384];
+    let upload =
+        |stream: u32| [frames::post(stream, "/hang-unread"), frames::frame(frames::DATA, 0, stream, &piece).repeat(4)];
+    let most = (1 << 20) / (4 * 16384);
+    for stream in 0..most {
+        client.send(upload(stream * 2 + 1).concat()).await;
+    }
+    assert!(client.is_alive().await, "a window is what may be sent");
+    client.try_send(upload(most * 2 + 1).concat()).await;
+
+    assert_eq!(client.outcome(1).await, Outcome::GoAway(frames::FLOW_CONTROL_ERROR));
 }
 
 #[actix_rt::test]

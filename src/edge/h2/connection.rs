@@ -28,7 +28,7 @@ use crate::{
 
 /// When the server stops: who has connected and not yet asked has this long to begin.
 const LAST_CALL: Duration = Duration::from_secs(1);
-/// How long a client may take to say that it is there.
+/// How long a client may take to say that it is there, at most.
 const PONG: Duration = Duration::from_secs(10);
 
 /// A connection that speaks HTTP/2.
@@ -202,7 +202,7 @@ impl Connection {
             // First whoever reads the body is to say what it thinks of that.
             Wait::Frame => limits.request_body.map(|limit| limit.saturating_mul(2)),
             Wait::Word => limits.http2.ping.0,
-            Wait::Pong => Some(PONG),
+            Wait::Pong => limits.http2.ping.0.map(|limit| limit.min(PONG)),
             Wait::End => Some(LINGER),
         }
     }

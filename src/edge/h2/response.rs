@@ -89,14 +89,15 @@ impl Sending {
                 }
             } else if self.has_ended {
                 return Poll::Ready(self.finish(channel));
-            } else if ready!(self.poll_body(cx)).is_err() {
+            } else if ready!(self.poll_body(cx, channel)).is_err() {
                 return Poll::Ready(Queued::Broken);
             }
         }
     }
 
     /// Asks the body for more.
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    fn poll_body(&mut self, cx: &mut Context<'_>, channel: &Channel) -> Poll<Result<(), Broken>> {
+        ready!(channel.wire.poll_unstuck(cx));
         match ready!(Pin::new(&mut self.body).poll_next(cx)) {
             None if matches!(self.ending, Ending::Length(1..)) => return Poll::Ready(Err(Broken)),
             None => self.has_ended = true,

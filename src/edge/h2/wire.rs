@@ -39,6 +39,9 @@ pub struct Wire {
     /// The client has said something since it was last asked for.
     heard: Cell<bool>,
     writing: Deadline,
+    /// The socket takes nothing at the moment, and these wait until it does.
+    is_stuck: Cell<bool>,
+    stuck: RefCell<Vec<Waker>>,
     /// Streams whose ends somebody waits for to be written.
     open: RefCell<Vec<Open>>,
     pub peer: Peer,
@@ -78,6 +81,8 @@ impl Wire {
             verdict: Cell::new(None),
             heard: Cell::new(false),
             writing: Deadline::new(),
+            is_stuck: Cell::new(false),
+            stuck: RefCell::default(),
             open: RefCell::default(),
             peer,
             greeted,
@@ -112,6 +117,15 @@ impl Wire {
     /// Why the client is not listened to any more, if it is not.
     pub fn verdict(&self) -> Option<Verdict> {
         self.verdict.get()
+    }
+
+    /// Ready while the socket takes what is written: what it does not take waits in memory, and is not to become more.
+    pub fn poll_unstuck(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_stuck.get() {
+            return Poll::Ready(());
+        }
+        self.stuck.borrow_mut().push(cx.waker().clone());
+        Poll::Pending
     }
 
     /// A stream begins; to be kept until its end is written.
@@ -224,10 +238,12 @@ impl Wire {
             Some(socket) => act(Pin::new(socket), cx),
             None => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         };
+        self.is_stuck.set(acted.is_pending());
         if acted.is_ready() {
             if self.writing.is_armed() {
                 self.writing.disarm();
             }
+            self.stuck.borrow_mut().drain(..).for_each(Waker::wake);
             return acted;
         }
         if !self.writing.is_armed() {

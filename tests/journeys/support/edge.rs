@@ -1,8 +1,19 @@
 //! The edge under test with an App that is no proxy: what any user of `EdgeServer` sees.
 
 use std::{
-    cell::RefCell, convert::Infallible, future::pending, net::SocketAddr, path::PathBuf, rc::Rc, sync::Arc, sync::mpsc,
-    thread, time::Duration,
+    cell::RefCell,
+    convert::Infallible,
+    future::pending,
+    net::SocketAddr,
+    path::PathBuf,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
 };
 
 use actix_web::{
@@ -185,6 +196,7 @@ fn routes(app: &mut web::ServiceConfig) {
         .route("/stream", web::to(|| async { HttpResponse::Ok().body(pieces(&["one", "", "two"])) }))
         .route("/large", web::to(large))
         .route("/endless", web::to(endless))
+        .route("/counted", web::to(counted))
         .route("/waits", web::to(waits))
         .route("/breaks", web::to(breaks))
         .route("/short", web::to(|| async { sized(10) }))
@@ -262,6 +274,20 @@ async fn endless(told: Told) -> HttpResponse {
     let piece = Bytes::from(vec![b'x'; 64 * 1024]);
     let body = stream::repeat(piece).map(move |piece| {
         let _held = &dropped;
+        Ok::<_, Infallible>(piece)
+    });
+    HttpResponse::Ok().body(BodyStream::new(body))
+}
+
+/// Bytes that `/counted` was asked for. It is one test's alone.
+pub static COUNTED: AtomicU64 = AtomicU64::new(0);
+
+async fn counted(told: Told) -> HttpResponse {
+    let dropped = Dropped(told);
+    let piece = Bytes::from(vec![b'x'; 64 * 1024]);
+    let body = stream::repeat(piece).map(move |piece| {
+        let _held = &dropped;
+        COUNTED.fetch_add(piece.len() as u64, Ordering::Relaxed);
         Ok::<_, Infallible>(piece)
     });
     HttpResponse::Ok().body(BodyStream::new(body))
