@@ -6,35 +6,27 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use rustls::{
     CipherSuite, HandshakeKind, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs::Ticketer},
-    server::{Acceptor, ServerConnection},
+    server::ServerConnection,
     version::{TLS12, TLS13},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
-use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsAcceptor};
 
-pub use self::validation::Validating;
 use self::{directory::Directory, validation::Validations};
-use super::h1::{LINGER, head::Head};
+pub use self::{greeting::Greeted, validation::Validating};
 use crate::{
-    http::{ClientCertificate, header},
+    http::ClientCertificate,
     plan::ListenerTls,
     settings::tls::TlsVersion,
-    transport::{
-        dial::Stream as Socket,
-        tls::{HTTP_1_1, MOST_UNSENT, holder, identity::FileError},
-    },
+    transport::tls::{HTTP_1_1, holder, identity::FileError},
 };
 
 mod directory;
+mod greeting;
 mod validation;
 
 /// What listeners show their clients: cheap to clone, shared by all workers, replaced as a whole by
@@ -116,17 +108,6 @@ pub enum ReloadError {
     /// This machine has no randomness to encrypt with.
     #[error("no new keys for tickets")]
     Randomness(#[from] io::Error),
-}
-
-/// What was agreed on with a client.
-pub struct Greeted {
-    /// What it speaks from here on.
-    pub protocol: Protocol,
-    /// Who it is, if clients are asked for certificates.
-    pub client: Option<Arc<ClientCertificate>>,
-    /// The host it asked for, in lower case.
-    asked_for: Option<Box<str>>,
-    certificates: Certificates,
 }
 
 /// What is spoken inside TLS. Another one is another variant, and another entry in the list of what is offered.
@@ -286,84 +267,11 @@ impl Certificates {
         });
         status.collect()
     }
-
-    /// Shakes hands with whoever has connected, and offers the `newest` protocol with what is older; `None` if nothing
-    /// came of it within `limit`.
-    pub async fn greet(&self, socket: Socket, newest: Protocol, limit: Option<Duration>) -> Option<(Socket, Greeted)> {
-        let Socket::Tcp(socket) = socket else { return None };
-        let greeting = self.shake_hands(socket, newest);
-        let greeted = match limit {
-            Some(limit) => tokio::time::timeout(limit, greeting).await,
-            None => Ok(greeting.await),
-        };
-        match greeted {
-            Ok(Ok(greeted)) => greeted,
-            Ok(Err(error)) => {
-                log::debug!("no TLS with a client: {error}");
-                None
-            }
-            Err(_) => {
-                log::debug!("no TLS with a client in time");
-                None
-            }
-        }
-    }
-
-    async fn shake_hands(&self, socket: TcpStream, newest: Protocol) -> io::Result<Option<(Socket, Greeted)>> {
-        let mut first = [0];
-        socket.peek(&mut first).await?;
-        if first[0].is_ascii_alphabetic() {
-            return tell_in_the_clear(socket).await.map(|()| None);
-        }
-        let shown = self.shown();
-        let config = shown.config(newest);
-        let limit = |connection: &mut ServerConnection| connection.set_buffer_limit(Some(MOST_UNSENT));
-        let stream = if self.0.validations.are_none() {
-            TlsAcceptor::from(config).accept_with(socket, limit).await?
-        } else {
-            let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-            if let Some(answer) = self.0.validations.config(&start.client_hello()) {
-                return validate(start, answer).await.map(|()| None);
-            }
-            start.into_stream_with(config, limit).await?
-        };
-        let connection = stream.get_ref().1;
-        let greeted = Greeted {
-            protocol: Protocol::agreed(connection.alpn_protocol()),
-            client: shown.client(connection)?,
-            asked_for: connection.server_name().map(|name| name.to_ascii_lowercase().into()),
-            certificates: self.clone(),
-        };
-        Ok(Some((Socket::Tls(Box::new(stream.into())), greeted)))
-    }
 }
 
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificates").field("name", &self.name()).finish_non_exhaustive()
-    }
-}
-
-impl Greeted {
-    /// The request is for a host that no certificate here covers, though the client knows how to ask for one. A browser
-    /// uses a connection for every host that the certificate it was shown covers; those are let through.
-    pub fn is_misdirected(&self, head: &Head) -> bool {
-        let Some(asked_for) = &self.asked_for else { return false };
-        let host = match head.uri.authority() {
-            Some(authority) => authority.as_str(),
-            // A request without a host, or with one that cannot be read, is refused for that.
-            None => match head.headers.get(header::HOST).map(|host| host.to_str()) {
-                Some(Ok(host)) => host,
-                _ => return false,
-            },
-        };
-        let name = without_port(host);
-        if name.eq_ignore_ascii_case(asked_for) {
-            return false;
-        }
-        let shown = self.certificates.shown();
-        let directory = &shown.directory;
-        directory.has_names() && !directory.covers(name)
     }
 }
 
@@ -385,15 +293,6 @@ fn suites_in_order() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-/// `name:80` or `[::1]:80` without what follows the name, and without a dot at its end.
-fn without_port(host: &str) -> &str {
-    if let Some(literal) = host.strip_prefix('[') {
-        return literal.split(']').next().unwrap_or(literal);
-    }
-    let name = host.split(':').next().unwrap_or(host);
-    name.strip_suffix('.').unwrap_or(name)
-}
-
 impl Protocol {
     /// What is offered, the best first.
     const ALL: [Self; 2] = [Self::Http2, Self::Http1];
@@ -411,42 +310,9 @@ impl Protocol {
     }
 }
 
-/// A directory of certificates asks: the handshake is the answer.
-async fn validate(start: StartHandshake<TcpStream>, config: Arc<ServerConfig>) -> io::Result<()> {
-    let mut stream = start.into_stream(config).await?;
-    stream.shutdown().await
-}
-
-/// Bytes that are read of what a client still sends; it may be in the middle of an upload.
-const MOST_HEARD: u64 = 1024 * 1024;
-
-/// Says in the client's own words what is wrong. What it sends is read, because closing before that would reset the
-/// connection, and take the answer back.
-async fn tell_in_the_clear(mut socket: TcpStream) -> io::Result<()> {
-    const ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
-        content-length: 45\r\nconnection: close\r\n\r\nthis port speaks HTTPS: begin with https://\r\n";
-    socket.write_all(ANSWER).await?;
-    socket.shutdown().await?;
-    let (mut rest, mut nowhere) = (socket.take(MOST_HEARD), tokio::io::sink());
-    // Whoever has not read the answer by then does not want it.
-    match tokio::time::timeout(LINGER, tokio::io::copy(&mut rest, &mut nowhere)).await {
-        Ok(heard) => heard.map(drop),
-        Err(_) => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_host_is_compared_without_its_port() {
-        for (host, name) in
-            [("a.example:443", "a.example"), ("a.example.", "a.example"), ("[::1]:443", "::1"), ("[::1]", "::1")]
-        {
-            assert_eq!(without_port(host), name);
-        }
-    }
 
     #[test]
     fn whoever_agrees_on_nothing_speaks_http_1_1() {

@@ -127,9 +127,28 @@ const IN_TOKENS: [bool; 256] = {
     allowed
 };
 
+/// The host in a value of `Host`: `name:80` and `[::1]:80` without what follows, without brackets, and without a dot at
+/// the end. What is malformed stays so.
+pub fn host_name(host: &str) -> &str {
+    if let Some(literal) = host.strip_prefix('[') {
+        return literal.split(']').next().unwrap_or(literal);
+    }
+    let name = host.split(':').next().unwrap_or(host);
+    name.strip_suffix('.').unwrap_or(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_has_a_name_without_its_port() {
+        for (host, name) in
+            [("a.example:443", "a.example"), ("a.example.", "a.example"), ("[::1]:443", "::1"), ("[::1]", "::1")]
+        {
+            assert_eq!(host_name(host), name);
+        }
+    }
 
     fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();

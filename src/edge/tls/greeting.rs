@@ -1,0 +1,131 @@
+//! How a connection of TLS begins: the handshake in time, what was agreed on in it, and what those are told who do not
+//! shake hands.
+
+use std::{io, sync::Arc, time::Duration};
+
+use rustls::{
+    ServerConfig,
+    server::{Acceptor, ServerConnection},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsAcceptor};
+
+use super::{Certificates, Protocol};
+use crate::{
+    edge::h1::{LINGER, head::Head},
+    http::{ClientCertificate, header, headers},
+    transport::{dial::Stream as Socket, tls::MOST_UNSENT},
+};
+
+/// What was agreed on with a client.
+pub struct Greeted {
+    /// What it speaks from here on.
+    pub protocol: Protocol,
+    /// Who it is, if clients are asked for certificates.
+    pub client: Option<Arc<ClientCertificate>>,
+    /// The host it asked for, in lower case.
+    asked_for: Option<Box<str>>,
+    certificates: Certificates,
+}
+
+impl Certificates {
+    /// Shakes hands with whoever has connected, and offers the `newest` protocol with what is older; `None` if nothing
+    /// came of it within `limit`.
+    pub async fn greet(&self, socket: Socket, newest: Protocol, limit: Option<Duration>) -> Option<(Socket, Greeted)> {
+        let Socket::Tcp(socket) = socket else { return None };
+        let greeting = self.shake_hands(socket, newest);
+        let greeted = match limit {
+            Some(limit) => tokio::time::timeout(limit, greeting).await,
+            None => Ok(greeting.await),
+        };
+        match greeted {
+            Ok(Ok(greeted)) => greeted,
+            Ok(Err(error)) => {
+                log::debug!("no TLS with a client: {error}");
+                None
+            }
+            Err(_) => {
+                log::debug!("no TLS with a client in time");
+                None
+            }
+        }
+    }
+
+    async fn shake_hands(&self, socket: TcpStream, newest: Protocol) -> io::Result<Option<(Socket, Greeted)>> {
+        let mut first = [0];
+        socket.peek(&mut first).await?;
+        if first[0].is_ascii_alphabetic() {
+            return tell_in_the_clear(socket).await.map(|()| None);
+        }
+        let shown = self.shown();
+        let config = shown.config(newest);
+        let limit = |connection: &mut ServerConnection| connection.set_buffer_limit(Some(MOST_UNSENT));
+        let stream = if self.0.validations.are_none() {
+            TlsAcceptor::from(config).accept_with(socket, limit).await?
+        } else {
+            let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+            if let Some(answer) = self.0.validations.config(&start.client_hello()) {
+                return validate(start, answer).await.map(|()| None);
+            }
+            start.into_stream_with(config, limit).await?
+        };
+        let connection = stream.get_ref().1;
+        let greeted = Greeted {
+            protocol: Protocol::agreed(connection.alpn_protocol()),
+            client: shown.client(connection)?,
+            asked_for: connection.server_name().map(|name| name.to_ascii_lowercase().into()),
+            certificates: self.clone(),
+        };
+        Ok(Some((Socket::Tls(Box::new(stream.into())), greeted)))
+    }
+}
+
+impl Greeted {
+    /// The request is for a host that no certificate here covers, though the client knows how to ask for one. A browser
+    /// uses a connection for every host that the certificate it was shown covers; those are let through.
+    pub fn is_misdirected(&self, head: &Head) -> bool {
+        let Some(asked_for) = &self.asked_for else { return false };
+        let host = match head.uri.authority() {
+            Some(authority) => authority.as_str(),
+            // A request without a host, or with one that cannot be read, is refused for that.
+            None => match head.headers.get(header::HOST).map(|host| host.to_str()) {
+                Some(Ok(host)) => host,
+                _ => return false,
+            },
+        };
+        let name = headers::host_name(host);
+        if name.eq_ignore_ascii_case(asked_for) {
+            return false;
+        }
+        let shown = self.certificates.shown();
+        let directory = &shown.directory;
+        directory.has_names() && !directory.covers(name)
+    }
+}
+
+/// A directory of certificates asks: the handshake is the answer.
+async fn validate(start: StartHandshake<TcpStream>, config: Arc<ServerConfig>) -> io::Result<()> {
+    let mut stream = start.into_stream(config).await?;
+    stream.shutdown().await
+}
+
+/// Bytes that are read of what a client still sends; it may be in the middle of an upload.
+const MOST_HEARD: u64 = 1024 * 1024;
+
+/// Says in the client's own words what is wrong. What it sends is read, because closing before that would reset the
+/// connection, and take the answer back.
+async fn tell_in_the_clear(mut socket: TcpStream) -> io::Result<()> {
+    const ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
+        content-length: 45\r\nconnection: close\r\n\r\nthis port speaks HTTPS: begin with https://\r\n";
+    socket.write_all(ANSWER).await?;
+    socket.shutdown().await?;
+    let (mut rest, mut nowhere) = (socket.take(MOST_HEARD), tokio::io::sink());
+    // Whoever has not read the answer by then does not want it.
+    match tokio::time::timeout(LINGER, tokio::io::copy(&mut rest, &mut nowhere)).await {
+        Ok(heard) => heard.map(drop),
+        Err(_) => Ok(()),
+    }
+}
