@@ -12,11 +12,12 @@ use std::{
     os::unix::fs::PermissionsExt,
 };
 
-use actix_web::{App, HttpRequest, HttpResponse, guard, web};
+use actix_web::{App, HttpRequest, HttpResponse, web};
 
 pub use self::status::Status;
 use crate::{
     edge::{EdgeServer, Running},
+    http::{Method, headers},
     plan::ListenAddress,
     settings::{ServerSettings, listener::Workers},
 };
@@ -31,12 +32,7 @@ const MOST: usize = 64;
 pub fn serve(address: &ListenAddress, status: &Status) -> io::Result<(Running, ListenAddress)> {
     let settings = ServerSettings { workers: Workers::Exactly(1), max_connections: MOST, ..ServerSettings::default() };
     let status = web::Data::new(status.clone());
-    let server = EdgeServer::new(move || {
-        App::new()
-            .app_data(status.clone())
-            .service(web::resource("/status").guard(guard::fn_guard(is_asked_directly)).route(web::get().to(tell)))
-            .default_service(web::to(nothing_else))
-    });
+    let server = EdgeServer::new(move || App::new().app_data(status.clone()).default_service(web::to(answer)));
     let server = server.settings(&settings).signals(false).bind(address)?;
     if let ListenAddress::Unix(path) = address {
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
@@ -45,30 +41,22 @@ pub fn serve(address: &ListenAddress, status: &Status) -> io::Result<(Running, L
     Ok((server.run(), bound))
 }
 
-fn is_asked_directly(context: &guard::GuardContext<'_>) -> bool {
-    let host = context.head().headers().get("host").and_then(|host| host.to_str().ok());
-    host.is_some_and(is_this_machine)
+async fn answer(request: HttpRequest, status: web::Data<Status>) -> HttpResponse {
+    let host = request.headers().get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+    match (request.method(), request.path()) {
+        _ if !is_this_machine(host) => {
+            HttpResponse::MisdirectedRequest().body("ask for localhost, or for an address\n")
+        }
+        (&Method::GET, "/status") => HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(status.now()),
+        (_, "/status") => HttpResponse::MethodNotAllowed().insert_header(("allow", "GET")).finish(),
+        _ => HttpResponse::NotFound().body("there is /status\n"),
+    }
 }
 
 /// `localhost` or an address, with or without a port.
 fn is_this_machine(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(literal) => literal.split(']').next(),
-        None => host.split(':').next(),
-    };
-    name.is_some_and(|name| name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok())
-}
-
-async fn tell(status: web::Data<Status>) -> HttpResponse {
-    HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(status.now())
-}
-
-async fn nothing_else(request: HttpRequest) -> HttpResponse {
-    let host = request.headers().get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if is_this_machine(host) {
-        return HttpResponse::NotFound().body("there is /status\n");
-    }
-    HttpResponse::MisdirectedRequest().body("ask for localhost, or for an address\n")
+    let name = headers::host_name(host);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]

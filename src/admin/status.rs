@@ -9,8 +9,11 @@ use serde::Serialize;
 
 use crate::{
     actors::Standing,
-    edge::Handle,
-    plan::{ListenAddress, Listener, Plan},
+    edge::{
+        Handle,
+        tls::{self, Certificates},
+    },
+    plan::ListenAddress,
     proxy::Proxy,
     telemetry::time::Utc,
 };
@@ -121,7 +124,7 @@ impl Status {
             },
             connections: self.server.connections(),
             listeners: self.server.listening().into_iter().map(listening).collect(),
-            certificates: certificates(&plan),
+            certificates: certificates(&self.server),
             upstreams: plan.upstreams.values().map(|upstream| Upstream::of(upstream)).collect(),
         }
     }
@@ -131,24 +134,23 @@ fn listening((address, tls): (ListenAddress, Option<String>)) -> Listening {
     Listening { address: address.to_string(), tls }
 }
 
-fn certificates(plan: &Plan) -> Vec<Certificate> {
-    let mut sections: Vec<_> = plan.listeners.iter().filter_map(|Listener { tls, .. }| tls.as_ref()).collect();
-    sections.sort_by_key(|tls| &tls.name);
-    sections.dedup_by_key(|tls| &tls.name);
+/// What is shown, by the names that the settings give it.
+fn certificates(server: &Handle) -> Vec<Certificate> {
+    let mut shown = server.certificates();
+    shown.sort_by_cached_key(Certificates::name);
     let now = SystemTime::now();
-    let all = sections.into_iter().flat_map(|tls| {
-        tls.identities.iter().map(move |identity| Certificate {
-            tls: tls.name.clone(),
-            names: identity.names.clone(),
-            file: identity.source.display().to_string(),
-            expires: written(identity.validity.not_after),
-            expires_in: match identity.validity.not_after.duration_since(now) {
-                Ok(left) => left.as_secs().cast_signed(),
-                Err(over) => -over.duration().as_secs().cast_signed(),
-            },
-        })
-    });
-    all.collect()
+    shown.iter().flat_map(Certificates::status).map(|status| Certificate::of(status, now)).collect()
+}
+
+impl Certificate {
+    fn of(status: tls::Status, now: SystemTime) -> Self {
+        let expires_in = match status.not_after.duration_since(now) {
+            Ok(left) => left.as_secs().cast_signed(),
+            Err(over) => -over.duration().as_secs().cast_signed(),
+        };
+        let (file, expires) = (status.source.display().to_string(), written(status.not_after));
+        Self { tls: status.tls, names: status.names, file, expires, expires_in }
+    }
 }
 
 impl Upstream {

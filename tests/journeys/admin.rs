@@ -113,12 +113,17 @@ async fn operators_are_answered_at_a_unix_socket_and_pages_of_others_are_not() {
     let mut client = Client::connect_unix(&socket).await;
 
     let mut answers = Vec::new();
-    for (path, host) in [("/status", "localhost"), ("/status", "rebound.example"), ("/", "localhost")] {
-        client.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+    for (line, host) in [
+        ("GET /status", "localhost"),
+        ("GET /status", "rebound.example"),
+        ("GET /", "localhost"),
+        ("DELETE /status", "localhost"),
+    ] {
+        client.send(format!("{line} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
         answers.push(client.read_response().await.status);
     }
 
-    assert_eq!(answers, [200, 421, 404]);
+    assert_eq!(answers, [200, 421, 404, 405]);
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&socket).expect("it is there").permissions());
     assert_eq!(mode & 0o777, 0o600, "for its owner alone");
 }
