@@ -41,6 +41,7 @@ pub mod limits;
 mod listener;
 mod reception;
 mod reload;
+mod request;
 mod running;
 pub mod tls;
 mod worker;

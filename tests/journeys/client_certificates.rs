@@ -50,15 +50,20 @@ async fn ask(
     Ok((response, kind))
 }
 
-#[actix_rt::test]
-async fn only_who_shows_a_certificate_of_the_authority_is_let_in() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
-    let origin = Origin::answering("hello").start().await;
-    authority.introduce("alice", "alice");
+/// `mallory` believes this authority, and has the name of somebody from another one, which nobody believes here.
+fn introduce_mallory(authority: &Authority) {
+    let stranger = Authority::new();
     stranger.introduce("alice", "alice");
-    // They believe the server, and are not believed.
     fs::copy(stranger.path("alice.pem"), authority.path("mallory.pem")).expect("a file");
     fs::copy(stranger.path("alice.key"), authority.path("mallory.key")).expect("a file");
+}
+
+#[actix_rt::test]
+async fn only_who_shows_a_certificate_of_the_authority_is_let_in() {
+    let authority = Authority::new();
+    let origin = Origin::answering("hello").start().await;
+    authority.introduce("alice", "alice");
+    introduce_mallory(&authority);
     let proxy = TestProxy::with(&format!("{}{}", listener(&authority, ""), to(&origin))).start().await;
 
     let known = get(proxy.address, &authority.client_as("alice")).await.expect("she is let in");
@@ -72,12 +77,10 @@ async fn only_who_shows_a_certificate_of_the_authority_is_let_in() {
 
 #[actix_rt::test]
 async fn where_it_is_optional_who_shows_none_is_let_in_and_who_shows_a_wrong_one_is_not() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
+    let authority = Authority::new();
     let origin = Origin::answering("hello").start().await;
     authority.introduce("alice", "alice");
-    stranger.introduce("alice", "alice");
-    fs::copy(stranger.path("alice.pem"), authority.path("mallory.pem")).expect("a file");
-    fs::copy(stranger.path("alice.key"), authority.path("mallory.key")).expect("a file");
+    introduce_mallory(&authority);
     let text = format!("{}{}", listener(&authority, ", mode = \"optional\""), to(&origin));
     let proxy = TestProxy::with(&text).start().await;
 

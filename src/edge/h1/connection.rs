@@ -23,11 +23,11 @@ use super::{
     wire::{Payload, Wire},
 };
 use crate::{
-    edge::drain::Draining,
+    edge::{drain::Draining, request::describe},
     exchange::{Client, Exchange, RequestId},
     http::{
         self, Downstream, Error, HeaderMap, HeaderValue, Method, StatusCode, Takeover, Version, body::Length,
-        downstream::Peer, error_page, header, scratch,
+        error_page, header, scratch,
     },
     telemetry::refusals,
 };
@@ -181,22 +181,13 @@ impl Connection {
     }
 
     fn request(&self, head: Head) -> Request {
-        let Head { method, uri, version, headers, length, .. } = head;
-        let has_body = !matches!(length, Length::None | Length::Exact(0));
+        let has_body = !matches!(head.length, Length::None | Length::Exact(0));
         let mut request = if has_body {
             Request::with_payload(actix_http::Payload::Stream { payload: Box::pin(Payload::of(&self.wire)) as _ })
         } else {
             Request::new()
         };
-        let known = request.head_mut();
-        (known.method, known.uri, known.version) = (method, uri, version);
-        scratch::give_back(mem::replace(&mut known.headers, headers));
-        known.peer_addr = match self.wire.peer {
-            Peer::Tcp(address) => Some(address),
-            Peer::Unix => None,
-        };
-        let downstream: Rc<dyn Downstream> = self.wire.clone();
-        actix_http::HttpMessage::extensions_mut(&request).insert(downstream);
+        describe(&mut request, head, self.wire.peer, Rc::clone(&self.wire) as _);
         request
     }
 

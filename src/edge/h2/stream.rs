@@ -11,7 +11,7 @@ use std::{
 };
 
 use actix_http::{
-    HttpMessage, Request, Response,
+    Request, Response,
     body::{BoxBody, MessageBody},
 };
 use bytes::Bytes;
@@ -35,6 +35,7 @@ use crate::{
             response::{self as h1_response, Ending},
             unseen,
         },
+        request::describe,
     },
     exchange::{Client, RequestId},
     http::{
@@ -145,23 +146,14 @@ impl Channel {
 
     /// The request in actix's terms; what comes behind the head of a WebSocket is kept for later.
     fn request(self: &Rc<Self>, head: Head, frames: RecvStream, upgrades: bool) -> (Request, Option<RecvStream>) {
-        let Head { method, uri, version, headers, length, expects_continue, .. } = head;
-        let has_body = !matches!(length, Length::None | Length::Exact(0));
+        let has_body = !matches!(head.length, Length::None | Length::Exact(0));
         let (mut request, frames) = if has_body {
-            let payload = Box::pin(Payload::of(frames, self, expects_continue)) as _;
+            let payload = Box::pin(Payload::of(frames, self, head.expects_continue)) as _;
             (Request::with_payload(actix_http::Payload::Stream { payload }), None)
         } else {
             (Request::new(), upgrades.then_some(frames))
         };
-        let known = request.head_mut();
-        (known.method, known.uri, known.version) = (method, uri, version);
-        scratch::give_back(mem::replace(&mut known.headers, headers));
-        known.peer_addr = match self.wire.peer {
-            Peer::Tcp(address) => Some(address),
-            Peer::Unix => None,
-        };
-        let downstream: Rc<dyn Downstream> = Rc::clone(self) as _;
-        request.extensions_mut().insert(downstream);
+        describe(&mut request, head, self.wire.peer, Rc::clone(self) as _);
         (request, frames)
     }
 
