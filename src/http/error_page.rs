@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::{Error, Fault, HeaderMap, HeaderName, HeaderValue, Response, ResponseBody, StatusCode, header};
+use super::{Error, Fault, HeaderMap, HeaderName, HeaderValue, Response, ResponseBody, StatusCode, grpc, header};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -51,12 +51,31 @@ pub enum ProxyStatus {
 /// The error as a response: what went wrong in words that give away nothing of the inside, and the id under which the
 /// log knows more.
 pub fn respond(error: Error, request: &HeaderMap, id: &str, style: &Style) -> Response {
+    let mut response = match grpc::is_called(request) {
+        true => grpc::refusal(&error, &shown(&error)),
+        false => readable(&error, request, id, style),
+    };
+    let fields = &mut response.headers;
+    if let Ok(id) = HeaderValue::from_str(id) {
+        fields.insert(REQUEST_ID, id);
+    }
+    if style.proxy_status != ProxyStatus::Off
+        && let Ok(value) = HeaderValue::from_str(&format!("{}; error={}", item(&style.server_name), error.token()))
+    {
+        fields.insert(PROXY_STATUS, value);
+    }
+    response.cause = Some(error);
+    response
+}
+
+/// The error with content that a person or a program can read.
+fn readable(error: &Error, request: &HeaderMap, id: &str, style: &Style) -> Response {
     let status = error.status();
-    let detail = shown(&error);
+    let detail = shown(error);
     let (content_type, body) = match chosen(style.format, request) {
         Format::Html => ("text/html; charset=utf-8", page(status, &detail, id)),
         Format::Text => ("text/plain; charset=utf-8", format!("{status}: {detail}\nid: {id}\n")),
-        Format::Auto | Format::Json => ("application/problem+json", problem(status, &detail, &error, id)),
+        Format::Auto | Format::Json => ("application/problem+json", problem(status, &detail, error, id)),
     };
     let mut response = Response::new(status);
     let fields = &mut response.headers;
@@ -65,22 +84,13 @@ pub fn respond(error: Error, request: &HeaderMap, id: &str, style: &Style) -> Re
     if style.format == Format::Auto {
         fields.insert(header::VARY, HeaderValue::from_static("accept"));
     }
-    if let Ok(id) = HeaderValue::from_str(id) {
-        fields.insert(REQUEST_ID, id);
-    }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         fields.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    if let (Error::Method, Some(allow)) = (&error, &style.allow) {
+    if let (Error::Method, Some(allow)) = (error, &style.allow) {
         fields.insert(header::ALLOW, allow.clone());
     }
-    if style.proxy_status != ProxyStatus::Off
-        && let Ok(value) = HeaderValue::from_str(&format!("{}; error={}", item(&style.server_name), error.token()))
-    {
-        fields.insert(PROXY_STATUS, value);
-    }
     response.body = ResponseBody::Bytes(Bytes::from(body));
-    response.cause = Some(error);
     response
 }
 
@@ -260,6 +270,27 @@ mod tests {
         let problem: serde_json::Value = serde_json::from_str(&body(response)).expect("JSON");
         assert_eq!(problem["status"], 404);
         assert_eq!(problem["id"], "id-1");
+    }
+
+    #[test]
+    fn a_client_of_grpc_is_told_in_its_own_terms_whatever_the_format() {
+        let mut request = accepting("text/html");
+        request.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc+proto"));
+        let style = Style { format: Format::Html, server_name: "edge".into(), ..Style::default() };
+
+        let response = respond(Error::NoEndpoint, &request, "id-1", &style);
+
+        assert_eq!((response.status, response.outcome()), (StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE));
+        for (name, value) in [
+            ("content-type", "application/grpc"),
+            ("grpc-status", "14"),
+            ("grpc-message", "no server is available for this request"),
+            ("proxy-status", "edge; error=destination_unavailable"),
+            ("x-request-id", "id-1"),
+        ] {
+            assert_eq!(response.headers.get(name).expect(name), value);
+        }
+        assert!(matches!(response.body, ResponseBody::Empty));
     }
 
     #[test]

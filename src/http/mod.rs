@@ -9,6 +9,7 @@ pub mod error_page;
 pub mod fields;
 pub mod forwarded;
 pub mod framing;
+pub mod grpc;
 pub mod headers;
 pub mod marks;
 pub mod path;

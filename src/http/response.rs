@@ -1,6 +1,6 @@
 //! A response on its way out, before actix sees it.
 
-use super::{Error, HeaderMap, ResponseBody, StatusCode, Takeover};
+use super::{Error, HeaderMap, ResponseBody, StatusCode, Takeover, grpc};
 
 /// A response: an endpoint's, a filter's or our own. One made of an [`Error`] remembers why.
 #[derive(Default)]
@@ -21,5 +21,13 @@ impl Response {
     /// An empty response.
     pub fn new(status: StatusCode) -> Self {
         Self { status, ..Self::default() }
+    }
+
+    /// The status that logs know it by: a client of gRPC is told of every error with 200.
+    pub fn outcome(&self) -> StatusCode {
+        match &self.cause {
+            Some(error) if self.headers.contains_key(grpc::STATUS) => error.status(),
+            _ => self.status,
+        }
     }
 }

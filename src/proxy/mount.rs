@@ -126,6 +126,7 @@ fn receive(request: &mut ServiceRequest) -> Box<Exchange> {
 /// Hands the answer to actix: head at once, body as it comes.
 fn answer(passing: Passing, response: Response) -> HttpResponse {
     let version = passing.version();
+    let outcome = response.outcome();
     let Response { status, headers, body, takeover, cause: _ } = response;
     let mut answer = HttpResponse::with_body(status, ());
     *answer.headers_mut() = headers;
@@ -142,5 +143,5 @@ fn answer(passing: Passing, response: Response) -> HttpResponse {
     if let (StatusCode::NOT_MODIFIED, ResponseBody::Announced(length)) = (status, &body) {
         answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(*length));
     }
-    answer.set_body(Relay::boxed(body, status, passing))
+    answer.set_body(Relay::boxed(body, outcome, passing))
 }

@@ -17,6 +17,7 @@ mod edge_workers;
 mod embedding;
 mod endpoint_exchange;
 mod errors;
+mod grpc;
 mod h2_connections;
 mod h2_frames;
 mod h2_requests;

@@ -57,7 +57,7 @@ pub fn turn_back(error: Error, mut exchange: Box<Exchange>, limits: &Limits) -> 
     let refusal = error_page::respond(error, &exchange.headers, id.as_str(), &limits.style);
     let tail = log.map(|log| {
         log.begin(&mut exchange);
-        let mut tail = Tail::new(log, exchange, refusal.status);
+        let mut tail = Tail::new(log, exchange, refusal.outcome());
         if let (ResponseBody::Bytes(bytes), true) = (&refusal.body, method != Method::HEAD) {
             tail.saw(&Some(Ok(Frame::Data(bytes.clone()))));
         }

@@ -36,20 +36,35 @@ pub fn read(parts: ::http::request::Parts, has_ended: bool, limits: &Limits) -> 
         keeps_alive: true,
         expects_continue: false,
     };
-    match fill(&mut head, parts, has_ended, limits) {
+    match fill(&mut head, &parts, has_ended, limits) {
         Ok(upgrade) => Ok(Asked { head, upgrade }),
-        Err(error) => Err(Box::new((error, head))),
+        Err(error) => {
+            keep_what_it_reads(&parts.headers, &mut head.headers);
+            Err(Box::new((error, head)))
+        }
+    }
+}
+
+/// A refusal is written as its client can read it, though the rest of its head is not looked at.
+fn keep_what_it_reads(came: &::http::HeaderMap, kept: &mut HeaderMap) {
+    for (name, kept_as) in
+        [(::http::header::CONTENT_TYPE, header::CONTENT_TYPE), (::http::header::ACCEPT, header::ACCEPT)]
+    {
+        let value = came.get(name).and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok());
+        if let Some(value) = value {
+            kept.insert(kept_as, value);
+        }
     }
 }
 
 fn fill(
     head: &mut Head,
-    parts: ::http::request::Parts,
+    parts: &::http::request::Parts,
     has_ended: bool,
     limits: &Limits,
 ) -> Result<Option<Upgrade>, Error> {
     let ::http::request::Parts { method, uri, headers, extensions, .. } = parts;
-    let is_connect = method == ::http::Method::CONNECT;
+    let is_connect = *method == ::http::Method::CONNECT;
     if is_connect {
         head.method = Method::CONNECT;
     } else {
@@ -62,9 +77,9 @@ fn fill(
     }
     let target = uri.path_and_query().map_or("", |target| target.as_str());
     head.uri = origin_form(target, &head.method, limits)?;
-    check_size(target, &headers, limits)?;
-    head.headers = fields::from_h2(&headers)?;
-    settle_host(&uri, &mut head.headers)?;
+    check_size(target, headers, limits)?;
+    head.headers = fields::from_h2(headers)?;
+    settle_host(uri, &mut head.headers)?;
     let upgrade = match protocol {
         Some(protocol) => Some(upgrade(protocol, head)?),
         None => {
