@@ -20,7 +20,10 @@ use crate::{
     http::Method,
     kinds::Kinds,
     routing::Table,
-    settings::{Problem, Problems, Settings, listener::MOST_HEADERS},
+    settings::{
+        Problem, Problems, Settings,
+        listener::{MOST_HEADERS, ProxyProtocolSettings},
+    },
     telemetry::access_log::AccessLog,
     upstream::Upstream,
 };
@@ -30,6 +33,7 @@ mod admin;
 mod changes;
 mod http2;
 pub mod https;
+mod proxy_protocol;
 mod routes;
 mod tls;
 mod upstreams;
@@ -67,11 +71,13 @@ pub struct Listener {
     pub tls: Option<Arc<ListenerTls>>,
     /// HTTP/2 is spoken, too.
     pub h2: bool,
+    /// Who says first whose connection it is.
+    pub proxy_protocol: Option<ProxyProtocolSettings>,
 }
 
 impl From<ListenAddress> for Listener {
     fn from(address: ListenAddress) -> Self {
-        Self { address, tls: None, h2: true }
+        Self { address, tls: None, h2: true, proxy_protocol: None }
     }
 }
 
@@ -92,7 +98,7 @@ impl Plan {
         let (mut problems, mut warnings) = (Vec::new(), Vec::new());
         check_server(&settings, &mut problems);
         let tls = tls::listeners(&settings, &mut problems, &mut warnings);
-        let listeners = listeners(&settings, &tls, &mut problems);
+        let listeners = listeners(&settings, &tls, &mut problems, &mut warnings);
         let admin = admin::address(&settings, &listeners, &mut problems);
         warnings.extend(acme::warnings(&tls, &listeners));
         let https = Https::of(&tls, &listeners, &mut problems, &mut warnings);
@@ -201,7 +207,12 @@ fn names_levels(directives: &str) -> bool {
     directives.split(',').all(|directive| is_level(directive) || directive.contains(['=', ':']))
 }
 
-fn listeners(settings: &Settings, tls: &tls::ListenersTls, problems: &mut Vec<Problem>) -> Vec<Listener> {
+fn listeners(
+    settings: &Settings,
+    tls: &tls::ListenersTls,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<String>,
+) -> Vec<Listener> {
     let mut known: Vec<Listener> = Vec::new();
     if settings.listen.is_empty() {
         problems.push(Problem::at(["listen"], "nowhere to listen").help("an address such as \"127.0.0.1:8080\""));
@@ -219,7 +230,10 @@ fn listeners(settings: &Settings, tls: &tls::ListenersTls, problems: &mut Vec<Pr
                 Problem::at(key.into_iter().chain(["tls".to_owned()]), "TLS is spoken on TCP only")
                     .help("whoever can read a unix socket can read its files: remove `tls`"),
             ),
-            Some(address) => known.push(Listener { address, tls, h2: listener.h2 }),
+            Some(address) => {
+                let proxy_protocol = proxy_protocol::of_listener(index, listener, &address, problems, warnings);
+                known.push(Listener { address, tls, h2: listener.h2, proxy_protocol });
+            }
             None => problems.push(
                 Problem::at(key, format!("`{}` is not an address to listen on", listener.addr))
                     .help("IP:PORT such as \"127.0.0.1:8080\" or \"[::]:80\", or \"unix:/path/to/socket\""),

@@ -4,6 +4,7 @@
 pub mod chunked_body;
 pub mod forwarded;
 pub mod path;
+pub mod proxy_protocol;
 pub mod request_head;
 pub mod request_intake;
 pub mod response_head;

@@ -114,8 +114,8 @@ pub fn start(proxy: &Proxy, settings: &Settings, listeners: &[Listener]) -> io::
         .server_name(&settings.server_name)
         .access_log_of(proxy);
     let mut certificates = HashMap::new();
-    for Listener { address, tls, h2 } in listeners {
-        server = server.http2(*h2);
+    for Listener { address, tls, h2, proxy_protocol } in listeners {
+        server = server.http2(*h2).proxy_protocol(proxy_protocol.as_ref());
         let bound = match (address, tls) {
             (ListenAddress::Tcp(address), Some(tls)) => {
                 server.bind_tls(*address, &Certificates::once(&mut certificates, tls)?)

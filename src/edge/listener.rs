@@ -20,7 +20,7 @@ use std::{
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::tls::{Certificates, Protocol};
+use super::tls::Spoken;
 use crate::{http::downstream::Peer, plan::ListenAddress};
 
 /// An address that is listened on.
@@ -31,10 +31,8 @@ pub struct Opened {
     pub address: ListenAddress,
     /// What listens there.
     pub listening: Listening,
-    /// What is shown to those who come in, where TLS is spoken.
-    pub certificates: Option<Certificates>,
-    /// The newest protocol that is spoken.
-    pub newest: Protocol,
+    /// What is spoken there.
+    pub spoken: Spoken,
 }
 
 /// A socket that listens.
@@ -102,7 +100,7 @@ pub fn open(asked: &ListenAddress, backlog: u32) -> io::Result<Opened> {
             (asked.clone(), Listening::Unix(listener, file))
         }
     };
-    Ok(Opened { asked: asked.clone(), address, listening, certificates: None, newest: Protocol::Http2 })
+    Ok(Opened { asked: asked.clone(), address, listening, spoken: Spoken::default() })
 }
 
 /// Listens on a TCP address.
@@ -178,22 +176,33 @@ impl Caps {
 
     /// A place for one more; `None` if there is none.
     pub fn enter(self: &Arc<Self>, peer: Peer) -> Option<Place> {
-        let mut place = Place { caps: Arc::clone(self), address: None };
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.all.load(Ordering::Relaxed) {
-            return None;
-        }
-        let per_address = self.per_address.load(Ordering::Relaxed);
+        self.enter_for_another().and_then(|place| place.of(peer))
+    }
+
+    /// The same while it is not known whose it is.
+    pub fn enter_for_another(self: &Arc<Self>) -> Option<Place> {
+        let place = Place { caps: Arc::clone(self), address: None };
+        let open = self.open.fetch_add(1, Ordering::Relaxed);
+        (open < self.all.load(Ordering::Relaxed)).then_some(place)
+    }
+}
+
+impl Place {
+    /// Counts for this one from now on; `None` if that is one too many.
+    pub fn of(mut self, peer: Peer) -> Option<Self> {
+        let per_address = self.caps.per_address.load(Ordering::Relaxed);
         if let (Peer::Tcp(address), 1..) = (peer, per_address) {
             let network = network(address.ip());
-            let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut by_address = self.caps.by_address.lock().unwrap_or_else(PoisonError::into_inner);
             let open = by_address.entry(network).or_default();
             if *open >= per_address {
                 return None;
             }
             *open += 1;
-            place.address = Some(network);
+            drop(by_address);
+            self.address = Some(network);
         }
-        Some(place)
+        Some(self)
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     fmt, io,
     net::{SocketAddr, TcpListener},
     num::NonZero,
+    sync::Arc,
     thread,
 };
 
@@ -19,8 +20,9 @@ use self::{
     drain::Stop,
     limits::Limits,
     listener::{Caps, Listening, Opened},
+    proxy_protocol::Senders,
     reload::Live,
-    tls::{Certificates, Protocol},
+    tls::{Certificates, Protocol, Spoken},
     worker::{Shared, Workers},
 };
 pub use self::{
@@ -30,7 +32,10 @@ pub use self::{
 use crate::{
     plan::ListenAddress,
     proxy::Proxy,
-    settings::{ServerSettings, listener as listener_settings},
+    settings::{
+        ServerSettings,
+        listener::{self as listener_settings, ProxyProtocolSettings},
+    },
 };
 
 mod accept;
@@ -39,6 +44,7 @@ pub mod h1;
 mod h2;
 pub mod limits;
 mod listener;
+mod proxy_protocol;
 mod reception;
 mod reload;
 mod request;
@@ -53,6 +59,7 @@ pub struct EdgeServer<F> {
     server_name: String,
     signals: bool,
     newest: Protocol,
+    senders: Option<Arc<Senders>>,
     log_of: Option<Proxy>,
     opened: Vec<Opened>,
 }
@@ -61,8 +68,9 @@ impl<F> EdgeServer<F> {
     /// A server for the `App` that the factory makes: it is called once for each worker.
     pub fn new(factory: F) -> Self {
         let settings = ServerSettings::default();
-        let (server_name, newest) = ("aqueduct".into(), Protocol::Http2);
-        Self { factory, settings, server_name, signals: true, newest, log_of: None, opened: Vec::new() }
+        let Spoken { newest, senders, .. } = Spoken::default();
+        let server_name = "aqueduct".into();
+        Self { factory, settings, server_name, signals: true, newest, senders, log_of: None, opened: Vec::new() }
     }
 
     /// Workers, limits and deadlines. To be said before the first address.
@@ -103,13 +111,21 @@ impl<F> EdgeServer<F> {
         self
     }
 
+    /// Who begins connections with a PROXY header, to say whose they are, at the addresses that are said after this;
+    /// nobody, unless told otherwise.
+    #[must_use]
+    pub fn proxy_protocol(mut self, settings: Option<&ProxyProtocolSettings>) -> Self {
+        self.senders = settings.map(|settings| Arc::new(Senders::of(settings)));
+        self
+    }
+
     /// Listens on an address. Port 0 is any free one: [`EdgeServer::addresses`] tells which.
     ///
     /// # Errors
     /// The address is taken, or cannot be had.
     pub fn bind(mut self, address: &ListenAddress) -> io::Result<Self> {
         let mut opened = listener::open(address, self.settings.backlog)?;
-        opened.newest = self.newest;
+        opened.spoken = self.spoken(None);
         self.opened.push(opened);
         Ok(self)
     }
@@ -120,7 +136,7 @@ impl<F> EdgeServer<F> {
     /// The address is taken, or cannot be had.
     pub fn bind_tls(mut self, address: SocketAddr, certificates: &Certificates) -> io::Result<Self> {
         let mut opened = listener::open(&ListenAddress::Tcp(address), self.settings.backlog)?;
-        (opened.certificates, opened.newest) = (Some(certificates.clone()), self.newest);
+        opened.spoken = self.spoken(Some(certificates.clone()));
         self.opened.push(opened);
         Ok(self)
     }
@@ -129,16 +145,16 @@ impl<F> EdgeServer<F> {
     ///
     /// # Errors
     /// It has no address.
-    pub fn listen(self, listener: TcpListener) -> io::Result<Self> {
-        self.add(listener, None)
-    }
-
-    fn add(mut self, listener: TcpListener, certificates: Option<Certificates>) -> io::Result<Self> {
+    pub fn listen(mut self, listener: TcpListener) -> io::Result<Self> {
         let address = ListenAddress::Tcp(listener.local_addr()?);
         listener::inherited(&listener)?;
-        let (asked, newest) = (address.clone(), self.newest);
-        self.opened.push(Opened { asked, address, listening: Listening::Tcp(listener), certificates, newest });
+        let (asked, spoken) = (address.clone(), self.spoken(None));
+        self.opened.push(Opened { asked, address, listening: Listening::Tcp(listener), spoken });
         Ok(self)
+    }
+
+    fn spoken(&self, certificates: Option<Certificates>) -> Spoken {
+        Spoken { certificates, newest: self.newest, senders: self.senders.clone() }
     }
 
     /// Where it listens.
@@ -149,7 +165,7 @@ impl<F> EdgeServer<F> {
     /// What it shows clients, each once however many addresses share it: to be kept by whoever will reload them.
     pub fn certificates(&self) -> Vec<Certificates> {
         let mut all: Vec<Certificates> = Vec::new();
-        for certificates in self.opened.iter().filter_map(|opened| opened.certificates.as_ref()) {
+        for certificates in self.opened.iter().filter_map(|opened| opened.spoken.certificates.as_ref()) {
             if !all.iter().any(|known| known.is_same(certificates)) {
                 all.push(certificates.clone());
             }

@@ -23,6 +23,7 @@ use super::{
     h2,
     limits::Limits,
     listener::{Caps, Place},
+    proxy_protocol::Senders,
     tls::{Certificates, Protocol, Speaks, Spoken},
     worker::{Change, Entrance},
 };
@@ -141,16 +142,51 @@ impl<A: h1::Answers + 'static> Reception<A> {
         }
     }
 
-    fn take_in(&self, socket: Socket, peer: Peer, spoken: Spoken, draining: &Rc<drain::Worker>) {
-        let Spoken { certificates, newest } = spoken;
-        let Some(place) = self.caps.enter(peer) else {
-            // Words in the clear are none to a client that expects to shake hands.
-            return if certificates.is_none() {
-                turn_away(&socket)
-            };
-        };
+    fn take_in(self: &Rc<Self>, socket: Socket, peer: Peer, mut spoken: Spoken, draining: &Rc<drain::Worker>) {
+        if let Some(senders) = spoken.senders.take_if(|senders| senders.include(peer)) {
+            return self.hear_out((socket, peer), senders, spoken, draining);
+        }
+        match self.caps.enter(peer) {
+            Some(place) => self.serve((socket, peer), place, spoken, draining),
+            None => turn_away(&socket, &spoken),
+        }
+    }
+
+    /// Who connects for others says first for whom. It is part of a task of its own: nobody waits for a slow one.
+    fn hear_out(
+        self: &Rc<Self>,
+        (mut socket, sender): (Socket, Peer),
+        senders: Arc<Senders>,
+        spoken: Spoken,
+        draining: &Rc<drain::Worker>,
+    ) {
+        let Some(place) = self.caps.enter_for_another() else { return turn_away(&socket, &spoken) };
+        let (reception, draining, one) = (Rc::clone(self), Rc::clone(draining), self.open.one());
+        actix_rt::spawn(async move {
+            match senders.hear(&mut socket).await {
+                Ok(Some(ends)) => {
+                    let client = Peer::Tcp(ends.client());
+                    match place.of(client) {
+                        Some(place) => reception.serve((socket, client), place, spoken, &draining),
+                        None => turn_away(&socket, &spoken),
+                    }
+                }
+                // It is the sender's own, and he may have as many as there is room for.
+                Ok(None) => reception.serve((socket, sender), place, spoken, &draining),
+                // A load balancer may only have looked whether somebody is here.
+                Err(Error::ClientGone(_)) => log::debug!("{sender} left before its PROXY header"),
+                Err(error) => {
+                    refusals::tell(None, &RequestId::generate(), format_args!("a connection from {sender}"), &error);
+                }
+            }
+            drop(one);
+        });
+    }
+
+    fn serve(&self, (socket, peer): (Socket, Peer), place: Place, spoken: Spoken, draining: &Rc<drain::Worker>) {
+        let Spoken { certificates, newest, senders: _ } = spoken;
         if let Some(certificates) = certificates {
-            return self.take_in_encrypted((socket, peer), (certificates, newest), place, draining);
+            return self.serve_encrypted((socket, peer), (certificates, newest), place, draining);
         }
         let arrival = Arrival { socket, peer, greeted: None, newest };
         let limits = Rc::clone(&self.limits.borrow());
@@ -163,7 +199,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
     }
 
     /// The handshake is part of the connection's own task: nobody waits for a slow one.
-    fn take_in_encrypted(
+    fn serve_encrypted(
         &self,
         (socket, peer): (Socket, Peer),
         (certificates, newest): (Certificates, Protocol),
@@ -245,7 +281,11 @@ impl Drop for One {
 }
 
 /// Says that there is no room, if the client's buffer takes it; nobody waits for a client that is not served.
-fn turn_away(socket: &Socket) {
+fn turn_away(socket: &Socket, spoken: &Spoken) {
+    if spoken.certificates.is_some() {
+        // Words in the clear are none to a client that expects to shake hands.
+        return;
+    }
     let id = RequestId::generate();
     let full = Error::Refused { status: StatusCode::SERVICE_UNAVAILABLE, what: "there is no place for one more" };
     refusals::tell(None, &id, "a connection", &full);

@@ -13,6 +13,7 @@ use super::{
     drain::Stop,
     limits::Limits,
     listener::{self, Caps, Door, Listening, Opened, SocketFile},
+    proxy_protocol::Senders,
     tls::{Certificates, Next, Protocol, Speaks, Spoken},
     worker::{Change, Entrance, Tellers},
 };
@@ -153,18 +154,19 @@ impl Live {
         let mut known: Vec<&Open> = now.open.iter().collect();
         let (mut kept, mut opened, mut speak) = (Vec::new(), Vec::new(), Vec::new());
         let mut showing = Showing::before(&now.open);
-        for Listener { address, tls, h2 } in listeners {
+        for Listener { address, tls, h2, proxy_protocol } in listeners {
             let newest = if *h2 { Protocol::Http2 } else { Protocol::Http1 };
             let certificates = tls.as_ref().map(|tls| showing.next(tls)).transpose()?;
+            let senders = proxy_protocol.as_ref().map(|settings| Arc::new(Senders::of(settings)));
+            let spoken = Spoken { certificates, newest, senders };
             if let Some(at) = known.iter().position(|known| known.asked == *address) {
                 let open = known.swap_remove(at);
-                speak.push((open.speaks.clone(), Spoken { certificates, newest }));
+                speak.push((open.speaks.clone(), spoken));
                 kept.push(open.asked.clone());
             } else {
                 let mut door =
                     listener::open(address, settings.backlog).map_err(|error| cannot_listen(address, &error))?;
-                door.certificates = certificates;
-                door.newest = newest;
+                door.spoken = spoken;
                 opened.push(door);
             }
         }
@@ -284,14 +286,14 @@ impl fmt::Debug for Live {
 }
 
 fn entrance(opened: Opened, stop: &Stop) -> (Open, Entrance) {
-    let Opened { asked, address, listening, certificates, newest } = opened;
+    let Opened { asked, address, listening, spoken } = opened;
     let (door, file) = match listening {
         Listening::Tcp(listener) => (Door::Tcp(listener), None),
         Listening::Unix(listener, file) => (Door::Unix(listener), Some(file)),
     };
     let (doors, until_closed) = watch::channel(());
     let stop = stop.below();
-    let speaks = Speaks::of(Spoken { certificates, newest });
+    let speaks = Speaks::of(spoken);
     let entrance = Entrance { door, speaks: speaks.clone(), stop: stop.clone(), until_closed };
     (Open { speaks, asked, address, stop, doors, _file: file }, entrance)
 }

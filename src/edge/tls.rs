@@ -18,6 +18,7 @@ use rustls::{
 
 use self::{directory::Directory, validation::Validations};
 pub use self::{greeting::Greeted, validation::Validating};
+use super::proxy_protocol::Senders;
 use crate::{
     http::ClientCertificate,
     plan::ListenerTls,
@@ -50,6 +51,14 @@ pub struct Spoken {
     pub certificates: Option<Certificates>,
     /// The newest protocol.
     pub newest: Protocol,
+    /// Those who say first whose connection it is.
+    pub senders: Option<Arc<Senders>>,
+}
+
+impl Default for Spoken {
+    fn default() -> Self {
+        Self { certificates: None, newest: Protocol::Http2, senders: None }
+    }
 }
 
 impl Speaks {

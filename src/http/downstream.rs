@@ -3,7 +3,7 @@
 //! The edge puts an `Rc<dyn Downstream>` into the request's extensions. Under a plain `HttpServer` there is none,
 //! and the proxy does without: no 1xx, no trailers, no upgrades.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -36,6 +36,15 @@ pub enum Peer {
     Tcp(SocketAddr),
     /// A unix socket; it has no address worth naming.
     Unix,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix:"),
+        }
+    }
 }
 
 /// One exchange's view of the client connection it came in on.

@@ -13,6 +13,7 @@ pub mod grpc;
 pub mod headers;
 pub mod marks;
 pub mod path;
+pub mod proxy_protocol;
 pub mod request_line;
 pub mod response;
 pub mod scratch;

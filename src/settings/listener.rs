@@ -2,23 +2,52 @@
 
 use std::fmt;
 
+use ipnet::IpNet;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
 
-use super::values::{Size, Time};
+use super::values::{A_NETWORK, Size, Time, network};
 
 /// An address to accept clients on: `"0.0.0.0:80"`, `"unix:/run/aqueduct.sock"`, or a table
 /// `{ addr = "0.0.0.0:443", tls = "main" }`.
-#[derive(Debug, Clone, PartialEq)]
+// What is derived is the table; both forms are below.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Listener {
     /// `IP:PORT` or `unix:PATH`.
     pub addr: String,
     /// Speaks TLS as `[tls.NAME]` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<String>,
     /// Speaks HTTP/2, too: as agreed on where TLS is spoken, elsewhere with clients that begin with its preface.
+    #[serde(default = "yes")]
     pub h2: bool,
+    /// Who says first whose connection it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocolSettings>,
+}
+
+/// `proxy_protocol = { from = ["10.0.0.0/8"], timeout = "5s" }`: load balancers in front of us that begin each connection
+/// with a PROXY header. They must; whoever else does is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyProtocolSettings {
+    /// Where they connect from: networks, or `"unix"` for whoever can open the unix socket.
+    pub from: Vec<Sender>,
+    /// From a connection's start to the end of its header.
+    #[serde(default = "ProxyProtocolSettings::timeout")]
+    pub timeout: Time,
+}
+
+/// Who may send a PROXY header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// Whoever connects from there.
+    Network(IpNet),
+    /// Whoever can open the unix socket.
+    Unix,
 }
 
 /// `[server]`
@@ -218,7 +247,7 @@ pub enum ProxyStatus {
 impl Listener {
     /// Listens on this address.
     pub fn address(addr: impl Into<String>) -> Self {
-        Self { addr: addr.into(), tls: None, h2: true }
+        Self { addr: addr.into(), tls: None, h2: true, proxy_protocol: None }
     }
 }
 
@@ -227,7 +256,8 @@ impl Serialize for Listener {
         if *self == Self::address(&*self.addr) {
             return serializer.serialize_str(&self.addr);
         }
-        ListenerTable { addr: self.addr.clone(), tls: self.tls.clone(), h2: self.h2 }.serialize(serializer)
+        // The one that was derived.
+        Self::serialize(self, serializer)
     }
 }
 
@@ -238,17 +268,6 @@ impl<'de> Deserialize<'de> for Listener {
 }
 
 struct ListenerVisitor;
-
-/// The long form.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListenerTable {
-    addr: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tls: Option<String>,
-    #[serde(default = "yes")]
-    h2: bool,
-}
 
 fn yes() -> bool {
     true
@@ -266,11 +285,48 @@ impl<'de> Visitor<'de> for ListenerVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Listener, A::Error> {
-        ListenerTable::deserialize(MapAccessDeserializer::new(map)).map(|ListenerTable { addr, tls, h2 }| Listener {
-            addr,
-            tls,
-            h2,
-        })
+        // The one that was derived.
+        Listener::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+impl ProxyProtocolSettings {
+    fn timeout() -> Time {
+        Time::secs(5)
+    }
+}
+
+impl Serialize for Sender {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Network(network) => network.serialize(serializer),
+            Self::Unix => serializer.serialize_str(UNIX),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Sender {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(SenderVisitor)
+    }
+}
+
+struct SenderVisitor;
+
+const UNIX: &str = "unix";
+
+impl Visitor<'_> for SenderVisitor {
+    type Value = Sender;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{A_NETWORK}, or \"{UNIX}\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Sender, E> {
+        if text == UNIX {
+            return Ok(Sender::Unix);
+        }
+        network(text).map(Sender::Network).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 

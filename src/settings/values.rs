@@ -25,7 +25,7 @@ pub struct Secret(String);
 #[error("not {0}")]
 pub struct NotAValue(&'static str);
 
-const A_NETWORK: &str = "a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or an address";
+pub(super) const A_NETWORK: &str = "a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or an address";
 const A_SIZE: &str = "a size such as \"16MiB\" (B, KB, KiB, MB, MiB, GB, GiB)";
 const A_TIME: &str = "a time such as \"250ms\", \"30s\", \"5m\", \"1h\" or \"7d\", or \"off\"";
 const A_SECRET: &str = "a string, { env = \"NAME\" } or { file = \"PATH\" }";
@@ -276,9 +276,13 @@ impl Visitor<'_> for NetworkVisitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Network, E> {
-        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        network.map(Network).map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+        network(text).map(Network).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
+}
+
+/// A network; an address alone is one of one.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     io,
     net::{IpAddr, SocketAddr},
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll, Waker},
 };
@@ -83,6 +84,9 @@ const HANGING_UP: Interest = Interest::PRIORITY.add(Interest::ERROR);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const HANGING_UP: Interest = Interest::ERROR;
 
+/// Looks and does not take, nor wait.
+const PEEK: RecvFlags = RecvFlags::PEEK.union(RecvFlags::DONTWAIT);
+
 impl Stream {
     /// The TCP connection below, if it is one.
     pub fn tcp(&self) -> Option<&TcpStream> {
@@ -121,7 +125,6 @@ impl Stream {
 
     /// There is something to read; the kernel is asked.
     pub fn has_unread(&self) -> bool {
-        const PEEK: RecvFlags = RecvFlags::PEEK.union(RecvFlags::DONTWAIT);
         let mut first = [0; 1];
         let peeked = match self {
             Self::Tcp(stream) => rustix::net::recv(stream, &mut first, PEEK),
@@ -130,6 +133,16 @@ impl Stream {
             Self::Tls(stream) => rustix::net::recv(stream.get_ref().0, &mut first, PEEK),
         };
         peeked.is_ok_and(|(count, _)| count > 0)
+    }
+
+    /// What can be read, once something can, and is left there. Nothing is said of what is encrypted.
+    pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut peek = |socket: BorrowedFd<'_>| Ok(rustix::net::recv(socket, &mut *buffer, PEEK)?.0);
+        match self {
+            Self::Tcp(stream) => stream.async_io(Interest::READABLE, || peek(stream.as_fd())).await,
+            Self::Unix(stream) => stream.async_io(Interest::READABLE, || peek(stream.as_fd())).await,
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Reads what is there, without waiting. Of what TLS has to say for itself, such as tickets, nothing is seen.

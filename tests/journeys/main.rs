@@ -24,6 +24,7 @@ mod h2_requests;
 mod intake;
 mod passing;
 mod pooling;
+mod proxy_protocol;
 mod redirect_http;
 mod reload;
 mod routing;

@@ -25,6 +25,7 @@ macro_rules! impossible {
 impossible! {
     nowhere_to_listen: "listen = []\n";
     an_address_that_is_none: "listen = [\"127.0.0.1\", \"127.0.0.1:99999\", \"example.com:80\", \"unix:\"]\n";
+    proxy_headers_from_nobody: "listen = [{ addr = \"127.0.0.1:80\", proxy_protocol = { from = [\"unix\"] } }, { addr = \"unix:a.sock\", proxy_protocol = { from = [\"10.0.0.0/8\"] } }, { addr = \"127.0.0.1:81\", proxy_protocol = { from = [] } }]\n";
     an_address_twice: "listen = [\"127.0.0.1:80\", \"127.0.0.1:80\"]\n";
     an_admin_address_for_everybody: "admin.listen = \"0.0.0.0:9901\"\n";
     an_admin_address_that_is_none: "admin.listen = \"9901\"\n";
@@ -226,6 +227,17 @@ fn what_would_keep_a_directory_from_validating_is_a_warning() {
             "tls.b.acme: no listener shows this certificate, so none is asked for",
         ]
     );
+}
+
+#[test]
+fn that_anybody_may_say_who_he_is_is_a_warning() {
+    let text = "listen = [{ addr = \"0.0.0.0:80\", proxy_protocol = { from = [\"10.0.0.0/8\", \"0.0.0.0/0\"] } }]\n";
+
+    let reading = Layers::new().text("settings/default.toml", text).read();
+    let (plan, _) = reading.draw(|settings| Plan::draw(settings, &Kinds::built_in(), None)).expect("it can be done");
+
+    let warning = "listen.0.proxy_protocol.from: whoever can connect to 0.0.0.0:80 can say that he is anybody else";
+    assert_eq!(plan.warnings, [warning]);
 }
 
 /// What is told of settings that name files in this folder as `DIR`.

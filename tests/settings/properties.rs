@@ -1,11 +1,11 @@
 //! What holds of any settings at all.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
     Layers, Listener, RouteDefaults, RouteSettings, Settings, Size, Time, UpstreamSettings,
     layers::BUILT_IN,
-    listener::Workers,
+    listener::{ProxyProtocolSettings, Sender, Workers},
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
     show::show,
     tls::{AcmeSettings, CertificateFiles, ClientMode, ClientSettings, TlsSettings, TlsVersion},
@@ -65,6 +65,14 @@ fn route() -> impl Strategy<Value = RouteSettings> {
     )
 }
 
+fn listener() -> impl Strategy<Value = Listener> {
+    let sender = prop_oneof![Just(Sender::Unix), any::<IpAddr>().prop_map(|address| Sender::Network(address.into()))];
+    let proxy_protocol = (vec(sender, 0..3), 1u64..99)
+        .prop_map(|(from, timeout)| ProxyProtocolSettings { from, timeout: Time::secs(timeout) });
+    (".{0,9}", option::of(".{0,9}"), any::<bool>(), option::of(proxy_protocol))
+        .prop_map(|(addr, tls, h2, proxy_protocol)| Listener { addr, tls, h2, proxy_protocol })
+}
+
 fn upstream() -> impl Strategy<Value = UpstreamSettings> {
     let server = ("[^@]{0,9}", 0u32..3).prop_map(|(url, weight)| ServerUrl { url, weight });
     let tls = (option::of(".{0,9}"), option::of(".{0,9}"), any::<bool>());
@@ -113,7 +121,7 @@ fn certificates(files: Vec<(String, String)>) -> TlsSettings {
 
 prop_compose! {
     fn settings()(
-        listen in vec((".{0,9}", option::of(".{0,9}"), any::<bool>()), 0..3),
+        listen in vec(listener(), 0..3),
         tls in vec((".{0,9}", vec((".{0,9}", ".{0,9}"), 0..3)), 0..3),
         name in ".{0,9}",
         workers in prop_oneof![Just(Workers::Auto), (1usize..99).prop_map(Workers::Exactly)],
@@ -122,7 +130,7 @@ prop_compose! {
         tests in vec(test(), 0..3),
     ) -> Settings {
         let mut settings = Settings {
-            listen: listen.into_iter().map(|(addr, tls, h2)| Listener { addr, tls, h2 }).collect(),
+            listen,
             tls: tls.into_iter().map(|(name, files)| (name, certificates(files))).collect(),
             server_name: name,
             routes: routes.into_iter().collect(),

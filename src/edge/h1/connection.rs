@@ -39,6 +39,8 @@ const GATHER: usize = 16 * 1024;
 /// that is cut off before its first answer tells its user so.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
+const UNEXPECTED_HEADER: Error = Error::Malformed { what: "a PROXY header from whom none is expected" };
+
 /// A connection that speaks HTTP.
 pub struct Connection {
     wire: Rc<Wire>,
@@ -84,6 +86,7 @@ impl Connection {
                 Ok(None) => return Last::Close,
                 Err(Error::Version) if self.is_fresh && self.wire.begins_http2() => return Last::Http2,
                 Err(error) => {
+                    let error = if self.wire.begins_proxy_header() { UNEXPECTED_HEADER } else { error };
                     let unseen = unseen::unread(&self.wire.input.borrow(), &self.wire.limits, self.client());
                     return Box::pin(self.turn_back(error, unseen)).await;
                 }

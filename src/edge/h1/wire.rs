@@ -29,7 +29,7 @@ use crate::{
         body::Length,
         downstream::Peer,
         fields::{MIN_ROOM, make_room},
-        scratch,
+        proxy_protocol, scratch,
     },
     transport::{dial::Stream as Socket, outbox::Outbox},
 };
@@ -109,6 +109,11 @@ impl Wire {
     /// (RFC 9113, 3.3).
     pub fn begins_http2(&self) -> bool {
         self.newest == Protocol::Http2 && self.greeted.is_none() && self.input.borrow().starts_with(PREFACE)
+    }
+
+    /// What was read is no request, but what a proxy of connections begins with.
+    pub fn begins_proxy_header(&self) -> bool {
+        proxy_protocol::seems_begun(&self.input.borrow())
     }
 
     /// A request begins.

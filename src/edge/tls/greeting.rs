@@ -16,7 +16,7 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsAcceptor};
 use super::{Certificates, Protocol};
 use crate::{
     edge::h1::{LINGER, head::Head},
-    http::{ClientCertificate, header, headers},
+    http::{ClientCertificate, header, headers, proxy_protocol},
     transport::{dial::Stream as Socket, tls::MOST_UNSENT},
 };
 
@@ -55,8 +55,11 @@ impl Certificates {
     }
 
     async fn shake_hands(&self, socket: TcpStream, newest: Protocol) -> io::Result<Option<(Socket, Greeted)>> {
-        let mut first = [0];
-        socket.peek(&mut first).await?;
+        let mut first = [0; 16];
+        let seen = socket.peek(&mut first).await?;
+        if proxy_protocol::seems_begun(&first[..seen]) {
+            return Err(io::Error::other("a PROXY header from whom none is expected"));
+        }
         if first[0].is_ascii_alphabetic() {
             return tell_in_the_clear(socket).await.map(|()| None);
         }

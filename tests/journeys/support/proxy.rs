@@ -102,7 +102,7 @@ pub fn serve(proxy: Proxy, settings: Settings, unix: Option<std::path::PathBuf>)
     let (told, ready) = mpsc::channel();
     let (handler, logging) = (proxy.clone(), proxy.clone());
     let tls = proxy.plan().listeners[0].tls.as_ref().map(|tls| Certificates::of(tls).expect("randomness"));
-    let (certificates, h2) = (tls.clone(), proxy.plan().listeners[0].h2);
+    let (certificates, first) = (tls.clone(), proxy.plan().listeners[0].clone());
     let thread = thread::spawn(move || {
         actix_rt::System::new().block_on(async move {
             let mut limits = settings.server.clone();
@@ -112,7 +112,8 @@ pub fn serve(proxy: Proxy, settings: Settings, unix: Option<std::path::PathBuf>)
                 .settings(&limits)
                 .server_name(&settings.server_name)
                 .access_log_of(&logging)
-                .http2(h2)
+                .http2(first.h2)
+                .proxy_protocol(first.proxy_protocol.as_ref())
                 .signals(false);
             let bound = match &tls {
                 Some(certificates) => server.bind_tls(loopback, certificates),

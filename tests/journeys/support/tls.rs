@@ -195,6 +195,11 @@ fn named(names: &[&str]) -> CertificateParams {
 /// A handshake with whoever listens there, asking for this name.
 pub async fn shake_hands(address: SocketAddr, name: &str, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
     let socket = patiently("a connection", TcpStream::connect(address)).await?;
+    shake_hands_on(socket, name, config).await
+}
+
+/// The same on a connection on which something else was said first.
+pub async fn shake_hands_on(socket: TcpStream, name: &str, config: ClientConfig) -> io::Result<TlsStream<TcpStream>> {
     let connector = TlsConnector::from(Arc::new(config));
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     patiently("a handshake", connector.connect(name, socket)).await
