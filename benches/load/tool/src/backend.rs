@@ -85,7 +85,7 @@ impl Connection {
         answers: &mut HashMap<Order, Message>,
     ) -> Result<bool, Fault> {
         if let Some(outbox) = &mut self.outbox {
-            if !outbox.write(&self.socket, buffers)? {
+            if !outbox.write(&mut self.socket, buffers)? {
                 return Ok(true);
             }
             self.outbox = None;
@@ -93,7 +93,7 @@ impl Connection {
             return Ok(!self.close);
         }
         let (order, close) = (&mut self.order, &mut self.close);
-        let complete = self.inbox.read(&self.socket, buffers, |head| {
+        let complete = self.inbox.read(&mut self.socket, buffers, |head| {
             *order = Order::read(head);
             *close = head.close;
             Ok(())
@@ -103,7 +103,7 @@ impl Connection {
         }
         let answer = answers.entry(*order).or_insert_with_key(Order::answer);
         let mut outbox = Outbox::new(answer.clone());
-        if outbox.write(&self.socket, buffers)? {
+        if outbox.write(&mut self.socket, buffers)? {
             return Ok(!self.close);
         }
         self.outbox = Some(outbox);

@@ -1,6 +1,8 @@
 //! What is measured.
 
-use crate::client::Request;
+use crate::h1::Request;
+use crate::peers::Peer;
+use crate::tls::Resumption;
 
 pub const KIB: u64 = 1024;
 pub const MIB: u64 = 1024 * KIB;
@@ -14,6 +16,7 @@ pub struct Case {
     pub download: u64,
     pub upload: u64,
     pub connections: usize,
+    pub speaks: Speaks,
     pub kind: Kind,
 }
 
@@ -23,34 +26,52 @@ pub enum Kind {
     Kept,
     /// CPU time per request, each over a connection of its own.
     Fresh,
+    /// The same, and each but a client's first resumes a TLS session.
+    Resumed,
     /// Memory held while clients read slowly.
     SlowReaders,
     /// Memory held for connections that do nothing.
     Idle,
 }
 
-pub const ALL: [Case; 10] = [
-    case("128b", "128 B, 64 connections", SMALL, 0, 64, Kind::Kept),
-    case("10k", "10 KB, 64 connections", 10 * KIB, 0, 64, Kind::Kept),
-    case("thousand", "128 B, 1,000 connections", SMALL, 0, 1000, Kind::Kept),
-    case("fresh", "128 B, a connection per request", SMALL, 0, 32, Kind::Fresh),
-    case("down-1m", "1 MB down", MIB, 0, 16, Kind::Kept),
-    case("down-100m", "100 MB down", 100 * MIB, 0, 4, Kind::Kept),
-    case("up-1m", "1 MB up", SMALL, MIB, 16, Kind::Kept),
-    case("up-100m", "100 MB up", SMALL, 100 * MIB, 4, Kind::Kept),
-    case("slow-readers", "100 MB, read slowly by 10 clients", 100 * MIB, 0, 10, Kind::SlowReaders),
-    case("idle", "2,000 idle connections", SMALL, 0, 2000, Kind::Idle),
+/// What clients speak with the proxy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    Http,
+    /// HTTP/1.1 over TLS.
+    Https,
+}
+
+use Kind::{Fresh, Idle, Kept, Resumed, SlowReaders};
+use Speaks::{Http, Https};
+
+pub const ALL: [Case; 14] = [
+    case("128b", "128 B, 64 connections", Http, SMALL, 0, 64, Kept),
+    case("10k", "10 KB, 64 connections", Http, 10 * KIB, 0, 64, Kept),
+    case("thousand", "128 B, 1,000 connections", Http, SMALL, 0, 1000, Kept),
+    case("fresh", "128 B, a connection per request", Http, SMALL, 0, 32, Fresh),
+    case("down-1m", "1 MB down", Http, MIB, 0, 16, Kept),
+    case("down-100m", "100 MB down", Http, 100 * MIB, 0, 4, Kept),
+    case("up-1m", "1 MB up", Http, SMALL, MIB, 16, Kept),
+    case("up-100m", "100 MB up", Http, SMALL, 100 * MIB, 4, Kept),
+    case("slow-readers", "100 MB, read slowly by 10 clients", Http, 100 * MIB, 0, 10, SlowReaders),
+    case("idle", "2,000 idle connections", Http, SMALL, 0, 2000, Idle),
+    case("tls-handshake", "TLS, a full handshake per request", Https, SMALL, 0, 32, Fresh),
+    case("tls-resumed", "TLS, a resumed one per request", Https, SMALL, 0, 32, Resumed),
+    case("tls-128b", "TLS, 128 B, 64 connections", Https, SMALL, 0, 64, Kept),
+    case("idle-tls", "10,000 idle connections of TLS", Https, SMALL, 0, 10_000, Idle),
 ];
 
 const fn case(
     name: &'static str,
     title: &'static str,
+    speaks: Speaks,
     download: u64,
     upload: u64,
     connections: usize,
     kind: Kind,
 ) -> Case {
-    Case { name, title, download, upload, connections, kind }
+    Case { name, title, download, upload, connections, speaks, kind }
 }
 
 impl Case {
@@ -59,7 +80,7 @@ impl Case {
     }
 
     pub fn request(&self) -> Request {
-        Request::new(self.download, self.upload, self.kind == Kind::Fresh)
+        Request::new(self.download, self.upload, matches!(self.kind, Fresh | Resumed))
     }
 
     pub fn has_large_bodies(&self) -> bool {
@@ -67,6 +88,33 @@ impl Case {
     }
 
     pub fn measures_cpu(&self) -> bool {
-        matches!(self.kind, Kind::Kept | Kind::Fresh)
+        matches!(self.kind, Kept | Fresh | Resumed)
+    }
+
+    pub fn is_secure(&self) -> bool {
+        self.speaks != Http
+    }
+
+    /// What is agreed on in TLS.
+    pub fn protocol(&self) -> &'static str {
+        match self.speaks {
+            Http | Https => "http/1.1",
+        }
+    }
+
+    pub fn resumption(&self) -> Resumption {
+        match self.kind {
+            Resumed => Resumption::Always,
+            Kept | Fresh | SlowReaders | Idle => Resumption::Never,
+        }
+    }
+
+    /// The relay understands no TLS; Caddy is compared where TLS is.
+    pub fn takes(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Relay => !self.is_secure(),
+            Peer::Caddy => self.is_secure(),
+            Peer::Nginx | Peer::NginxSame | Peer::Haproxy | Peer::Aqueduct => true,
+        }
     }
 }

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use crate::peers::Peer;
-use crate::report::{amount, measured, memories};
+use crate::report::amount;
 use crate::results::Results;
+use crate::shown::{Group, Memory, memories};
 use crate::stats::Spread;
 
 const WIDTH: f64 = 860.0;
@@ -13,6 +14,8 @@ const RIGHT: f64 = 60.0;
 const BAR: f64 = 15.0;
 const GAP: f64 = 14.0;
 const TOP: f64 = 92.0;
+/// What is worse than this ends at the edge of the paper, with its figure beside it.
+const MOST_RATIO: f64 = 3.0;
 const FONT: &str = "font-family=\"Helvetica, Arial, sans-serif\"";
 
 struct Drawing(String);
@@ -25,17 +28,20 @@ struct Scale {
 }
 
 /// CPU time per request as a ratio to nginx, a group of bars for each case.
-pub fn cpu(results: &Results) -> String {
-    let others: Vec<Peer> = peers_besides_nginx(results);
-    let cases: Vec<_> = measured(results).filter(|(case, _)| case.measures_cpu()).collect();
+pub fn cpu(group: &Group) -> String {
+    let others: Vec<Peer> = group.peers().into_iter().filter(|&peer| peer != Peer::Nginx).collect();
+    let cases = &group.cases;
     let ratios = cases.iter().flat_map(|(_, result)| others.iter().filter_map(|&peer| result.ratio(peer, Peer::Nginx)));
-    let most = ratios.map(|ratio| ratio.most).fold(1.2, f64::max);
+    let most = ratios.map(|ratio| ratio.most).fold(1.2, f64::max).min(MOST_RATIO);
     let scale = Scale { left: LABELS, width: WIDTH - LABELS - RIGHT, most: (most * 5.0).ceil() / 5.0 };
-    let group = BAR * others.len() as f64 + GAP;
-    let bottom = TOP + group * cases.len() as f64;
+    let height = BAR * others.len() as f64 + GAP;
+    let bottom = TOP + height * cases.len() as f64;
 
     let mut drawing = Drawing::new(bottom + 52.0);
-    drawing.title("CPU time per request, nginx = 1", "lower is better; line: range over the rounds");
+    drawing.title(
+        &format!("{}: CPU time per request, nginx = 1", group.title),
+        "lower is better; line: range over the rounds",
+    );
     drawing.legend(&others);
     let step = if scale.most > 3.0 { 0.5 } else { 0.2 };
     for mark in 0..=(scale.most / step).round() as usize {
@@ -48,7 +54,7 @@ pub fn cpu(results: &Results) -> String {
     let middle = scale.left + scale.width / 2.0;
     drawing.text(middle, bottom + 38.0, "middle", 12.0, "#222", "ratio to nginx in the same round");
     for (row, (case, result)) in cases.iter().enumerate() {
-        let top = TOP + group * row as f64;
+        let top = TOP + height * row as f64;
         let middle = top + BAR * others.len() as f64 / 2.0 + 4.0;
         drawing.text(LABELS - 10.0, middle, "end", 12.0, "#222", case.title);
         for (index, &peer) in others.iter().enumerate() {
@@ -64,8 +70,8 @@ pub fn cpu(results: &Results) -> String {
 pub fn memory(results: &Results) -> String {
     let peers = results.peers();
     let memories = memories(results);
-    let panel = BAR * peers.len() as f64 + 34.0;
-    let bottom = TOP + panel * memories.len() as f64;
+    let height = |memory: &Memory| BAR * memory.peers().len() as f64 + 34.0;
+    let bottom = TOP + memories.iter().map(height).sum::<f64>();
 
     let mut drawing = Drawing::new(bottom + 8.0);
     drawing.title(
@@ -73,8 +79,9 @@ pub fn memory(results: &Results) -> String {
         "lower is better; each group has its own scale; line: range over the rounds",
     );
     drawing.legend(&peers);
-    for (row, memory) in memories.iter().enumerate() {
-        let top = TOP + panel * row as f64;
+    let mut top = TOP;
+    for memory in &memories {
+        let peers = memory.peers();
         let most = peers.iter().filter_map(|&peer| memory.of(peer)).map(|spread| spread.most);
         let most = most.fold(f64::MIN_POSITIVE, f64::max);
         let scale = Scale { left: LABELS, width: WIDTH - LABELS - RIGHT - 40.0, most };
@@ -88,12 +95,9 @@ pub fn memory(results: &Results) -> String {
             let label = |spread: Spread| format!("{} {}", amount(spread.median), memory.unit);
             drawing.bar(&scale, top + BAR * index as f64, peer, memory.of(peer), label);
         }
+        top += height(memory);
     }
     drawing.end()
-}
-
-fn peers_besides_nginx(results: &Results) -> Vec<Peer> {
-    results.peers().into_iter().filter(|&peer| peer != Peer::Nginx).collect()
 }
 
 fn colour(peer: Peer) -> &'static str {
@@ -101,6 +105,7 @@ fn colour(peer: Peer) -> &'static str {
         Peer::Nginx => "#9a9a9a",
         Peer::NginxSame => "#5d6670",
         Peer::Haproxy => "#4477aa",
+        Peer::Caddy => "#aa6688",
         Peer::Relay => "#ccbb44",
         Peer::Aqueduct => "#00997a",
     }

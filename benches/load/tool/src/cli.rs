@@ -9,11 +9,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cases::{self, Case};
+use crate::certificate::Certificate;
 use crate::compare::Comparison;
 use crate::cores::{self, Cores};
 use crate::generator::Generator;
 use crate::interrupt::Interrupt;
-use crate::peers::{Peer, Place};
+use crate::peers::{Peer, Place, Programs};
 use crate::results::{Machine, Results};
 use crate::{docs, relay, report};
 
@@ -54,17 +55,19 @@ struct Compare {
     /// The short form: 3 rounds of 1 second, results/partial.json, no docs.
     #[arg(long, conflicts_with_all = ["rounds", "seconds"])]
     quick: bool,
-    /// Only these cases; all are: 128b, 10k, thousand, fresh, down-1m, down-100m, up-1m,
-    /// up-100m, slow-readers, idle.
-    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = case_named)]
+    /// Only these cases.
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = case_named, long_help = cases_help())]
     cases: Vec<Case>,
     /// Only these peers.
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_enum,
-          default_values_t = [Peer::Nginx, Peer::NginxSame, Peer::Haproxy, Peer::Relay, Peer::Aqueduct])]
+          default_values_t = [Peer::Nginx, Peer::NginxSame, Peer::Haproxy, Peer::Caddy, Peer::Relay, Peer::Aqueduct])]
     peers: Vec<Peer>,
     /// The program to measure, instead of a fresh release build.
     #[arg(long, value_name = "PATH")]
     aqueduct: Option<PathBuf>,
+    /// Where Caddy is.
+    #[arg(long, value_name = "PATH")]
+    caddy: Option<PathBuf>,
     /// The cores of the load and of the proxy; the first and the last if not said.
     #[arg(long, value_name = "LOAD,PROXY", value_parser = Cores::parse)]
     cores: Option<Cores>,
@@ -93,23 +96,26 @@ impl Compare {
         open_many_files()?;
         let (rounds, seconds) = if self.quick { (3, 1.0) } else { (self.rounds, self.seconds) };
         let cases = if self.cases.is_empty() { cases::ALL.to_vec() } else { self.cases.clone() };
-        let aqueduct = self.aqueduct.as_deref().map(Path::canonicalize).transpose()?;
-        let machine = Machine::describe(&self.peers, aqueduct.as_deref(), self.private_network);
+        let found = |program: &Option<PathBuf>| program.as_deref().map(Path::canonicalize).transpose();
+        let programs = Programs { aqueduct: found(&self.aqueduct)?, caddy: found(&self.caddy)? };
+        let machine = Machine::describe(&self.peers, &programs, self.private_network);
         eprintln!("{}", machine.line());
 
         cores::pin(cores.load)?;
         let mut generator = Generator::start(interrupt.clone())?;
         let directory = ScratchDirectory::create()?;
+        let certificate = Certificate::at(&directory.0);
+        let shown = certificate.write()?;
         let place = Place {
             directory: directory.0.clone(),
             core: cores.proxy,
             backend: generator.backend(),
-            aqueduct,
-            large_bodies: false,
+            certificate,
+            programs,
         };
         let window = Duration::try_from_secs_f64(seconds).map_err(io::Error::other)?;
         let peers = self.peers.clone();
-        let comparison = Comparison { cases, peers, rounds, window, place, interrupt };
+        let comparison = Comparison { cases, peers, rounds, window, place, shown, interrupt };
         let cases = comparison.run(&mut generator)?;
         let results = Results { machine, rounds, seconds, cases };
         println!("\n{}", report::table(&results));
@@ -167,10 +173,15 @@ fn open_many_files() -> io::Result<()> {
 }
 
 fn case_named(name: &str) -> Result<Case, String> {
-    Case::named(name).ok_or_else(|| {
-        let names = cases::ALL.map(|case| case.name).join(", ");
-        format!("no such case; there are: {names}")
-    })
+    Case::named(name).ok_or_else(|| format!("no such case; there are: {}", names_of_cases()))
+}
+
+fn cases_help() -> String {
+    format!("Only these cases; all are: {}", names_of_cases())
+}
+
+fn names_of_cases() -> String {
+    cases::ALL.map(|case| case.name).join(", ")
 }
 
 fn kept(file: &str) -> PathBuf {

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::CertificateDer;
+
 use crate::cases::Case;
 use crate::generator::Generator;
 use crate::interrupt::Interrupt;
-use crate::peers::{Peer, Place, Running};
+use crate::measure::Measurement;
+use crate::peers::{Peer, Place};
 use crate::report::figures;
 use crate::results::{CaseResult, Round};
+use crate::running::Running;
 
 pub struct Comparison {
     pub cases: Vec<Case>,
@@ -17,6 +21,8 @@ pub struct Comparison {
     pub rounds: usize,
     pub window: Duration,
     pub place: Place,
+    /// The certificate that clients are to see.
+    pub shown: CertificateDer<'static>,
     pub interrupt: Interrupt,
 }
 
@@ -27,36 +33,43 @@ struct Progress {
 }
 
 impl Comparison {
-    pub fn run(mut self, generator: &mut Generator) -> io::Result<Vec<CaseResult>> {
-        let total = self.cases.len() * self.rounds * self.peers.len();
+    pub fn run(self, generator: &mut Generator) -> io::Result<Vec<CaseResult>> {
+        let total = self.cases.iter().map(|case| self.peers_of(case).len() * self.rounds).sum();
         let mut progress = Progress { began: Instant::now(), done: 0, total };
         let mut results = Vec::new();
-        for case in self.cases.clone() {
+        for case in &self.cases {
             eprintln!("\n{} ({})", case.title, case.name);
-            self.place.large_bodies = case.has_large_bodies();
-            results.push(self.case(&case, generator, &mut progress)?);
+            results.push(self.case(case, generator, &mut progress)?);
         }
         Ok(results)
     }
 
+    fn peers_of(&self, case: &Case) -> Vec<Peer> {
+        self.peers.iter().copied().filter(|&peer| case.takes(peer)).collect()
+    }
+
     fn case(&self, case: &Case, generator: &mut Generator, progress: &mut Progress) -> io::Result<CaseResult> {
+        let all = self.peers_of(case);
+        let start = |peer: Peer| peer.start(&self.place, case);
         let mut started: BTreeMap<Peer, io::Result<Running>> = BTreeMap::new();
         if case.measures_cpu() {
-            started.extend(self.peers.iter().map(|&peer| (peer, peer.start(&self.place))));
+            started.extend(all.iter().map(|&peer| (peer, start(peer))));
         }
         let mut peers: BTreeMap<Peer, Vec<Round>> = BTreeMap::new();
         for round in 0..self.rounds {
-            for turn in 0..self.peers.len() {
+            for turn in 0..all.len() {
                 // Nobody is always the first.
-                let peer = self.peers[(round + turn) % self.peers.len()];
+                let peer = all[(round + turn) % all.len()];
                 if !case.measures_cpu() {
                     // Memory once taken is seldom given back, and libraries may be shared with another peer:
                     // each round wants a new process, alone.
                     started.clear();
                 }
-                let running = started.entry(peer).or_insert_with(|| peer.start(&self.place));
+                let running = started.entry(peer).or_insert_with(|| start(peer));
                 let outcome = match running {
-                    Ok(running) => case.measure(generator, running, self.window),
+                    Ok(running) => {
+                        Measurement::of(case, running, &self.shown).and_then(|it| it.take(generator, self.window))
+                    }
                     Err(error) => Err(io::Error::other(format!("did not start: {error}"))),
                 };
                 self.interrupt.check()?;

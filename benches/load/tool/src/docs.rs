@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::{fs, io};
 
+use crate::chart;
+use crate::markdown::markdown;
 use crate::results::Results;
-use crate::{chart, report};
+use crate::shown::{Group, groups};
 
 const BEGIN: &str = "<!-- load: begin -->";
 const END: &str = "<!-- load: end -->";
@@ -13,7 +15,9 @@ const END: &str = "<!-- load: end -->";
 pub fn write(results: &Results, root: &Path) -> io::Result<()> {
     let assets = root.join("docs/assets/load");
     fs::create_dir_all(&assets)?;
-    fs::write(assets.join("cpu.svg"), chart::cpu(results))?;
+    for group in groups(results) {
+        fs::write(assets.join(group.file), chart::cpu(&group))?;
+    }
     fs::write(assets.join("memory.svg"), chart::memory(results))?;
     let page = root.join("docs/performance.md");
     let text = fs::read_to_string(&page)?;
@@ -21,12 +25,14 @@ pub fn write(results: &Results, root: &Path) -> io::Result<()> {
 }
 
 fn section(results: &Results) -> String {
+    let chart = |title: &str, file: &str| format!("![{title}](assets/load/{file})\n\n");
+    let cpu = |group: &Group| chart(&format!("CPU time per request: {}", group.title), group.file);
+    let charts: String = groups(results).iter().map(cpu).collect();
     format!(
-        "![CPU time per request](assets/load/cpu.svg)\n\n\
-         ![Memory](assets/load/memory.svg)\n\n\
-         {}\n\
+        "{charts}{}{}\n\
          Measured with `benches/load/run --rounds {} --seconds {}` on: {}.\n",
-        report::markdown(results),
+        chart("Memory", "memory.svg"),
+        markdown(results),
         results.rounds,
         results.seconds,
         results.machine.line(),

@@ -2,14 +2,18 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::iter::repeat_n;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::backend::{self, Backend};
-use crate::client::{Client, Request};
+use crate::client::Client;
+use crate::h1::{H1Client, Request};
 use crate::http::{Buffers, Fault};
 use crate::interrupt::Interrupt;
 use crate::socket::Poller;
+use crate::wire::Target;
 
 /// So many clients connect at a time: no peer's accept queue overflows.
 const WAVE: usize = 64;
@@ -26,9 +30,9 @@ pub struct Generator {
 
 /// Clients of one proxy, with their connections.
 pub struct Crowd {
-    proxy: SocketAddr,
-    request: Request,
-    clients: Vec<Client>,
+    clients: Vec<Box<dyn Client>>,
+    /// How many requests each may have under way.
+    streams: usize,
 }
 
 #[derive(Default)]
@@ -47,9 +51,14 @@ enum Pace {
 }
 
 impl Crowd {
-    pub fn new(size: usize, request: Request, proxy: SocketAddr) -> Self {
-        let clients = (0..size).map(|_| Client::default()).collect();
-        Self { proxy, request, clients }
+    pub fn new(size: usize, request: Request, target: Target) -> Self {
+        let request = Rc::new(request);
+        let client = |_| Box::new(H1Client::new(Rc::clone(&request), target.clone())) as Box<dyn Client>;
+        Self { clients: (0..size).map(client).collect(), streams: 1 }
+    }
+
+    fn nobody() -> Self {
+        Self { clients: Vec::new(), streams: 1 }
     }
 
     pub fn connected(&self) -> usize {
@@ -80,8 +89,7 @@ impl Generator {
 
     /// Serves the backend for a while, without a client.
     pub fn rest(&mut self, length: Duration) -> io::Result<()> {
-        let mut nobody = Crowd::new(0, Request::new(0, 0, false), self.backend());
-        self.idle(&mut nobody, length)
+        self.idle(&mut Crowd::nobody(), length)
     }
 
     /// Serves the backend for a while; the crowd keeps its connections and asks for nothing.
@@ -90,20 +98,21 @@ impl Generator {
         let mut tally = Tally::default();
         while Instant::now() < end {
             self.interrupt.check()?;
-            self.turn(crowd, &mut tally, |_| {})?;
+            self.turn(crowd, &mut tally, |_, _| {})?;
         }
         Ok(())
     }
 
     fn drive(&mut self, crowd: &mut Crowd, pace: Pace, at_a_time: usize) -> io::Result<Tally> {
         let began = Instant::now();
-        let last_begin = match pace {
-            Pace::Once => began,
-            Pace::Until(end) => end,
+        let (last_begin, streams) = match pace {
+            Pace::Once => (began, 1),
+            Pace::Until(end) => (end, crowd.streams),
         };
         let mut tally = Tally::default();
-        let mut waiting: VecDeque<usize> = (0..crowd.clients.len()).collect();
-        let mut in_flight = 0;
+        let everyone = || 0..crowd.clients.len();
+        let mut waiting: VecDeque<usize> = (0..streams).flat_map(|_| everyone()).collect();
+        let (mut begun, mut in_flight) = (Vec::new(), 0);
         loop {
             self.interrupt.check()?;
             let now = Instant::now();
@@ -113,9 +122,17 @@ impl Generator {
             while in_flight < at_a_time
                 && let Some(index) = waiting.pop_front()
             {
-                match self.begin(crowd, index) {
-                    Ok(()) => in_flight += 1,
-                    Err(fault) => tally.note(&fault),
+                in_flight += 1;
+                begun.push(index);
+                if let Err(fault) = crowd.clients[index].begin(index as u64, &self.poller) {
+                    in_flight -= 1 + tally.lose(&fault, &mut crowd.clients[index]);
+                }
+            }
+            // Together: what several requests of one connection have to say goes out at once.
+            for index in begun.drain(..) {
+                let client = &mut crowd.clients[index];
+                if let Err(fault) = client.send(index as u64, &self.poller, &self.buffers) {
+                    in_flight -= tally.lose(&fault, client);
                 }
             }
             if in_flight == 0 && waiting.is_empty() {
@@ -123,14 +140,16 @@ impl Generator {
             }
             if now > last_begin + PATIENCE || tally.errors > MOST_ERRORS {
                 tally.note(&Fault::Stalled);
-                crowd.clients.iter_mut().for_each(Client::disconnect);
+                for client in &mut crowd.clients {
+                    client.disconnect();
+                }
                 break;
             }
             let repeats = matches!(pace, Pace::Until(_));
-            self.turn(crowd, &mut tally, |index| {
-                in_flight -= 1;
+            self.turn(crowd, &mut tally, |index, ended| {
+                in_flight -= ended;
                 if repeats {
-                    waiting.push_back(index);
+                    waiting.extend(repeat_n(index, ended));
                 }
             })?;
         }
@@ -138,16 +157,7 @@ impl Generator {
         Ok(tally)
     }
 
-    fn begin(&self, crowd: &mut Crowd, index: usize) -> Result<(), Fault> {
-        let client = &mut crowd.clients[index];
-        let begun = client.start(&crowd.request, crowd.proxy, index as u64, &self.poller, &self.buffers);
-        if begun.is_err() {
-            client.disconnect();
-        }
-        begun
-    }
-
-    fn turn(&mut self, crowd: &mut Crowd, tally: &mut Tally, mut on_end: impl FnMut(usize)) -> io::Result<()> {
+    fn turn(&mut self, crowd: &mut Crowd, tally: &mut Tally, mut on_end: impl FnMut(usize, usize)) -> io::Result<()> {
         for event in 0..self.poller.look()? {
             let ready = self.poller.ready(event);
             if ready.token >= backend::FIRST_TOKEN {
@@ -156,17 +166,13 @@ impl Generator {
             }
             let index = ready.token as usize;
             let Some(client) = crowd.clients.get_mut(index) else { continue };
-            match client.on_ready(ready, &crowd.request, &self.poller, &mut self.buffers) {
-                Ok(false) => {}
-                Ok(true) => {
-                    tally.requests += 1;
-                    on_end(index);
+            match client.on_ready(ready, &self.poller, &mut self.buffers) {
+                Ok(0) => {}
+                Ok(ended) => {
+                    tally.requests += ended as u64;
+                    on_end(index, ended);
                 }
-                Err(fault) => {
-                    tally.note(&fault);
-                    client.disconnect();
-                    on_end(index);
-                }
+                Err(fault) => on_end(index, tally.lose(&fault, client)),
             }
         }
         Ok(())
@@ -177,6 +183,18 @@ impl Tally {
     pub fn note(&mut self, fault: &Fault) {
         self.errors += 1;
         self.first_error.get_or_insert_with(|| fault.to_string());
+    }
+
+    /// For what shows only afterwards.
+    pub fn fail(&mut self, errors: u64, why: &str) {
+        self.errors += errors;
+        self.first_error.get_or_insert_with(|| why.into());
+    }
+
+    /// Ends the client's connection; returns how many requests are lost with it.
+    fn lose(&mut self, fault: &Fault, client: &mut Box<dyn Client>) -> usize {
+        self.note(fault);
+        client.disconnect()
     }
 
     /// A round with errors is a failed round, however many requests it made.

@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use memchr::memchr;
 
-use crate::socket;
+use crate::wire::Wire;
 
 /// How much of a body travels in the same write as its head.
 const FIRST_WRITE: u64 = 64 * 1024;
@@ -102,7 +101,7 @@ pub fn number(digits: &[u8]) -> Option<u64> {
 
 /// Large buffers every connection of the process shares.
 pub struct Buffers {
-    scratch: Vec<u8>,
+    pub scratch: Vec<u8>,
     payload: Vec<u8>,
 }
 
@@ -128,15 +127,15 @@ impl Inbox {
     /// Makes one read; true when a message has ended with it.
     pub fn read(
         &mut self,
-        socket: &OwnedFd,
+        wire: &mut impl Wire,
         buffers: &mut Buffers,
         on_head: impl FnOnce(&Head) -> Result<(), Fault>,
     ) -> Result<bool, Fault> {
         if self.body_left > 0 {
-            return self.read_body(socket, buffers);
+            return self.read_body(wire, buffers);
         }
         let most = buffers.scratch.len().min(HEAD_READ);
-        let Some(count) = socket::receive(socket, &mut buffers.scratch[..most])? else {
+        let Some(count) = wire.receive(&mut buffers.scratch[..most])? else {
             return Ok(false);
         };
         if count == 0 {
@@ -176,9 +175,9 @@ impl Inbox {
         Ok(self.body_left == 0)
     }
 
-    fn read_body(&mut self, socket: &OwnedFd, buffers: &mut Buffers) -> Result<bool, Fault> {
+    fn read_body(&mut self, wire: &mut impl Wire, buffers: &mut Buffers) -> Result<bool, Fault> {
         let most = self.body_left.min(buffers.scratch.len() as u64) as usize;
-        let Some(count) = socket::discard(socket, &mut buffers.scratch[..most])? else {
+        let Some(count) = wire.discard(&mut buffers.scratch[..most])? else {
             return Ok(false);
         };
         if count == 0 {
@@ -216,8 +215,8 @@ impl Outbox {
         Self { message, sent: 0 }
     }
 
-    /// True when all of it is written; false when the socket takes no more now, or the turn is over.
-    pub fn write(&mut self, socket: &OwnedFd, buffers: &Buffers) -> io::Result<bool> {
+    /// True when all of it is written; false when no more is taken now, or the turn is over.
+    pub fn write(&mut self, wire: &mut impl Wire, buffers: &Buffers) -> io::Result<bool> {
         let mut turn = 0;
         while turn < TURN {
             let head_left = &self.message.first[self.sent..];
@@ -230,7 +229,7 @@ impl Outbox {
             if next.is_empty() {
                 return Ok(true);
             }
-            let Some(count) = socket::send(socket, next)? else { return Ok(false) };
+            let Some(count) = wire.send(next)? else { return Ok(false) };
             if head_left.is_empty() {
                 self.message.rest -= count as u64;
             } else {

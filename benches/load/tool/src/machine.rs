@@ -1,14 +1,13 @@
 //! The machine, in one line a reader needs to judge the figures.
 
-use std::path::Path;
 use std::process::Command;
 use std::{fs, thread};
 
-use crate::peers::Peer;
+use crate::peers::{Peer, Programs};
 use crate::results::Machine;
 
 impl Machine {
-    pub fn describe(peers: &[Peer], aqueduct: Option<&Path>, private_network: bool) -> Self {
+    pub fn describe(peers: &[Peer], programs: &Programs, private_network: bool) -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let congestion = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
         let network = if private_network { "private network" } else { "shared loopback" };
@@ -23,7 +22,7 @@ impl Machine {
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
                 .map_or_else(|_| "unknown".into(), |release| release.trim().into()),
             network: format!("{network}, {}", congestion.as_deref().unwrap_or("unknown").trim()),
-            versions: peers.iter().filter_map(|peer| peer.version(aqueduct)).collect(),
+            versions: peers.iter().filter_map(|peer| peer.version(programs)).collect(),
         }
     }
 

@@ -1,8 +1,9 @@
-//! Compares what a request costs in Aqueduct, nginx, HAProxy and a raw TCP relay. Started by `benches/load/run`.
+//! Compares what a request costs in Aqueduct, nginx, HAProxy, Caddy and a raw TCP relay. Started by `benches/load/run`.
 
 mod account;
 mod backend;
 mod cases;
+mod certificate;
 mod chart;
 mod cli;
 mod client;
@@ -10,18 +11,26 @@ mod compare;
 mod cores;
 mod docs;
 mod generator;
+mod h1;
 mod http;
 mod interrupt;
 mod machine;
+mod markdown;
 mod measure;
 mod peers;
+mod pinned;
 mod relay;
 mod report;
 mod results;
+mod running;
 mod settings;
+mod shown;
 mod slow;
 mod socket;
 mod stats;
+mod tickets;
+mod tls;
+mod wire;
 
 use std::process::ExitCode;
 

@@ -1,15 +1,20 @@
 //! One measurement: one peer, one case, one round.
 
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
 
 use crate::account;
 use crate::cases::{Case, Kind};
-use crate::client::Request;
 use crate::generator::{Crowd, Generator, Tally};
-use crate::peers::Running;
+use crate::h1::Request;
 use crate::results::{Cpu, Round};
+use crate::running::Running;
 use crate::slow;
+use crate::tls::{Handshakes, Tls};
+use crate::wire::Target;
 
 const LEAST_WARM_UP: Duration = Duration::from_millis(300);
 /// Long enough for a proxy to put idle connections aside and to give memory back.
@@ -19,29 +24,47 @@ const SIPS_PER_SAMPLE: u32 = 5;
 /// As many as connect at a time: their upstream connections are there before memory grows.
 const ACQUAINTANCE: usize = 64;
 
-impl Case {
-    pub fn measure(&self, generator: &mut Generator, peer: &Running, window: Duration) -> io::Result<Round> {
-        match self.kind {
-            Kind::Kept | Kind::Fresh => self.cpu(generator, peer, window),
-            Kind::Idle => self.idle_memory(generator, peer),
-            Kind::SlowReaders => self.slow_readers_memory(generator, peer, window),
+pub struct Measurement<'m> {
+    case: &'m Case,
+    peer: &'m Running,
+    target: Target,
+}
+
+impl<'m> Measurement<'m> {
+    /// `shown` is the certificate that clients are to see.
+    pub fn of(case: &'m Case, peer: &'m Running, shown: &CertificateDer<'static>) -> io::Result<Self> {
+        let tls = match case.is_secure() {
+            true => Some(Rc::new(Tls::new(shown, case.protocol(), case.resumption())?)),
+            false => None,
+        };
+        Ok(Self { case, peer, target: Target { address: peer.address, tls } })
+    }
+
+    pub fn take(&self, generator: &mut Generator, window: Duration) -> io::Result<Round> {
+        match self.case.kind {
+            Kind::Kept | Kind::Fresh | Kind::Resumed => self.cpu(generator, window),
+            Kind::Idle => self.idle_memory(generator),
+            Kind::SlowReaders => self.slow_readers_memory(generator, window),
         }
     }
 
-    fn crowd(&self, peer: &Running) -> Crowd {
-        Crowd::new(self.connections, self.request(), peer.address)
+    fn crowd(&self) -> Crowd {
+        Crowd::new(self.case.connections, self.case.request(), self.target.clone())
     }
 
-    fn cpu(&self, generator: &mut Generator, peer: &Running, window: Duration) -> io::Result<Round> {
-        let mut crowd = self.crowd(peer);
+    fn cpu(&self, generator: &mut Generator, window: Duration) -> io::Result<Round> {
+        let process = self.peer.process();
+        let mut crowd = self.crowd();
         let opened = generator.once_each(&mut crowd)?;
         let warmed = generator.run_for((window / 4).max(LEAST_WARM_UP), &mut crowd)?;
         // No request is under way at either reading: the division is exact.
-        let before = account::cpu_time(peer.process())?;
+        let handshakes_before = self.target.handshakes();
+        let before = account::cpu_time(process)?;
         let mut tally = generator.run_for(window, &mut crowd)?;
-        let used = account::cpu_time(peer.process())?.since(before);
+        let used = account::cpu_time(process)?.since(before);
         tally.add_errors_of(opened);
         tally.add_errors_of(warmed);
+        self.check_handshakes(handshakes_before, &mut tally);
 
         let requests = tally.requests;
         let per_request = |time: Duration| rounded(time.as_secs_f64() * 1e6 / requests.max(1) as f64);
@@ -53,55 +76,66 @@ impl Case {
                 requests,
                 requests_per_second: rounded(requests as f64 / tally.elapsed.as_secs_f64()),
             }),
-            pss_kib: account::memory(peer.process())?,
+            pss_kib: account::memory(process)?,
             growth_kib_per_connection: None,
         })
     }
 
+    /// A session that was resumed where none should be, or was not, is another case than the one measured.
+    fn check_handshakes(&self, before: Handshakes, tally: &mut Tally) {
+        let made = self.target.handshakes().since(before);
+        let of_another_kind = match self.case.kind {
+            Kind::Resumed => made.full,
+            Kind::Fresh => made.resumed,
+            Kind::Kept | Kind::SlowReaders | Kind::Idle => made.full + made.resumed,
+        };
+        if of_another_kind > 0 {
+            tally.fail(of_another_kind, "a handshake of another kind than the case is about");
+        }
+    }
+
     /// Each connection has served a request, rests, and must still serve another afterwards.
-    fn idle_memory(&self, generator: &mut Generator, peer: &Running) -> io::Result<Round> {
-        let before = self.memory_after_acquaintance(generator, peer)?;
-        let mut crowd = self.crowd(peer);
+    fn idle_memory(&self, generator: &mut Generator) -> io::Result<Round> {
+        let before = self.memory_after_acquaintance(generator)?;
+        let mut crowd = self.crowd();
         let mut tally = generator.once_each(&mut crowd)?;
         generator.idle(&mut crowd, SETTLING)?;
-        let pss_kib = account::memory(peer.process())?;
-        let lost = self.connections - crowd.connected();
+        let pss_kib = account::memory(self.peer.process())?;
+        let lost = self.case.connections - crowd.connected();
         tally.add_errors_of(generator.once_each(&mut crowd)?);
         if lost > 0 {
-            tally.errors += lost as u64;
-            tally.first_error.get_or_insert("closed an idle connection".into());
+            tally.fail(lost as u64, "closed an idle connection");
         }
         Ok(self.memory_round(before, pss_kib, tally))
     }
 
-    fn slow_readers_memory(&self, generator: &mut Generator, peer: &Running, window: Duration) -> io::Result<Round> {
-        let before = self.memory_after_acquaintance(generator, peer)?;
+    fn slow_readers_memory(&self, generator: &mut Generator, window: Duration) -> io::Result<Round> {
+        let before = self.memory_after_acquaintance(generator)?;
         let (mut peak, mut sips) = (before, 0);
         let length = window.max(LEAST_SLOW_READING);
         let watch = || {
             sips += 1;
             if sips % SIPS_PER_SAMPLE == 0 {
-                peak = peak.max(account::memory(peer.process())?);
+                peak = peak.max(account::memory(self.peer.process())?);
             }
             Ok(())
         };
-        let readers = self.connections;
-        let tally = slow::read_slowly(generator, readers, &self.request(), peer.address, length, watch)?;
+        let readers = self.case.connections;
+        let tally = slow::read_slowly(generator, readers, &self.case.request(), self.peer.address, length, watch)?;
         Ok(self.memory_round(before, peak, tally))
     }
 
     /// Code and lasting buffers are in memory after a few requests; what comes then is growth.
-    fn memory_after_acquaintance(&self, generator: &mut Generator, peer: &Running) -> io::Result<u64> {
-        let small = Request::new(128, 0, false);
-        let mut acquaintance = Crowd::new(ACQUAINTANCE, small, peer.address);
+    fn memory_after_acquaintance(&self, generator: &mut Generator) -> io::Result<u64> {
+        let mut acquaintance = Crowd::new(ACQUAINTANCE, Request::new(128, 0, false), self.target.clone());
         generator.run_for(LEAST_WARM_UP, &mut acquaintance)?;
         drop(acquaintance);
         generator.rest(SETTLING)?;
-        account::memory(peer.process())
+        account::memory(self.peer.process())
     }
 
     fn memory_round(&self, before: u64, pss_kib: u64, tally: Tally) -> Round {
-        let growth = rounded((pss_kib as f64 - before as f64) / self.connections as f64);
+        let growth = rounded((pss_kib as f64 - before as f64) / self.case.connections as f64);
         Round { failure: tally.failure(), cpu: None, pss_kib, growth_kib_per_connection: Some(growth) }
     }
 }

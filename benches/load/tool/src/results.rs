@@ -91,6 +91,12 @@ impl CaseResult {
         Spread::of(good.filter_map(|round| round.cpu.as_ref()).map(part))
     }
 
+    /// The one whose requests took the least CPU time.
+    pub fn best_of(&self, peers: &[Peer]) -> Option<Peer> {
+        let measured = peers.iter().filter_map(|&peer| Some((peer, self.cpu(peer, Cpu::total_us)?.median)));
+        measured.min_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(peer, _)| peer)
+    }
+
     pub fn pss_mib(&self, peer: Peer) -> Option<Spread> {
         let good = self.rounds(peer).iter().filter(|round| round.counts());
         Spread::of(good.map(|round| round.pss_kib as f64 / 1024.0))
@@ -181,5 +187,14 @@ mod tests {
         assert_eq!(case.failures(Peer::Aqueduct), 1);
         assert_eq!(case.cpu(Peer::Aqueduct, Cpu::total_us).unwrap().most, 4.0);
         assert_eq!(case.ratio(Peer::Aqueduct, Peer::Nginx).unwrap().least, 2.0);
+    }
+
+    #[test]
+    fn the_best_is_the_cheapest_of_those_that_did_not_fail() {
+        let failed = Round { failure: Some("3 errors".into()), ..round(0.1, 0.1) };
+        let case = case("128b", vec![failed], vec![round(2.0, 2.0)]);
+
+        assert_eq!(case.best_of(&[Peer::Nginx, Peer::Aqueduct]), Some(Peer::Aqueduct));
+        assert_eq!(case.best_of(&[Peer::Nginx, Peer::Caddy]), None);
     }
 }

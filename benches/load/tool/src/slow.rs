@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use crate::client::Request;
 use crate::generator::{Generator, Tally};
+use crate::h1::Request;
 use crate::http::{Buffers, Fault, Inbox, Outbox};
 use crate::socket;
 
@@ -71,13 +71,13 @@ impl Reader {
 
     fn sip(&mut self, request: &Request, buffers: &mut Buffers) -> Result<(), Fault> {
         if let Some(outbox) = &mut self.outbox {
-            if outbox.write(&self.socket, buffers)? {
+            if outbox.write(&mut self.socket, buffers)? {
                 self.outbox = None;
             }
             return Ok(());
         }
         let answered = &mut self.answered;
-        self.inbox.read(&self.socket, buffers, |head| {
+        self.inbox.read(&mut self.socket, buffers, |head| {
             *answered = true;
             request.check(head)
         })?;

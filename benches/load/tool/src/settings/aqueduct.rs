@@ -1,0 +1,32 @@
+//! Aqueduct as it is, with one worker.
+
+use super::Wanted;
+
+pub fn aqueduct(wanted: &Wanted) -> String {
+    let Wanted { case, listen, endpoint, certificate, .. } = wanted;
+    let (listen, tls) = match case.is_secure() {
+        true => {
+            let (chain, key) = (certificate.chain.display(), certificate.key.display());
+            let tls = format!(
+                "
+[tls.main]
+certificates = [{{ cert = \"{chain}\", key = \"{key}\" }}]
+min_version = \"1.3\"
+"
+            );
+            (format!("{{ addr = \"{listen}\", tls = \"main\" }}"), tls)
+        }
+        false => (format!("\"{listen}\""), String::new()),
+    };
+    format!(
+        "\
+listen = [{listen}]
+
+[server]
+workers = 1
+
+[routes]
+\"/\" = \"http://{endpoint}\"
+{tls}"
+    )
+}
