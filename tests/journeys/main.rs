@@ -18,6 +18,7 @@ mod embedding;
 mod endpoint_exchange;
 mod errors;
 mod grpc;
+mod grpc_peers;
 mod h2_connections;
 mod h2_frames;
 mod h2_requests;

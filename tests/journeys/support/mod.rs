@@ -6,6 +6,7 @@ pub mod client;
 pub mod edge;
 pub mod exchange;
 pub mod frames;
+pub mod grpc;
 pub mod h2;
 pub mod origin;
 pub mod pebble;
