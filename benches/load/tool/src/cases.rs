@@ -6,8 +6,8 @@ use crate::tls::Resumption;
 
 pub const KIB: u64 = 1024;
 pub const MIB: u64 = 1024 * KIB;
-/// What the backend answers to an upload.
-const SMALL: u64 = 128;
+/// What the backend answers to an upload, and to most who ask for little.
+pub const SMALL: u64 = 128;
 
 #[derive(Clone, Copy)]
 pub struct Case {
@@ -40,12 +40,16 @@ pub enum Speaks {
     Http,
     /// HTTP/1.1 over TLS.
     Https,
+    /// HTTP/2 over TLS, with so many requests at once on each connection.
+    H2 {
+        streams: usize,
+    },
 }
 
 use Kind::{Fresh, Idle, Kept, Resumed, SlowReaders};
-use Speaks::{Http, Https};
+use Speaks::{H2, Http, Https};
 
-pub const ALL: [Case; 14] = [
+pub const ALL: [Case; 18] = [
     case("128b", "128 B, 64 connections", Http, SMALL, 0, 64, Kept),
     case("10k", "10 KB, 64 connections", Http, 10 * KIB, 0, 64, Kept),
     case("thousand", "128 B, 1,000 connections", Http, SMALL, 0, 1000, Kept),
@@ -59,7 +63,11 @@ pub const ALL: [Case; 14] = [
     case("tls-handshake", "TLS, a full handshake per request", Https, SMALL, 0, 32, Fresh),
     case("tls-resumed", "TLS, a resumed one per request", Https, SMALL, 0, 32, Resumed),
     case("tls-128b", "TLS, 128 B, 64 connections", Https, SMALL, 0, 64, Kept),
+    case("h2-1", "HTTP/2, 64 connections of 1 stream", H2 { streams: 1 }, SMALL, 0, 64, Kept),
+    case("h2-10", "HTTP/2, 16 connections of 10", H2 { streams: 10 }, SMALL, 0, 16, Kept),
+    case("h2-100", "HTTP/2, 4 connections of 100", H2 { streams: 100 }, SMALL, 0, 4, Kept),
     case("idle-tls", "10,000 idle connections of TLS", Https, SMALL, 0, 10_000, Idle),
+    case("idle-h2", "10,000 idle connections of HTTP/2", H2 { streams: 1 }, SMALL, 0, 10_000, Idle),
 ];
 
 const fn case(
@@ -79,8 +87,8 @@ impl Case {
         ALL.into_iter().find(|case| case.name == name)
     }
 
-    pub fn request(&self) -> Request {
-        Request::new(self.download, self.upload, matches!(self.kind, Fresh | Resumed))
+    pub fn request(&self, download: u64) -> Request {
+        Request::new(download, self.upload, matches!(self.kind, Fresh | Resumed))
     }
 
     pub fn has_large_bodies(&self) -> bool {
@@ -99,6 +107,7 @@ impl Case {
     pub fn protocol(&self) -> &'static str {
         match self.speaks {
             Http | Https => "http/1.1",
+            H2 { .. } => "h2",
         }
     }
 

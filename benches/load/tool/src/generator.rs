@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::backend::{self, Backend};
 use crate::client::Client;
 use crate::h1::{H1Client, Request};
+use crate::h2::{Ask, H2Client};
 use crate::http::{Buffers, Fault};
 use crate::interrupt::Interrupt;
 use crate::socket::Poller;
@@ -51,10 +52,18 @@ enum Pace {
 }
 
 impl Crowd {
-    pub fn new(size: usize, request: Request, target: Target) -> Self {
+    pub fn of_h1(size: usize, request: Request, target: &Target) -> Self {
         let request = Rc::new(request);
-        let client = |_| Box::new(H1Client::new(Rc::clone(&request), target.clone())) as Box<dyn Client>;
-        Self { clients: (0..size).map(client).collect(), streams: 1 }
+        Self::of(size, 1, || H1Client::new(Rc::clone(&request), target.clone()))
+    }
+
+    pub fn of_h2(size: usize, streams: usize, ask: Ask, target: &Target) -> Self {
+        let ask = Rc::new(ask);
+        Self::of(size, streams, || H2Client::new(Rc::clone(&ask), target.clone()))
+    }
+
+    fn of<C: Client + 'static>(size: usize, streams: usize, client: impl Fn() -> C) -> Self {
+        Self { clients: (0..size).map(|_| Box::new(client()) as Box<dyn Client>).collect(), streams }
     }
 
     fn nobody() -> Self {

@@ -19,9 +19,14 @@ const TURN: usize = 1024 * 1024;
 #[derive(Debug)]
 pub enum Fault {
     Status(String),
-    Length { announced: Option<u64>, expected: u64 },
+    Length {
+        announced: Option<u64>,
+        expected: u64,
+    },
     Malformed(&'static str),
     Surplus,
+    /// HTTP/2's, with its code.
+    Reset(u32),
     Closed,
     Stalled,
     Io(io::Error),
@@ -37,6 +42,7 @@ impl fmt::Display for Fault {
             Self::Length { announced: None, .. } => f.write_str("announced no length"),
             Self::Malformed(what) => write!(f, "malformed {what}"),
             Self::Surplus => f.write_str("sent more than it announced"),
+            Self::Reset(code) => write!(f, "reset the stream with code {code}"),
             Self::Closed => f.write_str("closed before the end of the response"),
             Self::Stalled => f.write_str("did not finish in time"),
             Self::Io(error) => error.fmt(f),

@@ -12,6 +12,7 @@ mod cores;
 mod docs;
 mod generator;
 mod h1;
+mod h2;
 mod http;
 mod interrupt;
 mod machine;

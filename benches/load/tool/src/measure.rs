@@ -7,9 +7,9 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 
 use crate::account;
-use crate::cases::{Case, Kind};
+use crate::cases::{Case, Kind, SMALL, Speaks};
 use crate::generator::{Crowd, Generator, Tally};
-use crate::h1::Request;
+use crate::h2::Ask;
 use crate::results::{Cpu, Round};
 use crate::running::Running;
 use crate::slow;
@@ -48,13 +48,17 @@ impl<'m> Measurement<'m> {
         }
     }
 
-    fn crowd(&self) -> Crowd {
-        Crowd::new(self.case.connections, self.case.request(), self.target.clone())
+    fn crowd(&self, clients: usize, download: u64) -> Crowd {
+        let case = self.case;
+        match case.speaks {
+            Speaks::Http | Speaks::Https => Crowd::of_h1(clients, case.request(download), &self.target),
+            Speaks::H2 { streams } => Crowd::of_h2(clients, streams, Ask::get(download), &self.target),
+        }
     }
 
     fn cpu(&self, generator: &mut Generator, window: Duration) -> io::Result<Round> {
         let process = self.peer.process();
-        let mut crowd = self.crowd();
+        let mut crowd = self.crowd(self.case.connections, self.case.download);
         let opened = generator.once_each(&mut crowd)?;
         let warmed = generator.run_for((window / 4).max(LEAST_WARM_UP), &mut crowd)?;
         // No request is under way at either reading: the division is exact.
@@ -97,7 +101,7 @@ impl<'m> Measurement<'m> {
     /// Each connection has served a request, rests, and must still serve another afterwards.
     fn idle_memory(&self, generator: &mut Generator) -> io::Result<Round> {
         let before = self.memory_after_acquaintance(generator)?;
-        let mut crowd = self.crowd();
+        let mut crowd = self.crowd(self.case.connections, self.case.download);
         let mut tally = generator.once_each(&mut crowd)?;
         generator.idle(&mut crowd, SETTLING)?;
         let pss_kib = account::memory(self.peer.process())?;
@@ -121,13 +125,20 @@ impl<'m> Measurement<'m> {
             Ok(())
         };
         let readers = self.case.connections;
-        let tally = slow::read_slowly(generator, readers, &self.case.request(), self.peer.address, length, watch)?;
+        let tally = slow::read_slowly(
+            generator,
+            readers,
+            &self.case.request(self.case.download),
+            self.peer.address,
+            length,
+            watch,
+        )?;
         Ok(self.memory_round(before, peak, tally))
     }
 
     /// Code and lasting buffers are in memory after a few requests; what comes then is growth.
     fn memory_after_acquaintance(&self, generator: &mut Generator) -> io::Result<u64> {
-        let mut acquaintance = Crowd::new(ACQUAINTANCE, Request::new(128, 0, false), self.target.clone());
+        let mut acquaintance = self.crowd(ACQUAINTANCE, SMALL);
         generator.run_for(LEAST_WARM_UP, &mut acquaintance)?;
         drop(acquaintance);
         generator.rest(SETTLING)?;

@@ -20,7 +20,7 @@ pub fn groups(results: &Results) -> Vec<Group<'_>> {
     };
     let groups = [
         Group { title: "HTTP/1.1 in the clear", file: "cpu.svg", cases: of(false) },
-        Group { title: "TLS", file: "tls.svg", cases: of(true) },
+        Group { title: "TLS and HTTP/2", file: "tls.svg", cases: of(true) },
     ];
     groups.into_iter().filter(|group| !group.cases.is_empty()).collect()
 }
@@ -56,14 +56,17 @@ impl Memory<'_> {
 
 pub fn memories(results: &Results) -> Vec<Memory<'_>> {
     type Read = fn(&CaseResult, Peer) -> Option<Spread>;
-    let wanted: [(&str, &str, &str, Read); 8] = [
+    let wanted: [(&str, &str, &str, Read); 11] = [
         ("128b", "64 busy connections", "MB", CaseResult::pss_mib),
         ("thousand", "1,000 busy connections", "MB", CaseResult::pss_mib),
         ("idle", "2,000 idle connections", "MB", CaseResult::pss_mib),
         ("idle", "an idle connection", "KB", CaseResult::growth_kib),
         ("tls-128b", "64 busy connections of TLS", "MB", CaseResult::pss_mib),
+        ("h2-10", "16 busy connections of HTTP/2", "MB", CaseResult::pss_mib),
         ("idle-tls", "10,000 idle connections of TLS", "MB", CaseResult::pss_mib),
         ("idle-tls", "an idle connection of TLS", "KB", CaseResult::growth_kib),
+        ("idle-h2", "10,000 idle connections of HTTP/2", "MB", CaseResult::pss_mib),
+        ("idle-h2", "an idle connection of HTTP/2", "KB", CaseResult::growth_kib),
         ("slow-readers", "a slow reader of 100 MB, at the peak", "KB", CaseResult::growth_kib),
     ];
     let found = wanted

@@ -1,0 +1,7 @@
+//! As much HTTP/2 as the load speaks (RFC 9113): frames, and blocks of fields that are written once for all requests.
+
+mod client;
+mod fields;
+mod frames;
+
+pub use client::{Ask, H2Client};
