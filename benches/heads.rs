@@ -59,6 +59,7 @@ fn request(fields: &[(&'static str, &'static str)], body: RequestBody) -> Outgoi
         body,
         upgrade: None,
         fresh: false,
+        preamble: None,
         timeouts: Timeouts { connect: None, first_byte: None, idle: None, total: None },
         downstream: None,
     }

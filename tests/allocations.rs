@@ -214,6 +214,7 @@ fn get() -> Outgoing {
         body: RequestBody::empty(),
         upgrade: None,
         fresh: false,
+        preamble: None,
         timeouts: Timeouts { connect: limit, first_byte: limit, idle: limit, total: limit },
         downstream: None,
     }

@@ -1,6 +1,6 @@
 //! Whose connection it is, where others connect for clients (docs/adr/0011-proxy-protocol.md).
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use ipnet::IpNet;
 use tokio::{io::AsyncReadExt, time::timeout};
@@ -58,6 +58,14 @@ impl Senders {
             None => Ok(hear(socket).await),
         };
         heard.unwrap_or(Err(Error::ClientTimeout { what: "the PROXY header" }))
+    }
+}
+
+/// The address that a client has connected to: what was said of it, or our own. Unix sockets have none.
+pub fn accepted_at(announced: Option<&Ends>, socket: Option<&Socket>) -> Option<SocketAddr> {
+    match announced {
+        Some(ends) => Some(ends.server()),
+        None => socket?.tcp()?.local_addr().ok(),
     }
 }
 

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     exchange::RequestId,
-    http::{Error, StatusCode, downstream::Peer},
+    http::{Error, StatusCode, downstream::Peer, proxy_protocol::Ends},
     telemetry::refusals,
     transport::dial::Stream as Socket,
 };
@@ -147,7 +147,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
             return self.hear_out((socket, peer), senders, spoken, draining);
         }
         match self.caps.enter(peer) {
-            Some(place) => self.serve((socket, peer), place, spoken, draining),
+            Some(place) => self.serve((socket, peer, None), place, spoken, draining),
             None => turn_away(&socket, &spoken),
         }
     }
@@ -167,12 +167,14 @@ impl<A: h1::Answers + 'static> Reception<A> {
                 Ok(Some(ends)) => {
                     let client = Peer::Tcp(ends.client());
                     match place.of(client) {
-                        Some(place) => reception.serve((socket, client), place, spoken, &draining),
+                        Some(place) => {
+                            reception.serve((socket, client, Some(Box::new(ends))), place, spoken, &draining);
+                        }
                         None => turn_away(&socket, &spoken),
                     }
                 }
                 // It is the sender's own, and he may have as many as there is room for.
-                Ok(None) => reception.serve((socket, sender), place, spoken, &draining),
+                Ok(None) => reception.serve((socket, sender, None), place, spoken, &draining),
                 // A load balancer may only have looked whether somebody is here.
                 Err(Error::ClientGone(_)) => log::debug!("{sender} left before its PROXY header"),
                 Err(error) => {
@@ -183,12 +185,17 @@ impl<A: h1::Answers + 'static> Reception<A> {
         });
     }
 
-    fn serve(&self, (socket, peer): (Socket, Peer), place: Place, spoken: Spoken, draining: &Rc<drain::Worker>) {
-        let Spoken { certificates, newest, senders: _ } = spoken;
+    fn serve(
+        &self,
+        (socket, peer, announced): (Socket, Peer, Option<Box<Ends>>),
+        place: Place,
+        Spoken { certificates, newest, .. }: Spoken,
+        draining: &Rc<drain::Worker>,
+    ) {
+        let arrival = Arrival { socket, peer, announced, greeted: None, newest };
         if let Some(certificates) = certificates {
-            return self.serve_encrypted((socket, peer), (certificates, newest), place, draining);
+            return self.serve_encrypted(arrival, certificates, place, draining);
         }
-        let arrival = Arrival { socket, peer, greeted: None, newest };
         let limits = Rc::clone(&self.limits.borrow());
         let serve = h1::serve(arrival, Rc::clone(&self.app), limits, draining.ear());
         let one = self.open.one();
@@ -201,17 +208,18 @@ impl<A: h1::Answers + 'static> Reception<A> {
     /// The handshake is part of the connection's own task: nobody waits for a slow one.
     fn serve_encrypted(
         &self,
-        (socket, peer): (Socket, Peer),
-        (certificates, newest): (Certificates, Protocol),
+        arrival: Arrival,
+        certificates: Certificates,
         place: Place,
         draining: &Rc<drain::Worker>,
     ) {
         let (app, limits, draining) = (Rc::clone(&self.app), Rc::clone(&self.limits.borrow()), Rc::clone(draining));
         let one = self.open.one();
         actix_rt::spawn(async move {
+            let Arrival { socket, newest, .. } = arrival;
             if let Some((socket, greeted)) = certificates.greet(socket, newest, limits.tls_handshake).await {
                 let protocol = greeted.protocol;
-                let arrival = Arrival { socket, peer, greeted: Some(greeted), newest };
+                let arrival = Arrival { socket, greeted: Some(greeted), ..arrival };
                 match protocol {
                     Protocol::Http1 => h1::serve(arrival, app, limits, draining.ear()).await,
                     Protocol::Http2 => Box::pin(h2::serve(arrival, Bytes::new(), app, limits, draining.ear())).await,

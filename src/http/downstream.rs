@@ -52,6 +52,9 @@ pub trait Downstream {
     /// Who is at the other end.
     fn peer(&self) -> Peer;
 
+    /// The address that the client has connected to; unix sockets have none.
+    fn local(&self) -> Option<SocketAddr>;
+
     /// The connection is encrypted.
     fn is_tls(&self) -> bool;
 

@@ -7,8 +7,9 @@ use super::{
     url::{self, EndpointUrl},
 };
 use crate::{
+    http::proxy_protocol::Version,
     kinds::Kinds,
-    settings::{Problem, Settings, UpstreamSettings, problem::did_you_mean},
+    settings::{Problem, Settings, UpstreamSettings, problem::did_you_mean, upstream::ProxyHeader},
     transport::tls::client::{ClientTls, Profile},
     upstream::{Endpoint, Upstream, balancers::Balancer},
 };
@@ -174,6 +175,11 @@ fn adopt(
     weight: u32,
     written: &UpstreamSettings,
 ) -> Arc<Endpoint> {
+    let announced = match written.proxy_protocol {
+        ProxyHeader::Off => None,
+        ProxyHeader::V1 => Some(Version::V1),
+        ProxyHeader::V2 => Some(Version::V2),
+    };
     let known = before.and_then(|plan| plan.upstreams.get(upstream)).and_then(|upstream| {
         upstream.endpoints.iter().find(|endpoint| {
             endpoint.target.address == url.address
@@ -181,12 +187,13 @@ fn adopt(
                 && endpoint.target.tls.as_deref() == tls.as_ref()
                 && endpoint.weight == weight
                 && endpoint.pool == written.pool
+                && endpoint.target.proxy_protocol == announced
         })
     });
     if let Some(endpoint) = known {
         return Arc::clone(endpoint);
     }
-    let endpoint = Endpoint::new(url.address.clone(), &url.authority, weight, &written.pool);
+    let endpoint = Endpoint::new(url.address.clone(), &url.authority, weight, &written.pool).announcing(announced);
     Arc::new(match tls {
         Some(profile) => endpoint.over_tls(Arc::new(profile)),
         None => endpoint,

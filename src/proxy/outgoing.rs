@@ -1,5 +1,7 @@
 //! The request as an endpoint gets it: end-to-end fields, and what the proxy says of itself and of the client.
 
+use std::{net::SocketAddr, rc::Rc};
+
 use crate::{
     exchange::Exchange,
     http::{
@@ -7,6 +9,7 @@ use crate::{
         downstream::Peer,
         forwarded::{self, Hop},
         header, headers,
+        proxy_protocol::{self, Ends},
     },
     plan::{HostRule, Route},
     proxy::intake::{self, Limits},
@@ -36,6 +39,7 @@ pub fn build(
     }
     Outgoing {
         fresh: false,
+        preamble: None,
         method: exchange.method.clone(),
         target,
         headers: fields,
@@ -98,4 +102,21 @@ pub fn address(outgoing: &mut Outgoing, route: &Route, endpoint: &Endpoint, exch
     if let Some(host) = host {
         outgoing.headers.insert(header::HOST, host);
     }
+    if let Some(version) = endpoint.target.proxy_protocol {
+        outgoing.preamble = Some(preamble(version, exchange));
+    }
+}
+
+/// Whose connection it is to be: the client's, as far as he can be believed.
+fn preamble(version: proxy_protocol::Version, exchange: &Exchange) -> Rc<[u8]> {
+    let client = exchange.client.address.map(|ip| match exchange.client.peer {
+        Peer::Tcp(peer) if peer.ip().to_canonical() == ip => peer,
+        // Another proxy has named him, and his port is not known.
+        Peer::Tcp(_) | Peer::Unix => SocketAddr::new(ip, 0),
+    });
+    let server = exchange.downstream.as_ref().and_then(|downstream| downstream.local());
+    let ends = client.map(|client| Ends::new(client, server));
+    let mut bytes = Vec::new();
+    proxy_protocol::write(version, ends.as_ref(), &mut bytes);
+    bytes.into()
 }

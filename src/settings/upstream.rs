@@ -19,6 +19,8 @@ pub struct UpstreamSettings {
     pub balance: String,
     /// Who carries the requests.
     pub transport: TransportKind,
+    /// Whether connections begin with a PROXY header that names the client.
+    pub proxy_protocol: ProxyHeader,
     /// Limits on connections to each endpoint.
     pub pool: PoolSettings,
     /// When to send a request again.
@@ -73,6 +75,19 @@ pub enum TransportKind {
     H1,
     /// An awc client; connections are never reused.
     Awc,
+}
+
+/// What each connection to an endpoint begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum ProxyHeader {
+    /// Nothing but what is spoken on it.
+    #[default]
+    Off,
+    /// A PROXY header of version 1, a line of text.
+    V1,
+    /// A PROXY header of version 2, binary.
+    V2,
 }
 
 /// `pool = { max_idle = 1024, max_total = 1024, .. }`
@@ -159,6 +174,7 @@ impl Default for UpstreamSettings {
             servers: Vec::new(),
             balance: "round_robin".into(),
             transport: TransportKind::H1,
+            proxy_protocol: ProxyHeader::Off,
             pool: PoolSettings::default(),
             retry: RetrySettings::default(),
             tls: EndpointTls::default(),

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
+use crate::http::proxy_protocol::Version;
+
 /// Where to connect.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
@@ -22,6 +24,8 @@ pub struct Target {
     pub address: Address,
     /// How to encrypt, if it is to be.
     pub tls: Option<Arc<super::tls::client::Profile>>,
+    /// Connections begin with a PROXY header of this version.
+    pub proxy_protocol: Option<Version>,
     /// The authority to name in `Host` when the route does not keep the client's.
     pub authority: Arc<str>,
     /// Process-wide identity; connections are pooled under it.

@@ -65,7 +65,9 @@ async fn attempt(to: &Target, request: &mut Outgoing) -> Result<Incoming, Transp
     if request.upgrade.is_some() {
         return Err(movement.failed(Phase::Connect, Cause::Malformed("awc cannot upgrade")));
     }
-    let io = connect(to, request.timeouts).await.map_err(|(phase, cause)| movement.failed(phase, cause))?;
+    let io = connect(to, request.preamble.as_deref(), request.timeouts)
+        .await
+        .map_err(|(phase, cause)| movement.failed(phase, cause))?;
 
     let body = Rc::new(RefCell::new(request.body.take()));
     let sent = exchange(io, request, &body, &movement).await;

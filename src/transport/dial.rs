@@ -12,7 +12,7 @@ use std::{
 use futures_util::FutureExt;
 use rustix::net::RecvFlags;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf},
     net::{TcpStream, UnixStream, lookup_host},
 };
 use tokio_rustls::TlsStream;
@@ -30,12 +30,16 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Connects, and shakes hands where the endpoint speaks TLS. `phase` is how far it came, also for who gives up waiting.
+/// Connects, says what comes before all else, and shakes hands where the endpoint speaks TLS. `phase` is how far it came, also for who gives up waiting.
 ///
 /// # Errors
 /// Why it came no further.
-pub async fn dial(target: &Target, phase: &Cell<Phase>) -> io::Result<Stream> {
-    match (reach(&target.address, phase).await?, &target.tls) {
+pub async fn dial(target: &Target, preamble: Option<&[u8]>, phase: &Cell<Phase>) -> io::Result<Stream> {
+    let mut stream = reach(&target.address, phase).await?;
+    if let Some(preamble) = preamble {
+        stream.write_all(preamble).await?;
+    }
+    match (stream, &target.tls) {
         (Stream::Tcp(stream), Some(profile)) => {
             phase.set(Phase::Handshake);
             profile.shake_hands(stream).await

@@ -49,6 +49,8 @@ pub struct Outgoing {
     pub timeouts: Timeouts,
     /// Only a connection will do that has carried nothing before.
     pub fresh: bool,
+    /// Only a connection will do that began with this, for it says whose it is: a PROXY header.
+    pub preamble: Option<Rc<[u8]>>,
     /// Where interim responses go (100 and 101 excepted), and where the request's trailers are had from once its body
     /// has ended.
     pub downstream: Option<Rc<dyn Downstream>>,

@@ -56,8 +56,19 @@ pub struct Connection {
     pub reused: bool,
     /// By the coarse clock, like `idle_since`.
     born: Duration,
+    /// What it began with: whose it is, if an endpoint is told.
+    preamble: Option<Rc<[u8]>>,
     idle_since: Duration,
     permit: OwnedSemaphorePermit,
+}
+
+/// Which connection will do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Want<'r> {
+    /// One that began with this, and no other.
+    pub preamble: Option<&'r Rc<[u8]>>,
+    /// One that has carried nothing before.
+    pub fresh: bool,
 }
 
 /// All of one worker's idle connections.
@@ -96,6 +107,13 @@ impl Pool {
     }
 }
 
+impl Want<'_> {
+    /// What is kept may be of no use.
+    fn is_particular(self) -> bool {
+        self.fresh || self.preamble.is_some()
+    }
+}
+
 impl Shelf {
     fn new(limits: &Arc<Limits>) -> Self {
         Self {
@@ -109,13 +127,13 @@ impl Shelf {
 
     /// A connection that was used before and is still good, if there is one. No system call, unless something was
     /// heard from it meanwhile.
-    pub fn take(&self, limits: &Limits) -> Option<Box<Connection>> {
+    pub fn take(&self, limits: &Limits, preamble: Option<&[u8]>) -> Option<Box<Connection>> {
         let mut idle = self.idle.borrow_mut();
         if idle.is_empty() {
             return None;
         }
         let now = clock::coarse();
-        while let Some(mut connection) = idle.pop_back() {
+        while let Some(mut connection) = take_last(&mut idle, preamble) {
             if connection.is_fresh(limits, now) && connection.is_quiet() {
                 return Some(connection);
             }
@@ -131,20 +149,20 @@ impl Shelf {
         &self,
         target: &Target,
         limit: Option<Duration>,
-        fresh: bool,
+        want: Want<'_>,
     ) -> Result<Box<Connection>, (Phase, Cause)> {
         // What is too far away to be counted is no limit.
         let until = limit.and_then(|limit| Instant::now().checked_add(limit));
         let within = |phase| (phase, Cause::Timeout(limit.unwrap_or_default()));
         let free = Arc::clone(&target.pool.total).try_acquire_owned().ok();
         // What a kept one counts for is worth a new one, too.
-        let kept = || if fresh { self.idle.borrow_mut().pop_front() } else { None };
+        let kept = || if want.is_particular() { self.idle.borrow_mut().pop_front() } else { None };
         let permit = match free.or_else(|| kept().map(|kept| kept.permit)) {
             Some(permit) => permit,
             None => match by(until, self.turn(&target.pool)).await {
                 None => return Err(within(Phase::Queue)),
                 Some(Turn::Connection(mut connection)) => {
-                    if !fresh && connection.is_quiet() {
+                    if connection.is(want) && connection.is_quiet() {
                         return Ok(connection);
                     }
                     // Closed since, or not wanted: what it counted for is worth another one.
@@ -155,9 +173,9 @@ impl Shelf {
             },
         };
         let phase = Cell::new(Phase::Resolve);
-        match by(until, dial(target, &phase)).await {
+        match by(until, dial(target, want.preamble.map(|preamble| &**preamble), &phase)).await {
             None => Err(within(phase.get())),
-            Some(Ok(stream)) => Ok(Box::new(Connection::new(stream, permit))),
+            Some(Ok(stream)) => Ok(Box::new(Connection::new(stream, want.preamble.cloned(), permit))),
             Some(Err(error)) => Err((phase.get(), Cause::Io(error))),
         }
     }
@@ -232,6 +250,15 @@ impl Shelf {
     }
 }
 
+/// The one used last of those that began so. Where nothing is said first, any will do.
+fn take_last(idle: &mut VecDeque<Box<Connection>>, preamble: Option<&[u8]>) -> Option<Box<Connection>> {
+    if preamble.is_none() {
+        return idle.pop_back();
+    }
+    let place = idle.iter().rposition(|connection| connection.preamble.as_deref() == preamble)?;
+    idle.remove(place)
+}
+
 /// Looks after a shelf until there was nothing on it when its time had come. Not before: between two requests a busy
 /// shelf is empty as often as not, and would have a new task for each.
 async fn reap(reaped: Reaped, wanted: Arc<Notify>) {
@@ -301,9 +328,13 @@ impl Drop for Queued<'_> {
 }
 
 impl Connection {
-    fn new(stream: Stream, permit: OwnedSemaphorePermit) -> Self {
+    fn new(stream: Stream, preamble: Option<Rc<[u8]>>, permit: OwnedSemaphorePermit) -> Self {
         let now = clock::coarse();
-        Self { stream, deadline: Deadline::new(), reused: false, born: now, idle_since: now, permit }
+        Self { stream, deadline: Deadline::new(), reused: false, born: now, preamble, idle_since: now, permit }
+    }
+
+    fn is(&self, want: Want<'_>) -> bool {
+        !want.fresh && self.preamble.as_deref() == want.preamble.map(|preamble| &**preamble)
     }
 
     fn is_fresh(&self, limits: &Limits, now: Duration) -> bool {
@@ -352,6 +383,7 @@ mod tests {
         Target {
             address: Address::Tcp { host: "127.0.0.1".into(), port: 9 },
             tls: None,
+            proxy_protocol: None,
             authority: "origin".into(),
             id: 1,
             pool: Arc::new(Limits {
@@ -372,7 +404,7 @@ mod tests {
         let shelf = Pool::default().shelf(&target);
 
         for _ in 0..3 {
-            let waited = shelf.connection(&target, Some(Duration::from_millis(1)), false).await;
+            let waited = shelf.connection(&target, Some(Duration::from_millis(1)), Want::default()).await;
             assert!(matches!(waited, Err((Phase::Queue, Cause::Timeout(_)))), "{waited:?}");
         }
 
@@ -386,7 +418,7 @@ mod tests {
         let port = listener.local_addr().expect("it is bound").port();
         let target = Target { address: Address::Tcp { host: "127.0.0.1".into(), port }, ..target(1) };
         let shelf = Pool::default().shelf(&target);
-        let connection = shelf.connection(&target, None, false).await.expect("it listens");
+        let connection = shelf.connection(&target, None, Want::default()).await.expect("it listens");
         shelf.put(connection);
         shelf.sweep();
         assert_eq!(shelf.idle.borrow().len(), 1);
@@ -403,14 +435,14 @@ mod tests {
         let port = listener.local_addr().expect("it is bound").port();
         let target = Target { address: Address::Tcp { host: "127.0.0.1".into(), port }, ..target(1) };
         let shelf = Pool::default().shelf(&target);
-        let mut held = shelf.connection(&target, None, false).await.expect("it listens");
+        let mut held = shelf.connection(&target, None, Want::default()).await.expect("it listens");
         drop(listener.accept().await.expect("it connected"));
         while held.is_quiet() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
 
         let handing = async { shelf.put(held) };
-        let (handed, ()) = futures_util::future::join(shelf.connection(&target, None, false), handing).await;
+        let (handed, ()) = futures_util::future::join(shelf.connection(&target, None, Want::default()), handing).await;
 
         assert!(!handed.expect("it listens").reused);
     }
@@ -421,10 +453,11 @@ mod tests {
         let port = listener.local_addr().expect("it is bound").port();
         let target = Target { address: Address::Tcp { host: "127.0.0.1".into(), port }, ..target(1) };
         let shelf = Pool::default().shelf(&target);
-        let kept = shelf.connection(&target, None, false).await.expect("it listens");
+        let kept = shelf.connection(&target, None, Want::default()).await.expect("it listens");
         shelf.put(kept);
 
-        let connection = shelf.connection(&target, None, true).await.expect("it listens");
+        let connection =
+            shelf.connection(&target, None, Want { fresh: true, ..Want::default() }).await.expect("it listens");
 
         assert!(!connection.reused);
         assert_eq!(shelf.idle.borrow().len(), 0);

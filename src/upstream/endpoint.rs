@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     exchange::InFlight,
+    http::proxy_protocol::Version,
     settings::upstream::PoolSettings,
     transport::{Address, Target, pool::Limits, tls::client::Profile},
 };
@@ -44,6 +45,7 @@ impl Endpoint {
             }),
             address,
             tls: None,
+            proxy_protocol: None,
         };
         let name = target.address.to_string().into();
         Self { name, weight, target, pool: pool.clone(), in_flight: Arc::default() }
@@ -53,6 +55,13 @@ impl Endpoint {
     #[must_use]
     pub fn over_tls(mut self, profile: Arc<Profile>) -> Self {
         self.target.tls = Some(profile);
+        self
+    }
+
+    /// The same, with a PROXY header in front of each connection.
+    #[must_use]
+    pub fn announcing(mut self, clients: Option<Version>) -> Self {
+        self.target.proxy_protocol = clients;
         self
     }
 

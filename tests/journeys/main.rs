@@ -26,6 +26,7 @@ mod intake;
 mod passing;
 mod pooling;
 mod proxy_protocol;
+mod proxy_protocol_out;
 mod redirect_http;
 mod reload;
 mod routing;

@@ -1,11 +1,11 @@
 //! The PROXY protocol: whose connection it is, where others connect for clients.
 
-use std::{net::SocketAddr, path::Path, process::Stdio};
+use std::net::SocketAddr;
 
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpSocket, TcpStream, UnixStream},
-    process::{Child, Command},
+    process::Command,
 };
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
         client::{self, Client},
         h2::H2,
         origin::Origin,
+        peers,
         proxy::{Setup, TestProxy},
         tls::{Authority, shake_hands_on},
         wire::{Socket, patiently},
@@ -354,33 +355,14 @@ async fn a_reload_changes_who_may_send_one_and_closes_nothing() {
 
 // -- with programs that are not ours ------------------------------------------------------------------------------
 
-/// HAProxy at this address, in front of a server that is written as it writes servers, until it is dropped.
-async fn haproxy(folder: &Path, address: SocketAddr, server: &str) -> Child {
-    let file = folder.join("haproxy.cfg");
-    let configuration = format!(
-        "defaults\n mode http\n timeout connect 5s\n timeout client 5s\n timeout server 5s\n\
-         listen all\n bind {address}\n server a {server}\n"
-    );
-    std::fs::write(&file, configuration).expect("a file");
-    let child = Command::new("haproxy")
-        .args(["-db", "-f"])
-        .arg(&file)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("scripts/test installs haproxy");
-    patiently("haproxy", async { while TcpStream::connect(address).await.is_err() {} }).await;
-    child
-}
-
 #[actix_rt::test]
 async fn haproxy_says_whose_connection_it_is() {
     let (folder, origin) = (tempfile::tempdir().expect("a folder"), Origin::echo().start().await);
     let proxy = told_by("\"127.0.0.1\"", &origin).start().await;
     for word in ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id"] {
         let address = SocketAddr::new(client::loopback().into(), 5003);
-        let _running = haproxy(folder.path(), address, &format!("{} {word}", proxy.address)).await;
+        let section = format!("bind {address}\n server a {} {word}", proxy.address);
+        let _running = peers::haproxy(folder.path(), &section, address).await;
         let own = client::loopback();
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind((own, 0).into()).expect("a free port");

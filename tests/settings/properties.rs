@@ -9,7 +9,7 @@ use aqueduct::settings::{
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
     show::show,
     tls::{AcmeSettings, CertificateFiles, ClientMode, ClientSettings, TlsSettings, TlsVersion},
-    upstream::{EndpointTls, PoolSettings, RetrySettings, ServerUrl, TransportKind},
+    upstream::{EndpointTls, PoolSettings, ProxyHeader, RetrySettings, ServerUrl, TransportKind},
 };
 use proptest::{collection::vec, option, prelude::*, sample::Index};
 use serde_json::json;
@@ -86,6 +86,7 @@ fn upstream() -> impl Strategy<Value = UpstreamSettings> {
         servers,
         balance,
         transport: TransportKind::Awc,
+        proxy_protocol: ProxyHeader::V2,
         pool: PoolSettings { max_idle: 3, ..PoolSettings::default() },
         retry: RetrySettings { attempts },
         tls,

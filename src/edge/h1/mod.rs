@@ -26,6 +26,7 @@ use crate::{
     http::{
         Takeover,
         downstream::{Peer, TakenOver},
+        proxy_protocol::Ends,
     },
     transport::dial::Stream as Socket,
 };
@@ -51,6 +52,8 @@ pub struct Arrival {
     pub socket: Socket,
     /// Who is at its other end.
     pub peer: Peer,
+    /// What a PROXY header has said of it. In a box: few have one.
+    pub announced: Option<Box<Ends>>,
     /// What was agreed on, where TLS is spoken.
     pub greeted: Option<Greeted>,
     /// The newest protocol that is spoken where it came in.
@@ -110,7 +113,8 @@ async fn linger(wire: &Wire) {
 /// The client has spoken HTTP/2 from its first byte.
 async fn hand_on<A: Answers>(wire: &Wire, app: Rc<A>, draining: Draining) {
     let Some((socket, early)) = wire.take() else { return };
-    let arrival = Arrival { socket, peer: wire.peer, greeted: None, newest: wire.newest };
+    let (peer, announced, newest) = (wire.peer, wire.announced.clone(), wire.newest);
+    let arrival = Arrival { socket, peer, announced, greeted: None, newest };
     h2::serve(arrival, early, app, Rc::clone(&wire.limits), draining).await;
 }
 

@@ -4,6 +4,7 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     io, mem,
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -22,6 +23,7 @@ use crate::{
     clock::Deadline,
     edge::{
         limits::Limits,
+        proxy_protocol::accepted_at,
         tls::{Greeted, Protocol},
     },
     http::{
@@ -29,7 +31,8 @@ use crate::{
         body::Length,
         downstream::Peer,
         fields::{MIN_ROOM, make_room},
-        proxy_protocol, scratch,
+        proxy_protocol::{self, Ends},
+        scratch,
     },
     transport::{dial::Stream as Socket, outbox::Outbox},
 };
@@ -73,6 +76,8 @@ pub struct Wire {
     /// When to look whether a client has left behind more than is kept of it.
     looking: OnceCell<Deadline>,
     pub peer: Peer,
+    /// What a PROXY header has said of it.
+    pub announced: Option<Box<Ends>>,
     /// What was agreed on, where TLS is spoken.
     pub greeted: Option<Greeted>,
     pub newest: Protocol,
@@ -83,7 +88,7 @@ pub struct Wire {
 
 impl Wire {
     pub fn new(arrival: Arrival, limits: Rc<Limits>) -> Self {
-        let Arrival { socket, peer, greeted, newest } = arrival;
+        let Arrival { socket, peer, announced, greeted, newest } = arrival;
         Self {
             socket: RefCell::new(Some(socket)),
             input: RefCell::default(),
@@ -98,6 +103,7 @@ impl Wire {
             writing: Deadline::new(),
             looking: OnceCell::new(),
             peer,
+            announced,
             greeted,
             newest,
             limits,
@@ -300,6 +306,10 @@ fn keep_spare(buffer: BytesMut) {
 impl Downstream for Wire {
     fn peer(&self) -> Peer {
         self.peer
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        accepted_at(self.announced.as_deref(), self.socket.borrow().as_ref())
     }
 
     fn is_tls(&self) -> bool {

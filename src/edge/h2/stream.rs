@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     mem,
+    net::SocketAddr,
     pin::pin,
     rc::Rc,
     sync::Arc,
@@ -236,6 +237,10 @@ impl Channel {
 impl Downstream for Channel {
     fn peer(&self) -> Peer {
         self.wire.peer
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        self.wire.local()
     }
 
     fn is_tls(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     io,
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
@@ -18,8 +19,8 @@ use super::{
 };
 use crate::{
     clock::Deadline,
-    edge::{h1::Arrival, limits::Limits, tls::Greeted},
-    http::downstream::Peer,
+    edge::{h1::Arrival, limits::Limits, proxy_protocol::accepted_at, tls::Greeted},
+    http::{downstream::Peer, proxy_protocol::Ends},
     transport::dial::Stream as Socket,
 };
 
@@ -45,6 +46,8 @@ pub struct Wire {
     /// Streams whose ends somebody waits for to be written.
     open: RefCell<Vec<Open>>,
     pub peer: Peer,
+    /// What a PROXY header has said of it.
+    announced: Option<Box<Ends>>,
     /// What was agreed on, where TLS is spoken.
     pub greeted: Option<Greeted>,
     pub limits: Rc<Limits>,
@@ -70,7 +73,7 @@ pub struct Place {
 
 impl Wire {
     pub fn new(arrival: Arrival, early: Bytes, limits: Rc<Limits>) -> Self {
-        let Arrival { socket, peer, greeted, .. } = arrival;
+        let Arrival { socket, peer, announced, greeted, .. } = arrival;
         Self {
             socket: RefCell::new(Some(socket)),
             early: RefCell::new(early),
@@ -85,9 +88,15 @@ impl Wire {
             stuck: RefCell::default(),
             open: RefCell::default(),
             peer,
+            announced,
             greeted,
             limits,
         }
+    }
+
+    /// The address that the client has connected to.
+    pub fn local(&self) -> Option<SocketAddr> {
+        accepted_at(self.announced.as_deref(), self.socket.borrow().as_ref())
     }
 
     pub fn is_tls(&self) -> bool {

@@ -20,11 +20,11 @@ pub struct Placed {
 }
 
 /// A new connection, within the limits of number and time; or how far it came.
-pub async fn connect(to: &Target, timeouts: Timeouts) -> Result<Placed, (Phase, Cause)> {
+pub async fn connect(to: &Target, preamble: Option<&[u8]>, timeouts: Timeouts) -> Result<Placed, (Phase, Cause)> {
     let phase = Cell::new(Phase::Queue);
     let connecting = async {
         let place = place(&to.pool).await?;
-        let io = dial(to, &phase).await.map_err(Cause::Io)?;
+        let io = dial(to, preamble, &phase).await.map_err(Cause::Io)?;
         Ok(Placed { io: Box::new(io), place })
     };
     let connected = match (timeouts.connect, timeouts.total) {

@@ -19,7 +19,7 @@ use self::{
 use super::{
     Cause, Incoming, IncomingHead, Outgoing, Phase, Target, Timeouts, Transport, TransportError,
     dial::Stream,
-    pool::{Connection, Pool, Shelf},
+    pool::{Connection, Pool, Shelf, Want},
 };
 use crate::http::{
     Marks, ResponseBody, StatusCode, Version,
@@ -58,7 +58,7 @@ impl H1 {
     pub async fn exchange(&self, to: &Target, request: &mut Outgoing) -> Result<Incoming, TransportError> {
         let began = request.timeouts.total.map(|_| Instant::now());
         let shelf = self.pool.shelf(to);
-        let kept = if request.fresh { None } else { shelf.take(&to.pool) };
+        let kept = if request.fresh { None } else { shelf.take(&to.pool, request.preamble.as_deref()) };
         let connection = match kept {
             Some(connection) => connection,
             None => new_connection(&shelf, to, request).await?,
@@ -136,7 +136,8 @@ fn answered(head: Head, mut flow: Flow, request: &mut Outgoing, shelf: Rc<Shelf>
 async fn new_connection(shelf: &Shelf, to: &Target, request: &Outgoing) -> Result<Box<Connection>, TransportError> {
     let Timeouts { connect, total, .. } = request.timeouts;
     let total = total.filter(|total| connect.is_none_or(|connect| *total < connect));
-    shelf.connection(to, total.or(connect), request.fresh).await.map_err(|(phase, cause)| {
+    let want = Want { preamble: request.preamble.as_ref(), fresh: request.fresh };
+    shelf.connection(to, total.or(connect), want).await.map_err(|(phase, cause)| {
         let cause = match (cause, total) {
             (Cause::Timeout(_), Some(total)) => Cause::Total(total),
             (cause, _) => cause,

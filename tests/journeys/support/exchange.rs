@@ -97,6 +97,7 @@ pub fn request(method: Method, target: &str) -> Outgoing {
         body: RequestBody::empty(),
         upgrade: None,
         fresh: false,
+        preamble: None,
         timeouts: Timeouts { connect: None, first_byte: None, idle: None, total: None },
         downstream: None,
     }
@@ -212,6 +213,10 @@ impl Recorder {
 impl Downstream for Recorder {
     fn peer(&self) -> Peer {
         Peer::Unix
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        None
     }
 
     fn is_tls(&self) -> bool {

@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod h2;
 pub mod origin;
 pub mod pebble;
+pub mod peers;
 pub mod proxy;
 pub mod scripts;
 pub mod seen;
