@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     rc::Rc,
     sync::{
         Arc,
@@ -10,11 +11,19 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use futures_util::future::LocalBoxFuture;
 use tokio_util::sync::CancellationToken;
 
-/// The word to stop, for all workers: that of the server, or of one address below it.
+/// The word to stop, for all workers: that of the server, or of one address below it. Tunnels have one of their own: where
+/// another process goes on in our place, they may go on here for a while.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
+    requests: Word,
+    tunnels: Word,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Word {
     is_said: Arc<AtomicBool>,
     /// The same of the server, which stops every address.
     is_said_above: Arc<AtomicBool>,
@@ -24,33 +33,60 @@ pub struct Stop {
 impl Stop {
     /// For one address: it is said with this one, or alone.
     pub fn below(&self) -> Self {
-        Self { is_said: Arc::default(), is_said_above: Arc::clone(&self.is_said), token: self.token.child_token() }
+        Self { requests: self.requests.below(), tunnels: self.tunnels.below() }
     }
 
     /// Whether it was said.
     pub fn is_said(&self) -> bool {
-        self.is_said.load(Ordering::Acquire) || self.is_said_above.load(Ordering::Acquire)
+        self.requests.is_said()
+    }
+
+    /// Whether tunnels go on.
+    pub fn is_said_to_requests_alone(&self) -> bool {
+        self.requests.is_said() && !self.tunnels.is_said()
     }
 
     /// Says it.
     pub fn say(&self) {
-        // First the word, then the call: whoever wakes up finds it said.
-        self.is_said.store(true, Ordering::Release);
-        self.token.cancel();
+        self.say_to_requests();
+        self.tunnels.say();
+    }
+
+    /// Says it to all but tunnels.
+    pub fn say_to_requests(&self) {
+        self.requests.say();
     }
 
     /// Ready once it was said.
     pub async fn said(&self) {
-        self.token.cancelled().await;
+        self.requests.token.cancelled().await;
+    }
+}
+
+impl Word {
+    fn below(&self) -> Self {
+        Self { is_said: Arc::default(), is_said_above: Arc::clone(&self.is_said), token: self.token.child_token() }
+    }
+
+    fn is_said(&self) -> bool {
+        self.is_said.load(Ordering::Acquire) || self.is_said_above.load(Ordering::Acquire)
+    }
+
+    fn say(&self) {
+        // First the word, then the call: whoever wakes up finds it said.
+        self.is_said.store(true, Ordering::Release);
+        self.token.cancel();
     }
 }
 
 /// One worker's connections of one address that wait for the word.
 pub struct Worker {
-    stop: Stop,
+    word: Word,
     /// Tasks to wake; a connection has one place in here.
     waiting: RefCell<Vec<Option<Waker>>>,
     free: RefCell<Vec<usize>>,
+    /// Those that wait for the word to tunnels.
+    tunnels: Option<Rc<Self>>,
 }
 
 /// A connection's ear.
@@ -61,11 +97,17 @@ pub struct Draining {
 
 impl Worker {
     /// Passes the word on to its connections.
-    pub fn listening(stop: Stop) -> Rc<Self> {
-        let worker = Rc::new(Self { stop: stop.clone(), waiting: RefCell::default(), free: RefCell::default() });
+    pub fn listening(stop: &Stop) -> Rc<Self> {
+        let tunnels = Self::listening_for(stop.tunnels.clone(), None);
+        Self::listening_for(stop.requests.clone(), Some(tunnels))
+    }
+
+    fn listening_for(word: Word, tunnels: Option<Rc<Self>>) -> Rc<Self> {
+        let (waiting, free) = (RefCell::default(), RefCell::default());
+        let worker = Rc::new(Self { word: word.clone(), waiting, free, tunnels });
         let heard = Rc::downgrade(&worker);
         actix_rt::spawn(async move {
-            stop.said().await;
+            word.token.cancelled().await;
             if let Some(worker) = heard.upgrade() {
                 for waker in worker.waiting.take().into_iter().flatten() {
                     waker.wake();
@@ -87,9 +129,15 @@ impl Draining {
         self.worker.ear()
     }
 
+    /// Ready once tunnels are to end.
+    pub fn of_tunnels(&self) -> LocalBoxFuture<'static, ()> {
+        let ear = self.worker.tunnels.as_ref().unwrap_or(&self.worker).ear();
+        Box::pin(poll_fn(move |cx| ear.poll(cx)))
+    }
+
     /// The server stops, or no longer listens where the connection came in.
     pub fn has_begun(&self) -> bool {
-        self.worker.stop.is_said()
+        self.worker.word.is_said()
     }
 
     /// Ready once it has begun; the task is woken then.

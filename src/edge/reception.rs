@@ -103,7 +103,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
 
     /// Takes in whoever comes, until there is to be no more of that here; those who had come by then, too.
     async fn receive(self: Rc<Self>, listener: Listener, speaks: Speaks, stop: Stop) {
-        let draining = drain::Worker::listening(stop.clone());
+        let draining = drain::Worker::listening(&stop);
         let stopped = stop.said();
         tokio::pin!(stopped);
         let mut in_a_row = 0;

@@ -25,7 +25,7 @@ pub struct TakenOver {
     pub io: Box<dyn Io>,
     /// Bytes the client sent behind its request head.
     pub early: Bytes,
-    /// Resolves when the server starts to drain.
+    /// Resolves when tunnels are to end: the server starts to drain, or the grace of one whose place another has taken ends.
     pub draining: LocalBoxFuture<'static, ()>,
 }
 

@@ -120,6 +120,5 @@ async fn hand_on<A: Answers>(wire: &Wire, app: Rc<A>, draining: Draining) {
 
 async fn hand_over(wire: &Wire, takeover: Takeover, draining: Draining) {
     let Some((socket, early)) = wire.take() else { return };
-    let draining = Box::pin(async move { poll_fn(|cx| draining.poll(cx)).await });
-    (takeover.0)(TakenOver { io: Box::new(socket), early, draining }).await;
+    (takeover.0)(TakenOver { io: Box::new(socket), early, draining: draining.of_tunnels() }).await;
 }

@@ -202,7 +202,7 @@ impl Channel {
         let sent = self.respond.borrow_mut().send_response(head, false);
         match sent {
             Ok(stream) => {
-                (takeover.0)(tunnel::taken_over(stream, frames, draining)).await;
+                (takeover.0)(tunnel::taken_over(stream, frames, &draining)).await;
                 if !response::written(response::ALL, place, &Deadline::new(), self).await {
                     self.respond.borrow_mut().send_reset(Reason::CANCEL);
                 }

@@ -1,7 +1,6 @@
 //! A stream as bytes in both directions, in frames of DATA.
 
 use std::{
-    future::poll_fn,
     io,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -23,9 +22,9 @@ struct Pipe {
 }
 
 /// A client that speaks another protocol from here on.
-pub fn taken_over(stream: SendStream<Bytes>, frames: RecvStream, draining: Draining) -> TakenOver {
+pub fn taken_over(stream: SendStream<Bytes>, frames: RecvStream, draining: &Draining) -> TakenOver {
     let io = Box::new(Pipe { stream, frames, left: Bytes::new(), is_shut: false });
-    TakenOver { io, early: Bytes::new(), draining: Box::pin(async move { poll_fn(|cx| draining.poll(cx)).await }) }
+    TakenOver { io, early: Bytes::new(), draining: draining.of_tunnels() }
 }
 
 impl Drop for Pipe {
