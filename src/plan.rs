@@ -243,6 +243,13 @@ fn listeners(
     known
 }
 
+impl ListenAddress {
+    /// As it is written in settings: `IP:PORT`, `localhost:PORT` or `unix:PATH`.
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_listener(text)
+    }
+}
+
 /// `IP:PORT`, `localhost:PORT` or `unix:PATH`.
 fn parse_listener(text: &str) -> Option<ListenAddress> {
     if let Some(path) = text.strip_prefix("unix:") {

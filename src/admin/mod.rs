@@ -16,7 +16,7 @@ use actix_web::{App, HttpRequest, HttpResponse, web};
 
 pub use self::status::Status;
 use crate::{
-    edge::{EdgeServer, Running},
+    edge::{EdgeServer, Inherited, Running},
     http::{Method, headers},
     plan::ListenAddress,
     settings::{ServerSettings, listener::Workers},
@@ -25,20 +25,31 @@ use crate::{
 /// Operators at once; nobody has so many.
 const MOST: usize = 64;
 
-/// Answers there, on a thread of its own, as long as what is returned is awaited.
+/// An address that is listened on, and nobody is answered at yet.
+pub struct Bound(EdgeServer<()>);
+
+/// Listens there.
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub fn serve(address: &ListenAddress, status: &Status) -> io::Result<(Running, ListenAddress)> {
+pub fn bind(address: &ListenAddress, inherited: &Inherited) -> io::Result<Bound> {
     let settings = ServerSettings { workers: Workers::Exactly(1), max_connections: MOST, ..ServerSettings::default() };
-    let status = web::Data::new(status.clone());
-    let server = EdgeServer::new(move || App::new().app_data(status.clone()).default_service(web::to(answer)));
-    let server = server.settings(&settings).signals(false).bind(address)?;
+    let server = EdgeServer::new(()).settings(&settings).signals(false).inherits(&inherited.for_operators());
+    let server = server.bind(address)?;
     if let ListenAddress::Unix(path) = address {
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
     }
-    let bound = server.addresses().remove(0);
-    Ok((server.run(), bound))
+    Ok(Bound(server))
+}
+
+impl Bound {
+    /// Answers there, on a thread of its own, as long as what is returned is awaited.
+    pub fn serve(self, status: &Status) -> (Running, ListenAddress) {
+        let status = web::Data::new(status.clone());
+        let bound = self.0.addresses().remove(0);
+        let server = self.0.hosting(move || App::new().app_data(status.clone()).default_service(web::to(answer)));
+        (server.run(), bound)
+    }
 }
 
 async fn answer(request: HttpRequest, status: web::Data<Status>) -> HttpResponse {

@@ -6,7 +6,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use clap::Args;
 
 use super::{Exit, fail, run, tell};
-use crate::{plan::ListenAddress, proxy::Proxy, settings::Listener};
+use crate::{edge::Inherited, plan::ListenAddress, proxy::Proxy, settings::Listener};
 
 /// Where the demo listens.
 #[derive(Args)]
@@ -38,7 +38,7 @@ async fn serve(listen: String) -> Exit {
         Err(problems) => return tell(&problems),
     };
     let plan = proxy.plan();
-    match run::start(&proxy, &plan.settings, &plan.listeners) {
+    match run::start(&proxy, &plan.settings, &plan.listeners, &Inherited::nothing()) {
         Ok((running, addresses)) => {
             introduce(&addresses, api, web);
             let exit = run::until_stopped(&proxy, running).await;

@@ -9,8 +9,10 @@ use crate::settings::{Layers, Problems};
 mod check;
 mod demo;
 mod explain;
+mod predecessor;
 mod run;
 mod settings;
+mod successor;
 
 /// Where settings are looked for when nothing is said.
 const DIRECTORY: &str = "settings";
@@ -33,7 +35,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Serve until told to stop: SIGTERM or Ctrl-C drains, a second one ends it at once, SIGHUP reads the settings
-    /// again, SIGUSR1 reopens the access log
+    /// again, SIGUSR1 reopens the access log, SIGUSR2 has the program on disk take over
     Run(Source),
     /// Say everything that is wrong with the settings, and run their [[tests]]
     Check(Source),

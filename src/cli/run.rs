@@ -5,17 +5,32 @@ use std::{collections::HashMap, io};
 use actix_web::App;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Exit, Source, fail, tell};
+use super::{
+    Exit, Source, fail,
+    predecessor::Predecessor,
+    successor::{Place, Program},
+    tell,
+};
 use crate::{
     actors::{self, Actors, Ask, FileWatch, Read, Reloader},
     admin::{self, Status},
-    edge::{EdgeServer, Outcome, Running, cannot_listen, tls::Certificates},
+    edge::{EdgeServer, Handle, Inherited, Outcome, Running, cannot_listen, tls::Certificates},
     plan::{ListenAddress, Listener},
     proxy::Proxy,
     settings::Settings,
 };
 
 pub fn run(source: Source) -> Exit {
+    // First of all: what is at our path may be replaced, and somebody may wait for us.
+    let program = Program::own();
+    let beginning = match Predecessor::find() {
+        Ok(None) => Beginning { program, predecessor: None, inherited: Inherited::nothing() },
+        Ok(Some((predecessor, sockets))) => match Inherited::of(sockets) {
+            Ok(inherited) => Beginning { program, predecessor: Some(predecessor), inherited },
+            Err(error) => return fail(error),
+        },
+        Err(error) => return fail(format_args!("nothing is handed over by the process before this one: {error}")),
+    };
     let layers = source.layers();
     let settings = FileWatch::before_reading(layers.files());
     let mut certificates = FileWatch::before_reading(Vec::new());
@@ -26,10 +41,18 @@ pub fn run(source: Source) -> Exit {
     match drawn {
         Ok((proxy, origins)) => {
             log_by(&proxy.plan().settings.log.level);
-            actix_rt::System::new().block_on(serve(&proxy, Read { layers, origins, settings, certificates }))
+            let read = Read { layers, origins, settings, certificates };
+            actix_rt::System::new().block_on(serve(&proxy, read, beginning))
         }
         Err(problems) => tell(&problems),
     }
+}
+
+/// What was there before the settings were read.
+struct Beginning {
+    program: Program,
+    predecessor: Option<Predecessor>,
+    inherited: Inherited,
 }
 
 /// Puts the application log on stderr.
@@ -38,21 +61,19 @@ pub fn log_by(level: &str) {
     logger.expect("nothing logs before the command line is read");
 }
 
-async fn serve(proxy: &Proxy, read: Read) -> Exit {
-    // Before anybody can know of this process: without a handler the signal would end it.
-    let hangups = match signal(SignalKind::hangup()) {
-        Ok(hangups) => hangups,
-        Err(error) => return fail(format_args!("SIGHUP cannot be handled: {error}")),
+async fn serve(proxy: &Proxy, read: Read, beginning: Beginning) -> Exit {
+    // Before anybody can know of this process: without a handler a signal would end it.
+    let heard = [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()].map(signal);
+    let [Ok(hangups), Ok(reopenings), Ok(successions)] = heard else {
+        return fail("signals cannot be handled");
     };
-    let actors = Actors::start();
+    let reopening = actix_rt::spawn(reopen_on_signal(reopenings, proxy.clone()));
+    let Beginning { program, predecessor, inherited } = beginning;
     let plan = proxy.plan();
-    let running = match start(proxy, &plan.settings, &plan.listeners) {
-        Ok((running, addresses)) => {
-            for address in addresses {
-                log::info!("listening on {address}");
-            }
-            running
-        }
+    // All that can fail is to fail before anybody is served.
+    let bound = plan.admin.as_ref().map(|address| bind_for_operators(address, &inherited)).transpose();
+    let (admin, mut running) = match bound.and_then(|admin| Ok((admin, listen(proxy, &inherited)?))) {
+        Ok(listening) => listening,
         Err(error) => return fail(error),
     };
     plan.warn();
@@ -60,32 +81,72 @@ async fn serve(proxy: &Proxy, read: Read) -> Exit {
     if plan.routes.entries().is_empty() {
         log::warn!("there is no route: every request gets a 404; try --route /=http://localhost:8000");
     }
-    let reloader = Reloader::new(read, proxy, running.handle());
-    let admin = match &plan.admin {
-        Some(address) => match answer_operators(address, &Status::of(proxy, running.handle(), reloader.standing())) {
-            Ok(admin) => Some(admin),
-            Err(error) => return fail(error),
-        },
-        None => None,
-    };
+    let server = running.handle();
+    let reloader = Reloader::new(read, proxy, server.clone());
+    let admin = admin.map(|admin| answer_operators(admin, &Status::of(proxy, server.clone(), reloader.standing())));
+    tokio::select! {
+        biased;
+        ended = &mut running => return exit_of(ended),
+        () = server.accepts() => {}
+    }
+    if let Err(error) = take_place(predecessor, &inherited).await {
+        return fail(format_args!("the process before this one cannot be replaced: {error}"));
+    }
+    let actors = Actors::start();
     let reloading = actix_rt::spawn(reload_on_signal(hangups, actors.reload(reloader)));
+    let admin_handle = admin.as_ref().map(|(handle, _)| handle.clone());
+    let place = Place { program, proxy: proxy.clone(), server, admin: admin_handle };
+    let giving = actix_rt::spawn(async move {
+        place.give_on_signal(successions).await;
+        // Settings and certificates are read by whoever has our place.
+        drop(actors);
+    });
     let exit = until_stopped(proxy, running).await;
     reloading.abort();
+    reopening.abort();
+    if let Err(error) = giving.await {
+        log::error!("{error}");
+    }
     // Operators may ask to the end how the end is going.
     drop(admin);
     exit
 }
 
+fn bind_for_operators(address: &ListenAddress, inherited: &Inherited) -> io::Result<admin::Bound> {
+    admin::bind(address, inherited).map_err(|error| cannot_listen(address, &error))
+}
+
+fn listen(proxy: &Proxy, inherited: &Inherited) -> io::Result<Running> {
+    let plan = proxy.plan();
+    let (running, addresses) = start(proxy, &plan.settings, &plan.listeners, inherited)?;
+    for address in addresses {
+        log::info!("listening on {address}");
+    }
+    Ok(running)
+}
+
+/// Whoever was here before us accepts no more, and is content.
+async fn take_place(predecessor: Option<Predecessor>, inherited: &Inherited) -> io::Result<()> {
+    if let Some(predecessor) = predecessor {
+        predecessor.replace().await?;
+    }
+    for address in inherited.settle() {
+        log::warn!("no longer listening on {address}, which was handed over: it is not in the settings");
+    }
+    Ok(())
+}
+
 /// As long as what is returned lives.
-fn answer_operators(address: &ListenAddress, status: &Status) -> io::Result<Aborting> {
-    let (running, bound) = admin::serve(address, status).map_err(|error| cannot_listen(address, &error))?;
-    log::info!("telling operators at {bound}");
+fn answer_operators(bound: admin::Bound, status: &Status) -> (Handle, Aborting) {
+    let (running, address) = bound.serve(status);
+    log::info!("telling operators at {address}");
+    let handle = running.handle();
     let serving = actix_rt::spawn(async move {
         if let Err(error) = running.await {
             log::error!("operators are not answered any more: {error}");
         }
     });
-    Ok(Aborting(serving))
+    (handle, Aborting(serving))
 }
 
 /// A task that ends when this is dropped.
@@ -103,16 +164,22 @@ async fn reload_on_signal(mut hangups: Signal, ask: Ask) {
     }
 }
 
-/// Binds every address and begins to accept.
+/// Binds every address that nobody has opened for us and begins to accept.
 ///
 /// # Errors
 /// Which address could not be listened on, and why.
-pub fn start(proxy: &Proxy, settings: &Settings, listeners: &[Listener]) -> io::Result<(Running, Vec<ListenAddress>)> {
+pub fn start(
+    proxy: &Proxy,
+    settings: &Settings,
+    listeners: &[Listener],
+    inherited: &Inherited,
+) -> io::Result<(Running, Vec<ListenAddress>)> {
     let handler = proxy.clone();
     let mut server = EdgeServer::new(move || App::new().default_service(handler.clone()))
         .settings(&actors::server_settings(settings))
         .server_name(&settings.server_name)
-        .access_log_of(proxy);
+        .access_log_of(proxy)
+        .inherits(inherited);
     let mut certificates = HashMap::new();
     for Listener { address, tls, h2, proxy_protocol } in listeners {
         server = server.http2(*h2).proxy_protocol(proxy_protocol.as_ref());
@@ -130,12 +197,14 @@ pub fn start(proxy: &Proxy, settings: &Settings, listeners: &[Listener]) -> io::
 
 /// Serves until a signal says otherwise; the exit code tells how it ended.
 pub async fn until_stopped(proxy: &Proxy, running: Running) -> Exit {
-    let reopening = actix_rt::spawn(reopen_on_signal(proxy.clone()));
     let outcome = running.await;
-    reopening.abort();
     if let Some(log) = proxy.access_log() {
         log.flush();
     }
+    exit_of(outcome)
+}
+
+fn exit_of(outcome: io::Result<Outcome>) -> Exit {
     match outcome {
         Ok(Outcome::Drained) => Exit::Success,
         Ok(Outcome::Forced) => Exit::Forced,
@@ -145,11 +214,7 @@ pub async fn until_stopped(proxy: &Proxy, running: Running) -> Exit {
 }
 
 /// A log that was moved away begins anew at its old name.
-async fn reopen_on_signal(proxy: Proxy) {
-    let mut asked = match signal(SignalKind::user_defined1()) {
-        Ok(asked) => asked,
-        Err(error) => return log::error!("SIGUSR1 will not reopen the access log: {error}"),
-    };
+async fn reopen_on_signal(mut asked: Signal, proxy: Proxy) {
     while asked.recv().await.is_some() {
         if let Some(log) = proxy.access_log() {
             log.reopen();

@@ -11,7 +11,7 @@ use std::{
             net::{UnixListener, UnixStream},
         },
     },
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -20,7 +20,11 @@ use std::{
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::tls::Spoken;
+use super::{
+    inherited::{Inheritance, Inherited},
+    socket_file::SocketFile,
+    tls::Spoken,
+};
 use crate::{http::downstream::Peer, plan::ListenAddress};
 
 /// An address that is listened on.
@@ -39,8 +43,8 @@ pub struct Opened {
 pub enum Listening {
     /// TCP.
     Tcp(TcpListener),
-    /// A unix socket, and its file, which goes with it.
-    Unix(UnixListener, SocketFile),
+    /// A unix socket, and its file, which goes with it if it is ours.
+    Unix(UnixListener, Option<SocketFile>),
 }
 
 /// The same without the file: what a worker accepts at.
@@ -76,16 +80,11 @@ impl AsRawFd for Door {
     }
 }
 
-/// The file of a unix socket; removed when dropped.
-#[derive(Debug)]
-pub struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0) {
-            log::debug!("{} stays behind: {error}", self.0.display());
-        }
-    }
+/// Listens on an address: with the socket that is there for it, or a new one.
+pub fn open_or_take(asked: &ListenAddress, backlog: u32, inherited: &Inherited) -> io::Result<Opened> {
+    let Some(found) = inherited.take(asked) else { return open(asked, backlog) };
+    let Inheritance { address, listening, .. } = found;
+    Ok(Opened { asked: asked.clone(), address, listening, spoken: Spoken::default() })
 }
 
 /// Listens on an address.
@@ -97,7 +96,7 @@ pub fn open(asked: &ListenAddress, backlog: u32) -> io::Result<Opened> {
         }
         ListenAddress::Unix(path) => {
             let (listener, file) = unix(path)?;
-            (asked.clone(), Listening::Unix(listener, file))
+            (asked.clone(), Listening::Unix(listener, Some(file)))
         }
     };
     Ok(Opened { asked: asked.clone(), address, listening, spoken: Spoken::default() })
@@ -137,7 +136,7 @@ pub fn unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     }
     let listener = UnixListener::bind(path)?;
     listener.set_nonblocking(true)?;
-    Ok((listener, SocketFile(path.to_owned())))
+    Ok((listener, SocketFile::own(path.to_owned())))
 }
 
 /// How many connections there may be, in all and for each address.

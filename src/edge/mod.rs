@@ -26,7 +26,8 @@ use self::{
     worker::{Shared, Workers},
 };
 pub use self::{
-    reload::{Prepared, Reloaded, cannot_listen},
+    inherited::{Inherited, Passed, Purpose},
+    reload::{Offer, Prepared, Reloaded, cannot_listen},
     running::{Handle, Outcome, Running},
 };
 use crate::{
@@ -42,6 +43,8 @@ mod accept;
 mod drain;
 pub mod h1;
 mod h2;
+pub mod hand_off;
+mod inherited;
 pub mod limits;
 mod listener;
 mod proxy_protocol;
@@ -49,6 +52,7 @@ mod reception;
 mod reload;
 mod request;
 mod running;
+mod socket_file;
 pub mod tls;
 mod worker;
 
@@ -61,6 +65,7 @@ pub struct EdgeServer<F> {
     newest: Protocol,
     senders: Option<Arc<Senders>>,
     log_of: Option<Proxy>,
+    inherited: Inherited,
     opened: Vec<Opened>,
 }
 
@@ -69,8 +74,14 @@ impl<F> EdgeServer<F> {
     pub fn new(factory: F) -> Self {
         let settings = ServerSettings::default();
         let Spoken { newest, senders, .. } = Spoken::default();
-        let server_name = "aqueduct".into();
-        Self { factory, settings, server_name, signals: true, newest, senders, log_of: None, opened: Vec::new() }
+        let (server_name, inherited, opened) = ("aqueduct".into(), Inherited::nothing(), Vec::new());
+        Self { factory, settings, server_name, signals: true, newest, senders, log_of: None, inherited, opened }
+    }
+
+    /// The same addresses with another `App`: for whoever has to listen before there is one.
+    pub fn hosting<G>(self, factory: G) -> EdgeServer<G> {
+        let Self { factory: _, settings, server_name, signals, newest, senders, log_of, inherited, opened } = self;
+        EdgeServer { factory, settings, server_name, signals, newest, senders, log_of, inherited, opened }
     }
 
     /// Workers, limits and deadlines. To be said before the first address.
@@ -119,12 +130,19 @@ impl<F> EdgeServer<F> {
         self
     }
 
+    /// Sockets that are there already are taken for the addresses that are said after this, where there is one.
+    #[must_use]
+    pub fn inherits(mut self, inherited: &Inherited) -> Self {
+        self.inherited = inherited.clone();
+        self
+    }
+
     /// Listens on an address. Port 0 is any free one: [`EdgeServer::addresses`] tells which.
     ///
     /// # Errors
     /// The address is taken, or cannot be had.
     pub fn bind(mut self, address: &ListenAddress) -> io::Result<Self> {
-        let mut opened = listener::open(address, self.settings.backlog)?;
+        let mut opened = self.open(address)?;
         opened.spoken = self.spoken(None);
         self.opened.push(opened);
         Ok(self)
@@ -135,10 +153,14 @@ impl<F> EdgeServer<F> {
     /// # Errors
     /// The address is taken, or cannot be had.
     pub fn bind_tls(mut self, address: SocketAddr, certificates: &Certificates) -> io::Result<Self> {
-        let mut opened = listener::open(&ListenAddress::Tcp(address), self.settings.backlog)?;
+        let mut opened = self.open(&ListenAddress::Tcp(address))?;
         opened.spoken = self.spoken(Some(certificates.clone()));
         self.opened.push(opened);
         Ok(self)
+    }
+
+    fn open(&self, address: &ListenAddress) -> io::Result<Opened> {
+        listener::open_or_take(address, self.settings.backlog, &self.inherited)
     }
 
     /// Listens on a socket that was made elsewhere.
@@ -207,9 +229,9 @@ impl<F> EdgeServer<F> {
         let stop = Stop::default();
         let caps = Caps::new(self.settings.max_connections, self.settings.max_connections_per_ip);
         let limits = Limits { log_of: self.log_of.clone(), ..Limits::of(&self.settings, &self.server_name) };
-        let (live, entrances) = Live::new(&stop, &caps, self.log_of, self.settings, self.opened);
-        let shared = Shared { limits, caps, stop: stop.clone(), workers };
-        let started = Workers::start(&self.factory, &entrances, &shared).map(|(workers, tellers)| {
+        let live = Live::new(&stop, &caps, self.log_of, self.settings, self.opened);
+        let shared = Shared { limits, caps, stop: stop.clone(), workers, at_work: live.at_work() };
+        let started = Workers::start(&self.factory, || live.entrances(), &shared).map(|(workers, tellers)| {
             live.has_workers(tellers);
             workers
         });

@@ -3,17 +3,20 @@
 use std::{
     collections::HashMap,
     fmt, io,
+    os::fd::AsFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::{
     drain::Stop,
+    inherited::{Passed, Purpose},
     limits::Limits,
-    listener::{self, Caps, Door, Listening, Opened, SocketFile},
+    listener::{self, Caps, Door, Listening, Opened},
     proxy_protocol::Senders,
+    socket_file::SocketFile,
     tls::{Certificates, Next, Protocol, Speaks, Spoken},
     worker::{Change, Entrance, Tellers},
 };
@@ -33,10 +36,14 @@ pub struct Live {
     log_of: Option<Proxy>,
     /// What it was started with.
     started: ServerSettings,
+    /// Has a permit of each worker that stands at its doors.
+    at_work: Arc<Semaphore>,
     now: Mutex<Now>,
 }
 
 struct Now {
+    /// Nothing changes meanwhile: somebody is offered what is open.
+    is_offered: bool,
     /// How long requests in flight may take once it stops.
     grace: Option<Duration>,
     workers: Tellers,
@@ -48,11 +55,13 @@ struct Open {
     speaks: Speaks,
     asked: ListenAddress,
     address: ListenAddress,
+    /// What workers have a copy of each.
+    door: Door,
     stop: Stop,
     /// Closed once no worker has its door any more.
     doors: watch::Sender<()>,
     /// Goes with it.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
 }
 
 /// What a reload changed at the server.
@@ -84,18 +93,35 @@ pub struct Prepared {
 }
 
 impl Live {
-    /// A server that is about to begin at these addresses; and where its workers are to stand.
+    /// A server that is about to begin at these addresses.
     pub fn new(
         stop: &Stop,
         caps: &Arc<Caps>,
         log_of: Option<Proxy>,
         started: ServerSettings,
         opened: Vec<Opened>,
-    ) -> (Arc<Self>, Vec<Entrance>) {
-        let (open, entrances) = opened.into_iter().map(|opened| entrance(opened, stop)).unzip();
-        let now = Now { grace: started.drain.grace.0, workers: Tellers::new(), open };
-        let live = Self { stop: stop.clone(), caps: Arc::clone(caps), log_of, started, now: Mutex::new(now) };
-        (Arc::new(live), entrances)
+    ) -> Arc<Self> {
+        let open = opened.into_iter().map(|opened| Open::of(opened, stop)).collect();
+        let now = Now { is_offered: false, grace: started.drain.grace.0, workers: Tellers::new(), open };
+        let (stop, caps, at_work) = (stop.clone(), Arc::clone(caps), Arc::new(Semaphore::new(0)));
+        Arc::new(Self { stop, caps, log_of, started, at_work, now: Mutex::new(now) })
+    }
+
+    /// Where a worker is to stand.
+    pub fn entrances(&self) -> io::Result<Vec<Entrance>> {
+        self.now().open.iter().map(Open::entrance).collect()
+    }
+
+    /// To be given a permit by each worker that stands there.
+    pub fn at_work(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.at_work)
+    }
+
+    /// Ready once all of them do.
+    pub async fn all_at_work(&self) {
+        let workers = u32::try_from(self.now().workers.len()).unwrap_or(u32::MAX);
+        // Nobody closes it.
+        drop(self.at_work.acquire_many(workers).await);
     }
 
     /// Whom to tell of changes.
@@ -108,15 +134,23 @@ impl Live {
         self.now().grace
     }
 
-    /// Whoever listens there next may have the paths of its sockets.
-    pub fn give_up_paths(&self) {
-        self.now().open.clear();
+    /// Nobody else comes in. Whoever listens there next may have the paths of its sockets.
+    pub fn end(&self) {
+        let mut now = self.now();
+        // First our copies: whoever comes once the workers have closed theirs is to be refused, not to wait in vain.
+        now.open.clear();
+        self.stop.say();
     }
 
-    /// There is nothing to change any more.
-    pub fn end(&self) {
-        self.stop.say();
-        self.give_up_paths();
+    /// What is open, for another process to go on with. Nothing changes as long as the offer stands.
+    pub fn offer(self: &Arc<Self>, purpose: Purpose) -> io::Result<Offer> {
+        let mut now = self.now();
+        if self.stop.is_said() || now.is_offered {
+            return Err(io::Error::other("the server is about to end"));
+        }
+        let sockets = now.open.iter().map(|open| open.passed(purpose)).collect::<io::Result<_>>()?;
+        now.is_offered = true;
+        Ok(Offer { live: Arc::clone(self), sockets })
     }
 
     /// Where it listens.
@@ -151,6 +185,9 @@ impl Live {
             return Err(io::Error::other("the server is about to end"));
         }
         let now = self.now();
+        if now.is_offered {
+            return Err(io::Error::other("another process is about to take over, and reads the settings itself"));
+        }
         let mut known: Vec<&Open> = now.open.iter().collect();
         let (mut kept, mut opened, mut speak) = (Vec::new(), Vec::new(), Vec::new());
         let mut showing = Showing::before(&now.open);
@@ -170,9 +207,8 @@ impl Live {
                 opened.push(door);
             }
         }
-        let (added, doors): (Vec<Open>, Vec<Entrance>) =
-            opened.into_iter().map(|opened| entrance(opened, &self.stop)).unzip();
-        let for_one = || doors.iter().map(Entrance::again).collect::<io::Result<Vec<_>>>();
+        let added: Vec<Open> = opened.into_iter().map(|opened| Open::of(opened, &self.stop)).collect();
+        let for_one = || added.iter().map(Open::entrance).collect::<io::Result<Vec<_>>>();
         let entrances = now.workers.iter().map(|_| for_one()).collect::<io::Result<Vec<_>>>()?;
         let limits = Limits { log_of: self.log_of.clone(), ..Limits::of(settings, server_name) };
         let (live, settings) = (Arc::clone(self), settings.clone());
@@ -219,14 +255,10 @@ impl Prepared {
         };
         drop(until_made);
         reloaded.removed = addresses(&removed);
-        for open in &removed {
-            open.stop.say();
-        }
+        let closing: Vec<_> = removed.into_iter().map(Open::close).collect();
         let done = async {
             made.closed().await;
-            for open in &removed {
-                open.doors.closed().await;
-            }
+            closed(&closing).await;
         };
         if tokio::time::timeout(PATIENCE, done).await.is_err() {
             log::warn!("not every worker has done what was to change within {PATIENCE:?}; it will, when it can");
@@ -279,23 +311,86 @@ impl Now {
     }
 }
 
+impl Open {
+    fn of(opened: Opened, stop: &Stop) -> Self {
+        let Opened { asked, address, listening, spoken } = opened;
+        let (door, file) = match listening {
+            Listening::Tcp(listener) => (Door::Tcp(listener), None),
+            Listening::Unix(listener, file) => (Door::Unix(listener), file),
+        };
+        let speaks = Speaks::of(spoken);
+        Self { speaks, asked, address, door, stop: stop.below(), doors: watch::Sender::new(()), file }
+    }
+
+    /// For one worker.
+    fn entrance(&self) -> io::Result<Entrance> {
+        let (door, until_closed) = (self.door.again()?, self.doors.subscribe());
+        Ok(Entrance { door, speaks: self.speaks.clone(), stop: self.stop.clone(), until_closed })
+    }
+
+    /// For another process.
+    fn passed(&self, purpose: Purpose) -> io::Result<Passed> {
+        let socket = self.door.as_fd().try_clone_to_owned()?;
+        let has_file = self.file.as_ref().is_some_and(SocketFile::is_ours);
+        Ok(Passed { purpose, asked: self.asked.clone(), socket, has_file })
+    }
+
+    /// What is returned is closed once no worker has its door any more.
+    fn close(self) -> watch::Sender<()> {
+        let Self { stop, doors, door, file, .. } = self;
+        // As at the end of the server.
+        drop((door, file));
+        stop.say();
+        doors
+    }
+}
+
+/// What is listened on, offered to another process. Dropped, it goes on here.
+#[must_use = "nobody has taken it yet"]
+pub struct Offer {
+    live: Arc<Live>,
+    sockets: Vec<Passed>,
+}
+
+impl Offer {
+    /// What there is to take.
+    pub fn sockets(&self) -> &[Passed] {
+        &self.sockets
+    }
+
+    /// Somebody has: ready once nobody else comes in here. What is under way is finished, up to the grace; tunnels may go
+    /// on until then.
+    pub async fn taken(self) {
+        let closing: Vec<_> = {
+            let mut now = self.live.now();
+            let left = now.open.drain(..).map(|Open { file, doors, .. }| {
+                file.iter().for_each(SocketFile::leave);
+                doors
+            });
+            left.collect()
+        };
+        self.live.stop.say_to_requests();
+        closed(&closing).await;
+    }
+}
+
+/// Ready once no worker has a door of these any more.
+async fn closed(doors: &[watch::Sender<()>]) {
+    for doors in doors {
+        doors.closed().await;
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        self.live.now().is_offered = false;
+    }
+}
+
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live").field("addresses", &self.addresses()).finish_non_exhaustive()
     }
-}
-
-fn entrance(opened: Opened, stop: &Stop) -> (Open, Entrance) {
-    let Opened { asked, address, listening, spoken } = opened;
-    let (door, file) = match listening {
-        Listening::Tcp(listener) => (Door::Tcp(listener), None),
-        Listening::Unix(listener, file) => (Door::Unix(listener), Some(file)),
-    };
-    let (doors, until_closed) = watch::channel(());
-    let stop = stop.below();
-    let speaks = Speaks::of(spoken);
-    let entrance = Entrance { door, speaks: speaks.clone(), stop: stop.clone(), until_closed };
-    (Open { speaks, asked, address, stop, doors, _file: file }, entrance)
 }
 
 /// Which address it is about, and why.

@@ -17,7 +17,8 @@ use tokio::{
 
 use super::{
     drain::Stop,
-    reload::{Live, Prepared, Reloaded},
+    inherited::Purpose,
+    reload::{Live, Offer, Prepared, Reloaded},
     tls::Certificates,
     worker::Workers,
 };
@@ -101,7 +102,25 @@ impl Handle {
 
     /// No new connections; what is under way is finished, up to the grace.
     pub fn drain(&self) {
-        self.drain.say();
+        self.live.end();
+    }
+
+    /// Ready once it drains, whoever said so.
+    pub async fn drains(&self) {
+        self.drain.said().await;
+    }
+
+    /// Ready once every worker accepts.
+    pub async fn accepts(&self) {
+        self.live.all_at_work().await;
+    }
+
+    /// What it listens on, for another process to go on with.
+    ///
+    /// # Errors
+    /// It is about to end, or somebody else is asked already; or there is no descriptor left.
+    pub fn offer(&self, purpose: Purpose) -> io::Result<Offer> {
+        self.live.offer(purpose)
     }
 
     /// Ends it at once, and drops what is under way.
@@ -160,21 +179,33 @@ async fn run(workers: io::Result<Workers>, handle: Handle, signals: Heeded, _ove
         Heeded::Already(signals) => Some(signals?),
         Heeded::Later => Some(Signals::new()?),
     };
-    tokio::select! {
+    let is_by_signal = tokio::select! {
         ended = workers.ended() => return ended.map(|()| Outcome::Drained),
         () = handle.stop.notified() => return force(workers, Outcome::Forced).await,
-        () = handle.drain.said() => {}
-        () = Signals::next(&mut signals) => handle.drain.say(),
+        () = handle.drain.said() => false,
+        () = Signals::next(&mut signals) => true,
+    };
+    if is_by_signal {
+        handle.live.end();
     }
-    // Whoever listens there next may have the path while we finish.
-    handle.live.give_up_paths();
     let grace = handle.live.grace();
+    let ends_at_once = async {
+        if !is_by_signal {
+            Signals::next(&mut signals).await;
+            handle.live.end();
+        }
+        Signals::next(&mut signals).await;
+    };
     let outcome = tokio::select! {
         ended = workers.ended() => return ended.map(|()| Outcome::Drained),
         () = handle.stop.notified() => Outcome::Forced,
-        () = Signals::next(&mut signals) => Outcome::Forced,
+        () = ends_at_once => Outcome::Forced,
         () = expired(grace) => Outcome::GraceExpired,
     };
+    if outcome == Outcome::GraceExpired && handle.drain.is_said_to_requests_alone() {
+        handle.live.end();
+        let _told = tokio::time::timeout(FAREWELL, workers.ended()).await;
+    }
     force(workers, outcome).await
 }
 
@@ -187,6 +218,9 @@ async fn force(mut workers: Workers, outcome: Outcome) -> io::Result<Outcome> {
     }
     Ok(outcome)
 }
+
+/// How long tunnels have to end that were spared until now.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How long workers may take to end.
 const FORCE: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use actix_http::{
 };
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, map_config};
 use actix_web::dev::AppConfig;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -52,15 +52,6 @@ pub struct Entrance {
     pub until_closed: watch::Receiver<()>,
 }
 
-impl Entrance {
-    /// The same entrance, for one more worker.
-    pub fn again(&self) -> io::Result<Self> {
-        let door = self.door.again()?;
-        let (speaks, stop) = (self.speaks.clone(), self.stop.clone());
-        Ok(Self { door, speaks, stop, until_closed: self.until_closed.clone() })
-    }
-}
-
 /// What all workers begin with.
 #[derive(Clone)]
 pub struct Shared {
@@ -68,11 +59,17 @@ pub struct Shared {
     pub caps: Arc<Caps>,
     pub stop: Stop,
     pub workers: usize,
+    /// Gets a permit from each that stands at its doors.
+    pub at_work: Arc<Semaphore>,
 }
 
 impl Workers {
     /// Starts them, behind doors that are open already.
-    pub fn start<F, I, S, B>(factory: &F, entrances: &[Entrance], shared: &Shared) -> io::Result<(Self, Tellers)>
+    pub fn start<F, I, S, B>(
+        factory: &F,
+        entrances: impl Fn() -> io::Result<Vec<Entrance>>,
+        shared: &Shared,
+    ) -> io::Result<(Self, Tellers)>
     where
         F: Fn() -> I + Send + Clone + 'static,
         I: IntoServiceFactory<S, Request>,
@@ -86,7 +83,7 @@ impl Workers {
         let workers = Self { reports, force: CancellationToken::new() };
         let mut tellers = Tellers::with_capacity(shared.workers);
         for number in 0..shared.workers {
-            let entrances = entrances.iter().map(Entrance::again).collect::<io::Result<Vec<_>>>()?;
+            let entrances = entrances()?;
             let (teller, changes) = mpsc::unbounded_channel();
             tellers.push(teller);
             let (factory, shared, force, report) =
@@ -145,6 +142,7 @@ where
         reception.open_door(entrance)?;
     }
     reception.heed(changes, shared.stop);
+    shared.at_work.add_permits(1);
     tokio::select! {
         () = force.cancelled() => {}
         () = reception.is_over() => {}

@@ -64,6 +64,8 @@ pub struct ServerSettings {
     pub max_connections: usize,
     /// Client connections per address (IPv6: per /64); 0 is no limit.
     pub max_connections_per_ip: usize,
+    /// How long another process that is to take over (SIGUSR2) may take until it accepts.
+    pub handoff_timeout: Time,
     /// How to stop.
     pub drain: DrainSettings,
     /// How long to wait for clients.
@@ -386,6 +388,7 @@ impl Default for ServerSettings {
             backlog: 2048,
             max_connections: 25_000,
             max_connections_per_ip: 0,
+            handoff_timeout: Time::secs(30),
             drain: DrainSettings::default(),
             timeouts: ClientTimeouts::default(),
             http: HttpLimits::default(),

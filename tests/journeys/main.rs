@@ -22,6 +22,7 @@ mod grpc_peers;
 mod h2_connections;
 mod h2_frames;
 mod h2_requests;
+mod hand_off;
 mod intake;
 mod passing;
 mod pooling;

@@ -1,6 +1,11 @@
 //! The real binary with real files, until it is dropped.
 
-use std::{fs, net::SocketAddr, path::Path, process::Stdio};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    process::{ExitStatus, Stdio},
+};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
@@ -17,26 +22,47 @@ pub struct Binary {
     /// The first address it listens on.
     pub address: SocketAddr,
     child: Child,
+    /// The process that serves, and those before it.
+    processes: Vec<i32>,
     log: Lines<BufReader<ChildStderr>>,
 }
 
 impl Binary {
     /// In this folder.
     pub async fn run(folder: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_aqueduct"))
-            .arg("run")
-            .args(arguments)
-            .current_dir(folder)
-            .env_clear()
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the binary runs");
+        Self::run_as(Path::new(env!("CARGO_BIN_EXE_aqueduct")), folder, arguments).await
+    }
+
+    /// By another path.
+    pub async fn run_as(program: &Path, folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.arg("run").args(arguments).current_dir(folder).env_clear();
+        Self::start(command).await
+    }
+
+    /// As this says.
+    pub async fn start(mut command: Command) -> Self {
+        // Whoever takes its place is of its group, and ends with it.
+        command.stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+        let mut child = command.spawn().expect("the binary runs");
         let log = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-        let mut binary = Self { address: SocketAddr::from(([0; 4], 0)), child, log };
+        let processes = vec![child.id().expect("it was not waited for").cast_signed()];
+        let mut binary = Self { address: SocketAddr::from(([0; 4], 0)), child, processes, log };
         binary.address = binary.says_address("listening on ").await;
         binary
+    }
+
+    /// Another process takes its place.
+    pub async fn hand_over(&mut self) {
+        self.signal(libc::SIGUSR2);
+        let line = self.says("has taken over").await;
+        let id = line.split_once("process ").and_then(|(_, rest)| rest.split_once(' '));
+        self.processes.push(id.and_then(|(id, _)| id.parse().ok()).expect("its number"));
+    }
+
+    /// Waits until the process that was started first has ended.
+    pub async fn ended(&mut self) -> ExitStatus {
+        patiently("it ends", self.child.wait()).await.expect("it can be waited for")
     }
 
     /// The next line that has this in it.
@@ -74,10 +100,19 @@ impl Binary {
         address.trim().parse().unwrap_or_else(|_| panic!("no address: {line}"))
     }
 
+    /// To the process that serves.
     pub fn signal(&self, signal: libc::c_int) {
-        let process = self.child.id().expect("it was not waited for").cast_signed();
-        // SAFETY: the process was started here and not waited for yet, so the id is its own.
-        assert_eq!(unsafe { libc::kill(process, signal) }, 0);
+        kill(*self.processes.last().expect("there is one"), signal);
+    }
+
+    /// To the one that was started first.
+    pub fn signal_first(&self, signal: libc::c_int) {
+        kill(self.processes[0], signal);
+    }
+
+    /// Each that has served, in turn.
+    pub fn processes(&self) -> &[i32] {
+        &self.processes
     }
 
     /// Has the settings read, and waits until they are in force.
@@ -93,6 +128,18 @@ impl Binary {
     pub async fn get(&self, path: &str) -> Response {
         client::get(self.address, path).await
     }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        // SAFETY: its group is its own, and has no other processes than those it has started.
+        let _all_may_have_ended = unsafe { libc::kill(-self.processes[0], libc::SIGKILL) };
+    }
+}
+
+fn kill(process: i32, signal: libc::c_int) {
+    // SAFETY: the process was started by a test, which has not seen it end yet.
+    assert_eq!(unsafe { libc::kill(process, signal) }, 0);
 }
 
 /// Writes a file of settings.

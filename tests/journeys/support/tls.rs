@@ -115,12 +115,17 @@ impl Authority {
 
     /// Settings of a listener with these pairs of files.
     pub fn listener(&self, files: &[&str]) -> String {
+        format!("listen = [{{ addr = \"127.0.0.1:0\", tls = \"main\" }}]\n{}", self.certificates(files))
+    }
+
+    /// Settings of what `tls = "main"` shows.
+    pub fn certificates(&self, files: &[&str]) -> String {
         let pairs = files.iter().map(|file| {
             let (cert, key) = (self.path(&format!("{file}.pem")), self.path(&format!("{file}.key")));
             format!("{{ cert = {cert:?}, key = {key:?} }}")
         });
         let pairs = pairs.collect::<Vec<_>>().join(", ");
-        format!("listen = [{{ addr = \"127.0.0.1:0\", tls = \"main\" }}]\ntls.main.certificates = [{pairs}]\n")
+        format!("tls.main.certificates = [{pairs}]\n")
     }
 
     pub fn roots(&self) -> RootCertStore {
