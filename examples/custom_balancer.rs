@@ -12,10 +12,10 @@ use std::{
 use actix_web::{App, HttpServer, web};
 use aqueduct::{
     Exchange, Proxy,
-    settings::UpstreamSettings,
+    settings::{Problems, UpstreamSettings},
     upstream::{
         Candidates, Endpoint,
-        balancers::{Balancer, Kind},
+        balancers::{Balancer, Kind, Nothing},
     },
 };
 
@@ -25,9 +25,10 @@ struct ByTenant;
 impl Kind for ByTenant {
     const NAME: &'static str = "by_tenant";
     const SUMMARY: &'static str = "keeps the requests of one tenant together";
+    type Settings = Nothing;
 
-    fn build(_weights: &[u32]) -> Box<dyn Balancer> {
-        Box::new(Self)
+    fn build(_: Nothing, _endpoints: &[Arc<Endpoint>]) -> Result<Box<dyn Balancer>, Problems> {
+        Ok(Box::new(Self))
     }
 }
 

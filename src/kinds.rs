@@ -1,9 +1,16 @@
 //! How settings name a filter or a balancer: two tables that can be read.
 
+use std::sync::Arc;
+
+use serde_json::Value;
+
 use crate::{
     filters::{self, Kind, Step},
     settings::{self, Problems},
-    upstream::balancers::{self, Balancer},
+    upstream::{
+        Endpoint,
+        balancers::{self, Balancer},
+    },
 };
 
 /// The kinds of filters and balancers that settings can name.
@@ -20,7 +27,7 @@ pub struct FilterKind {
     pub name: &'static str,
     /// One line for people.
     pub summary: &'static str,
-    build: fn(&serde_json::Value, &[String]) -> Result<Step, Problems>,
+    build: fn(&Value, &[String]) -> Result<Step, Problems>,
 }
 
 /// One kind of balancer.
@@ -30,9 +37,10 @@ pub struct BalancerKind {
     pub name: &'static str,
     /// One line for people.
     pub summary: &'static str,
-    /// Makes one for endpoints of these weights, in their order.
-    pub build: fn(&[u32]) -> Box<dyn Balancer>,
+    build: BuildBalancer,
 }
+
+type BuildBalancer = fn(&Value, &[Arc<Endpoint>], &[String]) -> Result<Box<dyn Balancer>, Problems>;
 
 impl Kinds {
     /// Those that come with the house, filters in the order in which a request passes them.
@@ -40,9 +48,11 @@ impl Kinds {
         Self {
             filters: vec![filter_kind::<filters::header_rules::HeaderRules>()],
             balancers: vec![
+                balancer_kind::<balancers::P2c>(),
                 balancer_kind::<balancers::RoundRobin>(),
                 balancer_kind::<balancers::LeastRequests>(),
                 balancer_kind::<balancers::Random>(),
+                balancer_kind::<balancers::ConsistentHash>(),
             ],
         }
     }
@@ -78,7 +88,7 @@ impl Default for Kinds {
 
 impl FilterKind {
     /// Makes the step from what is written at the key `at`, or says everything that is wrong with it.
-    pub fn build(&self, settings: &serde_json::Value, at: &[String]) -> Result<Step, Problems> {
+    pub fn build(&self, settings: &Value, at: &[String]) -> Result<Step, Problems> {
         (self.build)(settings, at)
     }
 }
@@ -87,17 +97,44 @@ fn filter_kind<K: Kind>() -> FilterKind {
     FilterKind { name: K::NAME, summary: K::SUMMARY, build: build_filter::<K> }
 }
 
-fn build_filter<K: Kind>(written: &serde_json::Value, at: &[String]) -> Result<Step, Problems> {
+impl BalancerKind {
+    /// Makes one for these endpoints from what is written at the key `at`, or says everything that is wrong with it.
+    ///
+    /// # Errors
+    /// Each with its place.
+    pub fn build(
+        &self,
+        settings: &Value,
+        endpoints: &[Arc<Endpoint>],
+        at: &[String],
+    ) -> Result<Box<dyn Balancer>, Problems> {
+        (self.build)(settings, endpoints, at)
+    }
+}
+
+fn build_filter<K: Kind>(written: &Value, at: &[String]) -> Result<Step, Problems> {
     let settings: K::Settings = settings::read(written, at)?;
-    K::build(settings).map_err(|Problems(wrong)| {
-        let placed = wrong.into_iter().map(|problem| {
-            let problem = problem.inside(at);
-            if problem.help.is_some() { problem } else { problem.help(K::SUMMARY) }
-        });
-        Problems(placed.collect())
-    })
+    K::build(settings).map_err(|wrong| placed(wrong, at, K::SUMMARY))
+}
+
+fn build_balancer<K: balancers::Kind>(
+    written: &Value,
+    endpoints: &[Arc<Endpoint>],
+    at: &[String],
+) -> Result<Box<dyn Balancer>, Problems> {
+    let settings: K::Settings = settings::read(written, at)?;
+    K::build(settings, endpoints).map_err(|wrong| placed(wrong, at, K::SUMMARY))
+}
+
+/// Problems of a kind, where its settings stand.
+fn placed(Problems(wrong): Problems, at: &[String], summary: &str) -> Problems {
+    let placed = wrong.into_iter().map(|problem| {
+        let problem = problem.inside(at);
+        if problem.help.is_some() { problem } else { problem.help(summary) }
+    });
+    Problems(placed.collect())
 }
 
 fn balancer_kind<K: balancers::Kind>() -> BalancerKind {
-    BalancerKind { name: K::NAME, summary: K::SUMMARY, build: K::build }
+    BalancerKind { name: K::NAME, summary: K::SUMMARY, build: build_balancer::<K> }
 }

@@ -214,7 +214,7 @@ impl Drawing<'_> {
                     if let Some(upstream) = self.upstreams.get(name) {
                         return Some(Target::Upstream { upstream: Arc::clone(upstream), base: url.base });
                     }
-                    match upstreams::unnamed(&url, name, self.kinds, self.before) {
+                    match upstreams::unnamed(&url, name, self.before) {
                         Ok(upstream) => {
                             self.upstreams.insert(name.into(), Arc::clone(&upstream));
                             Some(Target::Upstream { upstream, base: url.base })

@@ -9,9 +9,12 @@ use super::{
 use crate::{
     http::proxy_protocol::Version,
     kinds::Kinds,
-    settings::{Problem, Settings, UpstreamSettings, problem::did_you_mean, upstream::ProxyHeader},
+    settings::{BalanceSettings, Problem, Settings, UpstreamSettings, problem::did_you_mean, upstream::ProxyHeader},
     transport::tls::client::{ClientTls, Profile},
-    upstream::{Endpoint, Upstream, balancers::Balancer},
+    upstream::{
+        Endpoint, Upstream,
+        balancers::{Balancer, Kind, Nothing, Random},
+    },
 };
 
 /// The upstreams that have a name in the settings.
@@ -29,9 +32,9 @@ pub fn named(
             continue;
         }
         check(name, written, problems);
-        let balancer = balancer(name, written, kinds, problems);
         let tls = tls::of_upstream(name, written, problems, warnings);
         let endpoints = endpoints(name, written, tls.as_ref(), before, problems);
+        let balancer = balancer(name, &written.balance, &endpoints, kinds, problems);
         if let (Some(balancer), false) = (balancer, endpoints.is_empty()) {
             upstreams.insert(name.as_str().into(), upstream(name, endpoints, balancer, written));
         }
@@ -53,16 +56,11 @@ fn unchanged(name: &str, written: &UpstreamSettings, before: Option<&Plan>) -> O
 ///
 /// # Errors
 /// What is wrong with it, and the likely fix.
-pub fn unnamed(
-    url: &EndpointUrl,
-    name: &str,
-    kinds: &Kinds,
-    before: Option<&Plan>,
-) -> Result<Arc<Upstream>, (String, &'static str)> {
+pub fn unnamed(url: &EndpointUrl, name: &str, before: Option<&Plan>) -> Result<Arc<Upstream>, (String, &'static str)> {
     let written = UpstreamSettings::default();
-    let endpoint = adopt(before, name, url, tls::of_route(url)?, 1, &written);
-    let balancer = kinds.balancers()[0].build;
-    Ok(upstream(name, vec![endpoint], balancer(&[1]), &written))
+    let endpoints = vec![adopt(before, name, url, tls::of_route(url)?, 1, &written)];
+    let balancer = Random::build(Nothing {}, &endpoints).expect("it needs no settings");
+    Ok(upstream(name, endpoints, balancer, &written))
 }
 
 fn upstream(
@@ -106,21 +104,21 @@ pub fn can_be_named(name: &str) -> bool {
 
 fn balancer(
     name: &str,
-    written: &UpstreamSettings,
+    written: &BalanceSettings,
+    endpoints: &[Arc<Endpoint>],
     kinds: &Kinds,
     problems: &mut Vec<Problem>,
 ) -> Option<Box<dyn Balancer>> {
-    let weights: Vec<u32> = written.servers.iter().map(|server| server.weight).collect();
-    if let Some(kind) = kinds.balancers().iter().find(|kind| kind.name == written.balance) {
-        return Some((kind.build)(&weights));
-    }
-    let names = || kinds.balancers().iter().map(|kind| kind.name);
-    let help = did_you_mean(&written.balance, names())
-        .unwrap_or_else(|| format!("one of {}", names().collect::<Vec<_>>().join(", ")));
-    problems.push(
-        Problem::at(["upstreams", name, "balance"], format!("unknown balancer `{}`", written.balance)).help(help),
-    );
-    None
+    let at = ["upstreams", name, "balance"];
+    let Some(kind) = kinds.balancers().iter().find(|kind| kind.name == written.policy) else {
+        let names = || kinds.balancers().iter().map(|kind| kind.name);
+        let help = did_you_mean(&written.policy, names())
+            .unwrap_or_else(|| format!("one of {}", names().collect::<Vec<_>>().join(", ")));
+        problems.push(Problem::at(at, format!("unknown balancer `{}`", written.policy)).help(help));
+        return None;
+    };
+    let built = kind.build(&written.options.clone().into(), endpoints, &at.map(str::to_owned));
+    built.map_err(|wrong| problems.extend(wrong.0)).ok()
 }
 
 fn endpoints(

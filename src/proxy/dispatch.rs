@@ -1,6 +1,10 @@
 //! The end of the passage: a route's own answer, or one or more attempts at an upstream.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     decision::{self, Verdict},
@@ -9,6 +13,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
+    clock,
     exchange::Exchange,
     filters::End,
     http::{
@@ -118,7 +123,12 @@ impl Dispatch<'_> {
             }
             exchange.in_flight = Some(endpoint.enter());
             outgoing::address(outgoing, &self.matched.entry.value, endpoint, exchange);
-            let error = match self.send(upstream.transport, endpoint, outgoing).await {
+            let began = upstream.is_timed().then(Instant::now);
+            let sent = self.send(upstream.transport, endpoint, outgoing).await;
+            if let Some(began) = began {
+                observe(endpoint, &sent, began);
+            }
+            let error = match sent {
                 Ok(incoming) => return self.receive(incoming, exchange, outgoing),
                 Err(error) => error,
             };
@@ -241,6 +251,19 @@ impl Tried {
     }
 }
 
+/// What the next pick knows of an attempt. Where one failed at once it would look fast.
+fn observe(endpoint: &Endpoint, sent: &Result<Incoming, TransportError>, began: Instant) {
+    const FAILED: Duration = Duration::from_secs(1);
+    let took = began.elapsed();
+    let took = match sent {
+        Ok(_) => took,
+        // A client that did not send says nothing about the endpoint.
+        Err(TransportError { cause: Cause::RequestBody(_), .. }) => return,
+        Err(_) => took.max(FAILED),
+    };
+    endpoint.latency.observe(took, clock::coarse());
+}
+
 /// What a failed attempt means for the client.
 fn told(error: TransportError) -> Error {
     match (error.cause, error.phase) {
@@ -283,8 +306,6 @@ fn told_of_body(error: BodyError) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

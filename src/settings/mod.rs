@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub mod admin;
+pub mod balance;
 mod layer;
 pub mod layers;
 pub mod listener;
@@ -22,6 +23,7 @@ pub mod values;
 
 pub use self::{
     admin::AdminSettings,
+    balance::BalanceSettings,
     layers::{Layers, Loaded, Reading},
     listener::{Listener, ServerSettings},
     origins::Origins,

@@ -134,7 +134,10 @@ impl Fault {
             Cause::UnknownKey { key, known } => {
                 let parents = &path[..path.len() - 1];
                 let parents = if parents.is_empty() { String::new() } else { format!(" in `{}`", name(parents)) };
-                let help = did_you_mean(&key, known).unwrap_or_else(|| format!("known here: {}", known.join(", ")));
+                let help = did_you_mean(&key, known).unwrap_or_else(|| match known {
+                    [] => "there is nothing to be said here: remove it".into(),
+                    known => format!("known here: {}", known.join(", ")),
+                });
                 (format!("unknown key `{}`{parents}", key.escape_debug()), Some(help))
             }
             Cause::Missing(key) => (format!("{this} needs the key `{key}`"), None),

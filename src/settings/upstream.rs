@@ -7,7 +7,7 @@ use serde::{
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::values::Time;
+use super::{balance::BalanceSettings, values::Time};
 
 /// `[upstreams.NAME]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,8 +15,8 @@ use super::values::Time;
 pub struct UpstreamSettings {
     /// The endpoints: `"http://10.0.0.1:8000"`, `"http+unix:/run/app.sock"`, or tables.
     pub servers: Vec<ServerUrl>,
-    /// How to choose among them: the name of a balancer kind.
-    pub balance: String,
+    /// How to choose among them.
+    pub balance: BalanceSettings,
     /// Who carries the requests.
     pub transport: TransportKind,
     /// Whether connections begin with a PROXY header that names the client.
@@ -172,7 +172,7 @@ impl Default for UpstreamSettings {
     fn default() -> Self {
         Self {
             servers: Vec::new(),
-            balance: "round_robin".into(),
+            balance: BalanceSettings::default(),
             transport: TransportKind::H1,
             proxy_protocol: ProxyHeader::Off,
             pool: PoolSettings::default(),

@@ -7,6 +7,7 @@ use std::sync::{
 
 use tokio::sync::Semaphore;
 
+use super::latency::Latency;
 use crate::{
     exchange::InFlight,
     http::proxy_protocol::Version,
@@ -24,6 +25,8 @@ pub struct Endpoint {
     pub target: Target,
     /// The limits on its connections as they were written.
     pub pool: PoolSettings,
+    /// How long it lately took to answer, where a balancer wants to know.
+    pub latency: Arc<Latency>,
     in_flight: Arc<AtomicU32>,
 }
 
@@ -48,7 +51,7 @@ impl Endpoint {
             proxy_protocol: None,
         };
         let name = target.address.to_string().into();
-        Self { name, weight, target, pool: pool.clone(), in_flight: Arc::default() }
+        Self { name, weight, target, pool: pool.clone(), latency: Arc::default(), in_flight: Arc::default() }
     }
 
     /// The same, encrypted.

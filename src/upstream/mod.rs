@@ -9,6 +9,7 @@ use crate::settings::upstream::TransportKind;
 pub mod balancers;
 pub mod candidates;
 pub mod endpoint;
+pub mod latency;
 pub mod retry;
 
 /// A named group of endpoints.
@@ -23,4 +24,11 @@ pub struct Upstream {
     pub transport: TransportKind,
     /// How many endpoints to try in all.
     pub attempts: u32,
+}
+
+impl Upstream {
+    /// Somebody wants to know how long its endpoints take to answer: where there is a choice, and a balancer that looks.
+    pub fn is_timed(&self) -> bool {
+        self.endpoints.len() > 1 && self.balancer.wants_latency()
+    }
 }

@@ -562,8 +562,8 @@ async fn what_a_stale_connection_did_not_answer_is_sent_again_once_on_a_new_one(
         })
     };
     let (one, other) = (script().start().await, script().start().await);
-    let text =
-        format!("[routes]\n\"/\" = \"pair\"\n[upstreams.pair]\nservers = [\"{}\", \"{}\"]\n", one.url(), other.url());
+    let servers = format!("servers = [\"{}\", \"{}\"]", one.url(), other.url());
+    let text = format!("[routes]\n\"/\" = \"pair\"\n[upstreams.pair]\n{servers}\nbalance = \"round_robin\"\n");
     let proxy = TestProxy::with(&text).start().await;
     let mut client = proxy.connect().await;
 

@@ -53,6 +53,11 @@ impossible! {
     an_endpoint_twice: "[upstreams.api]\nservers = [\"http://a\", { url = \"http://a:80\", weight = 2 }]\n";
     a_weight_of_nothing: "[upstreams.api]\nservers = [\"http://a\", { url = \"http://b\", weight = 0 }]\n";
     an_unknown_balancer: "[upstreams.api]\nservers = [\"http://a\"]\nbalance = \"round_robbin\"\n";
+    a_balancer_that_is_told_what_it_does_not_know:
+        "[upstreams.api]\nservers = [\"http://a\"]\nbalance = { policy = \"consistent_hash\", key = \"header\", bound = 1, kee = 1 }\n";
+    a_balancer_that_can_be_told_nothing: "[upstreams.api]\nservers = [\"http://a\"]\nbalance = { policy = \"random\", key = \"path\" }\n";
+    a_bound_below_the_mean_and_a_key_that_is_none:
+        "[upstreams.api]\nservers = [\"http://a\"]\nbalance = { policy = \"consistent_hash\", key = \"header\", bound = 1.0 }\n";
     no_attempt_at_all: "[upstreams.api]\nservers = [\"http://a\"]\nretry.attempts = 0\n";
     no_connection_at_all: "[upstreams.api]\nservers = [\"http://a\"]\npool.max_total = 0\n";
     two_patterns_that_tie: "[routes]\n\"~^/a\" = \"http://a\"\n\"/x\" = \"http://x\"\n\"~^/a.*b\" = \"http://b\"\n";

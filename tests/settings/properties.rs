@@ -3,7 +3,7 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
-    Layers, Listener, RouteDefaults, RouteSettings, Settings, Size, Time, UpstreamSettings,
+    BalanceSettings, Layers, Listener, RouteDefaults, RouteSettings, Settings, Size, Time, UpstreamSettings,
     layers::BUILT_IN,
     listener::{ProxyProtocolSettings, Sender, Workers},
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
@@ -74,6 +74,10 @@ fn listener() -> impl Strategy<Value = Listener> {
 }
 
 fn upstream() -> impl Strategy<Value = UpstreamSettings> {
+    let balance = (".{0,9}", any::<bool>()).prop_map(|(policy, told)| {
+        let balance = BalanceSettings::new(policy);
+        if told { balance.with("bound", 1.5).with("a b", "c") } else { balance }
+    });
     let server = ("[^@]{0,9}", 0u32..3).prop_map(|(url, weight)| ServerUrl { url, weight });
     let tls = (option::of(".{0,9}"), option::of(".{0,9}"), any::<bool>());
     let tls = tls.prop_map(|(ca, server_name, insecure)| EndpointTls {
@@ -82,7 +86,7 @@ fn upstream() -> impl Strategy<Value = UpstreamSettings> {
         insecure,
         ..EndpointTls::default()
     });
-    (vec(server, 0..3), ".{0,9}", 0u32..4, tls).prop_map(|(servers, balance, attempts, tls)| UpstreamSettings {
+    (vec(server, 0..3), balance, 0u32..4, tls).prop_map(|(servers, balance, attempts, tls)| UpstreamSettings {
         servers,
         balance,
         transport: TransportKind::Awc,

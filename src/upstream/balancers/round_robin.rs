@@ -5,9 +5,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use super::{Balancer, Kind};
+use super::{Balancer, Kind, Nothing};
 use crate::{
     exchange::Exchange,
+    settings::Problems,
     upstream::{Candidates, Endpoint},
 };
 
@@ -24,9 +25,11 @@ const LONGEST_CYCLE: u64 = 4096;
 impl Kind for RoundRobin {
     const NAME: &'static str = "round_robin";
     const SUMMARY: &'static str = "each endpoint in turn, by weight";
+    type Settings = Nothing;
 
-    fn build(weights: &[u32]) -> Box<dyn Balancer> {
-        Box::new(Self { cycle: smooth_cycle(weights), turn: AtomicUsize::new(0) })
+    fn build(_: Nothing, endpoints: &[Arc<Endpoint>]) -> Result<Box<dyn Balancer>, Problems> {
+        let weights: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.weight).collect();
+        Ok(Box::new(Self { cycle: smooth_cycle(&weights), turn: AtomicUsize::new(0) }))
     }
 }
 
