@@ -23,7 +23,7 @@ use crate::{
     http::ClientCertificate,
     plan::ListenerTls,
     settings::tls::TlsVersion,
-    transport::tls::{HTTP_1_1, holder, identity::FileError},
+    transport::tls::{HTTP_1_1, HTTP_2, holder, identity::FileError},
 };
 
 mod directory;
@@ -310,7 +310,7 @@ impl Protocol {
     const fn name(self) -> &'static [u8] {
         match self {
             Self::Http1 => HTTP_1_1,
-            Self::Http2 => b"h2",
+            Self::Http2 => HTTP_2,
         }
     }
 

@@ -10,6 +10,7 @@ pub mod fields;
 pub mod forwarded;
 pub mod framing;
 pub mod grpc;
+pub(crate) mod h2;
 pub mod headers;
 pub mod marks;
 pub mod path;

@@ -9,7 +9,11 @@ use super::{
 use crate::{
     http::proxy_protocol::Version,
     kinds::Kinds,
-    settings::{BalanceSettings, Problem, Settings, UpstreamSettings, problem::did_you_mean, upstream::ProxyHeader},
+    settings::{
+        BalanceSettings, Problem, Settings, UpstreamSettings,
+        problem::did_you_mean,
+        upstream::{Protocol, ProxyHeader, TransportKind},
+    },
     transport::tls::client::{ClientTls, Profile},
     upstream::{
         Endpoint, Upstream,
@@ -92,6 +96,21 @@ fn check(name: &str, written: &UpstreamSettings, problems: &mut Vec<Problem>) {
     if written.retry.attempts == 0 {
         problems.push(at(&["retry", "attempts"], "no attempt at all").help("1 tries once, 2 tries a second endpoint"));
     }
+    if written.transport == TransportKind::Awc && matches!(written.protocol, Protocol::H2 | Protocol::H2c) {
+        let help = "transport = \"own\", or protocol = \"h1\"";
+        problems.push(at(&["protocol"], "awc speaks HTTP/1.1 only here").help(help));
+    }
+    if written.proxy_protocol != ProxyHeader::Off && matches!(written.protocol, Protocol::H2 | Protocol::H2c) {
+        let what = "with `proxy_protocol` a connection is one client's; HTTP/2 is for many on one";
+        problems.push(at(&["protocol"], what).help("protocol = \"h1\", or proxy_protocol = \"off\""));
+    }
+    if written.h2.max_streams == 0 {
+        problems.push(at(&["h2", "max_streams"], "no request could be sent").help("1 or more"));
+    }
+    if written.h2.ping_timeout.0.is_none() {
+        let help = "a time such as \"10s\"; `ping = \"off\"` never asks";
+        problems.push(at(&["h2", "ping_timeout"], "an endpoint that is asked must answer some time").help(help));
+    }
     if written.pool.max_total == 0 || written.pool.max_total > tokio::sync::Semaphore::MAX_PERMITS {
         problems.push(at(&["pool", "max_total"], "not a number of connections").help("1 or more"));
     }
@@ -148,6 +167,13 @@ fn endpoints(
                 problems
                     .push(at(format!("`{}` is listed twice", server.url)).help("give one of them a weight instead"));
             }
+            Ok(url) if url.is_tls && written.protocol == Protocol::H2c => problems.push(
+                at(format!("`{}` is encrypted, and h2c is HTTP/2 that is not", server.url)).help("protocol = \"h2\""),
+            ),
+            Ok(url) if !url.is_tls && written.protocol == Protocol::H2 => problems.push(
+                at(format!("`{}` is not encrypted; h2 is agreed on in TLS", server.url))
+                    .help("protocol = \"h2c\" speaks HTTP/2 in the clear, without asking"),
+            ),
             Ok(url) if !url.is_tls => endpoints.push(adopt(before, name, &url, None, server.weight, written)),
             Ok(url) => {
                 // Without it there is a problem already.
@@ -186,12 +212,16 @@ fn adopt(
                 && endpoint.weight == weight
                 && endpoint.pool == written.pool
                 && endpoint.target.proxy_protocol == announced
+                && endpoint.target.protocol == written.protocol
+                && endpoint.target.h2 == written.h2
         })
     });
     if let Some(endpoint) = known {
         return Arc::clone(endpoint);
     }
-    let endpoint = Endpoint::new(url.address.clone(), &url.authority, weight, &written.pool).announcing(announced);
+    let endpoint = Endpoint::new(url.address.clone(), &url.authority, weight, &written.pool)
+        .announcing(announced)
+        .speaking(written.protocol, &written.h2);
     Arc::new(match tls {
         Some(profile) => endpoint.over_tls(Arc::new(profile)),
         None => endpoint,

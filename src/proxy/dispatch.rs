@@ -136,8 +136,8 @@ impl Dispatch<'_> {
             let replayable = outgoing.body.is_replayable();
             let error = TransportError { body_consumed: error.body_consumed && !replayable, ..error };
             let again = retry::may_send_again(&error, &exchange.method);
-            if again && error.reused && !outgoing.fresh {
-                // That a kept connection turned out to be closed costs no attempt. It happens once.
+            if again && (error.reused || matches!(error.cause, Cause::Refused)) && !outgoing.fresh {
+                // That a connection turned out to be closed, or to close, costs no attempt. It happens once.
                 outgoing.fresh = true;
             } else if again && tried.may_have_another(upstream) {
                 tried.note(endpoint, upstream);
@@ -156,7 +156,7 @@ impl Dispatch<'_> {
     ) -> Result<Incoming, TransportError> {
         match transport {
             // In a box of its own: what is larger than a kilobyte in one piece takes an allocator's slow way.
-            TransportKind::H1 => self.worker.h1.send(&endpoint.target, outgoing).await,
+            TransportKind::Own => self.worker.own.send(&endpoint.target, outgoing).await,
             TransportKind::Awc => self.worker.awc().send(&endpoint.target, outgoing).await,
         }
     }
@@ -288,6 +288,10 @@ fn told(error: TransportError) -> Error {
             None => Error::EndpointClosed(Some(source)),
         },
         (Cause::Closed, Phase::Send | Phase::Head) => Error::EndpointClosed(None),
+        (Cause::Reset(reason), _) => {
+            Error::EndpointClosed(Some(io::Error::other(format!("it has ended the exchange: {reason}"))))
+        }
+        (Cause::Refused, _) => Error::EndpointClosed(Some(io::Error::other("it takes no more requests here"))),
         (Cause::Malformed(what), _) => Error::BadAnswer { what },
         (Cause::TooLarge, _) => Error::AnswerTooLarge,
     }

@@ -8,14 +8,14 @@ use std::{
 };
 
 use super::{Proxy, snapshot::Snapshot};
-use crate::transport::{awc::AwcTransport, h1::H1};
+use crate::transport::{awc::AwcTransport, own::Own};
 
 /// One proxy on one thread. All services of the proxy on this thread share it, however many listeners there are.
 pub struct Worker {
     proxy: Proxy,
     snapshot: RefCell<(u64, Rc<Snapshot>)>,
     /// Connections to endpoints.
-    pub h1: H1,
+    pub own: Own,
     awc: OnceCell<AwcTransport>,
     /// Some time before now; for exchanges whose times nobody reads.
     pub born: Instant,
@@ -42,7 +42,7 @@ impl Worker {
     fn new(proxy: Proxy) -> Self {
         let generation = proxy.0.generation.load(Ordering::Acquire);
         let snapshot = RefCell::new((generation, Rc::new(Snapshot(proxy.active()))));
-        Self { proxy, snapshot, h1: H1::new(), awc: OnceCell::new(), born: Instant::now() }
+        Self { proxy, snapshot, own: Own::new(), awc: OnceCell::new(), born: Instant::now() }
     }
 
     /// The plan as of now, to be kept for the whole journey. One atomic load, unless there is a new plan; the copy

@@ -19,8 +19,12 @@ pub struct UpstreamSettings {
     pub balance: BalanceSettings,
     /// Who carries the requests.
     pub transport: TransportKind,
+    /// Which version of HTTP is spoken with the endpoints.
+    pub protocol: Protocol,
     /// Whether connections begin with a PROXY header that names the client.
     pub proxy_protocol: ProxyHeader,
+    /// Connections of HTTP/2 to the endpoints.
+    pub h2: EndpointHttp2,
     /// Limits on connections to each endpoint.
     pub pool: PoolSettings,
     /// When to send a request again.
@@ -72,7 +76,7 @@ pub struct ServerUrl {
 pub enum TransportKind {
     /// Aqueduct's own exchange, with a pool.
     #[default]
-    H1,
+    Own,
     /// An awc client; connections are never reused.
     Awc,
 }
@@ -88,6 +92,33 @@ pub enum ProxyHeader {
     V1,
     /// A PROXY header of version 2, binary.
     V2,
+}
+
+/// Which version of HTTP is spoken with endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// What an endpoint chooses where TLS is spoken, HTTP/2 first; HTTP/1.1 in the clear.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    H1,
+    /// HTTP/2 over TLS.
+    H2,
+    /// HTTP/2 in the clear, without asking (RFC 9113, 3.3).
+    H2c,
+}
+
+/// `h2 = { max_streams = 100, .. }`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EndpointHttp2 {
+    /// Requests under way at once on one connection; an endpoint may want fewer.
+    pub max_streams: u32,
+    /// After so long without a word from an endpoint that something is under way with, it is asked whether it is there.
+    pub ping: Time,
+    /// How long it may take to say so.
+    pub ping_timeout: Time,
 }
 
 /// `pool = { max_idle = 1024, max_total = 1024, .. }`
@@ -173,8 +204,10 @@ impl Default for UpstreamSettings {
         Self {
             servers: Vec::new(),
             balance: BalanceSettings::default(),
-            transport: TransportKind::H1,
+            transport: TransportKind::Own,
+            protocol: Protocol::Auto,
             proxy_protocol: ProxyHeader::Off,
+            h2: EndpointHttp2::default(),
             pool: PoolSettings::default(),
             retry: RetrySettings::default(),
             tls: EndpointTls::default(),
@@ -185,6 +218,12 @@ impl Default for UpstreamSettings {
 impl Default for PoolSettings {
     fn default() -> Self {
         Self { max_idle: 1024, max_total: 1024, max_queue: 1024, idle: Time::secs(55), lifetime: Time::secs(600) }
+    }
+}
+
+impl Default for EndpointHttp2 {
+    fn default() -> Self {
+        Self { max_streams: 100, ping: Time::secs(30), ping_timeout: Time::secs(10) }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_rustls::TlsStream;
 
-use super::{Address, Phase, Target};
+use super::{Address, Phase, Target, tls::HTTP_2};
 
 /// A connection to an endpoint, or to a client.
 #[derive(Debug)]
@@ -30,11 +30,22 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// Which versions of HTTP an endpoint may choose from where TLS is spoken (ALPN).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// HTTP/1.1; so does who chooses nothing.
+    Http1,
+    /// HTTP/2 and nothing else.
+    Http2,
+    /// HTTP/2 before HTTP/1.1.
+    Either,
+}
+
 /// Connects, says what comes before all else, and shakes hands where the endpoint speaks TLS. `phase` is how far it came, also for who gives up waiting.
 ///
 /// # Errors
 /// Why it came no further.
-pub async fn dial(target: &Target, preamble: Option<&[u8]>, phase: &Cell<Phase>) -> io::Result<Stream> {
+pub async fn dial(target: &Target, offer: Offer, preamble: Option<&[u8]>, phase: &Cell<Phase>) -> io::Result<Stream> {
     let mut stream = reach(&target.address, phase).await?;
     if let Some(preamble) = preamble {
         stream.write_all(preamble).await?;
@@ -42,7 +53,7 @@ pub async fn dial(target: &Target, preamble: Option<&[u8]>, phase: &Cell<Phase>)
     match (stream, &target.tls) {
         (Stream::Tcp(stream), Some(profile)) => {
             phase.set(Phase::Handshake);
-            profile.shake_hands(stream).await
+            profile.shake_hands(stream, offer).await
         }
         (stream, _) => Ok(stream),
     }
@@ -104,6 +115,11 @@ impl Stream {
     /// It is encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// HTTP/2 was agreed on.
+    pub fn speaks_http2(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(HTTP_2))
     }
 
     /// There is something to read, or the end, as far as is known without asking the kernel.

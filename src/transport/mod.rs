@@ -12,10 +12,13 @@ pub mod address;
 pub mod awc;
 pub mod dial;
 pub mod h1;
+pub mod h2;
 pub mod outbox;
+pub mod own;
 pub mod pool;
 pub mod tls;
 pub mod tunnel;
+pub mod watch;
 
 pub use self::address::{Address, Target};
 
@@ -67,6 +70,13 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// From the attempt's start to the answer's last byte.
     pub total: Option<Duration>,
+}
+
+impl Timeouts {
+    /// How long it may take to get a connection.
+    pub fn connecting(&self) -> Option<Duration> {
+        [self.connect, self.total].into_iter().flatten().min()
+    }
 }
 
 /// The head of an answer: end-to-end fields only, hop-by-hop ones are gone.
@@ -132,6 +142,10 @@ pub enum Cause {
     Io(io::Error),
     /// The endpoint closed the connection.
     Closed,
+    /// The endpoint has ended this one exchange (RST_STREAM).
+    Reset(::h2::Reason),
+    /// The endpoint says that it has not looked at the request, and will not (RFC 9113, 8.7).
+    Refused,
     /// The answer is not HTTP.
     Malformed(&'static str),
     /// The answer's head is over the limit.
@@ -156,4 +170,23 @@ pub struct TransportError {
     pub body_consumed: bool,
     /// At least one byte of the request may have reached the endpoint.
     pub request_started: bool,
+}
+
+impl TransportError {
+    /// Nothing left us.
+    pub fn unsent(phase: Phase, cause: Cause, request: &Outgoing) -> Self {
+        let Timeouts { connect, total, .. } = request.timeouts;
+        let cause = match (cause, total) {
+            (Cause::Timeout(_), Some(total)) if connect.is_none_or(|connect| total < connect) => Cause::Total(total),
+            (cause, _) => cause,
+        };
+        Self {
+            phase,
+            cause,
+            reused: false,
+            response_started: false,
+            body_consumed: request.body.is_consumed(),
+            request_started: false,
+        }
+    }
 }

@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{
     Cause, Phase, Target,
-    dial::{Stream, dial},
+    dial::{Offer, Stream, dial},
 };
 use crate::clock::{self, Deadline};
 
@@ -71,10 +71,25 @@ pub struct Want<'r> {
     pub fresh: bool,
 }
 
-/// All of one worker's idle connections.
-#[derive(Default)]
-pub struct Pool {
-    shelves: RefCell<HashMap<u64, Rc<Shelf>, foldhash::fast::RandomState>>,
+/// All of one worker's connections, endpoint by endpoint.
+pub struct Shelves<S>(RefCell<HashMap<u64, Rc<S>, foldhash::fast::RandomState>>);
+
+/// All of one worker's idle connections of HTTP/1.1.
+pub type Pool = Shelves<Shelf>;
+
+/// What is swept now and then: connections to one endpoint.
+pub trait Swept {
+    /// Drops what is not to be kept. Says when to look again.
+    fn sweep(&self) -> Duration;
+
+    /// There is nothing to look after.
+    fn is_empty(&self) -> bool;
+
+    /// The endpoint is gone from the settings.
+    fn is_abandoned(&self) -> bool;
+
+    /// Somebody looks after it.
+    fn is_reaped(&self) -> &Cell<bool>;
 }
 
 /// The idle connections to one endpoint.
@@ -90,20 +105,32 @@ pub struct Shelf {
 }
 
 /// How often idle connections are looked after.
-const SWEEP: Duration = Duration::from_secs(5);
+pub const SWEEP: Duration = Duration::from_secs(5);
 const SHORTEST_SWEEP: Duration = Duration::from_millis(10);
+
+impl<S: Swept> Shelves<S> {
+    /// The shelf of an endpoint.
+    pub fn of(&self, target: &Target, new: impl FnOnce() -> S) -> Rc<S> {
+        let mut shelves = self.0.borrow_mut();
+        let shelf = Rc::clone(shelves.entry(target.id).or_insert_with(|| Rc::new(new())));
+        // An endpoint that is gone from the settings leaves an empty shelf behind.
+        if shelves.len() > 64 && shelves.len().is_power_of_two() {
+            shelves.retain(|_, shelf| !shelf.is_abandoned());
+        }
+        shelf
+    }
+}
+
+impl<S> Default for Shelves<S> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
 
 impl Pool {
     /// The shelf of an endpoint.
     pub fn shelf(&self, target: &Target) -> Rc<Shelf> {
-        let mut shelves = self.shelves.borrow_mut();
-        let new = || Rc::new(Shelf::new(&target.pool));
-        let shelf = Rc::clone(shelves.entry(target.id).or_insert_with(new));
-        // An endpoint that is gone from the settings leaves an empty shelf behind.
-        if shelves.len() > 64 && shelves.len().is_power_of_two() {
-            shelves.retain(|_, shelf| shelf.limits.strong_count() > 0);
-        }
-        shelf
+        self.of(target, || Shelf::new(&target.pool))
     }
 }
 
@@ -173,7 +200,8 @@ impl Shelf {
             },
         };
         let phase = Cell::new(Phase::Resolve);
-        match by(until, dial(target, want.preamble.map(|preamble| &**preamble), &phase)).await {
+        let preamble = want.preamble.map(|preamble| &**preamble);
+        match by(until, dial(target, Offer::Http1, preamble, &phase)).await {
             None => Err(within(phase.get())),
             Some(Ok(stream)) => Ok(Box::new(Connection::new(stream, want.preamble.cloned(), permit))),
             Some(Err(error)) => Err((phase.get(), Cause::Io(error))),
@@ -204,6 +232,11 @@ impl Shelf {
     pub fn put(self: &Rc<Self>, mut connection: Box<Connection>) {
         connection.reused = true;
         connection.deadline.disarm();
+        self.put_new(connection);
+    }
+
+    /// Takes a connection that has carried nothing yet.
+    pub fn put_new(self: &Rc<Self>, mut connection: Box<Connection>) {
         while let Some((_, waiting)) = self.waiting.borrow_mut().pop_first() {
             // Whoever gave up waiting sends it on to the next.
             match waiting.send(connection) {
@@ -223,7 +256,7 @@ impl Shelf {
         }
         idle.push_back(connection);
         if !self.is_reaped.replace(true) {
-            actix_rt::spawn(reap(Reaped(Rc::downgrade(self)), Arc::clone(&limits.wanted)));
+            actix_rt::spawn(reap(Reaped::of(self), Arc::clone(&limits.wanted)));
         }
     }
 
@@ -231,7 +264,9 @@ impl Shelf {
     pub fn clear(&self) {
         self.idle.borrow_mut().clear();
     }
+}
 
+impl Swept for Shelf {
     /// Drops what is too old or was closed by the endpoint, and one more for each request that waits elsewhere. Says
     /// when to look again.
     fn sweep(&self) -> Duration {
@@ -248,6 +283,18 @@ impl Shelf {
         let oldest = idle.front().map_or(SWEEP, |oldest| (oldest.idle_since + limits.idle).saturating_sub(now));
         oldest.clamp(SHORTEST_SWEEP, SWEEP)
     }
+
+    fn is_empty(&self) -> bool {
+        self.idle.borrow().is_empty()
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.limits.strong_count() == 0
+    }
+
+    fn is_reaped(&self) -> &Cell<bool> {
+        &self.is_reaped
+    }
 }
 
 /// The one used last of those that began so. Where nothing is said first, any will do.
@@ -261,7 +308,7 @@ fn take_last(idle: &mut VecDeque<Box<Connection>>, preamble: Option<&[u8]>) -> O
 
 /// Looks after a shelf until there was nothing on it when its time had come. Not before: between two requests a busy
 /// shelf is empty as often as not, and would have a new task for each.
-async fn reap(reaped: Reaped, wanted: Arc<Notify>) {
+pub async fn reap<S: Swept>(reaped: Reaped<S>, wanted: Arc<Notify>) {
     loop {
         let mut wanted = pin!(wanted.notified());
         // From here on no call is missed, also one that comes while we sweep.
@@ -270,7 +317,7 @@ async fn reap(reaped: Reaped, wanted: Arc<Notify>) {
         tokio::select! {
             () = wanted => {}
             () = sleep(next) => {
-                if reaped.0.upgrade().is_none_or(|shelf| shelf.idle.borrow().is_empty()) {
+                if reaped.0.upgrade().is_none_or(|shelf| shelf.is_empty()) {
                     return;
                 }
             }
@@ -279,12 +326,19 @@ async fn reap(reaped: Reaped, wanted: Arc<Notify>) {
 }
 
 /// Says that nobody looks after the shelf any more, also when the runtime is dropped under it.
-struct Reaped(Weak<Shelf>);
+pub struct Reaped<S: Swept>(Weak<S>);
 
-impl Drop for Reaped {
+impl<S: Swept> Reaped<S> {
+    /// Of this shelf.
+    pub fn of(shelf: &Rc<S>) -> Self {
+        Self(Rc::downgrade(shelf))
+    }
+}
+
+impl<S: Swept> Drop for Reaped<S> {
     fn drop(&mut self) {
         if let Some(shelf) = self.0.upgrade() {
-            shelf.is_reaped.set(false);
+            shelf.is_reaped().set(false);
         }
     }
 }
@@ -328,7 +382,8 @@ impl Drop for Queued<'_> {
 }
 
 impl Connection {
-    fn new(stream: Stream, preamble: Option<Rc<[u8]>>, permit: OwnedSemaphorePermit) -> Self {
+    /// One that has just been made, and begins with this.
+    pub fn new(stream: Stream, preamble: Option<Rc<[u8]>>, permit: OwnedSemaphorePermit) -> Self {
         let now = clock::coarse();
         Self { stream, deadline: Deadline::new(), reused: false, born: now, preamble, idle_since: now, permit }
     }
@@ -367,7 +422,7 @@ impl fmt::Debug for Connection {
 }
 
 /// Waits until then at most; without a limit for ever.
-async fn by<F: Future>(until: Option<Instant>, future: F) -> Option<F::Output> {
+pub async fn by<F: Future>(until: Option<Instant>, future: F) -> Option<F::Output> {
     match until {
         Some(until) => timeout_at(until.into(), future).await.ok(),
         None => Some(future.await),
@@ -377,7 +432,10 @@ async fn by<F: Future>(until: Option<Instant>, future: F) -> Option<F::Output> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::Address;
+    use crate::{
+        settings::upstream::{EndpointHttp2, Protocol},
+        transport::Address,
+    };
 
     fn target(total: usize) -> Target {
         Target {
@@ -385,6 +443,9 @@ mod tests {
             tls: None,
             proxy_protocol: None,
             authority: "origin".into(),
+            protocol: Protocol::Auto,
+            h2: EndpointHttp2::default(),
+            http1_until: AtomicU64::new(0),
             id: 1,
             pool: Arc::new(Limits {
                 max_idle: 8,

@@ -17,8 +17,10 @@ pub mod validity;
 
 use crate::http::error::TlsFault;
 
-/// What is spoken inside. One entry more is all that `h2` will need here.
+/// What is spoken inside (RFC 7301, 6).
 pub const HTTP_1_1: &[u8] = b"http/1.1";
+/// HTTP/2 (RFC 9113, 3.2).
+pub const HTTP_2: &[u8] = b"h2";
 
 /// Ciphertext that may wait for the other side to take it, for each connection.
 pub const MOST_UNSENT: usize = 32 * 1024;

@@ -11,7 +11,7 @@ use super::latency::Latency;
 use crate::{
     exchange::InFlight,
     http::proxy_protocol::Version,
-    settings::upstream::PoolSettings,
+    settings::upstream::{EndpointHttp2, PoolSettings, Protocol},
     transport::{Address, Target, pool::Limits, tls::client::Profile},
 };
 
@@ -49,6 +49,9 @@ impl Endpoint {
             address,
             tls: None,
             proxy_protocol: None,
+            protocol: Protocol::Auto,
+            h2: EndpointHttp2::default(),
+            http1_until: AtomicU64::new(0),
         };
         let name = target.address.to_string().into();
         Self { name, weight, target, pool: pool.clone(), latency: Arc::default(), in_flight: Arc::default() }
@@ -65,6 +68,14 @@ impl Endpoint {
     #[must_use]
     pub fn announcing(mut self, clients: Option<Version>) -> Self {
         self.target.proxy_protocol = clients;
+        self
+    }
+
+    /// The same, with which this is spoken.
+    #[must_use]
+    pub fn speaking(mut self, protocol: Protocol, h2: &EndpointHttp2) -> Self {
+        self.target.protocol = protocol;
+        self.target.h2 = h2.clone();
         self
     }
 

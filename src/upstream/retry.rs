@@ -22,7 +22,7 @@ pub fn may_send_again(error: &TransportError, method: &Method) -> bool {
         Phase::Queue => false,
         Phase::Resolve | Phase::Connect | Phase::Handshake => true,
         Phase::Send | Phase::Head => {
-            let closed = matches!(error.cause, Cause::Closed | Cause::Io(_));
+            let closed = matches!(error.cause, Cause::Closed | Cause::Io(_) | Cause::Refused);
             let untouched = !error.request_started;
             closed && (untouched || (error.reused && is_idempotent(method)))
         }

@@ -16,6 +16,8 @@ mod edge_requests;
 mod edge_workers;
 mod embedding;
 mod endpoint_exchange;
+mod endpoint_h2_connections;
+mod endpoint_h2_exchange;
 mod errors;
 mod grpc;
 mod grpc_peers;

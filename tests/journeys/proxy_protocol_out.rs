@@ -50,7 +50,7 @@ fn before(request: &str) -> &str {
 #[actix_rt::test]
 async fn a_connection_is_one_clients_and_begins_with_who_that_is() {
     let origin = Origin::answering("hello").start().await;
-    for transport in ["h1", "awc"] {
+    for transport in ["own", "awc"] {
         let more = format!("proxy_protocol = \"v1\"\ntransport = {transport:?}");
         let proxy = telling(&origin.url(), &more).start().await;
         let (seen, opened) = (origin.requests_seen(), origin.connections_seen());

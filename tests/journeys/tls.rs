@@ -11,7 +11,7 @@ use aqueduct::{
     edge::{Outcome, tls::ReloadError},
     settings::upstream::EndpointTls,
     transport::{
-        dial::Stream,
+        dial::{Offer, Stream},
         tls::{
             client::{ClientTls, Profile},
             identity::FileError,
@@ -596,7 +596,7 @@ async fn what_was_decrypted_and_not_read_counts_as_there() {
     let tls = Arc::new(ClientTls::of(&written).expect("it is good"));
     let profile = Profile::named(tls, "origin.example").expect("a name");
     let socket = patiently("a connection", TcpStream::connect(origin.address())).await.expect("it listens");
-    let mut stream = patiently("a handshake", profile.shake_hands(socket)).await.expect("they agree");
+    let mut stream = patiently("a handshake", profile.shake_hands(socket, Offer::Http1)).await.expect("they agree");
     let is_ready = |stream: &Stream| stream.poll_read_ready(&mut Context::from_waker(Waker::noop())).is_ready();
 
     let first = patiently("a byte", stream.read_u8()).await.expect("a byte");

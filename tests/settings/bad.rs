@@ -74,6 +74,7 @@ bad! {
     an_unknown_key_of_an_upstream: "[upstreams.api]\nserver = [\"http://a\"]\n";
     an_unknown_transport: "[upstreams.api]\nservers = [\"http://a\"]\ntransport = \"h2\"\n";
     a_proxy_header_of_no_version: "[upstreams.api]\nservers = [\"http://a\"]\nproxy_protocol = \"v3\"\n";
+    an_unknown_protocol: "[upstreams.api]\nservers = [\"http://a\"]\nprotocol = \"h3\"\nh2 = { max_stream = 5 }\n";
     a_test_without_an_expectation: "[[tests]]\nrequest = \"GET /\"\n";
     a_test_that_asks_nothing: "[[tests]]\nrequest = \"/api\"\nexpect = { status = 200 }\n";
     a_test_from_nowhere: "[[tests]]\nrequest = { url = \"/\", from = \"here\" }\nexpect = { sttus = \"ok\" }\n";

@@ -104,6 +104,27 @@ add.x-tier = \"hunter2\\n\"
     a_server_name_that_is_none:
         "[upstreams.a]\nservers = [\"https://a\"]\ntls = { insecure = true, server_name = \"a b\" }\n";
     an_authority_that_is_not_there: "[upstreams.a]\nservers = [\"https://a\"]\ntls = { ca = \"no/such/ca.pem\" }\n";
+    protocols_that_do_not_fit: "\
+[upstreams.a]
+servers = [\"http://a\", \"http+unix:/a\", \"https://a\"]
+protocol = \"h2\"
+
+[upstreams.b]
+servers = [\"https://b\", \"http://b\"]
+protocol = \"h2c\"
+tls.insecure = true
+
+[upstreams.c]
+servers = [\"https://c\"]
+transport = \"awc\"
+protocol = \"h2\"
+h2 = { max_streams = 0, ping_timeout = \"off\" }
+
+[upstreams.d]
+servers = [\"http://d\"]
+protocol = \"h2c\"
+proxy_protocol = \"v2\"
+";
     a_priority_of_what_is_no_expression: "[routes]\n\"/a\" = { to = \"http://a\", priority = 5 }\n";
     more_fields_than_can_be_read: "[server.http]\nmax_headers = 5000\n";
     an_answer_that_frames_itself:

@@ -9,7 +9,9 @@ use aqueduct::settings::{
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
     show::show,
     tls::{AcmeSettings, CertificateFiles, ClientMode, ClientSettings, TlsSettings, TlsVersion},
-    upstream::{EndpointTls, PoolSettings, ProxyHeader, RetrySettings, ServerUrl, TransportKind},
+    upstream::{
+        EndpointHttp2, EndpointTls, PoolSettings, Protocol, ProxyHeader, RetrySettings, ServerUrl, TransportKind,
+    },
 };
 use proptest::{collection::vec, option, prelude::*, sample::Index};
 use serde_json::json;
@@ -90,7 +92,9 @@ fn upstream() -> impl Strategy<Value = UpstreamSettings> {
         servers,
         balance,
         transport: TransportKind::Awc,
+        protocol: Protocol::H1,
         proxy_protocol: ProxyHeader::V2,
+        h2: EndpointHttp2 { max_streams: 7, ..EndpointHttp2::default() },
         pool: PoolSettings { max_idle: 3, ..PoolSettings::default() },
         retry: RetrySettings { attempts },
         tls,

@@ -16,7 +16,10 @@ use tokio::{net::TcpStream, time::timeout};
 use crate::{
     plan::acme,
     settings::tls::AcmeSettings,
-    transport::tls::client::{ClientTls, ClientTlsError, Profile},
+    transport::{
+        dial::Offer,
+        tls::client::{ClientTls, ClientTlsError, Profile},
+    },
 };
 
 /// For a request and its answer.
@@ -72,7 +75,7 @@ async fn exchange(
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let profile = Profile::named(tls, host).ok_or("a host that no certificate can be for")?;
     let socket = TcpStream::connect((host, authority.port_u16().unwrap_or(443))).await?;
-    let stream = profile.shake_hands(socket).await?;
+    let stream = profile.shake_hands(socket, Offer::Http1).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     request.headers_mut().insert(HOST, HeaderValue::from_str(authority.as_str())?);
     *request.uri_mut() = uri.path_and_query().map_or("/", |target| target.as_str()).parse()?;

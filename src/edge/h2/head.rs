@@ -3,12 +3,12 @@
 
 use h2::ext::Protocol;
 
-use super::{fields, websocket::Upgrade};
+use super::websocket::Upgrade;
 use crate::{
     edge::{h1::head::Head, limits::Limits},
     http::{
-        Error, HeaderMap, HeaderValue, Marks, Method, StatusCode, Uri, Version, body::Length, framing, header,
-        request_line,
+        Error, HeaderMap, HeaderValue, Marks, Method, StatusCode, Uri, Version, body::Length, framing, h2::fields,
+        header, request_line,
     },
 };
 

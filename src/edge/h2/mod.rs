@@ -26,8 +26,6 @@ use crate::clock::Deadline;
 mod body;
 mod budget;
 mod connection;
-mod fields;
-mod frames;
 mod head;
 mod response;
 mod stream;

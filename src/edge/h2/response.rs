@@ -14,11 +14,11 @@ use actix_http::{
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 
-use super::{fields, stream::Channel, wire::Place};
+use super::{stream::Channel, wire::Place};
 use crate::{
     clock::Deadline,
     edge::h1::response::{Ending, date},
-    http::{HeaderMap, HeaderValue, StatusCode, header, headers},
+    http::{HeaderMap, HeaderValue, StatusCode, h2::fields, header, headers},
 };
 
 /// The final head. Framing and connection fields are ours, whatever the App has set.

@@ -20,7 +20,6 @@ use h2::{Reason, RecvStream, server::SendResponse};
 
 use super::{
     body::Payload,
-    fields,
     head::{self, Asked},
     response::{self, Queued, Sending},
     tunnel,
@@ -41,7 +40,7 @@ use crate::{
     exchange::{Client, RequestId},
     http::{
         ClientCertificate, Downstream, Error, HeaderMap, Method, StatusCode, Takeover, Version, body::Length,
-        downstream::Peer, error_page, scratch,
+        downstream::Peer, error_page, h2::fields, scratch,
     },
     telemetry::{refusals, tail::Tail},
 };

@@ -13,14 +13,15 @@ use bytes::{Buf, Bytes};
 use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{
-    budget::Budget,
-    frames::{FrameHead, Passing, kind},
-};
+use super::budget::Budget;
 use crate::{
     clock::Deadline,
     edge::{h1::Arrival, limits::Limits, proxy_protocol::accepted_at, tls::Greeted},
-    http::{downstream::Peer, proxy_protocol::Ends},
+    http::{
+        downstream::Peer,
+        h2::frames::{FrameHead, Passing, kind},
+        proxy_protocol::Ends,
+    },
     transport::dial::Stream as Socket,
 };
 

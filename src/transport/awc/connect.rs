@@ -8,7 +8,7 @@ use crate::{
     http::Io,
     transport::{
         Cause, Phase, Target, Timeouts,
-        dial::dial,
+        dial::{Offer, dial},
         pool::{Limits, Queued},
     },
 };
@@ -24,7 +24,7 @@ pub async fn connect(to: &Target, preamble: Option<&[u8]>, timeouts: Timeouts) -
     let phase = Cell::new(Phase::Queue);
     let connecting = async {
         let place = place(&to.pool).await?;
-        let io = dial(to, preamble, &phase).await.map_err(Cause::Io)?;
+        let io = dial(to, Offer::Http1, preamble, &phase).await.map_err(Cause::Io)?;
         Ok(Placed { io: Box::new(io), place })
     };
     let connected = match (timeouts.connect, timeouts.total) {

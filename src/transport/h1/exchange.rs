@@ -20,13 +20,13 @@ use super::{
     buffers::{self, Buffers},
     head::{Head, HeadReader},
     sending::{SendError, Sending},
-    watch::{Wait, Watch},
 };
 use crate::{
     http::{Downstream, StatusCode, headers},
     transport::{
         Cause, Phase, Timeouts, TransportError,
         pool::{Connection, Shelf},
+        watch::{Wait, Watch},
     },
 };
 

@@ -13,9 +13,9 @@ use crate::{
 };
 
 /// Bytes of a response head.
-const MAX_HEAD: usize = 64 * 1024;
+pub const MAX_HEAD: usize = 64 * 1024;
 /// Fields of a response head.
-const MAX_FIELDS: usize = 256;
+pub const MAX_FIELDS: usize = 256;
 
 /// The head of a response as it was sent.
 #[derive(Debug)]
@@ -132,7 +132,8 @@ pub fn write(request: &Outgoing, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn has_content_as_a_rule(method: &Method) -> bool {
+/// Servers expect content with it.
+pub fn has_content_as_a_rule(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 

@@ -17,7 +17,7 @@ use self::{
     sending::Sending,
 };
 use super::{
-    Cause, Incoming, IncomingHead, Outgoing, Phase, Target, Timeouts, Transport, TransportError,
+    Cause, Incoming, IncomingHead, Outgoing, Target, Transport, TransportError,
     dial::Stream,
     pool::{Connection, Pool, Shelf, Want},
 };
@@ -33,7 +33,6 @@ mod buffers;
 pub mod exchange;
 pub mod head;
 pub mod sending;
-mod watch;
 pub mod whole;
 
 pub use self::whole::read_all;
@@ -51,6 +50,11 @@ impl H1 {
         Self::default()
     }
 
+    /// Takes a connection that was made elsewhere and has carried nothing yet.
+    pub fn adopt(&self, to: &Target, connection: Box<Connection>) {
+        self.pool.shelf(to).put_new(connection);
+    }
+
     /// One attempt, as [`Transport::send`], without a box around it.
     ///
     /// # Errors
@@ -61,7 +65,11 @@ impl H1 {
         let kept = if request.fresh { None } else { shelf.take(&to.pool, request.preamble.as_deref()) };
         let connection = match kept {
             Some(connection) => connection,
-            None => new_connection(&shelf, to, request).await?,
+            None => {
+                let want = Want { preamble: request.preamble.as_ref(), fresh: request.fresh };
+                let made = shelf.connection(to, request.timeouts.connecting(), want).await;
+                made.map_err(|(phase, cause)| TransportError::unsent(phase, cause, request))?
+            }
         };
         let mut lines = self.buffers.lend_lines();
         head::write(request, &mut lines);
@@ -133,34 +141,9 @@ fn answered(head: Head, mut flow: Flow, request: &mut Outgoing, shelf: Rc<Shelf>
     Ok(Incoming::Response { head: IncomingHead { status, headers }, body, reused })
 }
 
-async fn new_connection(shelf: &Shelf, to: &Target, request: &Outgoing) -> Result<Box<Connection>, TransportError> {
-    let Timeouts { connect, total, .. } = request.timeouts;
-    let total = total.filter(|total| connect.is_none_or(|connect| *total < connect));
-    let want = Want { preamble: request.preamble.as_ref(), fresh: request.fresh };
-    shelf.connection(to, total.or(connect), want).await.map_err(|(phase, cause)| {
-        let cause = match (cause, total) {
-            (Cause::Timeout(_), Some(total)) => Cause::Total(total),
-            (cause, _) => cause,
-        };
-        unsent(phase, cause, request)
-    })
-}
-
 /// Neither a slow endpoint nor a client that leaves says anything about the other connections.
 fn was_closed_while_idle(error: &TransportError) -> bool {
     error.reused && !error.response_started && matches!(error.cause, Cause::Closed | Cause::Io(_))
-}
-
-/// Nothing left us.
-fn unsent(phase: Phase, cause: Cause, request: &Outgoing) -> TransportError {
-    TransportError {
-        phase,
-        cause,
-        reused: false,
-        response_started: false,
-        body_consumed: request.body.is_consumed(),
-        request_started: false,
-    }
 }
 
 /// The whole body, if it is there already.

@@ -19,18 +19,20 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::{
-    HTTP_1_1, MOST_UNSENT,
+    HTTP_1_1, HTTP_2, MOST_UNSENT,
     identity::{self, FileError, Identity},
     validity::Validity,
 };
 use crate::{
     settings::{tls::CertificateFiles, upstream::EndpointTls},
-    transport::dial::Stream,
+    transport::dial::{Offer, Stream},
 };
 
 /// What the endpoints of one upstream have in common. Sessions are resumed within it and nowhere else.
 pub struct ClientTls {
-    config: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+    either: Arc<ClientConfig>,
     written: EndpointTls,
     /// What the files held: the same settings may stand for other certificates later.
     authorities: Vec<CertificateDer<'static>>,
@@ -90,13 +92,25 @@ impl ClientTls {
         };
         let own = identity.as_ref().map(|identity| (identity.certified.cert.clone(), identity.validity));
         let (chain, validity) = own.unzip();
-        let mut config = match identity {
+        let config = match identity {
             Some(identity) => believing.with_client_cert_resolver(Arc::new(Always(identity.certified))),
             None => believing.with_no_client_auth(),
         };
-        config.alpn_protocols = vec![HTTP_1_1.to_vec()];
-        let (authorities, chain) = (authorities.unwrap_or_default(), chain.unwrap_or_default());
-        Ok(Self { config: Arc::new(config), written: written.clone(), authorities, chain, validity })
+        // They share what is needed to resume sessions.
+        let offering = |offered: &[&[u8]]| {
+            let mut config = config.clone();
+            config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
+            Arc::new(config)
+        };
+        Ok(Self {
+            http1: offering(&[HTTP_1_1]),
+            http2: offering(&[HTTP_2]),
+            either: offering(&[HTTP_2, HTTP_1_1]),
+            written: written.clone(),
+            authorities: authorities.unwrap_or_default(),
+            chain: chain.unwrap_or_default(),
+            validity,
+        })
     }
 }
 
@@ -119,12 +133,21 @@ impl Profile {
     /// Makes a new connection one that nobody else reads.
     ///
     /// # Errors
-    /// The endpoint is not who it must be, or does not speak TLS as we do.
-    pub async fn shake_hands(&self, stream: TcpStream) -> io::Result<Stream> {
-        let connector = TlsConnector::from(Arc::clone(&self.tls.config));
+    /// The endpoint is not who it must be, or does not speak TLS as we do, or nothing of what it is offered.
+    pub async fn shake_hands(&self, stream: TcpStream, offer: Offer) -> io::Result<Stream> {
+        let config = match offer {
+            Offer::Http1 => &self.tls.http1,
+            Offer::Http2 => &self.tls.http2,
+            Offer::Either => &self.tls.either,
+        };
+        let connector = TlsConnector::from(Arc::clone(config));
         let limit = |connection: &mut rustls::ClientConnection| connection.set_buffer_limit(Some(MOST_UNSENT));
         let stream = connector.connect_with(self.name.clone(), stream, limit).await?;
-        Ok(Stream::Tls(Box::new(stream.into())))
+        let stream = Stream::Tls(Box::new(stream.into()));
+        if offer == Offer::Http2 && !stream.speaks_http2() {
+            return Err(io::Error::other("the endpoint has not chosen HTTP/2 (ALPN `h2`)"));
+        }
+        Ok(stream)
     }
 }
 

@@ -92,6 +92,15 @@ impl Frames {
         self.send(frame(SETTINGS, ACK, 0, b"")).await;
     }
 
+    /// As a server: hears the client's preface and settings, and says these.
+    pub async fn welcome(&mut self, own: &[(u16, u32)]) {
+        assert_eq!(self.wire.up_to(PREFACE.len()).await, PREFACE, "a client of HTTP/2");
+        self.send(settings(own)).await;
+        let came = self.next().await.expect("settings, but the client closed the connection");
+        assert_eq!((came.kind, came.flags), (SETTINGS, 0), "the client's preface ends with SETTINGS: {came:?}");
+        self.send(frame(SETTINGS, ACK, 0, b"")).await;
+    }
+
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.wire.write(bytes.as_ref()).await.expect("the server takes what is sent");
     }
@@ -199,6 +208,16 @@ pub fn settings(all: &[(u16, u32)]) -> Vec<u8> {
     let payload: Vec<u8> =
         all.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
     frame(SETTINGS, 0, 0, payload)
+}
+
+/// The last word on a connection: streams up to this one were looked at.
+pub fn goaway(last: u32, code: u32) -> Vec<u8> {
+    frame(GOAWAY, 0, 0, [last.to_be_bytes(), code.to_be_bytes()].concat())
+}
+
+/// An answer without content.
+pub fn answer(stream: u32, flags: u8, status: &str) -> Vec<u8> {
+    headers(stream, flags, &[(":status", status)])
 }
 
 pub fn reset(stream: u32, code: u32) -> Vec<u8> {

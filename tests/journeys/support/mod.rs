@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod frames;
 pub mod grpc;
 pub mod h2;
+pub mod h2_origin;
 pub mod origin;
 pub mod pebble;
 pub mod peers;

@@ -375,6 +375,21 @@ impl Conn {
         wait_for(&self.log, name).await;
     }
 
+    /// The socket, for another language; what has happened on it is to be told with [`Conn::note_ended`].
+    pub fn take_socket(&mut self) -> Socket {
+        self.wire.take().expect("it is taken once").into_socket()
+    }
+
+    /// Notes a request that was read by other means.
+    pub fn note_request(&self, request: String) {
+        self.log.send_modify(|seen| seen.requests.push(request));
+    }
+
+    /// What has happened, for whoever goes on without the connection.
+    pub fn log(&self) -> Arc<Log> {
+        Arc::clone(&self.log)
+    }
+
     fn wire(&mut self) -> &mut Wire {
         self.wire.as_mut().expect("it is there until it is closed, and closing takes the Conn")
     }
@@ -385,7 +400,8 @@ impl Conn {
         }
     }
 
-    fn note_ended(&mut self) {
+    /// The other side has ended it.
+    pub fn note_ended(&mut self) {
         self.note_over(true);
     }
 

@@ -4,7 +4,7 @@ use std::{future::Future, io, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
     time::timeout,
 };
@@ -26,7 +26,20 @@ pub enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+/// Bytes both ways, by whatever socket.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
 impl Socket {
+    /// For whoever does not care what it is.
+    pub fn boxed(self) -> Box<dyn Stream> {
+        match self {
+            Self::Tcp(socket) => Box::new(socket),
+            Self::Unix(socket) => Box::new(socket),
+            Self::Tls(socket) => socket,
+        }
+    }
+
     async fn read(&mut self, into: &mut Vec<u8>) -> io::Result<usize> {
         into.reserve(16 * 1024);
         match self {
@@ -102,6 +115,12 @@ impl Wire {
             tcp.set_nodelay(true).expect("a connected socket takes options");
         }
         Self { socket, buffer: Vec::new(), ended: false }
+    }
+
+    /// The socket, from which nothing was read yet.
+    pub fn into_socket(self) -> Socket {
+        assert!(self.buffer.is_empty(), "what was read already would be lost");
+        self.socket
     }
 
     /// The other side has ended its direction, or the connection broke.
