@@ -21,7 +21,7 @@ use crate::{
     kinds::Kinds,
     routing::Table,
     settings::{
-        Problem, Problems, Settings,
+        FileMode, Problem, Problems, Settings,
         listener::{MOST_HEADERS, ProxyProtocolSettings},
     },
     telemetry::access_log::AccessLog,
@@ -71,13 +71,15 @@ pub struct Listener {
     pub tls: Option<Arc<ListenerTls>>,
     /// HTTP/2 is spoken, too.
     pub h2: bool,
+    /// What others may do with the file of a unix socket, if anything was said of it.
+    pub mode: Option<FileMode>,
     /// Who says first whose connection it is.
     pub proxy_protocol: Option<ProxyProtocolSettings>,
 }
 
 impl From<ListenAddress> for Listener {
     fn from(address: ListenAddress) -> Self {
-        Self { address, tls: None, h2: true, proxy_protocol: None }
+        Self { address, tls: None, h2: true, mode: None, proxy_protocol: None }
     }
 }
 
@@ -230,9 +232,13 @@ fn listeners(
                 Problem::at(key.into_iter().chain(["tls".to_owned()]), "TLS is spoken on TCP only")
                     .help("whoever can read a unix socket can read its files: remove `tls`"),
             ),
+            Some(ListenAddress::Tcp(_)) if listener.mode.is_some() => problems.push(
+                Problem::at(key.into_iter().chain(["mode".to_owned()]), "only a unix socket has a file")
+                    .help("remove `mode`"),
+            ),
             Some(address) => {
                 let proxy_protocol = proxy_protocol::of_listener(index, listener, &address, problems, warnings);
-                known.push(Listener { address, tls, h2: listener.h2, proxy_protocol });
+                known.push(Listener { address, tls, h2: listener.h2, mode: listener.mode, proxy_protocol });
             }
             None => problems.push(
                 Problem::at(key, format!("`{}` is not an address to listen on", listener.addr))

@@ -5,12 +5,7 @@
 
 mod status;
 
-use std::{
-    fs::{self, Permissions},
-    io,
-    net::IpAddr,
-    os::unix::fs::PermissionsExt,
-};
+use std::{io, net::IpAddr};
 
 use actix_web::{App, HttpRequest, HttpResponse, web};
 
@@ -19,7 +14,7 @@ use crate::{
     edge::{EdgeServer, Inherited, Running},
     http::{Method, headers},
     plan::ListenAddress,
-    settings::{ServerSettings, listener::Workers},
+    settings::{FileMode, ServerSettings, listener::Workers},
 };
 
 /// Operators at once; nobody has so many.
@@ -35,11 +30,7 @@ pub struct Bound(EdgeServer<()>);
 pub fn bind(address: &ListenAddress, inherited: &Inherited) -> io::Result<Bound> {
     let settings = ServerSettings { workers: Workers::Exactly(1), max_connections: MOST, ..ServerSettings::default() };
     let server = EdgeServer::new(()).settings(&settings).signals(false).inherits(&inherited.for_operators());
-    let server = server.bind(address)?;
-    if let ListenAddress::Unix(path) = address {
-        fs::set_permissions(path, Permissions::from_mode(0o600))?;
-    }
-    Ok(Bound(server))
+    server.socket_mode(Some(FileMode(0o600))).bind(address).map(Bound)
 }
 
 impl Bound {

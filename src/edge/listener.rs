@@ -18,14 +18,14 @@ use std::{
     },
 };
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::{
     inherited::{Inheritance, Inherited},
-    socket_file::SocketFile,
+    socket_file::{self, SocketFile},
     tls::Spoken,
 };
-use crate::{http::downstream::Peer, plan::ListenAddress};
+use crate::{http::downstream::Peer, plan::ListenAddress, settings::FileMode};
 
 /// An address that is listened on.
 pub struct Opened {
@@ -81,21 +81,29 @@ impl AsRawFd for Door {
 }
 
 /// Listens on an address: with the socket that is there for it, or a new one.
-pub fn open_or_take(asked: &ListenAddress, backlog: u32, inherited: &Inherited) -> io::Result<Opened> {
-    let Some(found) = inherited.take(asked) else { return open(asked, backlog) };
+pub fn open_or_take(
+    asked: &ListenAddress,
+    mode: Option<FileMode>,
+    backlog: u32,
+    inherited: &Inherited,
+) -> io::Result<Opened> {
+    let Some(found) = inherited.take(asked) else { return open(asked, mode, backlog) };
     let Inheritance { address, listening, .. } = found;
+    if let (ListenAddress::Unix(path), Some(mode)) = (&address, mode) {
+        socket_file::permit(path, mode)?;
+    }
     Ok(Opened { asked: asked.clone(), address, listening, spoken: Spoken::default() })
 }
 
 /// Listens on an address.
-pub fn open(asked: &ListenAddress, backlog: u32) -> io::Result<Opened> {
+pub fn open(asked: &ListenAddress, mode: Option<FileMode>, backlog: u32) -> io::Result<Opened> {
     let (address, listening) = match asked {
         ListenAddress::Tcp(address) => {
             let listener = tcp(*address, backlog)?;
             (ListenAddress::Tcp(listener.local_addr()?), Listening::Tcp(listener))
         }
         ListenAddress::Unix(path) => {
-            let (listener, file) = unix(path)?;
+            let (listener, file) = unix(path, mode, backlog)?;
             (asked.clone(), Listening::Unix(listener, Some(file)))
         }
     };
@@ -125,7 +133,7 @@ pub fn inherited(listener: &TcpListener) -> io::Result<()> {
 }
 
 /// Listens on a unix socket. A file that nobody listens on any more is taken over.
-pub fn unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+pub fn unix(path: &Path, mode: Option<FileMode>, backlog: u32) -> io::Result<(UnixListener, SocketFile)> {
     if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
         match UnixStream::connect(path) {
             Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there")),
@@ -134,9 +142,16 @@ pub fn unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
             Err(error) => return Err(error),
         }
     }
-    let listener = UnixListener::bind(path)?;
-    listener.set_nonblocking(true)?;
-    Ok((listener, SocketFile::own(path.to_owned())))
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let file = SocketFile::own(path.to_owned());
+    if let Some(mode) = mode {
+        // As long as nobody listens there nobody can connect, whatever the file's mode was at first.
+        socket_file::permit(path, mode)?;
+    }
+    socket.listen(backlog.try_into().unwrap_or(i32::MAX))?;
+    socket.set_nonblocking(true)?;
+    Ok((socket.into(), file))
 }
 
 /// How many connections there may be, in all and for each address.
@@ -288,8 +303,8 @@ mod tests {
         let path = folder.path().join("a.sock");
         drop(UnixListener::bind(&path).expect("a free path"));
 
-        let (_listener, file) = unix(&path).expect("nobody listens there");
-        assert_eq!(unix(&path).map(drop).expect_err("somebody does").kind(), io::ErrorKind::AddrInUse);
+        let (_listener, file) = unix(&path, None, 8).expect("nobody listens there");
+        assert_eq!(unix(&path, None, 8).map(drop).expect_err("somebody does").kind(), io::ErrorKind::AddrInUse);
         drop(file);
         assert!(!path.exists());
     }

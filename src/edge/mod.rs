@@ -34,7 +34,7 @@ use crate::{
     plan::ListenAddress,
     proxy::Proxy,
     settings::{
-        ServerSettings,
+        FileMode, ServerSettings,
         listener::{self as listener_settings, ProxyProtocolSettings},
     },
 };
@@ -64,6 +64,7 @@ pub struct EdgeServer<F> {
     signals: bool,
     newest: Protocol,
     senders: Option<Arc<Senders>>,
+    mode: Option<FileMode>,
     log_of: Option<Proxy>,
     inherited: Inherited,
     opened: Vec<Opened>,
@@ -75,13 +76,25 @@ impl<F> EdgeServer<F> {
         let settings = ServerSettings::default();
         let Spoken { newest, senders, .. } = Spoken::default();
         let (server_name, inherited, opened) = ("aqueduct".into(), Inherited::nothing(), Vec::new());
-        Self { factory, settings, server_name, signals: true, newest, senders, log_of: None, inherited, opened }
+        Self {
+            factory,
+            settings,
+            server_name,
+            signals: true,
+            newest,
+            senders,
+            mode: None,
+            log_of: None,
+            inherited,
+            opened,
+        }
     }
 
     /// The same addresses with another `App`: for whoever has to listen before there is one.
     pub fn hosting<G>(self, factory: G) -> EdgeServer<G> {
-        let Self { factory: _, settings, server_name, signals, newest, senders, log_of, inherited, opened } = self;
-        EdgeServer { factory, settings, server_name, signals, newest, senders, log_of, inherited, opened }
+        let Self { factory: _, settings, server_name, signals, newest, senders, mode, log_of, inherited, opened } =
+            self;
+        EdgeServer { factory, settings, server_name, signals, newest, senders, mode, log_of, inherited, opened }
     }
 
     /// Workers, limits and deadlines. To be said before the first address.
@@ -137,6 +150,14 @@ impl<F> EdgeServer<F> {
         self
     }
 
+    /// What others may do with the files of unix sockets that are said after this; up to the process's umask, unless told
+    /// otherwise. Nobody can connect before it is so.
+    #[must_use]
+    pub fn socket_mode(mut self, mode: Option<FileMode>) -> Self {
+        self.mode = mode;
+        self
+    }
+
     /// Listens on an address. Port 0 is any free one: [`EdgeServer::addresses`] tells which.
     ///
     /// # Errors
@@ -160,7 +181,7 @@ impl<F> EdgeServer<F> {
     }
 
     fn open(&self, address: &ListenAddress) -> io::Result<Opened> {
-        listener::open_or_take(address, self.settings.backlog, &self.inherited)
+        listener::open_or_take(address, self.mode, self.settings.backlog, &self.inherited)
     }
 
     /// Listens on a socket that was made elsewhere.

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fmt, io,
     os::fd::AsFd,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,14 +17,14 @@ use super::{
     limits::Limits,
     listener::{self, Caps, Door, Listening, Opened},
     proxy_protocol::Senders,
-    socket_file::SocketFile,
+    socket_file::{self, SocketFile},
     tls::{Certificates, Next, Protocol, Speaks, Spoken},
     worker::{Change, Entrance, Tellers},
 };
 use crate::{
     plan::{ListenAddress, Listener, ListenerTls},
     proxy::Proxy,
-    settings::ServerSettings,
+    settings::{FileMode, ServerSettings},
 };
 
 /// How long workers may take to do as they are told before it is said that they have not.
@@ -87,6 +88,8 @@ pub struct Prepared {
     shown: Vec<Next>,
     /// What addresses that stay speak from then on.
     speak: Vec<(Speaks, Spoken)>,
+    /// What others may do with the files of sockets that stay.
+    modes: Vec<(PathBuf, FileMode)>,
     added: Vec<Open>,
     /// For each worker.
     entrances: Vec<Vec<Entrance>>,
@@ -189,9 +192,9 @@ impl Live {
             return Err(io::Error::other("another process is about to take over, and reads the settings itself"));
         }
         let mut known: Vec<&Open> = now.open.iter().collect();
-        let (mut kept, mut opened, mut speak) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut kept, mut opened, mut speak, mut modes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut showing = Showing::before(&now.open);
-        for Listener { address, tls, h2, proxy_protocol } in listeners {
+        for Listener { address, tls, h2, mode, proxy_protocol } in listeners {
             let newest = if *h2 { Protocol::Http2 } else { Protocol::Http1 };
             let certificates = tls.as_ref().map(|tls| showing.next(tls)).transpose()?;
             let senders = proxy_protocol.as_ref().map(|settings| Arc::new(Senders::of(settings)));
@@ -200,9 +203,12 @@ impl Live {
                 let open = known.swap_remove(at);
                 speak.push((open.speaks.clone(), spoken));
                 kept.push(open.asked.clone());
+                if let (ListenAddress::Unix(path), Some(mode)) = (address, mode) {
+                    modes.push((path.clone(), *mode));
+                }
             } else {
                 let mut door =
-                    listener::open(address, settings.backlog).map_err(|error| cannot_listen(address, &error))?;
+                    listener::open(address, *mode, settings.backlog).map_err(|error| cannot_listen(address, &error))?;
                 door.spoken = spoken;
                 opened.push(door);
             }
@@ -212,7 +218,7 @@ impl Live {
         let entrances = now.workers.iter().map(|_| for_one()).collect::<io::Result<Vec<_>>>()?;
         let limits = Limits { log_of: self.log_of.clone(), ..Limits::of(settings, server_name) };
         let (live, settings) = (Arc::clone(self), settings.clone());
-        Ok(Prepared { live, settings, limits, kept, shown: showing.next, speak, added, entrances })
+        Ok(Prepared { live, settings, limits, kept, shown: showing.next, speak, modes, added, entrances })
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -232,7 +238,12 @@ impl Live {
 impl Prepared {
     /// Makes the change: ready when every worker has, and nobody listens any more at the addresses that are gone.
     pub async fn commit(self) -> Reloaded {
-        let Self { live, settings, limits, kept, shown, speak, added, entrances } = self;
+        let Self { live, settings, limits, kept, shown, speak, modes, added, entrances } = self;
+        for (path, mode) in modes {
+            if let Err(error) = socket_file::permit(&path, mode) {
+                log::error!("{} has not got the mode {mode}: {error}", path.display());
+            }
+        }
         shown.into_iter().for_each(Next::show);
         speak.into_iter().for_each(|(speaks, spoken)| speaks.from_now_on(spoken));
         live.caps.change(settings.max_connections, settings.max_connections_per_ip);

@@ -1,13 +1,17 @@
 //! The files of unix sockets, and whose duty it is to remove them.
 
 use std::{
-    fs,
-    path::PathBuf,
+    fs::{self, Permissions},
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
+
+use crate::settings::FileMode;
 
 /// The file of a unix socket; removed when dropped, if that is up to this process.
 #[derive(Debug)]
@@ -40,6 +44,11 @@ impl SocketFile {
     pub fn is_ours(&self) -> bool {
         self.duty.0.load(Ordering::Acquire)
     }
+}
+
+/// Says what others may do with it: connect is whoever can write.
+pub fn permit(path: &Path, mode: FileMode) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode.0))
 }
 
 impl Duty {

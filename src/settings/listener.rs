@@ -8,7 +8,7 @@ use serde::{
     de::{self, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
 
-use super::values::{A_NETWORK, Size, Time, network};
+use super::values::{A_NETWORK, FileMode, Size, Time, network};
 
 /// An address to accept clients on: `"0.0.0.0:80"`, `"unix:/run/aqueduct.sock"`, or a table
 /// `{ addr = "0.0.0.0:443", tls = "main" }`.
@@ -24,6 +24,9 @@ pub struct Listener {
     /// Speaks HTTP/2, too: as agreed on where TLS is spoken, elsewhere with clients that begin with its preface.
     #[serde(default = "yes")]
     pub h2: bool,
+    /// What others may do with the file of a unix socket; without it that is up to the process's umask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<FileMode>,
     /// Who says first whose connection it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocolSettings>,
@@ -249,7 +252,7 @@ pub enum ProxyStatus {
 impl Listener {
     /// Listens on this address.
     pub fn address(addr: impl Into<String>) -> Self {
-        Self { addr: addr.into(), tls: None, h2: true, proxy_protocol: None }
+        Self { addr: addr.into(), tls: None, h2: true, mode: None, proxy_protocol: None }
     }
 }
 

@@ -33,7 +33,7 @@ pub use self::{
     telemetry::LogSettings,
     tls::TlsSettings,
     upstream::UpstreamSettings,
-    values::{Secret, Size, Time},
+    values::{FileMode, Secret, Size, Time},
 };
 
 /// Everything that can be set. Every key has a default; see `settings/default.toml` for all of them with a comment each.

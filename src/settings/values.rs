@@ -16,6 +16,10 @@ pub struct Size(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub Option<Duration>);
 
+/// What others may do with a file, in octal: `"0660"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileMode(pub u32);
+
 /// A value that is never printed: it shows as `***`. `{ env = "NAME" }`, `{ file = "/path" }`, or a literal.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -26,6 +30,7 @@ pub struct Secret(String);
 pub struct NotAValue(&'static str);
 
 pub(super) const A_NETWORK: &str = "a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or an address";
+const A_MODE: &str = "a file mode in octal such as \"0660\", in quotes";
 const A_SIZE: &str = "a size such as \"16MiB\" (B, KB, KiB, MB, MiB, GB, GiB)";
 const A_TIME: &str = "a time such as \"250ms\", \"30s\", \"5m\", \"1h\" or \"7d\", or \"off\"";
 const A_SECRET: &str = "a string, { env = \"NAME\" } or { file = \"PATH\" }";
@@ -85,6 +90,22 @@ impl Time {
     /// So many milliseconds.
     pub const fn millis(milliseconds: u64) -> Self {
         Self(Some(Duration::from_millis(milliseconds)))
+    }
+}
+
+impl std::str::FromStr for FileMode {
+    type Err = NotAValue;
+
+    fn from_str(text: &str) -> Result<Self, NotAValue> {
+        let is_octal = matches!(text.len(), 3 | 4) && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+        let mode = if is_octal { u32::from_str_radix(text, 8).ok() } else { None };
+        mode.filter(|mode| *mode <= 0o777).map(Self).ok_or(NotAValue(A_MODE))
+    }
+}
+
+impl fmt::Display for FileMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
     }
 }
 
@@ -207,6 +228,32 @@ impl Visitor<'_> for TimeVisitor {
     }
 }
 
+impl Serialize for FileMode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FileMode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FileModeVisitor)
+    }
+}
+
+struct FileModeVisitor;
+
+impl Visitor<'_> for FileModeVisitor {
+    type Value = FileMode;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(A_MODE)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<FileMode, E> {
+        text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str("***")
@@ -300,6 +347,8 @@ mod tests {
             assert_eq!(text.parse(), Ok(time), "{text}");
         }
         assert_eq!("off".parse(), Ok(Time::OFF));
+        assert_eq!(["0660", "700"].map(str::parse), [Ok(FileMode(0o660)), Ok(FileMode(0o700))]);
+        assert_eq!(FileMode(0o60).to_string(), "0060");
     }
 
     #[test]

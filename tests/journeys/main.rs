@@ -26,6 +26,7 @@ mod h2_frames;
 mod h2_requests;
 mod hand_off;
 mod intake;
+mod listeners;
 mod passing;
 mod pooling;
 mod proxy_protocol;

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
-    BalanceSettings, Layers, Listener, RouteDefaults, RouteSettings, Settings, Size, Time, UpstreamSettings,
+    BalanceSettings, FileMode, Layers, Listener, RouteDefaults, RouteSettings, Settings, Size, Time, UpstreamSettings,
     layers::BUILT_IN,
     listener::{ProxyProtocolSettings, Sender, Workers},
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
@@ -71,8 +71,9 @@ fn listener() -> impl Strategy<Value = Listener> {
     let sender = prop_oneof![Just(Sender::Unix), any::<IpAddr>().prop_map(|address| Sender::Network(address.into()))];
     let proxy_protocol = (vec(sender, 0..3), 1u64..99)
         .prop_map(|(from, timeout)| ProxyProtocolSettings { from, timeout: Time::secs(timeout) });
-    (".{0,9}", option::of(".{0,9}"), any::<bool>(), option::of(proxy_protocol))
-        .prop_map(|(addr, tls, h2, proxy_protocol)| Listener { addr, tls, h2, proxy_protocol })
+    let mode = option::of((0u32..=0o777).prop_map(FileMode));
+    (".{0,9}", option::of(".{0,9}"), any::<bool>(), mode, option::of(proxy_protocol))
+        .prop_map(|(addr, tls, h2, mode, proxy_protocol)| Listener { addr, tls, h2, mode, proxy_protocol })
 }
 
 fn upstream() -> impl Strategy<Value = UpstreamSettings> {

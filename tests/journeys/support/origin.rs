@@ -200,7 +200,12 @@ impl Script {
 
     /// Listens at a port of its own and speaks TLS. A handshake that fails is no connection.
     pub async fn start_tls(self, config: ServerConfig) -> Origin {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        self.start_tls_at(SocketAddr::from(([127, 0, 0, 1], 0)), config).await
+    }
+
+    /// The same at this address.
+    pub async fn start_tls_at(self, address: SocketAddr, config: ServerConfig) -> Origin {
+        let listener = std::net::TcpListener::bind(address).expect("the address is free");
         listener.set_nonblocking(true).expect("a listener can be made non-blocking");
         let place = Place::Tls(listener.local_addr().expect("it is bound"));
         self.run(Listener::Tls(listener, TlsAcceptor::from(Arc::new(config))), place)

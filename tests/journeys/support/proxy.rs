@@ -97,7 +97,7 @@ impl Setup {
     }
 }
 
-/// Serves this proxy on a free loopback port.
+/// Serves this proxy at its first address, on a free port.
 pub fn serve(proxy: Proxy, settings: Settings, unix: Option<std::path::PathBuf>) -> TestProxy {
     let (told, ready) = mpsc::channel();
     let (handler, logging) = (proxy.clone(), proxy.clone());
@@ -107,7 +107,8 @@ pub fn serve(proxy: Proxy, settings: Settings, unix: Option<std::path::PathBuf>)
         actix_rt::System::new().block_on(async move {
             let mut limits = settings.server.clone();
             limits.http.max_body = Size::kib(0);
-            let loopback = ([127, 0, 0, 1], 0).into();
+            let ListenAddress::Tcp(mut loopback) = first.address else { panic!("its first address is TCP") };
+            loopback.set_port(0);
             let server = EdgeServer::new(move || App::new().default_service(handler.clone()))
                 .settings(&limits)
                 .server_name(&settings.server_name)
