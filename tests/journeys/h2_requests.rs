@@ -1,5 +1,7 @@
 //! HTTP/2 with clients: requests and answers, as endpoints and clients see them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use h2::Reason;
 
@@ -264,6 +266,34 @@ async fn an_answer_may_come_while_the_request_is_sent() {
     came.extend(rest);
 
     assert_eq!(came, b"onetwo");
+}
+
+#[actix_rt::test]
+async fn a_client_that_is_answered_may_be_silent_for_as_long_as_its_route_says() {
+    let origin = scripts::duplex_echo().start().await;
+    let text = |idle: &str| {
+        format!(
+            "[server.timeouts]\nrequest_body = \"100ms\"\n[routes]\n\
+             \"/\" = {{ to = \"{}\", timeout = {{ idle = \"{idle}\" }} }}\n",
+            origin.url()
+        )
+    };
+    for (idle, is_cut) in [("1m", false), ("200ms", true)] {
+        let proxy = TestProxy::with(&text(idle)).start().await;
+        let mut client = H2::connect(proxy.address).await;
+
+        let (answer, mut stream) = client.begin(request("POST", "/"), false).await;
+        stream.send_data(Bytes::from_static(b"one"), false).expect("it takes content");
+        let mut body = patiently("an answer", answer).await.expect("an answer").into_body();
+        patiently("content", body.data()).await.expect("content").expect("content");
+        // That nothing happens can only be waited for.
+        let silence = tokio::time::timeout(Duration::from_millis(400), body.data()).await;
+        assert_eq!(silence.is_ok(), is_cut, "{idle}: {silence:?}");
+        if !is_cut {
+            stream.send_data(Bytes::from_static(b"two"), true).expect("it takes content");
+            assert_eq!(read(body).await.expect("the rest").0, b"two");
+        }
+    }
 }
 
 #[actix_rt::test]

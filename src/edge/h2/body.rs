@@ -80,8 +80,13 @@ impl Payload {
         Ok(bytes)
     }
 
-    /// Nothing has come: ready when it has not for too long.
+    /// Nothing has come: ready when it has not for too long. Who is being answered may have nothing to say for now, such as
+    /// one end of a conversation: it costs no more than a download then, and is under the same deadlines.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
+        if self.channel.is_being_answered() {
+            self.wait_no_more();
+            return Poll::Pending;
+        }
         let Some(patience) = self.patience else { return Poll::Pending };
         let stalled = self.stalled.get_or_insert_default();
         if !stalled.is_armed() {

@@ -224,6 +224,11 @@ impl Channel {
         }
     }
 
+    /// The head of the answer is out.
+    pub fn is_being_answered(&self) -> bool {
+        self.head_is_out.get()
+    }
+
     pub fn has_response_trailers(&self) -> bool {
         self.response_trailers.borrow().is_some()
     }
