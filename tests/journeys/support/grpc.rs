@@ -1,15 +1,16 @@
 //! gRPC that is not ours: grpcio's server and client (tests/peers/grpc), each a process of its own.
 
 use std::{
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Output, Stdio},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+    process::{Child, ChildStdin, ChildStdout, Command},
     time::timeout,
 };
 
@@ -72,11 +73,47 @@ pub async fn tell_over_tls(host: &str, port: u16, ca: &str, stories: &[&str]) {
     converse(&["--ca", ca, &format!("{host}:{port}")], stories).await;
 }
 
+/// A client that calls again and again, with one call open all the time.
+pub struct Steady {
+    client: Child,
+    tells_to_end: ChildStdin,
+}
+
+impl Steady {
+    /// Begins with whoever is at this address.
+    pub async fn start(address: SocketAddr) -> Self {
+        let mut client = python("client.py")
+            .args([&address.to_string(), "steady"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("Python runs");
+        let tells_to_end = client.stdin.take().expect("it is piped");
+        Self { client, tells_to_end }
+    }
+
+    /// Lets it finish what is under way. How many calls it has made, each of them answered as it must be.
+    pub async fn end(self) -> usize {
+        drop(self.tells_to_end);
+        let told = ended("steady calls", self.client.wait_with_output()).await;
+        let count = told.split_whitespace().find_map(|word| word.parse().ok());
+        count.unwrap_or_else(|| panic!("no number of calls: {told}"))
+    }
+}
+
 async fn converse(arguments: &[&str], stories: &[&str]) {
     let client = python("client.py").args(arguments).args(stories).kill_on_drop(true).output();
+    ended(&format!("{stories:?}"), client).await;
+}
+
+/// What the client says when it has ended; panics if it was not content.
+async fn ended(what: &str, client: impl Future<Output = io::Result<Output>>) -> String {
     let output = timeout(PATIENCE, client).await.expect("the conversations end").expect("Python runs");
     let (told, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "the last of {stories:?} that came to its end: {told}\n{failed}");
+    assert!(output.status.success(), "of {what} this came to its end: {told}\n{failed}");
+    told.into_owned()
 }
 
 fn python(script: &str) -> Command {

@@ -6,6 +6,7 @@ not as it must be ends it with an error.
 
 import argparse
 import asyncio
+import sys
 
 import grpc
 from grpc import StatusCode
@@ -76,7 +77,9 @@ async def metadata(peer):
     call = peer.echo(b"", metadata=asked, timeout=PATIENCE)
     initial, trailing = await call.initial_metadata(), await call.trailing_metadata()
     for told in (initial, trailing):
-        equal([pair for pair in told if pair[0].startswith("x-ask")], list(asked))
+        # Only values of one name have an order.
+        named = sorted((pair for pair in told if pair[0].startswith("x-ask")), key=lambda pair: pair[0])
+        equal(named, list(asked))
 
 
 async def server_stream(peer):
@@ -101,6 +104,16 @@ async def both_ways(peer):
         equal(await call.read(), b"re: " + message)
     await call.done_writing()
     equal(await call.read(), grpc.aio.EOF)
+    equal(await call.code(), StatusCode.OK)
+
+
+async def silence(peer):
+    call = peer.chat(timeout=PATIENCE)
+    for message in (b"one", b"two"):
+        await call.write(message)
+        equal(await call.read(), b"re: " + message)
+        await asyncio.sleep(1)
+    await call.done_writing()
     equal(await call.code(), StatusCode.OK)
 
 
@@ -163,6 +176,26 @@ async def health(peer):
     await peer.turn(b"up", timeout=PATIENCE)
     equal((await watch.read()).status, health_pb2.HealthCheckResponse.NOT_SERVING)
     watch.cancel()
+
+
+async def steady(peer):
+    """Until nobody is at the other end of the input: calls of every kind, while one goes on all the time."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    over = asyncio.ensure_future(reader.read())
+    calls, long = 0, peer.chat()
+    while not over.done():
+        await unary(peer)
+        await server_stream(peer)
+        await client_stream(peer)
+        await long.write(b"%d" % calls)
+        equal(await long.read(), b"re: %d" % calls)
+        calls += 4
+        # A steady load, not the most there can be.
+        await asyncio.sleep(0.02)
+    await long.done_writing()
+    equal(await long.code(), StatusCode.OK)
+    print(f"{calls} calls", flush=True)
 
 
 # -- stories of which the server has something to say, too -------------------------------------------------------------
