@@ -44,12 +44,16 @@ pub enum Speaks {
     H2 {
         streams: usize,
     },
+    /// The same, with calls that send and get a message.
+    Grpc {
+        streams: usize,
+    },
 }
 
 use Kind::{Fresh, Idle, Kept, Resumed, SlowReaders};
-use Speaks::{H2, Http, Https};
+use Speaks::{Grpc, H2, Http, Https};
 
-pub const ALL: [Case; 18] = [
+pub const ALL: [Case; 19] = [
     case("128b", "128 B, 64 connections", Http, SMALL, 0, 64, Kept),
     case("10k", "10 KB, 64 connections", Http, 10 * KIB, 0, 64, Kept),
     case("thousand", "128 B, 1,000 connections", Http, SMALL, 0, 1000, Kept),
@@ -66,6 +70,7 @@ pub const ALL: [Case; 18] = [
     case("h2-1", "HTTP/2, 64 connections of 1 stream", H2 { streams: 1 }, SMALL, 0, 64, Kept),
     case("h2-10", "HTTP/2, 16 connections of 10", H2 { streams: 10 }, SMALL, 0, 16, Kept),
     case("h2-100", "HTTP/2, 4 connections of 100", H2 { streams: 100 }, SMALL, 0, 4, Kept),
+    case("grpc-unary", "gRPC, unary, 16 connections of 10", Grpc { streams: 10 }, SMALL, 0, 16, Kept),
     case("idle-tls", "10,000 idle connections of TLS", Https, SMALL, 0, 10_000, Idle),
     case("idle-h2", "10,000 idle connections of HTTP/2", H2 { streams: 1 }, SMALL, 0, 10_000, Idle),
 ];
@@ -103,11 +108,15 @@ impl Case {
         self.speaks != Http
     }
 
+    pub fn is_grpc(&self) -> bool {
+        matches!(self.speaks, Grpc { .. })
+    }
+
     /// What is agreed on in TLS.
     pub fn protocol(&self) -> &'static str {
         match self.speaks {
             Http | Https => "http/1.1",
-            H2 { .. } => "h2",
+            H2 { .. } | Grpc { .. } => "h2",
         }
     }
 

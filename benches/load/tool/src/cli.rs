@@ -109,7 +109,7 @@ impl Compare {
         let place = Place {
             directory: directory.0.clone(),
             core: cores.proxy,
-            backend: generator.backend(),
+            endpoints: generator.endpoints(),
             certificate,
             programs,
         };

@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::backend::{self, Backend};
+use crate::backend::{Backend, Bytes};
 use crate::client::Client;
 use crate::h1::{H1Client, Request};
-use crate::h2::{Ask, H2Client};
+use crate::h2::{Ask, Echo, H2Client};
 use crate::http::{Buffers, Fault};
 use crate::interrupt::Interrupt;
 use crate::socket::Poller;
@@ -21,12 +21,25 @@ const WAVE: usize = 64;
 /// What was begun may take so long to end, after its window.
 const PATIENCE: Duration = Duration::from_secs(20);
 const MOST_ERRORS: u64 = 100;
+/// Tokens from here on are an endpoint's; those below are the clients'.
+const BYTES: u64 = 1 << 32;
+const ECHO: u64 = 1 << 33;
 
 pub struct Generator {
     poller: Poller,
-    backend: Backend,
+    bytes: Backend<Bytes>,
+    echo: Backend<Echo>,
     buffers: Buffers,
     interrupt: Interrupt,
+}
+
+/// What stands behind the proxies.
+#[derive(Clone, Copy)]
+pub struct Endpoints {
+    /// HTTP/1.1.
+    pub bytes: SocketAddr,
+    /// gRPC, over HTTP/2 in the clear.
+    pub echo: SocketAddr,
 }
 
 /// Clients of one proxy, with their connections.
@@ -78,12 +91,13 @@ impl Crowd {
 impl Generator {
     pub fn start(interrupt: Interrupt) -> io::Result<Self> {
         let poller = Poller::new()?;
-        let backend = Backend::start(&poller)?;
-        Ok(Self { poller, backend, buffers: Buffers::new(), interrupt })
+        let bytes = Backend::start(BYTES, &poller)?;
+        let echo = Backend::start(ECHO, &poller)?;
+        Ok(Self { poller, bytes, echo, buffers: Buffers::new(), interrupt })
     }
 
-    pub fn backend(&self) -> SocketAddr {
-        self.backend.address
+    pub fn endpoints(&self) -> Endpoints {
+        Endpoints { bytes: self.bytes.address, echo: self.echo.address }
     }
 
     /// One request from each client, few at a time.
@@ -169,8 +183,12 @@ impl Generator {
     fn turn(&mut self, crowd: &mut Crowd, tally: &mut Tally, mut on_end: impl FnMut(usize, usize)) -> io::Result<()> {
         for event in 0..self.poller.look()? {
             let ready = self.poller.ready(event);
-            if ready.token >= backend::FIRST_TOKEN {
-                self.backend.on_ready(ready, &self.poller, &mut self.buffers)?;
+            if ready.token >= ECHO {
+                self.echo.on_ready(ready, &self.poller, &mut self.buffers)?;
+                continue;
+            }
+            if ready.token >= BYTES {
+                self.bytes.on_ready(ready, &self.poller, &mut self.buffers)?;
                 continue;
             }
             let index = ready.token as usize;

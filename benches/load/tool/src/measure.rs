@@ -52,6 +52,7 @@ impl<'m> Measurement<'m> {
         let case = self.case;
         match case.speaks {
             Speaks::Http | Speaks::Https => Crowd::of_h1(clients, case.request(download), &self.target),
+            Speaks::Grpc { streams } => Crowd::of_h2(clients, streams, Ask::grpc(download), &self.target),
             Speaks::H2 { streams } => Crowd::of_h2(clients, streams, Ask::get(download), &self.target),
         }
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cases::Case;
 use crate::certificate::Certificate;
+use crate::generator::Endpoints;
 use crate::running::Running;
 use crate::settings::{Tells, Wanted, aqueduct, caddy, haproxy, nginx};
 use crate::socket;
@@ -31,7 +32,7 @@ pub struct Place {
     /// A directory of this comparison's own, for settings and logs.
     pub directory: PathBuf,
     pub core: usize,
-    pub backend: SocketAddr,
+    pub endpoints: Endpoints,
     pub certificate: Certificate,
     pub programs: Programs,
 }
@@ -97,8 +98,8 @@ impl Peer {
     }
 
     fn command(self, listen: SocketAddr, place: &Place, case: &Case, directory: &Path) -> io::Result<Command> {
-        let Place { backend: endpoint, certificate, programs, .. } = place;
-        let endpoint = *endpoint;
+        let Place { endpoints, certificate, programs, .. } = place;
+        let endpoint = if case.is_grpc() { endpoints.echo } else { endpoints.bytes };
         let wanted = Wanted { case, listen, endpoint, directory, certificate };
         let settings = directory.join("settings");
         match self {

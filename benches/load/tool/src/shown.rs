@@ -20,7 +20,7 @@ pub fn groups(results: &Results) -> Vec<Group<'_>> {
     };
     let groups = [
         Group { title: "HTTP/1.1 in the clear", file: "cpu.svg", cases: of(false) },
-        Group { title: "TLS and HTTP/2", file: "tls.svg", cases: of(true) },
+        Group { title: "TLS, HTTP/2 and gRPC", file: "tls.svg", cases: of(true) },
     ];
     groups.into_iter().filter(|group| !group.cases.is_empty()).collect()
 }

@@ -1,28 +1,14 @@
-//! The endpoint behind every peer: `/bytes/N` answers N bytes, after checking the upload it was promised.
+//! `/bytes/N` answers N bytes over HTTP/1.1, after checking the upload it was promised.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use slab::Slab;
-
+use super::Serve;
 use crate::http::{Buffers, Fault, Head, Inbox, Message, Outbox, number};
-use crate::socket::{self, EventFlags, Poller, Ready};
+use crate::socket::{EventFlags, Poller, Ready};
 
-/// Tokens from here on are the backend's; those below are the clients'.
-pub const FIRST_TOKEN: u64 = 1 << 32;
-const LISTENER: u64 = FIRST_TOKEN;
-const ACCEPTS_A_TURN: usize = 64;
-
-pub struct Backend {
-    pub address: SocketAddr,
-    listener: OwnedFd,
-    connections: Slab<Connection>,
-    answers: HashMap<Order, Message>,
-}
-
-struct Connection {
+/// A connection of a proxy.
+pub struct Bytes {
     socket: OwnedFd,
     inbox: Inbox,
     order: Order,
@@ -32,57 +18,24 @@ struct Connection {
 
 /// What a request asks for.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-struct Order {
+pub struct Order {
     status: u16,
     bytes: u64,
 }
 
-impl Backend {
-    pub fn start(poller: &Poller) -> io::Result<Self> {
-        let (listener, address) = socket::listen(socket::loopback(0))?;
-        poller.watch(&listener, LISTENER, EventFlags::IN)?;
-        Ok(Self { address, listener, connections: Slab::new(), answers: HashMap::new() })
+impl Serve for Bytes {
+    type Shared = HashMap<Order, Message>;
+
+    fn over(socket: OwnedFd) -> Self {
+        Self { socket, inbox: Inbox::default(), order: Order::default(), outbox: None, close: false }
     }
 
-    pub fn on_ready(&mut self, ready: Ready, poller: &Poller, buffers: &mut Buffers) -> io::Result<()> {
-        if ready.token == LISTENER {
-            return self.accept(poller);
-        }
-        let key = (ready.token - LISTENER - 1) as usize;
-        let Some(connection) = self.connections.get_mut(key) else { return Ok(()) };
-        let outcome = connection.on_ready(ready, poller, buffers, &mut self.answers);
-        // What goes wrong here shows at the client, which counts it.
-        if !matches!(outcome, Ok(true)) {
-            self.connections.remove(key);
-        }
-        Ok(())
-    }
-
-    fn accept(&mut self, poller: &Poller) -> io::Result<()> {
-        for _ in 0..ACCEPTS_A_TURN {
-            let Some(socket) = socket::accept(&self.listener)? else { break };
-            let entry = self.connections.vacant_entry();
-            poller.watch(&socket, LISTENER + 1 + entry.key() as u64, EventFlags::IN)?;
-            entry.insert(Connection {
-                socket,
-                inbox: Inbox::default(),
-                order: Order::default(),
-                outbox: None,
-                close: false,
-            });
-        }
-        Ok(())
-    }
-}
-
-impl Connection {
-    /// False when the connection has ended.
     fn on_ready(
         &mut self,
         ready: Ready,
         poller: &Poller,
         buffers: &mut Buffers,
-        answers: &mut HashMap<Order, Message>,
+        answers: &mut Self::Shared,
     ) -> Result<bool, Fault> {
         if let Some(outbox) = &mut self.outbox {
             if !outbox.write(&mut self.socket, buffers)? {

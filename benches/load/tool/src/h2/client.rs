@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use super::fields::{ACCEPT, AUTHORITY, Blocks, GET, HTTPS, USER_AGENT, check_status};
+use super::fields::{ACCEPT, AUTHORITY, Blocks, CONTENT_TYPE, GET, HTTPS, Name, POST, USER_AGENT, check_status};
 use super::frames::{
-    DATA, ENABLE_PUSH, END_HEADERS, END_STREAM, Frame, Framed, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, PREFACE,
-    RST_STREAM,
+    DATA, ENABLE_PUSH, END_HEADERS, END_STREAM, Frame, Framed, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM,
 };
+use super::grpc;
 use crate::certificate;
 use crate::client::{Client, wait_to_write};
 use crate::http::{Buffers, Fault};
@@ -16,7 +16,10 @@ use crate::wire::{Line, Target};
 /// What every client of a case asks for.
 pub struct Ask {
     blocks: Blocks,
+    content: Vec<u8>,
     download: u64,
+    /// Whether the response must end with trailers.
+    trailers: bool,
 }
 
 pub struct H2Client {
@@ -37,17 +40,33 @@ struct Stream {
     id: u32,
     answered: bool,
     received: u64,
+    trailers: bool,
 }
 
 impl Ask {
     pub fn get(download: u64) -> Self {
         let kept = [(AUTHORITY, certificate::NAME), (USER_AGENT, "load"), (ACCEPT, "*/*")];
-        Self { blocks: Blocks::of(&[GET, HTTPS], &format!("/bytes/{download}"), &kept), download }
+        let blocks = Blocks::of(&[GET, HTTPS], &format!("/bytes/{download}"), &kept);
+        Self { blocks, content: Vec::new(), download, trailers: false }
+    }
+
+    /// A unary call with a message of so many bytes, which the endpoint is to send back.
+    pub fn grpc(length: u64) -> Self {
+        let kept = [
+            (AUTHORITY, certificate::NAME),
+            (USER_AGENT, "load"),
+            (CONTENT_TYPE, grpc::CONTENT_TYPE),
+            (Name::Spelled("te"), "trailers"),
+        ];
+        let content = grpc::message(length as usize);
+        let download = content.len() as u64;
+        Self { blocks: Blocks::of(&[POST, HTTPS], grpc::PATH, &kept), content, download, trailers: true }
     }
 
     fn check(&self, stream: &Stream) -> Result<(), Fault> {
-        match stream.answered && stream.received == self.download {
-            true => Ok(()),
+        match stream.received == self.download {
+            true if stream.answered && stream.trailers == self.trailers => Ok(()),
+            true => Err(Fault::Malformed("end of a response")),
             false => Err(Fault::Length { announced: Some(stream.received), expected: self.download }),
         }
     }
@@ -69,8 +88,7 @@ impl Client for H2Client {
                 self.connection.insert(connection)
             }
         };
-        connection.ask(&self.ask);
-        Ok(())
+        connection.ask(&self.ask)
     }
 
     fn send(&mut self, token: u64, poller: &Poller, _: &Buffers) -> Result<(), Fault> {
@@ -109,16 +127,25 @@ impl Client for H2Client {
 impl Connection {
     fn over(line: Line) -> Self {
         let settings = [(ENABLE_PUSH, 0), (INITIAL_WINDOW_SIZE, 1 << 20)];
-        let framed = Framed::begin(line, PREFACE, &settings);
+        let framed = Framed::of_client(line, &settings);
         Self { framed, streams: Vec::new(), next_stream: 1, waits_to_write: false }
     }
 
-    fn ask(&mut self, ask: &Ask) {
+    fn ask(&mut self, ask: &Ask) -> Result<(), Fault> {
         let id = self.next_stream;
         self.next_stream += 2;
         let block = if id == 1 { &ask.blocks.first } else { &ask.blocks.later };
-        self.framed.put(HEADERS, END_HEADERS | END_STREAM, id, block);
-        self.streams.push(Stream { id, answered: false, received: 0 });
+        if ask.content.is_empty() {
+            self.framed.put(HEADERS, END_HEADERS | END_STREAM, id, block);
+        } else {
+            if !self.framed.has_room_for(ask.content.len()) {
+                return Err(Fault::Malformed("window: no room for a small message"));
+            }
+            self.framed.put(HEADERS, END_HEADERS, id, block);
+            self.framed.put(DATA, END_STREAM, id, &ask.content);
+        }
+        self.streams.push(Stream { id, answered: false, received: 0, trailers: false });
+        Ok(())
     }
 
     /// How many responses have ended.
@@ -147,6 +174,7 @@ impl Connection {
 fn note(streams: &mut Vec<Stream>, index: usize, frame: &Frame, ask: &Ask) -> Result<(), Fault> {
     let stream = &mut streams[index];
     match frame.kind {
+        HEADERS if stream.answered => stream.trailers = true,
         HEADERS => {
             check_status(frame.payload)?;
             stream.answered = true;

@@ -5,13 +5,31 @@ use crate::http::Fault;
 
 /// Entries of the table both sides know: RFC 7541, appendix A.
 pub const GET: u8 = 0x82;
+pub const POST: u8 = 0x83;
 pub const HTTPS: u8 = 0x87;
-pub const PATH: u8 = 4;
-pub const AUTHORITY: u8 = 1;
-pub const ACCEPT: u8 = 19;
-pub const USER_AGENT: u8 = 58;
-const STATUS_200: u8 = 0x88;
+pub const STATUS_200: u8 = 0x88;
+pub const AUTHORITY: Name = Name::Known(1);
+const PATH: Name = Name::Known(4);
+pub const ACCEPT: Name = Name::Known(19);
+pub const CONTENT_TYPE: Name = Name::Known(31);
+pub const USER_AGENT: Name = Name::Known(58);
 const LAST_KNOWN: u8 = 61;
+
+/// Forms of a field that is spelled out: forgotten at once, or remembered for later blocks.
+const FORGOTTEN: Form = Form { bits: 0x00, most: 0x0f };
+const REMEMBERED: Form = Form { bits: 0x40, most: 0x3f };
+
+struct Form {
+    bits: u8,
+    /// The greatest number that fits beside the bits.
+    most: u8,
+}
+
+#[derive(Clone, Copy)]
+pub enum Name {
+    Known(u8),
+    Spelled(&'static str),
+}
 
 /// A request's fields: in the first of a connection, and in those after it.
 pub struct Blocks {
@@ -21,12 +39,12 @@ pub struct Blocks {
 
 impl Blocks {
     /// Paths differ from request to request, so no client has them remembered; `kept` are the fields that do not.
-    pub fn of(known: &[u8], path: &str, kept: &[(u8, &str)]) -> Self {
+    pub fn of(known: &[u8], path: &str, kept: &[(Name, &str)]) -> Self {
         let mut first = known.to_vec();
-        field(&mut first, 0x00, PATH, path);
+        field(&mut first, FORGOTTEN, PATH, path);
         let mut later = first.clone();
         for (index, (name, value)) in kept.iter().enumerate() {
-            field(&mut first, 0x40, *name, value);
+            field(&mut first, REMEMBERED, *name, value);
             // The newest of the remembered has the lowest number.
             later.push(0x80 | (LAST_KNOWN + (kept.len() - index) as u8));
         }
@@ -34,13 +52,32 @@ impl Blocks {
     }
 }
 
-/// A field that is spelled out; the form says whether it is to be remembered.
-fn field(block: &mut Vec<u8>, form: u8, name: u8, value: &str) {
-    block.push(form | name);
-    // Without Huffman's code; what is longer would need more than a byte for its length.
-    debug_assert!(value.len() < 127);
-    block.push(value.len() as u8);
-    block.extend_from_slice(value.as_bytes());
+/// A block of its own for each message, as of servers that remember nothing.
+pub fn block(known: &[u8], fields: &[(Name, &str)]) -> Vec<u8> {
+    let mut block = known.to_vec();
+    for (name, value) in fields {
+        field(&mut block, FORGOTTEN, *name, value);
+    }
+    block
+}
+
+fn field(block: &mut Vec<u8>, form: Form, name: Name, value: &str) {
+    match name {
+        Name::Known(number) if number < form.most => block.push(form.bits | number),
+        Name::Known(number) => block.extend_from_slice(&[form.bits | form.most, number - form.most]),
+        Name::Spelled(name) => {
+            block.push(form.bits);
+            text(block, name);
+        }
+    }
+    text(block, value);
+}
+
+/// Without Huffman's code; what is longer would need more than a byte for its length.
+fn text(block: &mut Vec<u8>, text: &str) {
+    debug_assert!(text.len() < 127);
+    block.push(text.len() as u8);
+    block.extend_from_slice(text.as_bytes());
 }
 
 /// Whether a response begins with status 200, which is one byte behind changes of the table's size.
@@ -71,6 +108,14 @@ mod tests {
         assert_eq!(first, b"\x82\x87\x04\x02/p\x41\x01a\x53\x01b");
         // The last that was remembered is 62, the one before it 63.
         assert_eq!(later, b"\x82\x87\x04\x02/p\xbf\xbe");
+    }
+
+    #[test]
+    fn names_are_numbers_or_spelled_out() {
+        let fields = [(CONTENT_TYPE, "x"), (Name::Spelled("te"), "y")];
+
+        // 31 is 15 and 16 more.
+        assert_eq!(block(&[STATUS_200], &fields), b"\x88\x0f\x10\x01x\x00\x02te\x01y");
     }
 
     #[test]

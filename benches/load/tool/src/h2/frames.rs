@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::http::{Buffers, Fault};
 use crate::wire::Wire;
 
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What a client says before its first frame.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
@@ -20,8 +21,9 @@ pub const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 const PADDED: u8 = 8;
 
-pub const HEADER_TABLE_SIZE: u16 = 1;
+const HEADER_TABLE_SIZE: u16 = 1;
 pub const ENABLE_PUSH: u16 = 2;
+pub const MAX_CONCURRENT_STREAMS: u16 = 3;
 pub const INITIAL_WINDOW_SIZE: u16 = 4;
 
 const HEAD: usize = 9;
@@ -41,6 +43,10 @@ pub struct Frame<'b> {
 /// One end of a connection.
 pub struct Framed<W> {
     wire: W,
+    /// Whether the other side must remember fields of ours.
+    wants_table: bool,
+    /// What must come before the first frame.
+    expected: &'static [u8],
     partial: Vec<u8>,
     out: Vec<u8>,
     sent: usize,
@@ -90,17 +96,26 @@ pub fn put(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) 
 }
 
 impl<W: Wire> Framed<W> {
-    /// `preface` is what stands before the first frame of a client.
-    pub fn begin(wire: W, preface: &[u8], settings: &[(u16, u32)]) -> Self {
+    pub fn of_client(wire: W, settings: &[(u16, u32)]) -> Self {
+        let mut framed = Self::begin(wire, PREFACE.to_vec(), settings);
+        framed.expected = &[];
+        framed.wants_table = true;
+        framed
+    }
+
+    pub fn of_endpoint(wire: W, settings: &[(u16, u32)]) -> Self {
+        Self::begin(wire, Vec::new(), settings)
+    }
+
+    fn begin(wire: W, mut out: Vec<u8>, settings: &[(u16, u32)]) -> Self {
         let mut payload = Vec::new();
         for (name, value) in settings {
             payload.extend_from_slice(&name.to_be_bytes());
             payload.extend_from_slice(&value.to_be_bytes());
         }
-        let mut out = preface.to_vec();
         put(&mut out, SETTINGS, 0, 0, &payload);
         put(&mut out, WINDOW_UPDATE, 0, 0, &WINDOW.to_be_bytes());
-        Self { wire, partial: Vec::new(), out, sent: 0, room: 65_535, taken: 0 }
+        Self { wire, wants_table: false, expected: PREFACE, partial: Vec::new(), out, sent: 0, room: 65_535, taken: 0 }
     }
 
     /// Takes all that has come; frames of streams, and GOAWAY, are for the caller.
@@ -115,7 +130,14 @@ impl<W: Wire> Framed<W> {
             }
             self.partial.extend_from_slice(&buffers.scratch[..count]);
             let mut gathered = std::mem::take(&mut self.partial);
-            let mut read = 0;
+            let mut read = self.expected.len();
+            if gathered.len() < read {
+                self.partial = gathered;
+                continue;
+            }
+            if !gathered.starts_with(std::mem::take(&mut self.expected)) {
+                return Err(Fault::Malformed("preface"));
+            }
             while let Some((frame, size)) = Frame::parse(&gathered[read..])? {
                 if !self.keeps_house(&frame)? {
                     on_frame(&frame)?;
@@ -133,7 +155,8 @@ impl<W: Wire> Framed<W> {
         match frame.kind {
             SETTINGS if frame.has(ACK) => {}
             SETTINGS => {
-                if frame.settings().any(|(name, value)| name == HEADER_TABLE_SIZE && value < 4096) {
+                let mut settings = frame.settings();
+                if self.wants_table && settings.any(|(name, value)| name == HEADER_TABLE_SIZE && value < 4096) {
                     return Err(Fault::Malformed("settings: no room for the fields of the load"));
                 }
                 put(&mut self.out, SETTINGS, ACK, 0, &[]);
@@ -154,16 +177,17 @@ impl<W: Wire> Framed<W> {
         Ok(true)
     }
 
-    /// Prepares a frame; false if the other side has no room for its content.
-    pub fn put(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
+    /// Whether the other side takes so much content now.
+    pub fn has_room_for(&self, length: usize) -> bool {
+        self.room >= length as i64
+    }
+
+    /// Prepares a frame; for content there must be room.
+    pub fn put(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         if kind == DATA {
-            if self.room < payload.len() as i64 {
-                return false;
-            }
             self.room -= payload.len() as i64;
         }
         put(&mut self.out, kind, flags, stream, payload);
-        true
     }
 
     /// True when all that was prepared is sent.

@@ -3,5 +3,7 @@
 mod client;
 mod fields;
 mod frames;
+mod grpc;
 
 pub use client::{Ask, H2Client};
+pub use grpc::Echo;

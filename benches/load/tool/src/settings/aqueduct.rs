@@ -18,6 +18,19 @@ min_version = \"1.3\"
         }
         false => (format!("\"{listen}\""), String::new()),
     };
+    let (to, upstream) = match case.is_grpc() {
+        true => {
+            let upstream = format!(
+                "
+[upstreams.echo]
+servers = [\"http://{endpoint}\"]
+protocol = \"h2c\"
+"
+            );
+            ("echo".to_owned(), upstream)
+        }
+        false => (format!("http://{endpoint}"), String::new()),
+    };
     format!(
         "\
 listen = [{listen}]
@@ -26,7 +39,7 @@ listen = [{listen}]
 workers = 1
 
 [routes]
-\"/\" = \"http://{endpoint}\"
-{tls}"
+\"/\" = \"{to}\"
+{upstream}{tls}"
     )
 }

@@ -4,8 +4,9 @@ use super::Wanted;
 use crate::certificate::NAME;
 
 pub fn caddy(wanted: &Wanted) -> String {
-    let Wanted { listen, endpoint, certificate, .. } = wanted;
+    let Wanted { case, listen, endpoint, certificate, .. } = wanted;
     let (chain, key, port) = (certificate.chain.display(), certificate.key.display(), listen.port());
+    let protocol = if case.is_grpc() { "h2c" } else { "1.1" };
     format!(
         "\
 {{
@@ -26,6 +27,7 @@ https://{NAME}:{port} {{
     }}
     reverse_proxy {endpoint} {{
         transport http {{
+            versions {protocol}
             compression off
             keepalive 75s
             keepalive_idle_conns 1024

@@ -10,6 +10,7 @@ pub fn haproxy(wanted: &Wanted) -> String {
         true => format!(" ssl crt {} alpn h2,http/1.1 ssl-min-ver TLSv1.3", certificate.pair.display()),
         false => String::new(),
     };
+    let protocol = if case.is_grpc() { " proto h2" } else { "" };
     format!(
         "\
 global
@@ -33,7 +34,7 @@ frontend clients
     bind {listen} backlog 4096{secure}
     default_backend endpoints
 backend endpoints
-    server backend {endpoint}
+    server backend {endpoint}{protocol}
 "
     )
 }

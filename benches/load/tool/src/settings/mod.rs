@@ -61,4 +61,14 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn all_peers_speak_http_2_with_the_endpoint_of_a_call_and_only_with_that() {
+        let words = ["grpc_pass", "proto h2", "versions h2c", "h2c"];
+        for case in cases::ALL.into_iter().filter(Case::is_secure) {
+            for ((peer, settings), word) in told(&case).iter().zip(words) {
+                assert_eq!(settings.contains(word), case.is_grpc(), "{peer} in {}", case.name);
+            }
+        }
+    }
 }

@@ -87,6 +87,9 @@ fn tls_lines(wanted: &Wanted) -> String {
 
 fn location_lines(wanted: &Wanted, tells: Tells) -> String {
     let tells = tells.lines();
+    if wanted.case.is_grpc() {
+        return format!("grpc_pass grpc://backend;\n            {}", tells.replace("proxy_set", "grpc_set"));
+    }
     let buffers = match wanted.case.has_large_bodies() {
         true => {
             "client_body_buffer_size 64k; proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k;"
