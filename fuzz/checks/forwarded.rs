@@ -18,7 +18,7 @@ pub fn check(data: &[u8]) {
         }
     }
     let peer = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-    let claim = forwarded::believe(&headers, peer, &|address| address == peer || choice & 1 == 0);
+    let claim = forwarded::believe(&headers, Some(peer), &|address| address == peer || choice & 1 == 0);
     let address = claim.and_then(|claim| claim.address);
     assert!(address.is_none_or(|address| !address.is_unspecified() || text.contains(&b'0') || text.contains(&b':')));
 

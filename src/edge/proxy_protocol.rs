@@ -2,7 +2,6 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use ipnet::IpNet;
 use tokio::{io::AsyncReadExt, time::timeout};
 
 use crate::{
@@ -11,15 +10,14 @@ use crate::{
         downstream::Peer,
         proxy_protocol::{self, Ends, LONGEST},
     },
-    settings::listener::{ProxyProtocolSettings, Sender},
+    settings::{Source, listener::ProxyProtocolSettings},
     transport::dial::Stream as Socket,
 };
 
 /// Those who connect for clients, and say first for whom.
 #[derive(Debug)]
 pub struct Senders {
-    networks: Vec<IpNet>,
-    unix: bool,
+    from: Vec<Source>,
     timeout: Option<Duration>,
 }
 
@@ -29,23 +27,12 @@ const ROOM: usize = 256;
 impl Senders {
     /// Those of the settings.
     pub fn of(settings: &ProxyProtocolSettings) -> Self {
-        let networks = settings.from.iter().filter_map(|sender| match sender {
-            Sender::Network(network) => Some(*network),
-            Sender::Unix => None,
-        });
-        let unix = settings.from.contains(&Sender::Unix);
-        Self { networks: networks.collect(), unix, timeout: settings.timeout.0 }
+        Self { from: settings.from.clone(), timeout: settings.timeout.0 }
     }
 
     /// Whoever connects from there begins with a header.
     pub fn include(&self, peer: Peer) -> bool {
-        match peer {
-            Peer::Tcp(address) => {
-                let address = address.ip().to_canonical();
-                self.networks.iter().any(|network| network.contains(&address))
-            }
-            Peer::Unix => self.unix,
-        }
+        self.from.iter().any(|source| source.includes(peer))
     }
 
     /// What a sender says before anything else; what comes behind it is left in the socket.
@@ -94,30 +81,4 @@ async fn hear(socket: &mut Socket) -> Result<Option<Ends>, Error> {
 
 fn gone(error: io::Error) -> Error {
     Error::ClientGone(Some(error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_may_send_is_told_by_where_he_connects_from() {
-        let network = |text: &str| Sender::Network(text.parse().expect("a network"));
-        let from = vec![network("192.0.2.0/24"), network("2001:db8::/32")];
-        let networks = Senders::of(&ProxyProtocolSettings { from, timeout: crate::settings::Time::OFF });
-        let unix =
-            Senders::of(&ProxyProtocolSettings { from: vec![Sender::Unix], timeout: crate::settings::Time::OFF });
-
-        for (address, is_one) in [
-            ("192.0.2.7:1", true),
-            ("[::ffff:192.0.2.7]:1", true),
-            ("[2001:db8::7]:1", true),
-            ("198.51.100.7:1", false),
-            ("[2001:db9::7]:1", false),
-        ] {
-            let peer = Peer::Tcp(address.parse().expect("an address"));
-            assert_eq!((networks.include(peer), unix.include(peer)), (is_one, false), "{address}");
-        }
-        assert_eq!((networks.include(Peer::Unix), unix.include(Peer::Unix)), (false, true));
-    }
 }

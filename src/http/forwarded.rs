@@ -60,9 +60,11 @@ pub struct Claim {
 /// Reads what a trusted peer says: the list of hops from the right, over those that are trusted as well, to the first
 /// that is not, which is the client. What makes no sense ends the walk: nothing to its left can be believed.
 ///
+/// A `peer` without an address is one at a unix socket.
+///
 /// `None` if `Forwarded` and `X-Forwarded-*` are both there and name two clients: one of them is the client's own work,
 /// handed through by a proxy that writes only the other, and nobody can say which.
-pub fn believe(headers: &HeaderMap, peer: IpAddr, is_trusted: &dyn Fn(IpAddr) -> bool) -> Option<Claim> {
+pub fn believe(headers: &HeaderMap, peer: Option<IpAddr>, is_trusted: &dyn Fn(IpAddr) -> bool) -> Option<Claim> {
     let standard = headers.contains_key(header::FORWARDED).then(|| {
         let well_formed = is_well_formed(headers, &header::FORWARDED);
         walk(hops(headers, &header::FORWARDED).map(element).take_while(|_| well_formed), peer, is_trusted)
@@ -85,8 +87,8 @@ fn differ(one: Option<bool>, other: Option<bool>) -> bool {
     one.zip(other).is_some_and(|(one, other)| one != other)
 }
 
-fn walk(hops: impl Iterator<Item = Claim>, peer: IpAddr, is_trusted: &dyn Fn(IpAddr) -> bool) -> Claim {
-    let mut known = Claim { address: Some(peer), secure: None };
+fn walk(hops: impl Iterator<Item = Claim>, peer: Option<IpAddr>, is_trusted: &dyn Fn(IpAddr) -> bool) -> Claim {
+    let mut known = Claim { address: peer, secure: None };
     for hop in hops.take(MAX_HOPS) {
         let Some(address) = hop.address else { break };
         known = Claim { address: Some(address), secure: hop.secure.or(known.secure) };
@@ -350,7 +352,7 @@ mod tests {
 
     fn read(lines: &[(&'static str, &'static str)]) -> Option<Claim> {
         let trusted = |address: IpAddr| address.to_string().starts_with("10.");
-        believe(&fields(lines), address("10.0.0.1"), &trusted)
+        believe(&fields(lines), Some(address("10.0.0.1")), &trusted)
     }
 
     fn believed(lines: &[(&'static str, &'static str)]) -> Claim {
@@ -381,7 +383,8 @@ mod tests {
         let value = HeaderValue::from_str(&list).expect("a value");
         let headers = HeaderMap::from_iter([(FOR, value)]);
 
-        let claim = believe(&headers, address("10.0.0.1"), &|peer| peer == address("10.0.0.1")).expect("one client");
+        let claim =
+            believe(&headers, Some(address("10.0.0.1")), &|peer| peer == address("10.0.0.1")).expect("one client");
 
         assert_eq!(claim.address, Some(address("203.0.113.9")));
     }
@@ -451,6 +454,18 @@ mod tests {
         ] {
             assert_eq!(believed(lines).address, Some(address(expected)), "{lines:?}");
         }
+    }
+
+    #[test]
+    fn a_peer_without_an_address_may_have_a_client_with_one() {
+        let headers = fields(&[("x-forwarded-for", "6.6.6.6, 203.0.113.9, 10.0.0.2"), ("x-forwarded-proto", "https")]);
+        let trusted = |address: IpAddr| address.to_string().starts_with("10.");
+
+        let claim = believe(&headers, None, &trusted).expect("one client");
+        let nobody = believe(&HeaderMap::new(), None, &trusted).expect("no two clients");
+
+        assert_eq!(claim, Claim { address: Some(address("203.0.113.9")), secure: Some(true) });
+        assert_eq!(nobody, Claim::default());
     }
 
     #[test]

@@ -1,10 +1,7 @@
 //! Who may say in a PROXY header whose connection it is.
 
 use super::ListenAddress;
-use crate::settings::{
-    Listener, Problem,
-    listener::{ProxyProtocolSettings, Sender},
-};
+use crate::settings::{Listener, Problem, Source, listener::ProxyProtocolSettings};
 
 /// What a listener was told of it, with what is wrong and what should be known.
 pub fn of_listener(
@@ -16,7 +13,7 @@ pub fn of_listener(
 ) -> Option<ProxyProtocolSettings> {
     let written = listener.proxy_protocol.clone()?;
     let is_unix = matches!(address, ListenAddress::Unix(_));
-    if !written.from.iter().any(|sender| (*sender == Sender::Unix) == is_unix) {
+    if !written.from.iter().any(|source| (*source == Source::Unix) == is_unix) {
         let help = if is_unix {
             "from = [\"unix\"] for whoever can open the socket"
         } else {
@@ -33,6 +30,6 @@ pub fn of_listener(
     Some(written)
 }
 
-fn is_everybody(sender: &Sender) -> bool {
-    matches!(sender, Sender::Network(network) if network.prefix_len() == 0)
+fn is_everybody(source: &Source) -> bool {
+    matches!(source, Source::Network(network) if network.prefix_len() == 0)
 }

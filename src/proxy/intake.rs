@@ -9,7 +9,6 @@ use std::{
 };
 
 use actix_http::uri::PathAndQuery;
-use ipnet::IpNet;
 
 use self::host::Host;
 use crate::{
@@ -22,7 +21,7 @@ use crate::{
         scratch,
     },
     settings::{
-        Settings,
+        Settings, Source,
         listener::{self, DotSegments, EncodedSlash},
     },
 };
@@ -42,7 +41,7 @@ pub struct Limits {
     pub max_head: usize,
     /// `None` lets every token through.
     methods: Option<Vec<Method>>,
-    trusted: Vec<IpNet>,
+    trusted: Vec<Source>,
     /// What this proxy adds to `Via`, the version aside.
     via: String,
     /// Without a byte either way in a tunnel.
@@ -69,10 +68,9 @@ impl Limits {
         }
     }
 
-    /// The address is one of `trusted_proxies`.
-    pub fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.trusted.iter().any(|network| network.contains(&address))
+    /// He is one of `trusted_proxies`.
+    pub fn trusts(&self, peer: Peer) -> bool {
+        self.trusted.iter().any(|source| source.includes(peer))
     }
 
     /// What stands in `Via` behind the version.
@@ -213,11 +211,11 @@ fn passed_here_before(fields: &HeaderMap, limits: &Limits) -> bool {
 fn client(exchange: &Exchange, limits: &Limits) -> Client {
     let Client { peer, secure, .. } = exchange.client;
     let own = Client::at(peer, secure);
-    let Peer::Tcp(address) = peer else { return own };
-    if limits.trusted.is_empty() || !limits.trusts(address.ip()) {
+    if !limits.trusts(peer) {
         return own;
     }
-    let claim = forwarded::believe(&exchange.headers, address.ip(), &|address| limits.trusts(address));
+    let is_trusted = |address: IpAddr| limits.trusts(Peer::Tcp((address, 0).into()));
+    let claim = forwarded::believe(&exchange.headers, own.address, &is_trusted);
     // Who speaks for two clients at once is asked for none, and nothing he says goes on.
     let Some(claim) = claim else { return own };
     Client { address: claim.address.or(own.address), secure: claim.secure.unwrap_or(own.secure), trusted: true, ..own }

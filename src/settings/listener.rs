@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-use ipnet::IpNet;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
 
-use super::values::{A_NETWORK, FileMode, Size, Time, network};
+use super::{
+    source::Source,
+    values::{FileMode, Size, Time},
+};
 
 /// An address to accept clients on: `"0.0.0.0:80"`, `"unix:/run/aqueduct.sock"`, or a table
 /// `{ addr = "0.0.0.0:443", tls = "main" }`.
@@ -38,19 +40,10 @@ pub struct Listener {
 #[serde(deny_unknown_fields)]
 pub struct ProxyProtocolSettings {
     /// Where they connect from: networks, or `"unix"` for whoever can open the unix socket.
-    pub from: Vec<Sender>,
+    pub from: Vec<Source>,
     /// From a connection's start to the end of its header.
     #[serde(default = "ProxyProtocolSettings::timeout")]
     pub timeout: Time,
-}
-
-/// Who may send a PROXY header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sender {
-    /// Whoever connects from there.
-    Network(IpNet),
-    /// Whoever can open the unix socket.
-    Unix,
 }
 
 /// `[server]`
@@ -298,40 +291,6 @@ impl<'de> Visitor<'de> for ListenerVisitor {
 impl ProxyProtocolSettings {
     fn timeout() -> Time {
         Time::secs(5)
-    }
-}
-
-impl Serialize for Sender {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Network(network) => network.serialize(serializer),
-            Self::Unix => serializer.serialize_str(UNIX),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Sender {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(SenderVisitor)
-    }
-}
-
-struct SenderVisitor;
-
-const UNIX: &str = "unix";
-
-impl Visitor<'_> for SenderVisitor {
-    type Value = Sender;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{A_NETWORK}, or \"{UNIX}\"")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Sender, E> {
-        if text == UNIX {
-            return Ok(Sender::Unix);
-        }
-        network(text).map(Sender::Network).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the operator wrote. Plain data, no behaviour: a [`crate::plan::Plan`] is drawn from it.
 
 use indexmap::IndexMap;
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub mod admin;
@@ -15,6 +14,7 @@ mod render;
 pub mod route;
 mod secrecy;
 pub mod show;
+pub mod source;
 mod strict;
 pub mod telemetry;
 pub mod tls;
@@ -29,6 +29,7 @@ pub use self::{
     origins::Origins,
     problem::{Place, Problem, Problems, did_you_mean},
     route::{RouteDefaults, RouteSettings, TestSettings},
+    source::Source,
     strict::read,
     telemetry::LogSettings,
     tls::TlsSettings,
@@ -44,9 +45,8 @@ pub struct Settings {
     pub listen: Vec<Listener>,
     /// What listeners show their clients, by the name that they call it.
     pub tls: IndexMap<String, TlsSettings>,
-    /// Networks of proxies in front of us whose `Forwarded` and `X-Forwarded-*` are believed.
-    #[serde(deserialize_with = "values::networks")]
-    pub trusted_proxies: Vec<IpNet>,
+    /// Where proxies in front of us connect from whose `Forwarded` and `X-Forwarded-*` are believed.
+    pub trusted_proxies: Vec<Source>,
     /// What this proxy calls itself in `Via` and `Proxy-Status`.
     pub server_name: String,
     /// What operators ask the running proxy.

@@ -1,8 +1,7 @@
 //! Values people write: sizes, times, secrets.
 
-use std::{fmt, fs, net::IpAddr, time::Duration};
+use std::{fmt, fs, time::Duration};
 
-use ipnet::IpNet;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
@@ -24,12 +23,11 @@ pub struct FileMode(pub u32);
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
-/// Text that is no [`Size`] or no [`Time`].
+/// Text that is none of the values here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not {0}")]
-pub struct NotAValue(&'static str);
+pub struct NotAValue(pub(super) &'static str);
 
-pub(super) const A_NETWORK: &str = "a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or an address";
 const A_MODE: &str = "a file mode in octal such as \"0660\", in quotes";
 const A_SIZE: &str = "a size such as \"16MiB\" (B, KB, KiB, MB, MiB, GB, GiB)";
 const A_TIME: &str = "a time such as \"250ms\", \"30s\", \"5m\", \"1h\" or \"7d\", or \"off\"";
@@ -298,38 +296,6 @@ impl<'de> Visitor<'de> for SecretVisitor {
                 .map_err(|error| de::Error::custom(format_args!("no secret in the file {path}: {error}"))),
         }
     }
-}
-
-/// Reads networks; an address alone is a network of one.
-pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
-    Ok(Vec::deserialize(deserializer)?.into_iter().map(|Network(network)| network).collect())
-}
-
-struct Network(IpNet);
-
-impl<'de> Deserialize<'de> for Network {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(NetworkVisitor)
-    }
-}
-
-struct NetworkVisitor;
-
-impl Visitor<'_> for NetworkVisitor {
-    type Value = Network;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(A_NETWORK)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Network, E> {
-        network(text).map(Network).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-    }
-}
-
-/// A network; an address alone is one of one.
-pub(super) fn network(text: &str) -> Option<IpNet> {
-    text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()
 }
 
 #[cfg(test)]

@@ -86,6 +86,33 @@ async fn each_listener_speaks_what_it_was_told_to() {
 }
 
 #[actix_rt::test]
+async fn a_trusted_proxy_at_a_unix_socket_speaks_for_its_clients() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.sock");
+    let origin = Origin::echo().start().await;
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n\r\n";
+    for (trusted, list, proto) in [("\"unix\"", Some("203.0.113.9"), "https"), ("\"0.0.0.0/0\"", None, "http")] {
+        let log = folder.path().join(format!("{proto}.log"));
+        let text = format!(
+            "trusted_proxies = [{trusted}]\n[log.access]\npath = {:?}\nformat = \"${{client}}\"\n\
+             [routes]\n\"/\" = {:?}\n",
+            log.display().to_string(),
+            origin.url()
+        );
+        let proxy = TestProxy::with(&text).also_on(&path).start().await;
+        let mut client = Client::connect_unix(&path).await;
+
+        client.send(request).await;
+        let told = client.read_response().await.text();
+
+        let listed = told.lines().find_map(|line| line.strip_prefix("x-forwarded-for: "));
+        assert_eq!(listed, list, "{told}");
+        assert!(told.contains(&format!("\nx-forwarded-proto: {proto}\n")), "{told}");
+        assert_eq!(lines(&proxy, &log, 1).await, [list.unwrap_or("-")]);
+    }
+}
+
+#[actix_rt::test]
 async fn a_client_of_ipv6_is_told_of_as_such() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("access.log");

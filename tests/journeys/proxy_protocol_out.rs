@@ -100,9 +100,7 @@ async fn who_is_known_only_by_name_or_not_at_all_is_told_as_such() {
     let (path, socket) = (folder.path().join("a.sock"), folder.path().join("origin.sock"));
     let origin = Origin::answering("hello").start_unix(&socket).await;
     let proxy = telling(&origin.url(), "proxy_protocol = \"v1\"")
-        .change(|settings| {
-            settings.trusted_proxies = vec!["127.0.0.1".parse::<std::net::IpAddr>().expect("one").into()]
-        })
+        .change(|settings| settings.trusted_proxies = vec!["127.0.0.1".parse().expect("an address")])
         .also_on(&path)
         .start()
         .await;

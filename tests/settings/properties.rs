@@ -3,9 +3,10 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
-    BalanceSettings, FileMode, Layers, Listener, RouteDefaults, RouteSettings, Settings, Size, Time, UpstreamSettings,
+    BalanceSettings, FileMode, Layers, Listener, RouteDefaults, RouteSettings, Settings, Size, Source, Time,
+    UpstreamSettings,
     layers::BUILT_IN,
-    listener::{ProxyProtocolSettings, Sender, Workers},
+    listener::{ProxyProtocolSettings, Workers},
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
     show::show,
     tls::{AcmeSettings, CertificateFiles, ClientMode, ClientSettings, TlsSettings, TlsVersion},
@@ -68,7 +69,7 @@ fn route() -> impl Strategy<Value = RouteSettings> {
 }
 
 fn listener() -> impl Strategy<Value = Listener> {
-    let sender = prop_oneof![Just(Sender::Unix), any::<IpAddr>().prop_map(|address| Sender::Network(address.into()))];
+    let sender = prop_oneof![Just(Source::Unix), any::<IpAddr>().prop_map(|address| Source::Network(address.into()))];
     let proxy_protocol = (vec(sender, 0..3), 1u64..99)
         .prop_map(|(from, timeout)| ProxyProtocolSettings { from, timeout: Time::secs(timeout) });
     let mode = option::of((0u32..=0o777).prop_map(FileMode));
