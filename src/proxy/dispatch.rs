@@ -292,6 +292,7 @@ fn told(error: TransportError) -> Error {
             Error::EndpointClosed(Some(io::Error::other(format!("it has ended the exchange: {reason}"))))
         }
         (Cause::Refused, _) => Error::EndpointClosed(Some(io::Error::other("it takes no more requests here"))),
+        (Cause::Upgrade(what), _) => Error::Upgrade { what },
         (Cause::Malformed(what), _) => Error::BadAnswer { what },
         (Cause::TooLarge, _) => Error::AnswerTooLarge,
     }

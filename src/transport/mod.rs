@@ -146,6 +146,8 @@ pub enum Cause {
     Reset(::h2::Reason),
     /// The endpoint says that it has not looked at the request, and will not (RFC 9113, 8.7).
     Refused,
+    /// Why the endpoint cannot be asked to switch protocols.
+    Upgrade(&'static str),
     /// The answer is not HTTP.
     Malformed(&'static str),
     /// The answer's head is over the limit.

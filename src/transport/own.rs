@@ -41,8 +41,6 @@ impl Transport for Own {
     ) -> LocalBoxFuture<'a, Result<Incoming, TransportError>> {
         match to.speech() {
             Speech::Http1 => self.h1.send(to, request),
-            // Another protocol is switched to from HTTP/1.1.
-            Speech::Chosen if request.upgrade.is_some() => self.h1.send(to, request),
             Speech::Http2 | Speech::Chosen => Box::pin(self.send_as_chosen(to, request)),
         }
     }

@@ -28,7 +28,9 @@ use crate::support::{
     client::refusing,
     exchange::{Answer, SHORT, endpoint_at, exchange, get, pass, send, told},
     frames::{self, ACK, END_STREAM, INTERNAL_ERROR, NO_ERROR, PING, REFUSED_STREAM},
-    h2_origin::{self, Call, answering, answering_with, endpoint, endpoint_of, saying, upstream},
+    h2_origin::{
+        self, Call, answering, answering_with, endpoint, endpoint_of, saying, secured, upstream, upstream_over_tls,
+    },
     origin::{Origin, Script},
     proxy::TestProxy,
     tls::Authority,
@@ -441,28 +443,12 @@ async fn nobody_is_asked_while_nothing_is_under_way() {
 
 // What is chosen.
 
-/// An origin by TLS that speaks these, as ALPN calls them.
-async fn secured(authority: &Authority, script: Script, protocols: &[&str]) -> Origin {
-    authority.issue("origin", &["origin.example", "127.0.0.1"]);
-    let mut config = authority.origin("origin");
-    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-    script.start_tls(config).await
-}
-
-fn settings(authority: &Authority, origin: &Origin, protocol: &str) -> String {
-    let ca = authority.path("ca.pem");
-    format!(
-        "[routes]\n\"/\" = \"app\"\n[upstreams.app]\nservers = [{:?}]\nprotocol = {protocol:?}\ntls.ca = {ca:?}\n",
-        origin.url()
-    )
-}
-
 #[actix_rt::test]
 async fn over_tls_an_endpoint_that_can_speaks_http_2() {
     let authority = Authority::new();
     for protocol in ["auto", "h2"] {
         let origin = secured(&authority, h2_origin::echo(), &["h2", "http/1.1"]).await;
-        let proxy = TestProxy::with(&settings(&authority, &origin, protocol)).start().await;
+        let proxy = TestProxy::with(&upstream_over_tls(&authority, &origin, protocol)).start().await;
 
         let answers = join_all((0..10).map(|_| proxy.get("/a"))).await;
 
@@ -477,7 +463,7 @@ async fn over_tls_an_endpoint_that_cannot_speaks_http_1_1_on_the_same_connection
     let authority = Authority::new();
     for protocols in [&["http/1.1"][..], &[]] {
         let origin = secured(&authority, Origin::answering("hello"), protocols).await;
-        let proxy = TestProxy::with(&settings(&authority, &origin, "auto")).start().await;
+        let proxy = TestProxy::with(&upstream_over_tls(&authority, &origin, "auto")).start().await;
 
         for _ in 0..3 {
             assert_eq!(proxy.get("/").await.text(), "hello");
@@ -506,7 +492,7 @@ async fn what_was_chosen_is_not_asked_for_again() {
 async fn many_at_once_go_on_in_http_1_1_when_that_is_what_was_chosen() {
     let authority = Authority::new();
     let origin = secured(&authority, Origin::answering("hello"), &["http/1.1"]).await;
-    let proxy = TestProxy::with(&settings(&authority, &origin, "auto")).start().await;
+    let proxy = TestProxy::with(&upstream_over_tls(&authority, &origin, "auto")).start().await;
 
     let answers = join_all((0..10).map(|_| proxy.get("/"))).await;
 
@@ -518,7 +504,7 @@ async fn where_only_http_2_will_do_an_endpoint_that_does_not_choose_it_is_a_502_
     let authority = Authority::new();
     for (protocols, token) in [(&[][..], "tls_protocol_error"), (&["http/1.1"], "tls_alert_received")] {
         let origin = secured(&authority, Origin::answering("hello"), protocols).await;
-        let proxy = TestProxy::with(&settings(&authority, &origin, "h2")).start().await;
+        let proxy = TestProxy::with(&upstream_over_tls(&authority, &origin, "h2")).start().await;
 
         let answer = proxy.get("/").await;
 
@@ -531,7 +517,7 @@ async fn where_only_http_2_will_do_an_endpoint_that_does_not_choose_it_is_a_502_
 async fn http_1_1_is_all_that_is_offered_where_settings_say_so() {
     let authority = Authority::new();
     let origin = secured(&authority, Origin::answering("hello"), &["h2", "http/1.1"]).await;
-    let proxy = TestProxy::with(&settings(&authority, &origin, "h1")).start().await;
+    let proxy = TestProxy::with(&upstream_over_tls(&authority, &origin, "h1")).start().await;
 
     assert_eq!(proxy.get("/").await.text(), "hello");
 }

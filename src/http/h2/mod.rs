@@ -1,8 +1,9 @@
-//! What HTTP/2 has in common on both sides, with clients and with endpoints: frames as they pass, and fields in the types of
-//! the h2 crate and in ours.
+//! What HTTP/2 has in common on both sides, with clients and with endpoints: frames as they pass, fields in the types of the
+//! h2 crate and in ours, and streams as bytes.
 
 pub mod allowance;
 pub mod fields;
 pub mod frames;
+pub mod pipe;
 
-pub use self::allowance::Allowance;
+pub use self::{allowance::Allowance, pipe::Pipe};

@@ -8,7 +8,8 @@ use std::{
     time::Instant,
 };
 
-use h2::{Reason, RecvStream, client::ResponseFuture};
+use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 
 use super::{
     head,
@@ -148,6 +149,11 @@ impl Flow {
     pub fn pause(&mut self) {
         self.watch.moved();
         self.watch.expect(Wait::Nothing);
+    }
+
+    /// What is left when it goes on as bytes: the place, and the direction to the endpoint.
+    pub fn into_parts(self) -> (Place, SendStream<Bytes>) {
+        (self.place, self.sending.into_stream())
     }
 
     /// What an error of the stream says.

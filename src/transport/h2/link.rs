@@ -78,6 +78,11 @@ impl Link {
         matches!(ready, Poll::Ready(Ok(()))) && self.open.get() < self.most()
     }
 
+    /// The endpoint takes WebSockets on it (RFC 8441, 3).
+    pub fn takes_websockets(&self) -> bool {
+        self.requests.borrow().is_extended_connect_protocol_enabled()
+    }
+
     /// It gets no new requests from now on; those that it has are carried to their ends.
     pub fn retire(&self) {
         self.is_retired.set(true);

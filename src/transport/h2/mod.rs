@@ -15,10 +15,13 @@ use super::{
     Cause, Incoming, IncomingHead, Outgoing, Phase, Target, TransportError,
     pool::{Connection, Shelves},
 };
-use crate::http::{
-    Marks, ResponseBody, Version,
-    framing::{ResponseFraming, response_framing},
-    header,
+use crate::{
+    http::{
+        Marks, ResponseBody, Version,
+        framing::{ResponseFraming, response_framing},
+        header,
+    },
+    settings::upstream::Protocol,
 };
 
 mod body;
@@ -29,6 +32,7 @@ mod head;
 mod link;
 mod sending;
 mod shelf;
+mod websocket;
 mod wire;
 
 /// The transport of one worker: its connections.
@@ -51,21 +55,24 @@ impl H2 {
     /// # Errors
     /// The facts; what is left of the body is in `request` then.
     pub async fn exchange(&self, to: &Target, request: &mut Outgoing) -> Result<Answered, TransportError> {
-        if request.upgrade.is_some() {
-            let cause = Cause::Malformed("HTTP/2 switches to no other protocol");
-            return Err(TransportError::unsent(Phase::Send, cause, request));
-        }
         let began = request.timeouts.total.map(|_| Instant::now());
         let unsent = |phase, cause| TransportError::unsent(phase, cause, request);
+        let switches = request.upgrade.is_some();
+        if switches && !websocket::is_asked(request) {
+            return elsewhere(to, request, "HTTP/2 switches to no other protocol than WebSocket");
+        }
         let shelf = self.shelves.of(to, || Shelf::new(to));
         let found = shelf.find(to, request.timeouts.connecting(), request.fresh).await;
         let place = match found.map_err(|(phase, cause)| unsent(phase, cause))? {
             Found::Place(place) => place,
             Found::Http1(connection) => return Ok(Answered::Elsewhere(connection)),
         };
-        let head = head::request(request, to.tls.is_some());
-        let head = head.ok_or_else(|| unsent(Phase::Send, NO_WORDS))?;
-        let sent = place.link.send(head, request.body.is_empty());
+        if switches && !place.link.takes_websockets() {
+            return elsewhere(to, request, "the endpoint takes no WebSocket over HTTP/2");
+        }
+        let write = if switches { websocket::request } else { head::request };
+        let head = write(request, to.tls.is_some()).ok_or_else(|| unsent(Phase::Send, NO_WORDS))?;
+        let sent = place.link.send(head, !switches && request.body.is_empty());
         let (response, stream) = sent.map_err(|error| {
             place.link.retire();
             let has_ended = error.is_go_away() || error.is_io();
@@ -85,7 +92,18 @@ impl H2 {
 
 const NO_WORDS: Cause = Cause::Malformed("HTTP/2 cannot say what is to be asked");
 
+/// What HTTP/2 does not carry is carried by HTTP/1.1, where that is up to us.
+fn elsewhere(to: &Target, request: &Outgoing, what: &'static str) -> Result<Answered, TransportError> {
+    if to.protocol == Protocol::Auto {
+        return Ok(Answered::Elsewhere(None));
+    }
+    Err(TransportError::unsent(Phase::Send, Cause::Upgrade(what), request))
+}
+
 fn answered((status, mut headers, frames): Answer, flow: Flow, request: &Outgoing) -> Result<Incoming, TransportError> {
+    if request.upgrade.is_some() && status.is_success() {
+        return Ok(websocket::agreed(headers, frames, flow, request));
+    }
     // The h2 crate has refused what belongs to a connection of HTTP/1.1, and sees to it that a length is kept.
     let framing = response_framing(&request.method, status, Version::HTTP_2, &headers, Marks::of(&headers));
     let framing = framing.map_err(|error| flow.failed(Cause::Malformed(error.as_str()).into()))?;

@@ -53,6 +53,11 @@ impl Sending {
         Self { stream, body, left, piece: Bytes::new(), downstream }
     }
 
+    /// The stream, for something else than content.
+    pub fn into_stream(self) -> SendStream<Bytes> {
+        self.stream
+    }
+
     /// The request's number on its connection.
     pub fn stream_id(&self) -> u32 {
         self.stream.stream_id().as_u32()

@@ -23,6 +23,7 @@ use super::{
     h2 as client,
     origin::{Conn, Origin, Script},
     seen::{Log, tell, wait_for},
+    tls::Authority,
 };
 
 /// A request that wants an answer.
@@ -115,6 +116,23 @@ pub fn endpoint_of(origin: &Origin, pool: &PoolSettings, h2: &EndpointHttp2) -> 
 /// Settings of a proxy that speaks HTTP/2 with this origin, in the clear.
 pub fn upstream(origin: &Origin) -> String {
     format!("[routes]\n\"/\" = \"app\"\n[upstreams.app]\nservers = [{:?}]\nprotocol = \"h2c\"\n", origin.url())
+}
+
+/// An origin by TLS that speaks these, as ALPN calls them.
+pub async fn secured(authority: &Authority, script: Script, protocols: &[&str]) -> Origin {
+    authority.issue("origin", &["origin.example", "127.0.0.1"]);
+    let mut config = authority.origin("origin");
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    script.start_tls(config).await
+}
+
+/// Settings of a proxy that speaks this protocol with an origin by TLS.
+pub fn upstream_over_tls(authority: &Authority, origin: &Origin, protocol: &str) -> String {
+    let ca = authority.path("ca.pem");
+    format!(
+        "[routes]\n\"/\" = \"app\"\n[upstreams.app]\nservers = [{:?}]\nprotocol = {protocol:?}\ntls.ca = {ca:?}\n",
+        origin.url()
+    )
 }
 
 /// A request's head as text.

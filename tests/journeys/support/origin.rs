@@ -380,6 +380,11 @@ impl Conn {
         wait_for(&self.log, name).await;
     }
 
+    /// HTTP/2 was agreed on in TLS.
+    pub fn speaks_http2(&mut self) -> bool {
+        self.wire().speaks_http2()
+    }
+
     /// The socket, for another language; what has happened on it is to be told with [`Conn::note_ended`].
     pub fn take_socket(&mut self) -> Socket {
         self.wire.take().expect("it is taken once").into_socket()

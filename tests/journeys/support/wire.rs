@@ -123,6 +123,11 @@ impl Wire {
         self.socket
     }
 
+    /// HTTP/2 was agreed on in TLS.
+    pub fn speaks_http2(&self) -> bool {
+        matches!(&self.socket, Socket::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2"))
+    }
+
     /// The other side has ended its direction, or the connection broke.
     pub fn has_ended(&self) -> bool {
         self.ended
