@@ -27,7 +27,7 @@ use h2::server;
 use crate::support::{
     client::refusing,
     exchange::{Answer, SHORT, endpoint_at, exchange, get, pass, send, told},
-    frames::{self, ACK, END_STREAM, INTERNAL_ERROR, NO_ERROR, PING, REFUSED_STREAM},
+    frames::{self, ACK, END_STREAM, HTTP_1_1_REQUIRED, INTERNAL_ERROR, NO_ERROR, PING, REFUSED_STREAM},
     h2_origin::{
         self, Call, answering, answering_with, endpoint, endpoint_of, saying, secured, upstream, upstream_over_tls,
     },
@@ -520,4 +520,29 @@ async fn http_1_1_is_all_that_is_offered_where_settings_say_so() {
     let proxy = TestProxy::with(&upstream_over_tls(&authority, &origin, "h1")).start().await;
 
     assert_eq!(proxy.get("/").await.text(), "hello");
+}
+
+#[actix_rt::test]
+async fn an_endpoint_that_wants_http_1_1_for_a_request_gets_it() {
+    let authority = Authority::new();
+    let script = Origin::script(|mut conn, _| async move {
+        if conn.speaks_http2() {
+            let mut frames = frames::Frames::over(conn.take_socket());
+            frames.welcome(&[]).await;
+            let stream = frames.next_of(frames::HEADERS).await.stream;
+            frames.send(frames::reset(stream, HTTP_1_1_REQUIRED)).await;
+            return frames.wait_closed().await;
+        }
+        while conn.next_request().await.is_some() {
+            conn.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await;
+        }
+    });
+    let origin = secured(&authority, script, &["h2", "http/1.1"]).await;
+    let proxy = TestProxy::with(&upstream_over_tls(&authority, &origin, "auto")).start().await;
+
+    for _ in 0..3 {
+        let answer = proxy.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+        assert_eq!(answer.text(), "hello");
+    }
+    assert_eq!(origin.connections_seen(), 2);
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use aqueduct::{
-    http::{BodyError, Frame, Method},
+    http::{BodyError, Frame, Method, ResponseBody},
     transport::{Cause, Outgoing, Phase, Timeouts, TransportError, own::Own},
 };
 use bytes::Bytes;
@@ -138,8 +138,8 @@ async fn an_answer_without_content_is_one() {
     ] {
         let open = exchange::send(&transport, &endpoint, &mut request(method, target)).await.expect("an answer");
         match (open.body, length) {
-            (aqueduct::http::ResponseBody::Empty, None) => {}
-            (aqueduct::http::ResponseBody::Announced(announced), Some(length)) => assert_eq!(announced, length),
+            (ResponseBody::Empty, None) => {}
+            (ResponseBody::Announced(announced), Some(length)) => assert_eq!(announced, length),
             (other, _) => panic!("{target}: {other:?}"),
         }
     }
@@ -561,4 +561,71 @@ async fn an_endpoint_may_not_push() {
 
     error(outcome);
     origin.wait_for_closed(1).await;
+}
+
+// The last word.
+
+#[actix_rt::test]
+async fn an_answer_whose_end_is_said_apart_is_not_reset() {
+    for (method, sent) in [(Method::GET, &b"hello"[..]), (Method::HEAD, b"")] {
+        let origin = h2_origin::frames(&[], move |mut frames, conn, _| async move {
+            let stream = frames.next_of(frames::HEADERS).await.stream;
+            let head = frames::headers(stream, 0, &[(":status", "200"), ("content-length", "5")]);
+            let content = frames::frame(frames::DATA, 0, stream, sent);
+            frames.send([head, content].concat()).await;
+            conn.wait_for("it was read").await;
+            frames.send(frames::frame(frames::DATA, END_STREAM, stream, b"")).await;
+            loop {
+                let frame = frames.next().await.expect("the next request");
+                assert_ne!(frame.kind, RST_STREAM, "{frame:?}");
+                if frame.kind == frames::HEADERS {
+                    frames.send(frames::answer(frame.stream, END_STREAM, "204")).await;
+                    return frames.wait_closed().await;
+                }
+            }
+        });
+        let origin = origin.start().await;
+        let (transport, endpoint) = (Own::new(), endpoint(&origin));
+
+        let open = exchange::send(&transport, &endpoint, &mut request(method, "/")).await.expect("an answer");
+        if !sent.is_empty() {
+            // Whoever knows the length asks no more once he has all of it.
+            let mut open = open;
+            assert!(matches!(open.frame().await, Some(Ok(Frame::Data(bytes))) if bytes == sent));
+        }
+        origin.tell("it was read");
+
+        assert_eq!(told(&exchange(&transport, &endpoint, get("/")).await), r#"204 """#);
+    }
+}
+
+#[actix_rt::test]
+async fn trailers_behind_a_known_length_reach_who_reads_to_the_end() {
+    let (_origin, outcome) = got(answering(|mut call| async move {
+        let mut stream = call.begin(200, &[("content-length", "5")]);
+        stream.send_data(Bytes::from_static(b"hello"), false).expect("it takes content");
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("x-sum", "42".parse().expect("a value"));
+        stream.send_trailers(trailers).expect("it takes trailers");
+    }))
+    .await;
+
+    let answer = outcome.expect("an answer");
+    assert_eq!(answer.told(), r#"200 "hello""#);
+    assert_eq!(answer.trailers.expect("trailers").get("x-sum").expect("it is kept"), "42");
+}
+
+#[actix_rt::test]
+async fn what_came_with_the_head_is_the_whole_answer_if_it_is_all_of_it() {
+    let origin = h2_origin::frames(&[], |mut frames, _, _| async move {
+        let stream = frames.next_of(frames::HEADERS).await.stream;
+        let head = frames::headers(stream, 0, &[(":status", "200"), ("content-length", "5")]);
+        frames.send([head, frames::frame(frames::DATA, END_STREAM, stream, "hello")].concat()).await;
+        frames.wait_closed().await;
+    });
+    let origin = origin.start().await;
+
+    let open = exchange::send(&Own::new(), &endpoint(&origin), &mut get("/")).await.expect("an answer");
+
+    assert!(matches!(&open.body, ResponseBody::Bytes(bytes) if bytes == "hello"), "{:?}", open.body);
 }

@@ -6,9 +6,11 @@ use crate::http::h2::{
 };
 
 /// So many of them in a minute, beyond those that go with requests and with content.
-const A_MINUTE: u32 = 1000;
+const A_MINUTE: u32 = 10_000;
 /// What goes with each request: the heads of its answer, a reset, an opened window or two.
 const WITH_A_REQUEST: u32 = 8;
+/// For so many bytes of ours an endpoint may open its windows once more: some do so with each little that they read.
+const BYTES_FOR_ONE: u32 = 256;
 
 /// One connection's.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ impl Budget {
         match frame.kind {
             kind::HEADERS => self.0.earn(WITH_A_REQUEST),
             // It moves two windows.
-            kind::DATA if frame.length > 0 => self.0.earn(2),
+            kind::DATA if frame.length > 0 => self.0.earn(2 + frame.length / BYTES_FOR_ONE),
             _ => {}
         }
     }

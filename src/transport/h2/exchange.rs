@@ -151,6 +151,13 @@ impl Flow {
         self.watch.expect(Wait::Nothing);
     }
 
+    /// All of the answer has come that there is to read.
+    pub fn finish(self, frames: RecvStream) {
+        if self.sending.is_done() && !frames.is_end_stream() {
+            self.place.link.see_out(frames);
+        }
+    }
+
     /// What is left when it goes on as bytes: the place, and the direction to the endpoint.
     pub fn into_parts(self) -> (Place, SendStream<Bytes>) {
         (self.place, self.sending.into_stream())

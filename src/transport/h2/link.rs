@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     future::{Future, poll_fn},
     pin::Pin,
     rc::{Rc, Weak},
@@ -11,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{
-    Ping, PingPong, SendStream,
+    Ping, PingPong, RecvStream, SendStream,
     client::{self, ResponseFuture, SendRequest},
 };
 use tokio::sync::OwnedSemaphorePermit;
@@ -40,6 +41,8 @@ const MOST_UNSENT: usize = 64 * 1024;
 /// What a header list may have beyond our own limit, which is told in words: each field counts 32 more here (RFC 9113,
 /// 6.5.2).
 const MOST_LIST: u32 = 2 * (MAX_HEAD + 32 * MAX_FIELDS) as u32;
+/// Answers whose last word is waited for.
+const MOST_ENDING: usize = 16;
 /// How long the last words to an endpoint may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -56,6 +59,8 @@ pub struct Link {
     is_retired: Cell<bool>,
     born: Duration,
     pub idle_since: Cell<Duration>,
+    /// Answers of which all is there but the word that it is.
+    ending: RefCell<VecDeque<RecvStream>>,
 }
 
 impl Link {
@@ -83,6 +88,19 @@ impl Link {
         self.requests.borrow().is_extended_connect_protocol_enabled()
     }
 
+    /// Waits for the end of an answer that nobody reads any further, for all of its content has come: to reset its stream
+    /// would look as if somebody had left.
+    pub fn see_out(&self, mut frames: RecvStream) {
+        if has_ended(&mut frames, &mut Context::from_waker(Waker::noop())) {
+            return;
+        }
+        let mut ending = self.ending.borrow_mut();
+        if ending.len() == MOST_ENDING {
+            ending.pop_front();
+        }
+        ending.push_back(frames);
+    }
+
     /// It gets no new requests from now on; those that it has are carried to their ends.
     pub fn retire(&self) {
         self.is_retired.set(true);
@@ -100,6 +118,18 @@ impl Link {
         ends: bool,
     ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
         self.requests.borrow_mut().send_request(request, ends)
+    }
+}
+
+/// Nothing more will come. Whatever does come is thrown away.
+fn has_ended(frames: &mut RecvStream, cx: &mut Context<'_>) -> bool {
+    loop {
+        match frames.poll_data(cx) {
+            Poll::Ready(Some(Ok(bytes))) => drop(frames.flow_control().release_capacity(bytes.len())),
+            Poll::Ready(Some(Err(_))) => return true,
+            Poll::Ready(None) => return frames.poll_trailers(cx).is_ready(),
+            Poll::Pending => return false,
+        }
     }
 }
 
@@ -139,6 +169,7 @@ pub async fn greet(socket: Stream, limits: &EndpointHttp2) -> Result<(Link, Driv
         is_retired: Cell::new(false),
         born: now,
         idle_since: Cell::new(now),
+        ending: RefCell::default(),
     };
     let pings = connection.ping_pong();
     let patience = (limits.ping.0, limits.ping_timeout.0);
@@ -202,6 +233,9 @@ impl Driver {
             if let Poll::Ready(ended) = Pin::new(&mut self.connection).poll(cx) {
                 log::debug!("a connection of HTTP/2 to an endpoint has ended: {ended:?}");
                 return Poll::Ready(());
+            }
+            if let Some(link) = self.link.upgrade() {
+                link.ending.borrow_mut().retain_mut(|frames| !has_ended(frames, cx));
             }
             let heard = self.wire.take_heard();
             self.watch.is_asked &= !heard;

@@ -5,6 +5,8 @@
 
 use std::time::Instant;
 
+use h2::Reason;
+
 use self::{
     body::OpenBody,
     exchange::{Answer, Flow},
@@ -82,8 +84,13 @@ impl H2 {
         let mut flow = Flow::new(place, sending, request.timeouts, began);
         match flow.head(response, request.downstream.as_ref()).await {
             Ok(answer) => answered(answer, flow, request).map(Answered::Here),
-            Err(error) => {
+            Err(mut error) => {
                 request.body = flow.sending.body.take();
+                if let (Cause::Reset(Reason::HTTP_1_1_REQUIRED), Protocol::Auto) = (&error.cause, to.protocol) {
+                    // It has not looked at the request, and whoever sends it again does so in HTTP/1.1.
+                    to.note_http1();
+                    (error.cause, error.request_started) = (Cause::Refused, false);
+                }
                 Err(error)
             }
         }
@@ -110,7 +117,10 @@ fn answered((status, mut headers, frames): Answer, flow: Flow, request: &Outgoin
     headers.remove(header::CONTENT_LENGTH);
     let reused = flow.is_reused();
     let body = match framing {
-        ResponseFraming::None(announced) => announced.map_or(ResponseBody::Empty, ResponseBody::Announced),
+        ResponseFraming::None(announced) => {
+            flow.finish(frames);
+            announced.map_or(ResponseBody::Empty, ResponseBody::Announced)
+        }
         ResponseFraming::Length(length) => open(flow, frames, Some(length)),
         ResponseFraming::Chunked { .. } | ResponseFraming::UntilClose => open(flow, frames, None),
     };
@@ -121,5 +131,5 @@ fn open(flow: Flow, frames: h2::RecvStream, length: Option<u64>) -> ResponseBody
     if frames.is_end_stream() {
         return ResponseBody::Empty;
     }
-    ResponseBody::Stream(Box::new(OpenBody::new(flow, frames, length)))
+    OpenBody::new(flow, frames, length).whole().unwrap_or_else(|body| ResponseBody::Stream(Box::new(body)))
 }

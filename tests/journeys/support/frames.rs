@@ -36,6 +36,7 @@ pub const REFUSED_STREAM: u32 = 0x7;
 pub const CANCEL: u32 = 0x8;
 pub const COMPRESSION_ERROR: u32 = 0x9;
 pub const ENHANCE_YOUR_CALM: u32 = 0xb;
+pub const HTTP_1_1_REQUIRED: u32 = 0xd;
 
 /// A frame as it came.
 #[derive(Clone, PartialEq, Eq)]
