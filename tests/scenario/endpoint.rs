@@ -3,6 +3,8 @@
 use std::{net::SocketAddr, sync::LazyLock, thread};
 
 use actix_http::ws::hash_key;
+use bytes::Bytes;
+use h2::{RecvStream, server::SendResponse};
 use tokio::{
     io::{self, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
@@ -34,7 +36,17 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Speaks HTTP/1.1.
     pub fn start() -> Self {
+        Self::serving(serve)
+    }
+
+    /// Speaks HTTP/2 from the first byte, and takes the calls of gRPC that send back each message.
+    pub fn start_h2c() -> Self {
+        Self::serving(take_calls)
+    }
+
+    fn serving<S: Future + 'static>(serve: impl Fn(TcpStream) -> S + Send + 'static) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a listener can be made non-blocking");
         let address = listener.local_addr().expect("it is bound");
@@ -105,4 +117,25 @@ async fn chat(mut socket: BufReader<TcpStream>, key: &str) -> io::Result<()> {
         let answer = [&[0x82, 4], &frame[6..]].concat();
         socket.write_all(&answer).await?;
     }
+}
+
+async fn take_calls(socket: TcpStream) -> Result<(), h2::Error> {
+    let mut connection = h2::server::handshake(socket).await?;
+    while let Some(asked) = connection.accept().await {
+        let (request, respond) = asked?;
+        spawn_local(call(request.into_body(), respond));
+    }
+    Ok(())
+}
+
+async fn call(mut messages: RecvStream, mut respond: SendResponse<Bytes>) -> Result<(), h2::Error> {
+    let head = http::Response::builder().header("content-type", "application/grpc").body(()).expect("a head");
+    let mut answers = respond.send_response(head, false)?;
+    while let Some(part) = messages.data().await {
+        let part = part?;
+        messages.flow_control().release_capacity(part.len())?;
+        answers.send_data(part, false)?;
+    }
+    let status = http::HeaderValue::from_static("0");
+    answers.send_trailers([(http::HeaderName::from_static("grpc-status"), status)].into_iter().collect())
 }

@@ -11,19 +11,19 @@ use tokio::{sync::watch, time::interval};
 use super::{
     endpoint::{CONTENT, LENGTH, PERIOD},
     support::{
-        client::Client,
-        h2::{H2, request_with},
+        client::{self, Client, Response},
+        h2::{H2, read, request_with},
         wire::{patiently, value_of},
     },
 };
 
+/// One of ten shares a connection of HTTP/2 with others.
 const WEBSOCKETS: usize = 1000;
-/// So many of them share a connection of HTTP/2.
-const OVER_HTTP2: usize = 100;
 /// A WebSocket says something at one step of so many.
 const SAYS_AT: usize = 10;
 const CLIENTS: usize = 6;
 const DOWNLOADS: usize = 4;
+const CALLS: usize = 100;
 /// Between two requests of one client.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -63,13 +63,18 @@ fn is_over(steps: &Steps) -> bool {
 pub struct Told {
     pub requests: usize,
     pub echoes: usize,
+    pub messages: usize,
     pub downloads: usize,
 }
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { requests, echoes, downloads } = self;
-        write!(f, "{requests} requests, {echoes} messages on {WEBSOCKETS} WebSockets, {downloads} downloads")
+        let Self { requests, echoes, messages, downloads } = self;
+        write!(
+            f,
+            "{requests} requests, {echoes} messages on {WEBSOCKETS} WebSockets and {messages} in {CALLS} calls of gRPC, \
+             {downloads} downloads"
+        )
     }
 }
 
@@ -77,6 +82,7 @@ impl fmt::Display for Told {
 struct Counts {
     requests: Cell<usize>,
     echoes: Cell<usize>,
+    messages: Cell<usize>,
     downloads: Cell<usize>,
 }
 
@@ -86,36 +92,54 @@ fn count(cell: &Cell<usize>) {
 
 /// All of it.
 pub struct Load {
+    address: SocketAddr,
+    steps: Steps,
     counts: Rc<Counts>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Load {
-    /// Begins, and has all its WebSockets open and its downloads under way then.
-    pub async fn start(address: SocketAddr, steps: &Steps) -> Self {
-        let counts = Rc::<Counts>::default();
-        let mut tasks = Vec::new();
-        let mut shared = H2::connect(address).await;
-        for number in 0..WEBSOCKETS {
-            let socket = match number < OVER_HTTP2 {
-                true => Socket::open_over(&mut shared).await,
-                false => Socket::open(address).await,
-            };
-            tasks.push(actix_rt::spawn(talk(socket, number, steps.clone(), Rc::clone(&counts))));
-        }
-        for _ in 0..DOWNLOADS {
-            let download = begin_download(address).await;
-            tasks.push(actix_rt::spawn(read_slowly(download, steps.clone(), Rc::clone(&counts))));
-        }
+    /// Begins, and has all its WebSockets and calls open and its downloads under way then.
+    pub async fn start(address: SocketAddr, steps: Steps) -> Self {
+        let mut load = Self { address, steps, counts: Rc::default(), tasks: Vec::new() };
+        load.open(WEBSOCKETS, CALLS, DOWNLOADS).await;
         for number in 0..CLIENTS {
-            let (steps, counts) = (steps.clone(), Rc::clone(&counts));
-            tasks.push(match number % 2 {
-                0 => actix_rt::spawn(ask(address, steps, counts)),
-                _ => actix_rt::spawn(ask_over_http2(address, steps, counts)),
-            });
+            match number % 2 {
+                0 => load.spawn(ask),
+                _ => load.spawn(ask_over_http2),
+            }
         }
-        tasks.push(actix_rt::spawn(download_at_once(address, steps.clone(), Rc::clone(&counts))));
-        Self { counts, tasks }
+        load.spawn(download_at_once);
+        load
+    }
+
+    /// A tenth more of what is long-lived: whoever serves by now has its part of it.
+    pub async fn grow(&mut self) {
+        self.open(WEBSOCKETS / 10, CALLS / 10, 1).await;
+    }
+
+    async fn open(&mut self, websockets: usize, calls: usize, downloads: usize) {
+        let mut shared = H2::connect(self.address).await;
+        for number in 0..websockets {
+            let socket = match number % 10 {
+                0 => Socket::open_over(&mut shared).await,
+                _ => Socket::open(self.address).await,
+            };
+            self.spawn(|_, steps, counts| talk(socket, number, steps, counts));
+        }
+        let mut shared = H2::connect(self.address).await;
+        for _ in 0..calls {
+            let call = Call::begin(&mut shared).await;
+            self.spawn(|_, steps, counts| converse(call, steps, counts));
+        }
+        for _ in 0..downloads {
+            let download = Download::begin(self.address).await;
+            self.spawn(|_, steps, counts| read_slowly(download, steps, counts));
+        }
+    }
+
+    fn spawn<F: Future<Output = ()> + 'static>(&mut self, task: impl FnOnce(SocketAddr, Steps, Rc<Counts>) -> F) {
+        self.tasks.push(actix_rt::spawn(task(self.address, self.steps.clone(), Rc::clone(&self.counts))));
     }
 
     /// Lets everything finish that is under way; panics if anybody was failed.
@@ -124,41 +148,62 @@ impl Load {
         for ended in join_all(self.tasks).await {
             ended.expect("nobody is failed");
         }
-        let Counts { requests, echoes, downloads } = &*self.counts;
-        Told { requests: requests.get(), echoes: echoes.get(), downloads: downloads.get() }
+        let Counts { requests, echoes, messages, downloads } = &*self.counts;
+        Told { requests: requests.get(), echoes: echoes.get(), messages: messages.get(), downloads: downloads.get() }
     }
 }
 
-/// GET and POST in turn, on a connection that is kept.
+/// GET on a connection that is kept as long as the server keeps it, and POST on one each.
 async fn ask(address: SocketAddr, steps: Steps, counts: Rc<Counts>) {
-    let (mut client, mut pause, mut is_post) = (Client::connect(address).await, interval(PAUSE), false);
+    let (mut kept, mut pause) = (None, interval(PAUSE));
     while !is_over(&steps) {
-        let (request, expected) = match is_post {
-            true => ("POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "/posthello"),
-            false => ("GET /get HTTP/1.1\r\nHost: a\r\n\r\n", "/get"),
-        };
-        client.send(request).await;
-        let response = client.read_response().await;
-        assert_eq!((response.status, response.text().as_str()), (200, expected), "{}", response.head);
-        count(&counts.requests);
-        is_post = !is_post;
+        kept = get(address, kept).await;
+        let request = "POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+        let response = client::request(address, request).await;
+        assert_eq!((response.status, response.text().as_str()), (200, "/posthello"), "{}", response.head);
+        counts.requests.set(counts.requests.get() + 2);
         pause.tick().await;
     }
 }
 
-/// The same over HTTP/2.
+/// Gives the connection back if there may be another request on it.
+async fn get(address: SocketAddr, kept: Option<Client>) -> Option<Client> {
+    const REQUEST: &str = "GET /get HTTP/1.1\r\nHost: a\r\n\r\n";
+    if let Some(mut client) = kept
+        && client.try_send(REQUEST).await
+        && let Some(response) = client.next_response_to("GET").await
+    {
+        return is_answered(&response).then_some(client);
+    }
+    // A connection that was idle may end as the next request is sent, which is no failure: whoever kept it asks anew
+    // (RFC 9112, 9.3.1).
+    let mut client = Client::connect(address).await;
+    client.send(REQUEST).await;
+    is_answered(&client.read_response().await).then_some(client)
+}
+
+/// As it must be; whether the connection goes on.
+fn is_answered(response: &Response) -> bool {
+    assert_eq!((response.status, response.text().as_str()), (200, "/get"), "{}", response.head);
+    response.header("connection") != Some("close")
+}
+
+/// The same over HTTP/2, all on one connection, until the server says that there is to be another.
 async fn ask_over_http2(address: SocketAddr, steps: Steps, counts: Rc<Counts>) {
-    let (mut client, mut pause, mut is_post) = (H2::connect(address).await, interval(PAUSE), false);
+    let (mut client, mut pause) = (H2::connect(address).await, interval(PAUSE));
     while !is_over(&steps) {
-        let (answer, expected) = match is_post {
-            true => {
-                (client.ask(request_with("POST", "/post", &[("content-length", "5")]), b"hello").await, "/posthello")
-            }
-            false => (client.get("/get").await, "/get"),
-        };
-        assert_eq!((answer.status, answer.text().as_str()), (200, expected), "{answer:?}");
-        count(&counts.requests);
-        is_post = !is_post;
+        for (method, path, body, expected) in [("GET", "/get", "", "/get"), ("POST", "/post", "hello", "/posthello")] {
+            let length = body.len().to_string();
+            let answer = loop {
+                let request = request_with(method, path, &[("content-length", &length)]);
+                match client.ask_unless_gone(request, body.as_bytes()).await {
+                    Some(answer) => break answer,
+                    None => client = H2::connect(address).await,
+                }
+            };
+            assert_eq!((answer.status, answer.text().as_str()), (200, expected), "{answer:?}");
+            count(&counts.requests);
+        }
         pause.tick().await;
     }
 }
@@ -238,16 +283,16 @@ struct Download {
     read: usize,
 }
 
-async fn begin_download(address: SocketAddr) -> Download {
-    let mut client = Client::connect(address).await;
-    client.send("GET /download HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    let head = client.read_head().await;
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert_eq!(value_of(&head, "content-length"), Some(&*LENGTH.to_string()));
-    Download { client, read: 0 }
-}
-
 impl Download {
+    async fn begin(address: SocketAddr) -> Self {
+        let mut client = Client::connect(address).await;
+        client.send("GET /download HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        let head = client.read_head().await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert_eq!(value_of(&head, "content-length"), Some(&*LENGTH.to_string()));
+        Self { client, read: 0 }
+    }
+
     async fn read(&mut self, count: usize) {
         let piece = self.client.read_exact(count).await;
         for part in piece.chunks(PERIOD) {
@@ -282,7 +327,52 @@ async fn read_slowly(mut download: Download, mut steps: Steps, counts: Rc<Counts
 /// One at each step, as fast as it comes.
 async fn download_at_once(address: SocketAddr, mut steps: Steps, counts: Rc<Counts>) {
     while next(&mut steps).await.is_some() {
-        begin_download(address).await.finish().await;
+        Download::begin(address).await.finish().await;
         count(&counts.downloads);
     }
+}
+
+/// A call of gRPC that is open for as long as the test runs: at each step a message is sent, and comes back.
+struct Call {
+    messages: SendStream<Bytes>,
+    answers: RecvStream,
+}
+
+impl Call {
+    async fn begin(client: &mut H2) -> Self {
+        let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+        let (answer, messages) = client.begin(request_with("POST", "/test.Scenario/Echo", &fields), false).await;
+        let answer = patiently("the head of a call", answer).await.expect("a head");
+        assert_eq!((answer.status().as_u16(), answer.headers().get("grpc-status")), (200, None), "{answer:?}");
+        Self { messages, answers: answer.into_body() }
+    }
+
+    async fn say(&mut self, step: usize) {
+        let message = [&[0, 0, 0, 0, 8], &step.to_be_bytes()[..]].concat();
+        self.messages.send_data(message.clone().into(), false).expect("the call is open");
+        let mut came = Vec::new();
+        while came.len() < message.len() {
+            let part = patiently("an answer", self.answers.data()).await.expect("the call is open");
+            let part = part.expect("the call is open");
+            self.answers.flow_control().release_capacity(part.len()).expect("the call is open");
+            came.extend_from_slice(&part);
+        }
+        assert_eq!(came, message);
+    }
+
+    /// Says that this was all, and hears the same.
+    async fn end(mut self) {
+        self.messages.send_data(Bytes::new(), true).expect("the call is open");
+        let (rest, trailers) = read(self.answers).await.expect("an end in order");
+        assert!(rest.is_empty(), "{rest:?}");
+        assert_eq!(trailers.expect("trailers")["grpc-status"], "0");
+    }
+}
+
+async fn converse(mut call: Call, mut steps: Steps, counts: Rc<Counts>) {
+    while let Some(step) = next(&mut steps).await {
+        call.say(step).await;
+        count(&counts.messages);
+    }
+    call.end().await;
 }

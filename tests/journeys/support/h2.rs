@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path};
 use actix_rt::task::JoinHandle;
 use bytes::Bytes;
 use h2::{
-    RecvStream, SendStream,
+    Reason, RecvStream, SendStream,
     client::{self, ResponseFuture, SendRequest},
 };
 use http::{HeaderMap, Request, StatusCode};
@@ -67,6 +67,22 @@ impl H2 {
         whole(answer).await
     }
 
+    /// The same with a server that may have said it takes no more on this connection. `None` if it has not looked at the
+    /// request, so that it may be sent on another (RFC 9113, 6.8).
+    pub async fn ask_unless_gone(&mut self, request: Request<()>, body: &'static [u8]) -> Option<Answer> {
+        let mut ready = patiently("room for a stream", self.requests.clone().ready()).await.ok()?;
+        let (answer, mut stream) = ready.send_request(request, body.is_empty()).ok()?;
+        if !body.is_empty() {
+            // Why it takes none is told in place of the answer.
+            let _ = stream.send_data(Bytes::from_static(body), true);
+        }
+        match patiently("an answer", answer).await {
+            Ok(answer) => Some(read_whole(answer).await),
+            Err(error) if error.is_remote() && error.is_go_away() && error.reason() == Some(Reason::NO_ERROR) => None,
+            Err(error) => panic!("no answer: {error}"),
+        }
+    }
+
     pub async fn get(&mut self, path: &str) -> Answer {
         self.ask(request("GET", path), b"").await
     }
@@ -107,7 +123,10 @@ pub fn request_with(method: &str, path: &str, fields: &[(&str, &str)]) -> Reques
 
 /// The answer with all of its body; panics if it breaks off.
 pub async fn whole(answer: ResponseFuture) -> Answer {
-    let answer = patiently("an answer", answer).await.expect("an answer");
+    read_whole(patiently("an answer", answer).await.expect("an answer")).await
+}
+
+async fn read_whole(answer: http::Response<RecvStream>) -> Answer {
     let (head, body) = answer.into_parts();
     let (body, trailers) = read(body).await.expect("a whole body");
     Answer { status: head.status.as_u16(), headers: head.headers, body, trailers }
@@ -139,12 +158,12 @@ impl Answer {
 }
 
 /// Why the stream or the connection was ended.
-pub fn reason(error: &h2::Error) -> h2::Reason {
+pub fn reason(error: &h2::Error) -> Reason {
     error.reason().unwrap_or_else(|| panic!("no reason is given: {error}"))
 }
 
 /// Waits for an answer that does not come.
-pub async fn refusal(answer: ResponseFuture) -> h2::Reason {
+pub async fn refusal(answer: ResponseFuture) -> Reason {
     match patiently("a reset", answer).await {
         Ok(answer) => panic!("an answer instead: {:?}", answer.status()),
         Err(error) => reason(&error),
