@@ -14,6 +14,8 @@ const RIGHT: f64 = 60.0;
 const BAR: f64 = 15.0;
 const GAP: f64 = 14.0;
 const TOP: f64 = 92.0;
+/// About as wide as one is at 12 pixels.
+const LETTER: f64 = 6.0;
 /// What is worse than this ends at the edge of the paper, with its figure beside it.
 const MOST_RATIO: f64 = 3.0;
 const FONT: &str = "font-family=\"Helvetica, Arial, sans-serif\"";
@@ -132,10 +134,11 @@ impl Drawing {
     }
 
     fn legend(&mut self, peers: &[Peer]) {
-        for (index, &peer) in peers.iter().enumerate() {
-            let left = LABELS + 110.0 * index as f64;
+        let mut left = LABELS;
+        for &peer in peers {
             self.rectangle(left, 54.0, 12.0, 12.0, colour(peer));
             self.text(left + 18.0, 64.0, "start", 12.0, "#222", peer.title());
+            left += 40.0 + LETTER * peer.title().len() as f64;
         }
     }
 

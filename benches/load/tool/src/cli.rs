@@ -9,13 +9,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cases::{self, Case};
-use crate::certificate::Certificate;
 use crate::compare::Comparison;
 use crate::cores::{self, Cores};
 use crate::generator::Generator;
 use crate::interrupt::Interrupt;
 use crate::peers::{Peer, Place, Programs};
 use crate::results::{Machine, Results};
+use crate::tls::Certificate;
 use crate::{docs, relay, report};
 
 #[derive(Parser)]

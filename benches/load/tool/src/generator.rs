@@ -4,21 +4,19 @@ use std::collections::VecDeque;
 use std::io;
 use std::iter::repeat_n;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Bytes};
-use crate::client::Client;
-use crate::h1::{H1Client, Request};
-use crate::h2::{Ask, Echo, H2Client};
+use crate::crowd::Crowd;
+use crate::h2::Echo;
 use crate::http::{Buffers, Fault};
 use crate::interrupt::Interrupt;
 use crate::socket::Poller;
-use crate::wire::Target;
+use crate::tally::Tally;
 
 /// So many clients connect at a time: no peer's accept queue overflows.
 const WAVE: usize = 64;
-/// What was begun may take so long to end, after its window.
+/// What was begun may take so long to end: after its window, or after the last of those that begin once.
 const PATIENCE: Duration = Duration::from_secs(20);
 const MOST_ERRORS: u64 = 100;
 /// Tokens from here on are an endpoint's; those below are the clients'.
@@ -42,50 +40,11 @@ pub struct Endpoints {
     pub echo: SocketAddr,
 }
 
-/// Clients of one proxy, with their connections.
-pub struct Crowd {
-    clients: Vec<Box<dyn Client>>,
-    /// How many requests each may have under way.
-    streams: usize,
-}
-
-#[derive(Default)]
-pub struct Tally {
-    pub requests: u64,
-    pub errors: u64,
-    pub first_error: Option<String>,
-    pub elapsed: Duration,
-}
-
 enum Pace {
     /// Each client makes one request.
     Once,
     /// Each client makes requests one after the other, until then.
     Until(Instant),
-}
-
-impl Crowd {
-    pub fn of_h1(size: usize, request: Request, target: &Target) -> Self {
-        let request = Rc::new(request);
-        Self::of(size, 1, || H1Client::new(Rc::clone(&request), target.clone()))
-    }
-
-    pub fn of_h2(size: usize, streams: usize, ask: Ask, target: &Target) -> Self {
-        let ask = Rc::new(ask);
-        Self::of(size, streams, || H2Client::new(Rc::clone(&ask), target.clone()))
-    }
-
-    fn of<C: Client + 'static>(size: usize, streams: usize, client: impl Fn() -> C) -> Self {
-        Self { clients: (0..size).map(|_| Box::new(client()) as Box<dyn Client>).collect(), streams }
-    }
-
-    fn nobody() -> Self {
-        Self { clients: Vec::new(), streams: 1 }
-    }
-
-    pub fn connected(&self) -> usize {
-        self.clients.iter().filter(|client| client.is_connected()).count()
-    }
 }
 
 impl Generator {
@@ -128,7 +87,7 @@ impl Generator {
 
     fn drive(&mut self, crowd: &mut Crowd, pace: Pace, at_a_time: usize) -> io::Result<Tally> {
         let began = Instant::now();
-        let (last_begin, streams) = match pace {
+        let (mut last_begin, streams) = match pace {
             Pace::Once => (began, 1),
             Pace::Until(end) => (end, crowd.streams),
         };
@@ -147,15 +106,16 @@ impl Generator {
             {
                 in_flight += 1;
                 begun.push(index);
+                last_begin = last_begin.max(now);
                 if let Err(fault) = crowd.clients[index].begin(index as u64, &self.poller) {
-                    in_flight -= 1 + tally.lose(&fault, &mut crowd.clients[index]);
+                    in_flight -= 1 + tally.lose(&fault, crowd.clients[index].as_mut());
                 }
             }
             // Together: what several requests of one connection have to say goes out at once.
             for index in begun.drain(..) {
                 let client = &mut crowd.clients[index];
                 if let Err(fault) = client.send(index as u64, &self.poller, &self.buffers) {
-                    in_flight -= tally.lose(&fault, client);
+                    in_flight -= tally.lose(&fault, client.as_mut());
                 }
             }
             if in_flight == 0 && waiting.is_empty() {
@@ -199,64 +159,9 @@ impl Generator {
                     tally.requests += ended as u64;
                     on_end(index, ended);
                 }
-                Err(fault) => on_end(index, tally.lose(&fault, client)),
+                Err(fault) => on_end(index, tally.lose(&fault, client.as_mut())),
             }
         }
         Ok(())
-    }
-}
-
-impl Tally {
-    pub fn note(&mut self, fault: &Fault) {
-        self.errors += 1;
-        self.first_error.get_or_insert_with(|| fault.to_string());
-    }
-
-    /// For what shows only afterwards.
-    pub fn fail(&mut self, errors: u64, why: &str) {
-        self.errors += errors;
-        self.first_error.get_or_insert_with(|| why.into());
-    }
-
-    /// Ends the client's connection; returns how many requests are lost with it.
-    fn lose(&mut self, fault: &Fault, client: &mut Box<dyn Client>) -> usize {
-        self.note(fault);
-        client.disconnect()
-    }
-
-    /// A round with errors is a failed round, however many requests it made.
-    pub fn failure(&self) -> Option<String> {
-        let first = self.first_error.as_deref().unwrap_or("nothing was answered");
-        match (self.errors, self.requests) {
-            (0, 0) => Some(first.into()),
-            (0, _) => None,
-            (1, _) => Some(format!("1 error: {first}")),
-            (errors, _) => Some(format!("{errors} errors, the first: {first}")),
-        }
-    }
-
-    pub fn add_errors_of(&mut self, other: Tally) {
-        self.errors += other.errors;
-        self.first_error = self.first_error.take().or(other.first_error);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_round_with_one_error_among_many_requests_has_failed() {
-        let mut tally = Tally { requests: 1_000_000, ..Tally::default() };
-        assert_eq!(tally.failure(), None);
-
-        tally.note(&Fault::Closed);
-
-        assert!(tally.failure().unwrap().starts_with("1 error: closed"));
-    }
-
-    #[test]
-    fn a_round_without_a_request_has_failed() {
-        assert!(Tally::default().failure().is_some());
     }
 }

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use crate::certificate;
 use crate::client::{Client, wait_to_write};
 use crate::http::{Buffers, Fault, Head, Inbox, Message, Outbox};
 use crate::socket::{EventFlags, Poller, Ready};
+use crate::tls;
 use crate::wire::{Line, Target, Wire};
 
 /// What every client of a case asks for.
@@ -29,7 +29,7 @@ impl Request {
              User-Agent: load\r\n\
              Accept: */*\r\n\
              {connection}{length}\r\n",
-            certificate::NAME,
+            tls::NAME,
         );
         Self { message: Message::new(&head, upload), download, close }
     }

@@ -8,11 +8,13 @@ use rustls::pki_types::CertificateDer;
 
 use crate::account;
 use crate::cases::{Case, Kind, SMALL, Speaks};
-use crate::generator::{Crowd, Generator, Tally};
+use crate::crowd::Crowd;
+use crate::generator::Generator;
 use crate::h2::Ask;
 use crate::results::{Cpu, Round};
 use crate::running::Running;
 use crate::slow;
+use crate::tally::Tally;
 use crate::tls::{Handshakes, Tls};
 use crate::wire::Target;
 

@@ -9,11 +9,11 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::cases::Case;
-use crate::certificate::Certificate;
 use crate::generator::Endpoints;
 use crate::running::Running;
 use crate::settings::{Tells, Wanted, aqueduct, caddy, haproxy, nginx};
 use crate::socket;
+use crate::tls::Certificate;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use crate::generator::{Generator, Tally};
+use crate::generator::Generator;
 use crate::h1::Request;
 use crate::http::{Buffers, Fault, Inbox, Outbox};
 use crate::socket;
+use crate::tally::Tally;
 
 const SIP: usize = 16 * 1024;
 const BETWEEN_SIPS: Duration = Duration::from_millis(20);

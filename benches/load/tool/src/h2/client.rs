@@ -7,10 +7,10 @@ use super::frames::{
     DATA, ENABLE_PUSH, END_HEADERS, END_STREAM, Frame, Framed, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM,
 };
 use super::grpc;
-use crate::certificate;
 use crate::client::{Client, wait_to_write};
 use crate::http::{Buffers, Fault};
 use crate::socket::{EventFlags, Poller, Ready};
+use crate::tls;
 use crate::wire::{Line, Target};
 
 /// What every client of a case asks for.
@@ -45,7 +45,7 @@ struct Stream {
 
 impl Ask {
     pub fn get(download: u64) -> Self {
-        let kept = [(AUTHORITY, certificate::NAME), (USER_AGENT, "load"), (ACCEPT, "*/*")];
+        let kept = [(AUTHORITY, tls::NAME), (USER_AGENT, "load"), (ACCEPT, "*/*")];
         let blocks = Blocks::of(&[GET, HTTPS], &format!("/bytes/{download}"), &kept);
         Self { blocks, content: Vec::new(), download, trailers: false }
     }
@@ -53,7 +53,7 @@ impl Ask {
     /// A unary call with a message of so many bytes, which the endpoint is to send back.
     pub fn grpc(length: u64) -> Self {
         let kept = [
-            (AUTHORITY, certificate::NAME),
+            (AUTHORITY, tls::NAME),
             (USER_AGENT, "load"),
             (CONTENT_TYPE, grpc::CONTENT_TYPE),
             (Name::Spelled("te"), "trailers"),

@@ -1,7 +1,7 @@
 //! Caddy without what it would do of its own accord: no certificates from elsewhere, no second port, no compression.
 
 use super::Wanted;
-use crate::certificate::NAME;
+use crate::tls::NAME;
 
 pub fn caddy(wanted: &Wanted) -> String {
     let Wanted { case, listen, endpoint, certificate, .. } = wanted;

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::cases::Case;
-use crate::certificate::Certificate;
+use crate::tls::Certificate;
 
 pub use aqueduct::aqueduct;
 pub use caddy::caddy;
