@@ -29,20 +29,25 @@ impl OpenBody {
         Self { open: Some((flow, frames)), size, left: length, ahead: Bytes::new() }
     }
 
-    /// The whole body, if it is there already.
-    pub fn whole(mut self) -> Result<ResponseBody, Self> {
-        if self.left.is_none() {
-            return Err(self);
+    /// As a response has it: in one piece, if all of it is there already.
+    pub fn into_response(mut self) -> ResponseBody {
+        match self.peek() {
+            Some(whole) => ResponseBody::Bytes(whole),
+            None => ResponseBody::Stream(Box::new(self)),
         }
+    }
+
+    /// Looks at what came with the head: all of a body whose length is known, or what it begins with.
+    fn peek(&mut self) -> Option<Bytes> {
+        self.left?;
         // What is not there yet is waited for by whoever reads.
-        let cx = &mut Context::from_waker(Waker::noop());
-        let first = self.open.as_mut().map(|(_, frames)| frames.poll_data(cx));
-        let Some(Poll::Ready(Some(Ok(first)))) = first else { return Err(self) };
+        let first = self.open.as_mut()?.1.poll_data(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(Some(Ok(first))) = first else { return None };
         if self.take(&first) && self.left == Some(0) {
-            return Ok(ResponseBody::Bytes(first));
+            return Some(first);
         }
         self.ahead = first;
-        Err(self)
+        None
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {

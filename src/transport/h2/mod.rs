@@ -131,5 +131,5 @@ fn open(flow: Flow, frames: h2::RecvStream, length: Option<u64>) -> ResponseBody
     if frames.is_end_stream() {
         return ResponseBody::Empty;
     }
-    OpenBody::new(flow, frames, length).whole().unwrap_or_else(|body| ResponseBody::Stream(Box::new(body)))
+    OpenBody::new(flow, frames, length).into_response()
 }
