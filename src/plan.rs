@@ -22,7 +22,7 @@ use crate::{
     routing::Table,
     settings::{
         FileMode, Problem, Problems, Settings,
-        listener::{MOST_HEADERS, ProxyProtocolSettings},
+        listener::{ListenerTimeouts, MOST_HEADERS, ProxyProtocolSettings},
     },
     telemetry::access_log::AccessLog,
     upstream::Upstream,
@@ -71,6 +71,8 @@ pub struct Listener {
     pub tls: Option<Arc<ListenerTls>>,
     /// HTTP/2 is spoken, too.
     pub h2: bool,
+    /// How long to wait for those who come in here, where that differs from the server's.
+    pub timeouts: Option<ListenerTimeouts>,
     /// What others may do with the file of a unix socket, if anything was said of it.
     pub mode: Option<FileMode>,
     /// Who says first whose connection it is.
@@ -79,7 +81,7 @@ pub struct Listener {
 
 impl From<ListenAddress> for Listener {
     fn from(address: ListenAddress) -> Self {
-        Self { address, tls: None, h2: true, mode: None, proxy_protocol: None }
+        Self { address, tls: None, h2: true, timeouts: None, mode: None, proxy_protocol: None }
     }
 }
 
@@ -236,9 +238,14 @@ fn listeners(
                 Problem::at(key.into_iter().chain(["mode".to_owned()]), "only a unix socket has a file")
                     .help("remove `mode`"),
             ),
+            Some(_) if listener.tls.is_none() && listener.timeouts.as_ref().is_some_and(waits_for_handshakes) => {
+                let key = key.into_iter().chain(["timeouts", "tls_handshake"].map(String::from));
+                problems.push(Problem::at(key, "nobody shakes hands here").help("remove it, or name `tls`"));
+            }
             Some(address) => {
                 let proxy_protocol = proxy_protocol::of_listener(index, listener, &address, problems, warnings);
-                known.push(Listener { address, tls, h2: listener.h2, mode: listener.mode, proxy_protocol });
+                let (h2, timeouts, mode) = (listener.h2, listener.timeouts.clone(), listener.mode);
+                known.push(Listener { address, tls, h2, timeouts, mode, proxy_protocol });
             }
             None => problems.push(
                 Problem::at(key, format!("`{}` is not an address to listen on", listener.addr))
@@ -247,6 +254,10 @@ fn listeners(
         }
     }
     known
+}
+
+fn waits_for_handshakes(timeouts: &ListenerTimeouts) -> bool {
+    timeouts.tls_handshake.is_some()
 }
 
 impl ListenAddress {

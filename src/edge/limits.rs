@@ -10,8 +10,8 @@ use crate::{
     },
     proxy::Proxy,
     settings::{
-        ServerSettings,
-        listener::{self, Http2Limits},
+        ServerSettings, Time,
+        listener::{self, Http2Limits, ListenerTimeouts},
     },
     telemetry::access_log::AccessLog,
 };
@@ -63,6 +63,19 @@ impl Limits {
             http2: http.h2.clone(),
             style: style(settings, server_name),
             log_of: None,
+        }
+    }
+
+    /// The same where a listener has times of its own.
+    pub fn at(&self, listener: &ListenerTimeouts) -> Self {
+        let or = |own: Option<Time>, all: Option<Duration>| own.map_or(all, |own| own.0);
+        Self {
+            tls_handshake: or(listener.tls_handshake, self.tls_handshake),
+            request_head: or(listener.request_head, self.request_head),
+            request_body: or(listener.request_body, self.request_body),
+            response_write: or(listener.response_write, self.response_write),
+            keep_alive: or(listener.keep_alive, self.keep_alive),
+            ..self.clone()
         }
     }
 

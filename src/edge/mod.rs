@@ -35,7 +35,7 @@ use crate::{
     proxy::Proxy,
     settings::{
         FileMode, ServerSettings,
-        listener::{self as listener_settings, ProxyProtocolSettings},
+        listener::{self as listener_settings, ListenerTimeouts, ProxyProtocolSettings},
     },
 };
 
@@ -62,8 +62,9 @@ pub struct EdgeServer<F> {
     settings: ServerSettings,
     server_name: String,
     signals: bool,
-    newest: Protocol,
-    senders: Option<Arc<Senders>>,
+    /// What is spoken at the addresses that are said next, certificates aside.
+    spoken: Spoken,
+    /// Of the files of sockets that are said next.
     mode: Option<FileMode>,
     log_of: Option<Proxy>,
     inherited: Inherited,
@@ -73,28 +74,15 @@ pub struct EdgeServer<F> {
 impl<F> EdgeServer<F> {
     /// A server for the `App` that the factory makes: it is called once for each worker.
     pub fn new(factory: F) -> Self {
-        let settings = ServerSettings::default();
-        let Spoken { newest, senders, .. } = Spoken::default();
+        let (settings, spoken) = (ServerSettings::default(), Spoken::default());
         let (server_name, inherited, opened) = ("aqueduct".into(), Inherited::nothing(), Vec::new());
-        Self {
-            factory,
-            settings,
-            server_name,
-            signals: true,
-            newest,
-            senders,
-            mode: None,
-            log_of: None,
-            inherited,
-            opened,
-        }
+        Self { factory, settings, server_name, signals: true, spoken, mode: None, log_of: None, inherited, opened }
     }
 
     /// The same addresses with another `App`: for whoever has to listen before there is one.
     pub fn hosting<G>(self, factory: G) -> EdgeServer<G> {
-        let Self { factory: _, settings, server_name, signals, newest, senders, mode, log_of, inherited, opened } =
-            self;
-        EdgeServer { factory, settings, server_name, signals, newest, senders, mode, log_of, inherited, opened }
+        let Self { factory: _, settings, server_name, signals, spoken, mode, log_of, inherited, opened } = self;
+        EdgeServer { factory, settings, server_name, signals, spoken, mode, log_of, inherited, opened }
     }
 
     /// Workers, limits and deadlines. To be said before the first address.
@@ -131,7 +119,7 @@ impl<F> EdgeServer<F> {
     /// where TLS is spoken, elsewhere with clients that begin with its preface.
     #[must_use]
     pub fn http2(mut self, spoken: bool) -> Self {
-        self.newest = if spoken { Protocol::Http2 } else { Protocol::Http1 };
+        self.spoken.newest = if spoken { Protocol::Http2 } else { Protocol::Http1 };
         self
     }
 
@@ -139,7 +127,7 @@ impl<F> EdgeServer<F> {
     /// nobody, unless told otherwise.
     #[must_use]
     pub fn proxy_protocol(mut self, settings: Option<&ProxyProtocolSettings>) -> Self {
-        self.senders = settings.map(|settings| Arc::new(Senders::of(settings)));
+        self.spoken.senders = settings.map(|settings| Arc::new(Senders::of(settings)));
         self
     }
 
@@ -147,6 +135,14 @@ impl<F> EdgeServer<F> {
     #[must_use]
     pub fn inherits(mut self, inherited: &Inherited) -> Self {
         self.inherited = inherited.clone();
+        self
+    }
+
+    /// How long to wait for those who come in at the addresses that are said after this, where that differs from the
+    /// server's settings.
+    #[must_use]
+    pub fn timeouts(mut self, settings: Option<&ListenerTimeouts>) -> Self {
+        self.spoken.timeouts = settings.cloned().map(Arc::new);
         self
     }
 
@@ -197,7 +193,7 @@ impl<F> EdgeServer<F> {
     }
 
     fn spoken(&self, certificates: Option<Certificates>) -> Spoken {
-        Spoken { certificates, newest: self.newest, senders: self.senders.clone() }
+        Spoken { certificates, ..self.spoken.clone() }
     }
 
     /// Where it listens.

@@ -30,6 +30,7 @@ use super::{
 use crate::{
     exchange::RequestId,
     http::{Error, StatusCode, downstream::Peer, proxy_protocol::Ends},
+    settings::listener::ListenerTimeouts,
     telemetry::refusals,
     transport::dial::Stream as Socket,
 };
@@ -189,14 +190,14 @@ impl<A: h1::Answers + 'static> Reception<A> {
         &self,
         (socket, peer, announced): (Socket, Peer, Option<Box<Ends>>),
         place: Place,
-        Spoken { certificates, newest, .. }: Spoken,
+        Spoken { certificates, newest, timeouts, senders: _ }: Spoken,
         draining: &Rc<drain::Worker>,
     ) {
         let arrival = Arrival { socket, peer, announced, greeted: None, newest };
+        let limits = self.limits_at(timeouts.as_deref());
         if let Some(certificates) = certificates {
-            return self.serve_encrypted(arrival, certificates, place, draining);
+            return self.serve_encrypted(arrival, certificates, (place, limits), draining);
         }
-        let limits = Rc::clone(&self.limits.borrow());
         let serve = h1::serve(arrival, Rc::clone(&self.app), limits, draining.ear());
         let one = self.open.one();
         actix_rt::spawn(async move {
@@ -210,10 +211,10 @@ impl<A: h1::Answers + 'static> Reception<A> {
         &self,
         arrival: Arrival,
         certificates: Certificates,
-        place: Place,
+        (place, limits): (Place, Rc<Limits>),
         draining: &Rc<drain::Worker>,
     ) {
-        let (app, limits, draining) = (Rc::clone(&self.app), Rc::clone(&self.limits.borrow()), Rc::clone(draining));
+        let (app, draining) = (Rc::clone(&self.app), Rc::clone(draining));
         let one = self.open.one();
         actix_rt::spawn(async move {
             let Arrival { socket, newest, .. } = arrival;
@@ -227,6 +228,14 @@ impl<A: h1::Answers + 'static> Reception<A> {
             }
             drop((one, place));
         });
+    }
+
+    fn limits_at(&self, listener: Option<&ListenerTimeouts>) -> Rc<Limits> {
+        let limits = self.limits.borrow();
+        match listener {
+            None => Rc::clone(&limits),
+            Some(own) => Rc::new(limits.at(own)),
+        }
     }
 
     /// This worker has more than its share: the others hear of the next connection as well, and are to have it if it

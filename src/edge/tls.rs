@@ -22,7 +22,7 @@ use super::proxy_protocol::Senders;
 use crate::{
     http::ClientCertificate,
     plan::ListenerTls,
-    settings::tls::TlsVersion,
+    settings::{listener::ListenerTimeouts, tls::TlsVersion},
     transport::tls::{HTTP_1_1, HTTP_2, holder, identity::FileError},
 };
 
@@ -53,11 +53,13 @@ pub struct Spoken {
     pub newest: Protocol,
     /// Those who say first whose connection it is.
     pub senders: Option<Arc<Senders>>,
+    /// How long he is waited for, where that differs from the server's.
+    pub timeouts: Option<Arc<ListenerTimeouts>>,
 }
 
 impl Default for Spoken {
     fn default() -> Self {
-        Self { certificates: None, newest: Protocol::Http2, senders: None }
+        Self { certificates: None, newest: Protocol::Http2, senders: None, timeouts: None }
     }
 }
 

@@ -26,12 +26,37 @@ pub struct Listener {
     /// Speaks HTTP/2, too: as agreed on where TLS is spoken, elsewhere with clients that begin with its preface.
     #[serde(default = "yes")]
     pub h2: bool,
+    /// How long to wait for those who come in here, where that is not what `[server.timeouts]` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<ListenerTimeouts>,
     /// What others may do with the file of a unix socket; without it that is up to the process's umask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<FileMode>,
     /// Who says first whose connection it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocolSettings>,
+}
+
+/// `timeouts = { keep_alive = "10m" }` of a listener: the keys of `[server.timeouts]` that have to do with connections, each
+/// only if it is another one here.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenerTimeouts {
+    /// From a connection's start to the end of its TLS handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_handshake: Option<Time>,
+    /// From a request's first byte (or the connection's start) to the end of its head.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_head: Option<Time>,
+    /// Without a byte of a request body that we are ready to take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_body: Option<Time>,
+    /// Without the client taking a byte of a response that we have ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_write: Option<Time>,
+    /// Between requests on one connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<Time>,
 }
 
 /// `proxy_protocol = { from = ["10.0.0.0/8"], timeout = "5s" }`: load balancers in front of us that begin each connection
@@ -245,7 +270,7 @@ pub enum ProxyStatus {
 impl Listener {
     /// Listens on this address.
     pub fn address(addr: impl Into<String>) -> Self {
-        Self { addr: addr.into(), tls: None, h2: true, mode: None, proxy_protocol: None }
+        Self { addr: addr.into(), tls: None, h2: true, timeouts: None, mode: None, proxy_protocol: None }
     }
 }
 

@@ -86,6 +86,36 @@ async fn each_listener_speaks_what_it_was_told_to() {
 }
 
 #[actix_rt::test]
+async fn a_listener_may_wait_longer_or_shorter_than_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |timeouts: &str| {
+        let text = format!(
+            "listen = [{{ addr = \"127.0.0.1:0\", timeouts = {{ {timeouts} }} }}, \"127.0.0.1:0\"]\n\
+             server.watch = false\nserver.timeouts.keep_alive = \"1h\"\nroutes.\"/\".respond.body = \"hello\"\n"
+        );
+        fs::write(folder.path().join("a.toml"), text).expect("a file");
+    };
+    write("keep_alive = \"50ms\"");
+    let mut server = Binary::run(folder.path(), &["--settings", "a.toml"]).await;
+    let second = server.says_address("listening on ").await;
+    let mut patient = Client::connect(second).await;
+    let mut short = Client::connect(server.address).await;
+    for client in [&mut patient, &mut short] {
+        client.send(GET).await;
+        assert_eq!(client.read_response().await.text(), "hello");
+    }
+
+    short.wait_closed().await;
+    assert!(!patient.is_closed());
+
+    write("request_head = \"50ms\"");
+    server.reload().await;
+    let mut short = Client::connect(server.address).await;
+    short.send("GET / HTTP/1.1\r\n").await;
+    assert_eq!(short.read_response().await.status, 408);
+}
+
+#[actix_rt::test]
 async fn a_trusted_proxy_at_a_unix_socket_speaks_for_its_clients() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a.sock");

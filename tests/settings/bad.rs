@@ -55,6 +55,7 @@ bad! {
     an_address_without_a_port: "listen = [\"127.0.0.1\", \"127.0.0.1:80\", \"localhost:80\", 80]\n";
     a_listener_without_an_address: "listen = [{ address = \"127.0.0.1:80\" }]\n";
     a_listener_that_may_be_speaks_http_2: "listen = [{ addr = \"127.0.0.1:80\", h2 = \"maybe\" }, { addr = \"127.0.0.1:81\", http2 = true }]\n";
+    an_unknown_timeout_of_a_listener: "listen = [{ addr = \"127.0.0.1:80\", timeouts = { keep_alife = \"5s\", idle_tunnel = \"1h\" } }]\n";
     a_mode_of_a_socket_that_is_none: "listen = [{ addr = \"unix:a\", mode = 432 }, { addr = \"unix:b\", mode = \"0668\" }, { addr = \"unix:c\", mode = \"rw\" }]\n";
     a_sender_of_proxy_headers_that_is_none: "listen = [{ addr = \"127.0.0.1:80\", proxy_protocol = { from = [\"lan\", \"unix\"], timeout = 5 } }, { addr = \"127.0.0.1:81\", proxy_protocol = { form = [] } }, { addr = \"127.0.0.1:82\", proxy_protocol = true }]\n";
     an_unknown_limit_of_http_2: "[server.http.h2]\nmax_stream = 5\nping = 30\n";

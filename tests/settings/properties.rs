@@ -6,7 +6,7 @@ use aqueduct::settings::{
     BalanceSettings, FileMode, Layers, Listener, RouteDefaults, RouteSettings, Settings, Size, Source, Time,
     UpstreamSettings,
     layers::BUILT_IN,
-    listener::{ProxyProtocolSettings, Workers},
+    listener::{ListenerTimeouts, ProxyProtocolSettings, Workers},
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
     show::show,
     tls::{AcmeSettings, CertificateFiles, ClientMode, ClientSettings, TlsSettings, TlsVersion},
@@ -73,8 +73,13 @@ fn listener() -> impl Strategy<Value = Listener> {
     let proxy_protocol = (vec(sender, 0..3), 1u64..99)
         .prop_map(|(from, timeout)| ProxyProtocolSettings { from, timeout: Time::secs(timeout) });
     let mode = option::of((0u32..=0o777).prop_map(FileMode));
-    (".{0,9}", option::of(".{0,9}"), any::<bool>(), mode, option::of(proxy_protocol))
-        .prop_map(|(addr, tls, h2, mode, proxy_protocol)| Listener { addr, tls, h2, mode, proxy_protocol })
+    let timeouts = option::of(1u64..99).prop_map(|keep_alive| ListenerTimeouts {
+        keep_alive: keep_alive.map(Time::secs),
+        ..ListenerTimeouts::default()
+    });
+    (".{0,9}", option::of(".{0,9}"), any::<bool>(), option::of(timeouts), mode, option::of(proxy_protocol)).prop_map(
+        |(addr, tls, h2, timeouts, mode, proxy_protocol)| Listener { addr, tls, h2, timeouts, mode, proxy_protocol },
+    )
 }
 
 fn upstream() -> impl Strategy<Value = UpstreamSettings> {
