@@ -116,6 +116,7 @@ pub struct EndpointHttp2 {
     /// Requests under way at once on one connection; an endpoint may want fewer.
     pub max_streams: u32,
     /// After so long without a word from an endpoint that something is under way with, it is asked whether it is there.
+    /// Servers of gRPC take more than one such question in five minutes for abuse, and end the connection.
     pub ping: Time,
     /// How long it may take to say so.
     pub ping_timeout: Time,
@@ -223,7 +224,7 @@ impl Default for PoolSettings {
 
 impl Default for EndpointHttp2 {
     fn default() -> Self {
-        Self { max_streams: 100, ping: Time::secs(30), ping_timeout: Time::secs(10) }
+        Self { max_streams: 100, ping: Time::secs(360), ping_timeout: Time::secs(10) }
     }
 }
 
@@ -242,5 +243,17 @@ impl From<&str> for ServerUrl {
 impl From<String> for ServerUrl {
     fn from(url: String) -> Self {
         Self::new(url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_asked_less_often_than_servers_of_grpc_bear() {
+        assert!(EndpointHttp2::default().ping.0.is_none_or(|ping| ping > Duration::from_secs(5 * 60)));
     }
 }
