@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use super::support::{
     client::refusing,
-    grpc::{Peer, tell, tell_over_tls},
+    grpc::{Peer, Steady, tell, tell_over_tls},
     proxy::TestProxy,
     tls::Authority,
 };
@@ -176,6 +176,22 @@ async fn an_endpoint_that_dies_within_a_call_is_an_error_and_never_an_end() {
     let proxy = TestProxy::with(&to(&peer)).start().await;
 
     tell(proxy.address, &["server_dies"]).await;
+}
+
+#[actix_rt::test]
+async fn an_endpoint_that_stops_in_order_fails_no_call() {
+    let mut peers = [Peer::start().await, Peer::start().await];
+    let text = to(&peers[0]).replace("servers = [", &format!("servers = [\"http://{}\", ", peers[1].address));
+    let proxy = TestProxy::with(&text).start().await;
+    let mut calls = Steady::start(proxy.address).await;
+    // Both have calls by then.
+    calls.makes(20).await;
+
+    peers[0].stop().await;
+    calls.makes(100).await;
+    calls.end().await;
+
+    peers[0].ended().await;
 }
 
 #[actix_rt::test]

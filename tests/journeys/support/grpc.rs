@@ -1,10 +1,9 @@
 //! gRPC that is not ours: grpcio's server and client (tests/peers/grpc), each a process of its own.
 
 use std::{
-    io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Output, Stdio},
+    process::Stdio,
     time::Duration,
 };
 
@@ -22,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// An endpoint that takes every call of the stories, until it is dropped.
 pub struct Peer {
     pub address: SocketAddr,
-    said: Lines<BufReader<ChildStdout>>,
-    _child: Child,
+    said: Said,
+    child: Child,
 }
 
 impl Peer {
@@ -40,8 +39,8 @@ impl Peer {
     async fn start_with(arguments: &[&str]) -> Self {
         let mut child =
             python("server.py").args(arguments).stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("Python runs");
-        let said = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        let mut peer = Self { address: SocketAddr::from(([0; 4], 0)), said, _child: child };
+        let said = Said::of(&mut child);
+        let mut peer = Self { address: SocketAddr::from(([0; 4], 0)), said, child };
         let line = peer.says("listening on ").await;
         peer.address = line.trim_start_matches("listening on ").parse().expect("an address");
         peer
@@ -49,16 +48,20 @@ impl Peer {
 
     /// The next line that has this in it.
     pub async fn says(&mut self, text: &str) -> String {
-        patiently(text, async {
-            loop {
-                let line = self.said.next_line().await.expect("text");
-                let line = line.unwrap_or_else(|| panic!("it ended, and did not say {text}"));
-                if line.contains(text) {
-                    return line;
-                }
-            }
-        })
-        .await
+        self.said.next(text).await
+    }
+
+    /// It takes no more calls, finishes those that it has, and ends; all that is told to it, and not waited for.
+    pub async fn stop(&mut self) {
+        let id = self.child.id().expect("it was not waited for").cast_signed();
+        // SAFETY: the process was started here and not waited for yet, so the id is its own.
+        assert_eq!(unsafe { libc::kill(id, libc::SIGTERM) }, 0);
+        self.says("takes no more").await;
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&mut self) {
+        assert!(patiently("its end", self.child.wait()).await.expect("it can be waited for").success());
     }
 }
 
@@ -76,7 +79,9 @@ pub async fn tell_over_tls(host: &str, port: u16, ca: &str, stories: &[&str]) {
 /// A client that calls again and again, with one call open all the time.
 pub struct Steady {
     client: Child,
+    said: Said,
     tells_to_end: ChildStdin,
+    calls: usize,
 }
 
 impl Steady {
@@ -86,34 +91,66 @@ impl Steady {
             .args([&address.to_string(), "steady"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("Python runs");
         let tells_to_end = client.stdin.take().expect("it is piped");
-        Self { client, tells_to_end }
+        let said = Said::of(&mut client);
+        let mut steady = Self { client, said, tells_to_end, calls: 0 };
+        steady.makes(1).await;
+        steady
+    }
+
+    /// Waits until it has made so many more calls.
+    pub async fn makes(&mut self, more: usize) {
+        let wanted = self.calls + more;
+        while self.calls < wanted {
+            let line = self.said.next("calls").await;
+            self.calls = line.trim_end_matches(" calls").parse().expect("how many calls it has made");
+        }
     }
 
     /// Lets it finish what is under way. How many calls it has made, each of them answered as it must be.
-    pub async fn end(self) -> usize {
+    pub async fn end(mut self) -> usize {
         drop(self.tells_to_end);
-        let told = ended("steady calls", self.client.wait_with_output()).await;
-        let count = told.split_whitespace().find_map(|word| word.parse().ok());
-        count.unwrap_or_else(|| panic!("no number of calls: {told}"))
+        let mut calls = self.calls;
+        while let Some(line) = patiently("its end", self.said.0.next_line()).await.expect("text") {
+            calls = line.split_whitespace().next().and_then(|count| count.parse().ok()).unwrap_or(calls);
+        }
+        let status = patiently("its end", self.client.wait()).await.expect("it can be waited for");
+        assert!(status.success(), "after {calls} calls: {status}");
+        calls
+    }
+}
+
+/// What a process says on its output.
+struct Said(Lines<BufReader<ChildStdout>>);
+
+impl Said {
+    fn of(process: &mut Child) -> Self {
+        Self(BufReader::new(process.stdout.take().expect("it is piped")).lines())
+    }
+
+    /// The next line that has this in it.
+    async fn next(&mut self, text: &str) -> String {
+        patiently(text, async {
+            loop {
+                let line = self.0.next_line().await.expect("text");
+                let line = line.unwrap_or_else(|| panic!("it ended, and did not say {text}"));
+                if line.contains(text) {
+                    return line;
+                }
+            }
+        })
+        .await
     }
 }
 
 async fn converse(arguments: &[&str], stories: &[&str]) {
     let client = python("client.py").args(arguments).args(stories).kill_on_drop(true).output();
-    ended(&format!("{stories:?}"), client).await;
-}
-
-/// What the client says when it has ended; panics if it was not content.
-async fn ended(what: &str, client: impl Future<Output = io::Result<Output>>) -> String {
     let output = timeout(PATIENCE, client).await.expect("the conversations end").expect("Python runs");
     let (told, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "of {what} this came to its end: {told}\n{failed}");
-    told.into_owned()
+    assert!(output.status.success(), "of {stories:?} this came to its end: {told}\n{failed}");
 }
 
 fn python(script: &str) -> Command {

@@ -191,11 +191,11 @@ async def steady(peer):
         await long.write(b"%d" % calls)
         equal(await long.read(), b"re: %d" % calls)
         calls += 4
+        print(f"{calls} calls", flush=True)
         # A steady load, not the most there can be.
         await asyncio.sleep(0.02)
     await long.done_writing()
     equal(await long.code(), StatusCode.OK)
-    print(f"{calls} calls", flush=True)
 
 
 # -- stories of which the server has something to say, too -------------------------------------------------------------

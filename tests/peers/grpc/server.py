@@ -1,4 +1,4 @@
-"""An endpoint of gRPC that is not ours, on a free port until it is killed. It says on its output what it sees.
+"""An endpoint of gRPC that is not ours, on a free port until it is told to stop. It says on its output what it sees.
 
     server.py [--cert FILE --key FILE]
 """
@@ -6,6 +6,7 @@
 import argparse
 import asyncio
 import os
+import signal
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -119,8 +120,13 @@ async def serve(arguments):
     else:
         port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
+    stops = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stops.set)
     say(f"listening on 127.0.0.1:{port}")
-    await server.wait_for_termination()
+    await stops.wait()
+    stopped = asyncio.ensure_future(server.stop(grace=60))
+    say("takes no more")
+    await stopped
 
 
 if __name__ == "__main__":
