@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::{
     actors::Standing,
+    clock,
     edge::{
         Handle,
         tls::{self, Certificates},
@@ -98,6 +99,12 @@ struct Endpoint {
     address: String,
     /// Requests under way.
     in_flight: u32,
+    /// "well", "ejected", "on trial" or "fails checks".
+    health: String,
+    /// It is used when too few of the others are well.
+    backup: bool,
+    /// How long it lately took to answer, in milliseconds, where that is known.
+    latency: Option<f64>,
 }
 
 impl Status {
@@ -155,11 +162,21 @@ impl Certificate {
 
 impl Upstream {
     fn of(upstream: &crate::upstream::Upstream) -> Self {
-        let endpoints = upstream
-            .endpoints
-            .iter()
-            .map(|endpoint| Endpoint { address: endpoint.name.to_string(), in_flight: endpoint.in_flight() });
+        let endpoints = upstream.endpoints.iter().map(|endpoint| Endpoint::of(endpoint));
         Self { name: upstream.name.to_string(), endpoints: endpoints.collect() }
+    }
+}
+
+impl Endpoint {
+    fn of(endpoint: &crate::upstream::Endpoint) -> Self {
+        let now = clock::coarse();
+        Self {
+            address: endpoint.name.to_string(),
+            in_flight: endpoint.in_flight(),
+            health: endpoint.health.standing(now).to_string(),
+            backup: endpoint.is_backup,
+            latency: endpoint.latency.at(now).map(|latency| latency.as_secs_f64() * 1000.0),
+        }
     }
 }
 

@@ -1,23 +1,28 @@
 //! `[upstreams]` become groups of endpoints.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
     Plan, Upstreams, tls,
     url::{self, EndpointUrl},
 };
 use crate::{
-    http::proxy_protocol::Version,
+    clock,
+    http::{StatusCode, proxy_protocol::Version},
     kinds::Kinds,
     settings::{
-        BalanceSettings, Problem, Settings, UpstreamSettings,
+        BalanceSettings, OutlierSettings, Problem, RetrySettings, Settings, Share, UpstreamSettings,
         problem::did_you_mean,
-        upstream::{Protocol, ProxyHeader, TransportKind},
+        retry::RetryMethods,
+        upstream::{Protocol, ProxyHeader, ServerUrl, TransportKind},
     },
     transport::tls::client::{ClientTls, Profile},
     upstream::{
         Endpoint, Upstream,
         balancers::{Balancer, Kind, Nothing, Random},
+        lineup::Rules,
+        outlier::Outlier,
+        retry::{Budget, On, Retry},
     },
 };
 
@@ -62,7 +67,7 @@ fn unchanged(name: &str, written: &UpstreamSettings, before: Option<&Plan>) -> O
 /// What is wrong with it, and the likely fix.
 pub fn unnamed(url: &EndpointUrl, name: &str, before: Option<&Plan>) -> Result<Arc<Upstream>, (String, &'static str)> {
     let written = UpstreamSettings::default();
-    let endpoints = vec![adopt(before, name, url, tls::of_route(url)?, 1, &written)];
+    let endpoints = vec![adopt(before, name, url, tls::of_route(url)?, &ServerUrl::new(name), &written)];
     let balancer = Random::build(Nothing {}, &endpoints).expect("it needs no settings");
     Ok(upstream(name, endpoints, balancer, &written))
 }
@@ -73,12 +78,44 @@ fn upstream(
     balancer: Box<dyn Balancer>,
     written: &UpstreamSettings,
 ) -> Arc<Upstream> {
-    Arc::new(Upstream {
-        name: name.into(),
-        endpoints,
-        balancer,
-        transport: written.transport,
-        attempts: written.retry.attempts,
+    let rules = Rules { panic: written.outlier.panic.fraction(), slow_start: written.slow_start.0 };
+    let mut upstream = Upstream::new(name, endpoints, balancer, rules);
+    upstream.transport = written.transport;
+    upstream.retry = retry(&written.retry);
+    upstream.outlier = outlier(&written.outlier);
+    Arc::new(upstream)
+}
+
+fn retry(written: &RetrySettings) -> Retry {
+    let says = |word: &str| written.on.iter().any(|on| on == word);
+    Retry {
+        attempts: written.attempts,
+        on: On {
+            connect: says("connect"),
+            reset: says("reset"),
+            timeout: says("timeout"),
+            statuses: written.on.iter().filter_map(|on| status(on)).collect(),
+        },
+        any_method: written.methods == RetryMethods::Any,
+        kept_body: usize::try_from(written.body.0).unwrap_or(usize::MAX),
+        budget: Budget::new(written.budget.fraction(), written.burst),
+        backoff: (written.backoff.0.unwrap_or_default(), written.max_backoff.0.unwrap_or(Duration::MAX)),
+    }
+}
+
+/// A status that an endpoint may answer with and another might not.
+fn status(text: &str) -> Option<StatusCode> {
+    text.parse().ok().filter(|status: &StatusCode| status.is_client_error() || status.is_server_error())
+}
+
+fn outlier(written: &OutlierSettings) -> Option<Outlier> {
+    Some(Outlier {
+        consecutive: (written.consecutive > 0).then_some(written.consecutive),
+        error_rate: written.error_rate.map(Share::fraction),
+        latency_factor: written.latency_factor,
+        eject: written.eject.0?,
+        longest: written.max_eject.0.unwrap_or(Duration::MAX),
+        most: written.max_ejected.fraction(),
     })
 }
 
@@ -92,6 +129,19 @@ fn check(name: &str, written: &UpstreamSettings, problems: &mut Vec<Problem>) {
     }
     if written.servers.is_empty() {
         problems.push(at(&["servers"], "an upstream without endpoints").help("servers = [\"http://127.0.0.1:8000\"]"));
+    }
+    for (index, on) in written.retry.on.iter().enumerate() {
+        const WORDS: [&str; 3] = ["connect", "reset", "timeout"];
+        if !WORDS.contains(&on.as_str()) && status(on).is_none() {
+            let known = || "\"connect\", \"reset\", \"timeout\", or a status from 400 on such as \"503\"".into();
+            problems.push(
+                at(
+                    &["retry", "on", &index.to_string()],
+                    &format!("`{}` is nothing to try again after", on.escape_debug()),
+                )
+                .help(did_you_mean(on, WORDS).unwrap_or_else(known)),
+            );
+        }
     }
     if written.retry.attempts == 0 {
         problems.push(at(&["retry", "attempts"], "no attempt at all").help("1 tries once, 2 tries a second endpoint"));
@@ -110,6 +160,12 @@ fn check(name: &str, written: &UpstreamSettings, problems: &mut Vec<Problem>) {
     if written.h2.ping_timeout.0.is_none() {
         let help = "a time such as \"10s\"; `ping = \"off\"` never asks";
         problems.push(at(&["h2", "ping_timeout"], "an endpoint that is asked must answer some time").help(help));
+    }
+    if written.outlier.latency_factor.is_some_and(|factor| factor.is_nan() || factor <= 1.0) {
+        problems.push(at(&["outlier", "latency_factor"], "most would be too slow").help("above 1, such as 4.0"));
+    }
+    if written.outlier.error_rate.is_some_and(|rate| rate.fraction() == 0.0) {
+        problems.push(at(&["outlier", "error_rate"], "nobody could keep to that").help("above 0%, such as \"50%\""));
     }
     if written.pool.max_total == 0 || written.pool.max_total > tokio::sync::Semaphore::MAX_PERMITS {
         problems.push(at(&["pool", "max_total"], "not a number of connections").help("1 or more"));
@@ -174,13 +230,13 @@ fn endpoints(
                 at(format!("`{}` is not encrypted; h2 is agreed on in TLS", server.url))
                     .help("protocol = \"h2c\" speaks HTTP/2 in the clear, without asking"),
             ),
-            Ok(url) if !url.is_tls => endpoints.push(adopt(before, name, &url, None, server.weight, written)),
+            Ok(url) if !url.is_tls => endpoints.push(adopt(before, name, &url, None, server, written)),
             Ok(url) => {
                 // Without it there is a problem already.
                 let Some(tls) = tls else { continue };
                 match tls::profile(&url, tls, written.tls.server_name.as_deref()) {
                     Some(profile) => {
-                        endpoints.push(adopt(before, name, &url, Some(profile), server.weight, written));
+                        endpoints.push(adopt(before, name, &url, Some(profile), server, written));
                     }
                     None => problems.push(at(tls::NO_NAME.into()).help("tls = { server_name = \"..\" } names another")),
                 }
@@ -190,13 +246,14 @@ fn endpoints(
     endpoints
 }
 
-/// The endpoint the plan before had for this upstream and address, with its state and connections, or a new one.
+/// The endpoint the plan before had for this upstream and address, with its state and connections, or a new one. What is
+/// known of an address stays known when it is used otherwise.
 fn adopt(
     before: Option<&Plan>,
     upstream: &str,
     url: &EndpointUrl,
     tls: Option<Profile>,
-    weight: u32,
+    server: &ServerUrl,
     written: &UpstreamSettings,
 ) -> Arc<Endpoint> {
     let announced = match written.proxy_protocol {
@@ -204,24 +261,37 @@ fn adopt(
         ProxyHeader::V1 => Some(Version::V1),
         ProxyHeader::V2 => Some(Version::V2),
     };
-    let known = before.and_then(|plan| plan.upstreams.get(upstream)).and_then(|upstream| {
-        upstream.endpoints.iter().find(|endpoint| {
-            endpoint.target.address == url.address
-                && *endpoint.target.authority == *url.authority
-                && endpoint.target.tls.as_deref() == tls.as_ref()
-                && endpoint.weight == weight
-                && endpoint.pool == written.pool
-                && endpoint.target.proxy_protocol == announced
-                && endpoint.target.protocol == written.protocol
-                && endpoint.target.h2 == written.h2
-        })
+    let before = before.and_then(|plan| plan.upstreams.get(upstream));
+    let known = before.and_then(|upstream| {
+        upstream
+            .endpoints
+            .iter()
+            .find(|endpoint| endpoint.target.address == url.address && *endpoint.target.authority == *url.authority)
     });
-    if let Some(endpoint) = known {
+    let is_the_same = |endpoint: &&Arc<Endpoint>| {
+        endpoint.target.tls.as_deref() == tls.as_ref()
+            && (endpoint.weight, endpoint.is_backup) == (server.weight, server.backup)
+            && endpoint.pool == written.pool
+            && endpoint.target.proxy_protocol == announced
+            && endpoint.target.protocol == written.protocol
+            && endpoint.target.h2 == written.h2
+    };
+    if let Some(endpoint) = known.filter(is_the_same) {
         return Arc::clone(endpoint);
     }
-    let endpoint = Endpoint::new(url.address.clone(), &url.authority, weight, &written.pool)
+    let endpoint = Endpoint::new(url.address.clone(), &url.authority, server.weight, &written.pool)
+        .as_backup(server.backup)
         .announcing(announced)
         .speaking(written.protocol, &written.h2);
+    let endpoint = match (known, before) {
+        (Some(known), _) => endpoint.known_as(known),
+        // It joins others that are warm.
+        (None, Some(_)) => {
+            endpoint.health.is_well_since(clock::coarse());
+            endpoint
+        }
+        (None, None) => endpoint,
+    };
     Arc::new(match tls {
         Some(profile) => endpoint.over_tls(Arc::new(profile)),
         None => endpoint,

@@ -31,7 +31,11 @@ use crate::{
         Cause, Incoming, IncomingHead, Outgoing, Phase, Transport, TransportError, tls,
         tunnel::{self, TunnelKind},
     },
-    upstream::{Candidates, Endpoint, Upstream, retry},
+    upstream::{
+        Endpoint, Upstream,
+        outlier::Report,
+        selection::{Pick, Selection},
+    },
 };
 
 /// Sends exchanges where a route leads.
@@ -82,8 +86,8 @@ impl Dispatch<'_> {
         }
         let route = &self.matched.entry.value;
         self.limit_body(route, exchange)?;
-        if retry::is_idempotent(&exchange.method) {
-            exchange.body.keep(retry::KEPT_BODY);
+        if upstream.retry.is_harmless(&exchange.method) {
+            exchange.body.keep(upstream.retry.kept_body);
         }
         let upgrade = outgoing::upgrade(exchange)?;
         let lines = scratch::lines();
@@ -114,37 +118,61 @@ impl Dispatch<'_> {
         exchange: &mut Exchange,
         outgoing: &mut Outgoing,
     ) -> Result<Response, Error> {
-        let mut tried = Tried::default();
+        let retry = &upstream.retry;
+        let mut selection = Selection::of(upstream);
+        if upstream.endpoints.len() > 1 {
+            retry.budget.earn();
+        }
         loop {
-            let endpoint = tried.pick(upstream, exchange).ok_or(Error::NoEndpoint)?;
+            let is_harmless = retry.is_harmless(&exchange.method);
+            let may_try = is_harmless && selection.may_have_another() && outgoing.body.is_replayable();
+            let pick = selection.pick(exchange, may_try).ok_or(Error::NoEndpoint)?;
+            let endpoint = pick.endpoint;
             exchange.facts.attempts += 1;
             if self.active.wants_names() {
                 exchange.facts.endpoint = Some(Arc::clone(&endpoint.name));
             }
             exchange.in_flight = Some(endpoint.enter());
             outgoing::address(outgoing, &self.matched.entry.value, endpoint, exchange);
+            // What is sent while the answer comes cannot be had again.
+            let is_whole = outgoing.body.is_empty() && outgoing.upgrade.is_none();
             let began = upstream.is_timed().then(Instant::now);
             let sent = self.send(upstream.transport, endpoint, outgoing).await;
-            if let Some(began) = began {
-                observe(endpoint, &sent, began);
-            }
-            let error = match sent {
+            heed(upstream, pick, &sent, began);
+            match sent {
+                Ok(Incoming::Response { head, .. })
+                    if is_whole
+                        && retry.may_ask_elsewhere(head.status, &head.headers, &exchange.method)
+                        && selection.may_have_another()
+                        && retry.budget.spend() =>
+                {
+                    selection.note(endpoint);
+                }
                 Ok(incoming) => return self.receive(incoming, exchange, outgoing),
-                Err(error) => error,
-            };
-            exchange.facts.reused = error.reused;
-            let replayable = outgoing.body.is_replayable();
-            let error = TransportError { body_consumed: error.body_consumed && !replayable, ..error };
-            let again = retry::may_send_again(&error, &exchange.method);
-            if again && (error.reused || matches!(error.cause, Cause::Refused)) && !outgoing.fresh {
-                // That a connection turned out to be closed, or to close, costs no attempt. It happens once.
-                outgoing.fresh = true;
-            } else if again && tried.may_have_another(upstream) {
-                tried.note(endpoint, upstream);
-            } else {
-                return Err(told(error));
+                Err(error) => {
+                    exchange.facts.reused = error.reused;
+                    let replayable = outgoing.body.is_replayable();
+                    let error = TransportError { body_consumed: error.body_consumed && !replayable, ..error };
+                    let again = retry.may_send_again(&error, &exchange.method);
+                    if again && was_closing(&error) && !outgoing.fresh {
+                        // That a connection turned out to be closed, or to close, costs no attempt. It happens once.
+                        outgoing.fresh = true;
+                    } else if again && selection.may_have_another() && retry.budget.spend() {
+                        selection.note(endpoint);
+                    } else {
+                        return Err(told(error));
+                    }
+                }
             }
+            self.pause(retry.pause(selection.count())).await;
             outgoing.body.rewind();
+        }
+    }
+
+    /// In a box: it is rare.
+    async fn pause(&self, pause: Duration) {
+        if !pause.is_zero() {
+            Box::pin(tokio::time::sleep(pause)).await;
         }
     }
 
@@ -217,51 +245,46 @@ fn names_one_of(agreed: &HeaderValue, asked: &HeaderValue) -> bool {
     asked.as_bytes().split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(agreed))
 }
 
-/// The endpoints that had their turn. Costs nothing until one failed.
-#[derive(Default)]
-struct Tried {
-    count: u32,
-    left: Option<Vec<usize>>,
-}
-
-impl Tried {
-    fn pick<'u>(&self, upstream: &'u Upstream, exchange: &Exchange) -> Option<&'u Arc<Endpoint>> {
-        let Some(left) = &self.left else {
-            // One endpoint needs no balancer, nor a counter that all cores write to.
-            return match &upstream.endpoints[..] {
-                [only] => Some(only),
-                all => Candidates::all(all).map(|candidates| upstream.balancer.pick(candidates, exchange)),
-            };
-        };
-        // The balancer's answer is an endpoint of the upstream; it outlives the list of places.
-        let candidates = Candidates::only(&upstream.endpoints, left)?;
-        let picked = upstream.balancer.pick(candidates, exchange);
-        upstream.endpoints.iter().find(|endpoint| Arc::ptr_eq(endpoint, picked))
-    }
-
-    fn may_have_another(&self, upstream: &Upstream) -> bool {
-        let left = self.left.as_ref().map_or(upstream.endpoints.len(), Vec::len);
-        left > 1 && self.count + 1 < upstream.attempts
-    }
-
-    fn note(&mut self, endpoint: &Arc<Endpoint>, upstream: &Upstream) {
-        self.count += 1;
-        let left = self.left.get_or_insert_with(|| (0..upstream.endpoints.len()).collect());
-        left.retain(|place| !Arc::ptr_eq(&upstream.endpoints[*place], endpoint));
-    }
-}
-
-/// What the next pick knows of an attempt. Where one failed at once it would look fast.
-fn observe(endpoint: &Endpoint, sent: &Result<Incoming, TransportError>, began: Instant) {
+/// What the next pick learns from an attempt.
+fn heed(
+    upstream: &Upstream,
+    Pick { endpoint, trial }: Pick<'_>,
+    sent: &Result<Incoming, TransportError>,
+    began: Option<Instant>,
+) {
+    /// Where one failed at once it would look fast.
     const FAILED: Duration = Duration::from_secs(1);
-    let took = began.elapsed();
-    let took = match sent {
-        Ok(_) => took,
-        // A client that did not send says nothing about the endpoint.
-        Err(TransportError { cause: Cause::RequestBody(_), .. }) => return,
-        Err(_) => took.max(FAILED),
-    };
-    endpoint.latency.observe(took, clock::coarse());
+    let report = report_of(sent);
+    if let (Some(began), false) = (began, report == Report::Nothing) {
+        let took = began.elapsed();
+        let took = if report == Report::Failed { took.max(FAILED) } else { took };
+        endpoint.latency.observe(took, clock::coarse());
+    }
+    upstream.heed(endpoint, report, trial, clock::coarse);
+}
+
+/// The connection had ended, or was about to: nothing that is wrong with the endpoint.
+fn was_closing(error: &TransportError) -> bool {
+    matches!(error.cause, Cause::Refused) || error.reused && matches!(error.cause, Cause::Closed | Cause::Io(_))
+}
+
+/// Whose doing it was.
+fn report_of(sent: &Result<Incoming, TransportError>) -> Report {
+    use StatusCode as S;
+    match sent {
+        Ok(Incoming::Response { head, .. })
+            if matches!(head.status, S::BAD_GATEWAY | S::SERVICE_UNAVAILABLE | S::GATEWAY_TIMEOUT) =>
+        {
+            Report::Failed
+        }
+        Ok(_) => Report::Well,
+        // Our own limits, and what a client did not send.
+        Err(error) if matches!(error.cause, Cause::RequestBody(_) | Cause::Full) || error.phase == Phase::Queue => {
+            Report::Nothing
+        }
+        Err(error) if was_closing(error) => Report::Nothing,
+        Err(_) => Report::Failed,
+    }
 }
 
 /// What a failed attempt means for the client.

@@ -9,10 +9,13 @@ mod layer;
 pub mod layers;
 pub mod listener;
 mod origins;
+pub mod outlier;
 pub mod problem;
 mod render;
+pub mod retry;
 pub mod route;
 mod secrecy;
+pub mod share;
 pub mod show;
 pub mod source;
 mod strict;
@@ -27,8 +30,11 @@ pub use self::{
     layers::{Layers, Loaded, Reading},
     listener::{Listener, ServerSettings},
     origins::Origins,
+    outlier::OutlierSettings,
     problem::{Place, Problem, Problems, did_you_mean},
+    retry::RetrySettings,
     route::{RouteDefaults, RouteSettings, TestSettings},
+    share::Share,
     source::Source,
     strict::read,
     telemetry::LogSettings,

@@ -7,7 +7,7 @@ use serde::{
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::{balance::BalanceSettings, values::Time};
+use super::{balance::BalanceSettings, outlier::OutlierSettings, retry::RetrySettings, values::Time};
 
 /// `[upstreams.NAME]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,10 @@ pub struct UpstreamSettings {
     pub pool: PoolSettings,
     /// When to send a request again.
     pub retry: RetrySettings,
+    /// When to leave an endpoint alone whose answers fail.
+    pub outlier: OutlierSettings,
+    /// How long an endpoint that is new or has recovered gets less than its share.
+    pub slow_start: Time,
     /// TLS to the endpoints whose URLs begin with `https://`.
     #[serde(skip_serializing_if = "EndpointTls::is_default")]
     pub tls: EndpointTls,
@@ -68,6 +72,8 @@ pub struct ServerUrl {
     pub url: String,
     /// Its share among the others.
     pub weight: u32,
+    /// It gets requests only when none of the others can.
+    pub backup: bool,
 }
 
 /// Who carries the requests.
@@ -138,14 +144,6 @@ pub struct PoolSettings {
     pub lifetime: Time,
 }
 
-/// `retry = { attempts = 2 }`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RetrySettings {
-    /// How many endpoints to try in all when one cannot be connected to; 1 is no retry.
-    pub attempts: u32,
-}
-
 /// The long form.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -153,6 +151,8 @@ struct ServerTable {
     url: String,
     #[serde(default = "even_share")]
     weight: u32,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    backup: bool,
 }
 
 fn even_share() -> u32 {
@@ -162,16 +162,16 @@ fn even_share() -> u32 {
 impl ServerUrl {
     /// An endpoint with the same share as others.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), weight: even_share() }
+        Self { url: url.into(), weight: even_share(), backup: false }
     }
 }
 
 impl Serialize for ServerUrl {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.weight == even_share() {
+        if *self == Self::new(self.url.as_str()) {
             return serializer.serialize_str(&self.url);
         }
-        ServerTable { url: self.url.clone(), weight: self.weight }.serialize(serializer)
+        ServerTable { url: self.url.clone(), weight: self.weight, backup: self.backup }.serialize(serializer)
     }
 }
 
@@ -195,8 +195,8 @@ impl<'de> Visitor<'de> for ServerVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ServerUrl, A::Error> {
-        let ServerTable { url, weight } = ServerTable::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(ServerUrl { url, weight })
+        let ServerTable { url, weight, backup } = ServerTable::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(ServerUrl { url, weight, backup })
     }
 }
 
@@ -211,6 +211,8 @@ impl Default for UpstreamSettings {
             h2: EndpointHttp2::default(),
             pool: PoolSettings::default(),
             retry: RetrySettings::default(),
+            outlier: OutlierSettings::default(),
+            slow_start: Time::OFF,
             tls: EndpointTls::default(),
         }
     }
@@ -225,12 +227,6 @@ impl Default for PoolSettings {
 impl Default for EndpointHttp2 {
     fn default() -> Self {
         Self { max_streams: 100, ping: Time::secs(360), ping_timeout: Time::secs(10) }
-    }
-}
-
-impl Default for RetrySettings {
-    fn default() -> Self {
-        Self { attempts: 2 }
     }
 }
 

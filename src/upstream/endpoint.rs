@@ -1,13 +1,16 @@
 //! One address of an upstream, with the state that outlives a reload.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::sync::Semaphore;
 
-use super::latency::Latency;
+use super::{health::Health, latency::Latency};
 use crate::{
     exchange::InFlight,
     http::proxy_protocol::Version,
@@ -25,8 +28,12 @@ pub struct Endpoint {
     pub target: Target,
     /// The limits on its connections as they were written.
     pub pool: PoolSettings,
-    /// How long it lately took to answer, where a balancer wants to know.
+    /// It gets requests only when none of the others can.
+    pub is_backup: bool,
+    /// How long it lately took to answer, where somebody wants to know.
     pub latency: Arc<Latency>,
+    /// Whether it is well.
+    pub health: Arc<Health>,
     in_flight: Arc<AtomicU32>,
 }
 
@@ -54,7 +61,16 @@ impl Endpoint {
             http1_until: AtomicU64::new(0),
         };
         let name = target.address.to_string().into();
-        Self { name, weight, target, pool: pool.clone(), latency: Arc::default(), in_flight: Arc::default() }
+        Self {
+            name,
+            weight,
+            target,
+            pool: pool.clone(),
+            is_backup: false,
+            latency: Arc::default(),
+            health: Arc::default(),
+            in_flight: Arc::default(),
+        }
     }
 
     /// The same, encrypted.
@@ -77,6 +93,27 @@ impl Endpoint {
         self.target.protocol = protocol;
         self.target.h2 = h2.clone();
         self
+    }
+
+    /// The same address as before, by other settings: what is known of it goes on.
+    #[must_use]
+    pub fn known_as(mut self, before: &Self) -> Self {
+        self.latency = Arc::clone(&before.latency);
+        self.health = Arc::clone(&before.health);
+        self.in_flight = Arc::clone(&before.in_flight);
+        self
+    }
+
+    /// The same as a backup.
+    #[must_use]
+    pub fn as_backup(mut self, is_backup: bool) -> Self {
+        self.is_backup = is_backup;
+        self
+    }
+
+    /// When it will have been well for so long, if it once was not.
+    pub fn warm_at(&self, slow_start: Duration) -> Option<Duration> {
+        Some(self.health.well_since()? + slow_start)
     }
 
     /// How many exchanges it carries now, over all workers.

@@ -2,15 +2,32 @@
 
 use std::sync::Arc;
 
-use self::balancers::Balancer;
-pub use self::{candidates::Candidates, endpoint::Endpoint};
-use crate::settings::upstream::TransportKind;
+use arc_swap::{ArcSwap, Guard};
+
+use self::{
+    balancers::Balancer,
+    lineup::{Lineup, Rules},
+    outlier::Outlier,
+    retry::Retry,
+};
+pub use self::{
+    candidates::{Candidates, Places},
+    endpoint::Endpoint,
+};
+use crate::{clock, settings::upstream::TransportKind};
 
 pub mod balancers;
 pub mod candidates;
 pub mod endpoint;
+pub mod health;
 pub mod latency;
+pub mod lineup;
+pub mod outlier;
 pub mod retry;
+pub mod selection;
+#[cfg(test)]
+mod tests;
+mod window;
 
 /// A named group of endpoints.
 pub struct Upstream {
@@ -22,13 +39,36 @@ pub struct Upstream {
     pub balancer: Box<dyn Balancer>,
     /// Who carries the requests.
     pub transport: TransportKind,
-    /// How many endpoints to try in all.
-    pub attempts: u32,
+    /// When to send a request again.
+    pub retry: Retry,
+    /// Who may be picked, besides being well.
+    pub rules: Rules,
+    /// When to leave an endpoint alone.
+    pub outlier: Option<Outlier>,
+    lineup: ArcSwap<Lineup>,
 }
 
 impl Upstream {
+    /// A group of these endpoints, of which there is at least one.
+    pub fn new(name: &str, endpoints: Vec<Arc<Endpoint>>, balancer: Box<dyn Balancer>, rules: Rules) -> Self {
+        let lineup = ArcSwap::from_pointee(Lineup::of(&endpoints, &rules, clock::coarse()));
+        let (transport, retry, outlier) = (TransportKind::default(), Retry::never(), None);
+        Self { name: name.into(), endpoints, balancer, transport, retry, rules, outlier, lineup }
+    }
+
     /// Somebody wants to know how long its endpoints take to answer: where there is a choice, and a balancer that looks.
     pub fn is_timed(&self) -> bool {
-        self.endpoints.len() > 1 && self.balancer.wants_latency()
+        let compared = self.outlier.is_some_and(|outlier| outlier.latency_factor.is_some());
+        self.endpoints.len() > 1 && (compared || self.balancer.wants_latency())
+    }
+
+    /// Who may be picked now. Whoever first asks after a change draws it up.
+    pub fn lineup(&self) -> Guard<Arc<Lineup>> {
+        let lineup = self.lineup.load();
+        if lineup.is_current(clock::coarse) {
+            return lineup;
+        }
+        self.lineup.store(Arc::new(Lineup::of(&self.endpoints, &self.rules, clock::coarse())));
+        self.lineup.load()
     }
 }

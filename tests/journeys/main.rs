@@ -27,6 +27,7 @@ mod h2_connections;
 mod h2_frames;
 mod h2_requests;
 mod hand_off;
+mod health;
 mod intake;
 mod listeners;
 mod passing;

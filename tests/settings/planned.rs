@@ -60,6 +60,9 @@ impossible! {
     a_balancer_that_can_be_told_nothing: "[upstreams.api]\nservers = [\"http://a\"]\nbalance = { policy = \"random\", key = \"path\" }\n";
     a_bound_below_the_mean_and_a_key_that_is_none:
         "[upstreams.api]\nservers = [\"http://a\"]\nbalance = { policy = \"consistent_hash\", key = \"header\", bound = 1.0 }\n";
+    nothing_to_try_again_after: "[upstreams.api]\nservers = [\"http://a\"]\nretry.on = [\"conect\", \"200\", \"5xx\", \"503\"]\n";
+    nobody_would_be_well:
+        "[upstreams.api]\nservers = [\"http://a\"]\noutlier = { latency_factor = 1.0, error_rate = \"0%\", panic = \"half\", consecutive = -1 }\n[upstreams.b]\nservers = [\"http://a\"]\noutlier = { latency_factor = 1.0, error_rate = \"0%\" }\n";
     no_attempt_at_all: "[upstreams.api]\nservers = [\"http://a\"]\nretry.attempts = 0\n";
     no_connection_at_all: "[upstreams.api]\nservers = [\"http://a\"]\npool.max_total = 0\n";
     two_patterns_that_tie: "[routes]\n\"~^/a\" = \"http://a\"\n\"/x\" = \"http://x\"\n\"~^/a.*b\" = \"http://b\"\n";

@@ -3,16 +3,14 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
-    BalanceSettings, FileMode, Layers, Listener, RouteDefaults, RouteSettings, Settings, Size, Source, Time,
-    UpstreamSettings,
+    BalanceSettings, FileMode, Layers, Listener, OutlierSettings, RetrySettings, RouteDefaults, RouteSettings,
+    Settings, Size, Source, Time, UpstreamSettings,
     layers::BUILT_IN,
     listener::{ListenerTimeouts, ProxyProtocolSettings, Workers},
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
     show::show,
     tls::{AcmeSettings, CertificateFiles, ClientMode, ClientSettings, TlsSettings, TlsVersion},
-    upstream::{
-        EndpointHttp2, EndpointTls, PoolSettings, Protocol, ProxyHeader, RetrySettings, ServerUrl, TransportKind,
-    },
+    upstream::{EndpointHttp2, EndpointTls, PoolSettings, Protocol, ProxyHeader, ServerUrl, TransportKind},
 };
 use proptest::{collection::vec, option, prelude::*, sample::Index};
 use serde_json::json;
@@ -87,7 +85,8 @@ fn upstream() -> impl Strategy<Value = UpstreamSettings> {
         let balance = BalanceSettings::new(policy);
         if told { balance.with("bound", 1.5).with("a b", "c") } else { balance }
     });
-    let server = ("[^@]{0,9}", 0u32..3).prop_map(|(url, weight)| ServerUrl { url, weight });
+    let server = ("[^@]{0,9}", 0u32..3, any::<bool>());
+    let server = server.prop_map(|(url, weight, backup)| ServerUrl { url, weight, backup });
     let tls = (option::of(".{0,9}"), option::of(".{0,9}"), any::<bool>());
     let tls = tls.prop_map(|(ca, server_name, insecure)| EndpointTls {
         ca: ca.map(PathBuf::from),
@@ -103,7 +102,9 @@ fn upstream() -> impl Strategy<Value = UpstreamSettings> {
         proxy_protocol: ProxyHeader::V2,
         h2: EndpointHttp2 { max_streams: 7, ..EndpointHttp2::default() },
         pool: PoolSettings { max_idle: 3, ..PoolSettings::default() },
-        retry: RetrySettings { attempts },
+        retry: RetrySettings { attempts, ..RetrySettings::default() },
+        outlier: OutlierSettings { latency_factor: Some(2.5), ..OutlierSettings::default() },
+        slow_start: Time::secs(7),
         tls,
     })
 }

@@ -30,9 +30,14 @@ pub fn below(sides: usize) -> usize {
     (((roll() >> 32) * sides as u64) >> 32) as usize
 }
 
+/// From 0 to less than 1.
+pub fn part() -> f64 {
+    (roll() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 /// Yes, so often.
 pub fn chance(share: f64) -> bool {
-    ((roll() >> 11) as f64) < share * (1_u64 << 53) as f64
+    part() < share
 }
 
 /// Spreads what little two numbers differ by over all bits.

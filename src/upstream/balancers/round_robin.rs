@@ -39,8 +39,10 @@ impl Balancer for RoundRobin {
             return candidates.nth(0);
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let place = self.cycle.get(turn % self.cycle.len().max(1)).map_or(turn, |place| *place as usize);
-        candidates.at_place(place).unwrap_or_else(|| candidates.nth(turn))
+        let length = self.cycle.len().max(1);
+        let place = self.cycle.get(turn % length).map_or(turn, |place| *place as usize);
+        // The turns of whoever is no candidate go to each of the others in turn.
+        candidates.at_place(place).unwrap_or_else(|| candidates.nth(turn / length + place))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     http::{HeaderMap, Method, RequestBody, Uri, Version, downstream::Peer},
     settings::upstream::PoolSettings,
     transport::Address,
-    upstream::{Candidates, Endpoint},
+    upstream::{Candidates, Endpoint, Places},
 };
 
 fn endpoints(weights: &[u32]) -> Vec<Arc<Endpoint>> {
@@ -88,16 +88,14 @@ proptest! {
     #[test]
     fn nobody_is_picked_who_is_no_candidate(weights in prop::collection::vec(1u32..5, 1..20), left: prop::sample::Index, mask: u32) {
         let endpoints = endpoints(&weights);
-        let mut places: Vec<usize> = (0..weights.len()).filter(|place| mask >> place & 1 == 1).collect();
-        if places.is_empty() {
-            places.push(left.index(weights.len()));
-        }
+        let masked = Places::these((0..weights.len()).filter(|place| mask >> place & 1 == 1));
+        let places = masked.or_else(|| Places::these([left.index(weights.len())])).expect("there is one");
         for policy in ALL {
             let balancer = balancer(policy, json!({}), &endpoints);
             for client in 0..64 {
                 let candidates = Candidates::only(&endpoints, &places).expect("there is one");
                 let picked = place(balancer.pick(candidates, &exchange(client)), &endpoints);
-                prop_assert!(places.contains(&picked), "{} picked {} of {:?}", policy, picked, places);
+                prop_assert!(places.as_slice().contains(&picked), "{} picked {} of {:?}", policy, picked, &places);
             }
         }
     }
@@ -110,7 +108,7 @@ proptest! {
         rest.remove(gone);
         let (before, after) =
             (balancer("consistent_hash", json!({}), &all), balancer("consistent_hash", json!({}), &rest));
-        let standing: Vec<usize> = (0..all.len()).filter(|place| *place != gone).collect();
+        let standing = Places::these((0..all.len()).filter(|place| *place != gone)).expect("there is one");
         for client in 0..2_000 {
             let exchange = exchange(client);
             let was = before.pick(Candidates::all(&all).expect("some"), &exchange);

@@ -1,0 +1,224 @@
+//! Whether an endpoint is well, as far as checks and its own traffic tell.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use super::window::Window;
+
+/// What is known of an endpoint's health. All workers write to it, and it outlives a reload.
+#[derive(Debug, Default)]
+pub struct Health {
+    fails_checks: AtomicBool,
+    /// Milliseconds of the coarse clock; 0 where it is not ejected.
+    ejected_until: AtomicU64,
+    /// How often it was ejected since it last stayed well.
+    ejections: AtomicU32,
+    failures_in_a_row: AtomicU32,
+    is_tried: AtomicBool,
+    /// Milliseconds of the coarse clock; 0 where it always was.
+    well_since: AtomicU64,
+    /// How its last requests went.
+    pub window: Window,
+}
+
+/// What an endpoint is good for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It gets requests.
+    Well,
+    /// It was ejected for long enough: one request at a time shows whether it has recovered.
+    OnTrial,
+    /// Too many of its answers failed.
+    Ejected,
+    /// It does not pass its checks.
+    FailsChecks,
+}
+
+/// One request that shows whether an endpoint has recovered; there is no second one while it is under way.
+#[derive(Debug)]
+pub struct Trial<'e>(&'e Health);
+
+/// Counts what changed of any endpoint: who has chosen from a lineup that is older draws up another.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+
+/// The number of changes so far.
+pub fn changes() -> u64 {
+    CHANGES.load(Ordering::Acquire)
+}
+
+impl Health {
+    /// What it is good for at this time of the coarse clock.
+    pub fn standing(&self, now: Duration) -> Standing {
+        if self.fails_checks.load(Ordering::Relaxed) {
+            return Standing::FailsChecks;
+        }
+        match self.ejected_until() {
+            None => Standing::Well,
+            Some(until) if now < until => Standing::Ejected,
+            Some(_) => Standing::OnTrial,
+        }
+    }
+
+    /// When its ejection ends, or ended.
+    pub fn ejected_until(&self) -> Option<Duration> {
+        known(self.ejected_until.load(Ordering::Relaxed))
+    }
+
+    /// Since when it is well, if it once was not, or came later than others.
+    pub fn well_since(&self) -> Option<Duration> {
+        known(self.well_since.load(Ordering::Relaxed))
+    }
+
+    /// It is well from now on: it is new among others, or has recovered.
+    pub fn is_well_since(&self, now: Duration) {
+        self.well_since.store(millis(now), Ordering::Relaxed);
+        changed();
+    }
+
+    /// An answer that was none of a failing endpoint.
+    pub fn went_well(&self) {
+        // Read first: all cores would wait for each other to write what is there already.
+        if self.failures_in_a_row.load(Ordering::Relaxed) != 0 {
+            self.failures_in_a_row.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// One failure more; how many there are in a row.
+    pub fn failed(&self) -> u32 {
+        self.failures_in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// It gets no request for a time: `base`, and twice as long each time again, at most `longest`, until it has been
+    /// well for as long as the last one. Returns that time, or `None` if somebody else did so just now.
+    pub fn eject(&self, base: Duration, longest: Duration, now: Duration) -> Option<Duration> {
+        let before = self.ejected_until.load(Ordering::Relaxed);
+        if known(before).is_some_and(|until| now < until) {
+            return None;
+        }
+        let lasted = |ejections: u32| base.saturating_mul(1 << ejections.min(20)).min(longest);
+        let ejections = self.ejections.load(Ordering::Relaxed);
+        let stayed_well = self.well_since().is_some_and(|since| now.saturating_sub(since) > lasted(ejections));
+        let ejections = if stayed_well && before == 0 { 0 } else { ejections };
+        let time = lasted(ejections);
+        let until = millis(now + time);
+        self.ejected_until.compare_exchange(before, until, Ordering::Relaxed, Ordering::Relaxed).ok()?;
+        self.ejections.store(ejections + 1, Ordering::Relaxed);
+        self.failures_in_a_row.store(0, Ordering::Relaxed);
+        self.window.forget();
+        changed();
+        Some(time)
+    }
+
+    /// To send it one request, if nobody does so yet.
+    pub fn begin_trial(&self) -> Option<Trial<'_>> {
+        let first = self.is_tried.compare_exchange(false, true, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        first.then_some(Trial(self))
+    }
+
+    /// Checks have found that it is well, or not. Says whether that is news.
+    pub fn checked(&self, well: bool, now: Duration) -> bool {
+        let was_well = !self.fails_checks.swap(!well, Ordering::Relaxed);
+        if was_well == well {
+            return false;
+        }
+        if well {
+            self.well_since.store(millis(now), Ordering::Relaxed);
+        }
+        changed();
+        true
+    }
+}
+
+impl Trial<'_> {
+    /// It was answered: the endpoint is one like others again.
+    pub fn succeeded(self, now: Duration) {
+        self.0.ejected_until.store(0, Ordering::Relaxed);
+        self.0.is_well_since(now);
+    }
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        self.0.is_tried.store(false, Ordering::Relaxed);
+    }
+}
+
+/// How it is told to operators.
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Well => "well",
+            Self::OnTrial => "on trial",
+            Self::Ejected => "ejected",
+            Self::FailsChecks => "fails checks",
+        })
+    }
+}
+
+fn changed() {
+    CHANGES.fetch_add(1, Ordering::Release);
+}
+
+fn known(at: u64) -> Option<Duration> {
+    (at != 0).then(|| Duration::from_millis(at))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: Duration = Duration::from_secs(10);
+    const LONGEST: Duration = Duration::from_secs(60);
+
+    fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_ejection_ends_with_a_trial_and_lasts_longer_each_time() {
+        let health = Health::default();
+        assert_eq!(health.eject(BASE, LONGEST, s(100)), Some(s(10)));
+        assert_eq!(health.eject(BASE, LONGEST, s(101)), None, "it is ejected already");
+        assert_eq!((health.standing(s(109)), health.standing(s(110))), (Standing::Ejected, Standing::OnTrial));
+
+        assert_eq!(health.eject(BASE, LONGEST, s(110)), Some(s(20)), "the trial failed");
+        assert_eq!(health.eject(BASE, LONGEST, s(130)), Some(s(40)));
+        assert_eq!(health.eject(BASE, LONGEST, s(170)), Some(s(60)));
+
+        health.begin_trial().expect("nobody else does").succeeded(s(230));
+        assert_eq!(health.standing(s(230)), Standing::Well);
+        assert_eq!(health.eject(BASE, LONGEST, s(235)), Some(s(60)), "it was well for a moment only");
+        health.begin_trial().expect("nobody else does").succeeded(s(300));
+        assert_eq!(health.eject(BASE, LONGEST, s(400)), Some(s(10)), "it has been well for long");
+    }
+
+    #[test]
+    fn there_is_one_trial_at_a_time_and_who_gives_up_leaves_it_to_others() {
+        let health = Health::default();
+        let trial = health.begin_trial();
+        assert!(trial.is_some() && health.begin_trial().is_none());
+
+        drop(trial);
+
+        assert!(health.begin_trial().is_some());
+    }
+
+    #[test]
+    fn whoever_fails_its_checks_is_not_well_until_it_passes_them() {
+        let health = Health::default();
+        let before = changes();
+
+        assert!(health.checked(false, s(1)) && !health.checked(false, s(2)));
+        assert_eq!(health.standing(s(2)), Standing::FailsChecks);
+        assert!(health.checked(true, s(3)));
+
+        assert_eq!((health.standing(s(3)), health.well_since()), (Standing::Well, Some(s(3))));
+        assert!(changes() >= before + 2);
+    }
+}

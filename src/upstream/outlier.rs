@@ -1,0 +1,123 @@
+//! Endpoints whose answers fail are left alone for a while.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Endpoint, Upstream,
+    health::{Standing, Trial},
+};
+
+/// When to leave an endpoint alone, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outlier {
+    /// After so many failures in a row.
+    pub consecutive: Option<u32>,
+    /// When this part of its requests fails.
+    pub error_rate: Option<f64>,
+    /// When it takes so many times as long as the one in the middle.
+    pub latency_factor: Option<f64>,
+    /// For so long the first time, and twice as long each time again.
+    pub eject: Duration,
+    /// Never longer than this.
+    pub longest: Duration,
+    /// No more than this part of the endpoints at once.
+    pub most: f64,
+}
+
+/// How an attempt ended, as far as it tells of the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// It answered.
+    Well,
+    /// It could not be reached, broke off, kept us waiting, or said itself that it cannot answer.
+    Failed,
+    /// It was not its doing.
+    Nothing,
+}
+
+/// Of fewer requests no part tells anything.
+const FEWEST: u32 = 20;
+/// How long it takes an endpoint is compared with the others once in so many requests.
+const COMPARED_EVERY: u32 = 32;
+/// Faster than this is nothing to be ejected for, whatever the others do.
+const FAST: Duration = Duration::from_millis(10);
+
+impl Upstream {
+    /// Learns from an attempt.
+    pub fn heed(&self, endpoint: &Endpoint, report: Report, trial: Option<Trial<'_>>, now: impl Fn() -> Duration) {
+        let (Some(outlier), true) = (&self.outlier, self.endpoints.len() > 1) else { return };
+        match (report, trial) {
+            (Report::Nothing, _) => {}
+            (Report::Well, Some(trial)) => {
+                trial.succeeded(now());
+                log::info!("{} of {} has recovered", endpoint.name, self.name);
+            }
+            (Report::Failed, Some(_trial)) => self.eject(endpoint, outlier, "it has not recovered", now()),
+            (Report::Well, None) => {
+                endpoint.health.went_well();
+                if outlier.counts() {
+                    self.count(endpoint, outlier, false, now());
+                }
+            }
+            (Report::Failed, None) => {
+                let failures = endpoint.health.failed();
+                if outlier.consecutive.is_some_and(|most| failures >= most) {
+                    self.leave_alone(endpoint, outlier, format_args!("{failures} failures in a row"), now());
+                } else if outlier.counts() {
+                    self.count(endpoint, outlier, true, now());
+                }
+            }
+        }
+    }
+
+    fn count(&self, endpoint: &Endpoint, outlier: &Outlier, failed: bool, now: Duration) {
+        let count = endpoint.health.window.count(failed, now);
+        if count.requests < FEWEST {
+            return;
+        }
+        let rate = f64::from(count.failures) / f64::from(count.requests);
+        if failed && outlier.error_rate.is_some_and(|most| rate >= most) {
+            let what = format_args!("{} of {} requests failed", count.failures, count.requests);
+            return self.leave_alone(endpoint, outlier, what, now);
+        }
+        if let (Some(factor), true) = (outlier.latency_factor, count.requests.is_multiple_of(COMPARED_EVERY))
+            && let Some((own, usual)) = self.slower_than_others(endpoint, factor, now)
+        {
+            self.leave_alone(endpoint, outlier, format_args!("it takes {own:?} where others take {usual:?}"), now);
+        }
+    }
+
+    /// Its latency and that of the endpoint in the middle, if it is so many times as long.
+    fn slower_than_others(&self, endpoint: &Endpoint, factor: f64, now: Duration) -> Option<(Duration, Duration)> {
+        let own = endpoint.latency.at(now).filter(|own| *own > FAST)?;
+        let mut known: Vec<Duration> = self.endpoints.iter().filter_map(|other| other.latency.at(now)).collect();
+        // Of two nobody knows which one is the usual.
+        if known.len() < 3 {
+            return None;
+        }
+        let middle = known.len() / 2;
+        let usual = *known.select_nth_unstable(middle).1;
+        (own > usual.mul_f64(factor)).then_some((own, usual))
+    }
+
+    /// Ejects it, unless as many are as may be.
+    fn leave_alone(&self, endpoint: &Endpoint, outlier: &Outlier, why: impl std::fmt::Display, now: Duration) {
+        let out = |one: &&Arc<Endpoint>| matches!(one.health.standing(now), Standing::Ejected | Standing::OnTrial);
+        let ejected = self.endpoints.iter().filter(out).count();
+        if (ejected + 1) as f64 <= (outlier.most * self.endpoints.len() as f64).max(1.0) {
+            self.eject(endpoint, outlier, why, now);
+        }
+    }
+
+    fn eject(&self, endpoint: &Endpoint, outlier: &Outlier, why: impl std::fmt::Display, now: Duration) {
+        if let Some(time) = endpoint.health.eject(outlier.eject, outlier.longest, now) {
+            log::warn!("{} of {} gets no requests for {time:?}: {why}", endpoint.name, self.name);
+        }
+    }
+}
+
+impl Outlier {
+    fn counts(&self) -> bool {
+        self.error_rate.is_some() || self.latency_factor.is_some()
+    }
+}

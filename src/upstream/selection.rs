@@ -1,0 +1,127 @@
+//! Whom to ask, and whom next.
+
+use std::sync::Arc;
+
+use super::{Candidates, Endpoint, Upstream, balancers::dice, candidates::Places, health::Trial, lineup::Lineup};
+use crate::{clock, exchange::Exchange};
+
+/// The picks for one request. Costs nothing until an endpoint failed.
+pub struct Selection<'u> {
+    upstream: &'u Upstream,
+    count: u32,
+    tried: Vec<usize>,
+}
+
+/// Who shall take the request.
+pub struct Pick<'u> {
+    /// The endpoint.
+    pub endpoint: &'u Arc<Endpoint>,
+    /// It shows whether the endpoint has recovered.
+    pub trial: Option<Trial<'u>>,
+}
+
+impl<'u> Selection<'u> {
+    /// Nobody was asked yet.
+    pub fn of(upstream: &'u Upstream) -> Self {
+        Self { upstream, count: 0, tried: Vec::new() }
+    }
+
+    /// The next one; nobody twice. With `may_try` the request can be sent again, so that it may show whether an endpoint
+    /// has recovered.
+    pub fn pick(&self, exchange: &Exchange, may_try: bool) -> Option<Pick<'u>> {
+        // One endpoint needs no balancer, nor a counter that all cores write to.
+        if let ([only], []) = (&self.upstream.endpoints[..], &self.tried[..]) {
+            return Some(Pick { endpoint: only, trial: None });
+        }
+        let lineup = self.upstream.lineup();
+        if may_try && let Some(tried) = self.trial(&lineup) {
+            return Some(tried);
+        }
+        let endpoint = if self.tried.is_empty() {
+            self.among(lineup.places.as_ref(), &lineup, exchange)?
+        } else {
+            self.among(Some(&self.left(&lineup)?), &lineup, exchange)?
+        };
+        Some(Pick { endpoint, trial: None })
+    }
+
+    /// There is another one to ask.
+    pub fn may_have_another(&self) -> bool {
+        self.count + 1 < self.upstream.retry.attempts && self.tried.len() + 1 < self.upstream.endpoints.len()
+    }
+
+    /// How many were asked before.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// It was asked, and failed.
+    pub fn note(&mut self, endpoint: &Arc<Endpoint>) {
+        self.count += 1;
+        self.tried.extend(self.place_of(endpoint));
+    }
+
+    fn trial(&self, lineup: &Lineup) -> Option<Pick<'u>> {
+        let mut free = lineup.on_trial.iter().filter(|place| !self.tried.contains(place));
+        free.find_map(|place| {
+            let endpoint = &self.upstream.endpoints[*place];
+            Some(Pick { endpoint, trial: Some(endpoint.health.begin_trial()?) })
+        })
+    }
+
+    fn among(&self, places: Option<&Places>, lineup: &Lineup, exchange: &Exchange) -> Option<&'u Arc<Endpoint>> {
+        let all = &self.upstream.endpoints[..];
+        let Some(places) = places else {
+            let candidates = Candidates::all(all)?;
+            let picked = self.upstream.balancer.pick(candidates, exchange);
+            return Some(self.instead(picked, candidates, lineup, exchange).unwrap_or(picked));
+        };
+        let candidates = Candidates::only(all, places)?;
+        let picked = self.upstream.balancer.pick(candidates, exchange);
+        let picked = &all[self.place_of(picked)?];
+        Some(self.instead(picked, candidates, lineup, exchange).unwrap_or(picked))
+    }
+
+    /// Who takes the request of one that is to be spared, for it has not been well for long.
+    fn instead(
+        &self,
+        picked: &Arc<Endpoint>,
+        candidates: Candidates<'_>,
+        lineup: &Lineup,
+        exchange: &Exchange,
+    ) -> Option<&'u Arc<Endpoint>> {
+        if !lineup.is_warming || self.upstream.has_its_share(picked, clock::coarse()) {
+            return None;
+        }
+        let all = &self.upstream.endpoints[..];
+        let spared = self.place_of(picked)?;
+        let others = (0..candidates.len()).map(|index| candidates.place(index)).filter(|place| *place != spared);
+        let others = Places::these(others)?;
+        let picked = self.upstream.balancer.pick(Candidates::only(all, &others)?, exchange);
+        Some(&all[self.place_of(picked)?])
+    }
+
+    /// Who may be picked and was not: if it comes to that the backups, and whoever is not well.
+    fn left(&self, lineup: &Lineup) -> Option<Places> {
+        let all = 0..self.upstream.endpoints.len();
+        let untried = |place: &usize| !self.tried.contains(place);
+        lineup
+            .places
+            .as_ref()
+            .and_then(|places| Places::these(places.as_slice().iter().copied().filter(untried)))
+            .or_else(|| Places::these(all.filter(untried)))
+    }
+
+    fn place_of(&self, endpoint: &Arc<Endpoint>) -> Option<usize> {
+        self.upstream.endpoints.iter().position(|one| Arc::ptr_eq(one, endpoint))
+    }
+}
+
+impl Upstream {
+    /// One that is warm, or may have this request while it warms: the longer it has been well the more of them.
+    fn has_its_share(&self, endpoint: &Endpoint, now: std::time::Duration) -> bool {
+        const LEAST: f64 = 0.1;
+        let Some((span, since)) = self.rules.slow_start.zip(endpoint.health.well_since()) else { return true };
+        dice::chance((now.saturating_sub(since).as_secs_f64() / span.as_secs_f64()).max(LEAST))
+    }
+}

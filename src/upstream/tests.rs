@@ -1,0 +1,193 @@
+//! Who is picked when not all are well.
+
+use std::time::Duration;
+
+use super::{
+    balancers::{Kind, Nothing, RoundRobin, dice},
+    outlier::Report,
+    selection::Selection,
+    *,
+};
+use crate::{
+    exchange::{Client, Exchange},
+    http::{HeaderMap, Method, RequestBody, Uri, Version, downstream::Peer},
+    settings::upstream::PoolSettings,
+    transport::Address,
+};
+
+const OUTLIER: Outlier = Outlier {
+    consecutive: Some(3),
+    error_rate: None,
+    latency_factor: None,
+    eject: Duration::from_secs(3600),
+    longest: Duration::from_secs(7200),
+    most: 0.5,
+};
+
+fn upstream(backups: &[bool], rules: Rules, outlier: Outlier) -> Upstream {
+    let pool = PoolSettings::default();
+    let made = (1..).zip(backups).map(|(number, is_backup)| {
+        let address = Address::Tcp { host: format!("10.0.0.{number}").into(), port: 80 };
+        Arc::new(Endpoint::new(address, "endpoint", 1, &pool).as_backup(*is_backup))
+    });
+    let endpoints: Vec<_> = made.collect();
+    let balancer = RoundRobin::build(Nothing {}, &endpoints).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let mut upstream = Upstream::new("test", endpoints, balancer, rules);
+    (upstream.outlier, upstream.retry.attempts) = (Some(outlier), 9);
+    upstream
+}
+
+fn exchange() -> Exchange {
+    let client = Client::at(Peer::Unix, false);
+    let body = RequestBody::empty();
+    Exchange::new(Method::GET, Uri::from_static("/"), Version::HTTP_11, HeaderMap::new(), body, client)
+}
+
+fn place(upstream: &Upstream, endpoint: &Arc<Endpoint>) -> usize {
+    upstream.endpoints.iter().position(|one| Arc::ptr_eq(one, endpoint)).expect("it is one of them")
+}
+
+/// How many of so many requests each gets.
+fn shares(upstream: &Upstream, requests: usize) -> Vec<usize> {
+    let mut counts = vec![0; upstream.endpoints.len()];
+    for _ in 0..requests {
+        let pick = Selection::of(upstream).pick(&exchange(), false).expect("somebody");
+        counts[place(upstream, pick.endpoint)] += 1;
+    }
+    counts
+}
+
+fn fail(upstream: &Upstream, place: usize, times: usize) {
+    for _ in 0..times {
+        upstream.heed(&upstream.endpoints[place], Report::Failed, None, clock::coarse);
+    }
+}
+
+#[test]
+fn who_failed_so_often_in_a_row_is_left_alone() {
+    let upstream = upstream(&[false; 4], Rules::default(), OUTLIER);
+    fail(&upstream, 1, 2);
+    upstream.heed(&upstream.endpoints[1], Report::Well, None, clock::coarse);
+    fail(&upstream, 1, 2);
+    assert_eq!(shares(&upstream, 40), [10; 4], "never three in a row");
+
+    fail(&upstream, 1, 1);
+
+    let counts = shares(&upstream, 30);
+    assert_eq!((counts[1], counts.iter().sum::<usize>()), (0, 30));
+}
+
+#[test]
+fn no_more_are_left_alone_than_may_be() {
+    let upstream = upstream(&[false; 4], Rules::default(), OUTLIER);
+    for place in 0..3 {
+        fail(&upstream, place, 3);
+    }
+
+    let counts = shares(&upstream, 30);
+
+    assert_eq!(counts.iter().filter(|count| **count == 0).count(), 2, "{counts:?}");
+}
+
+#[test]
+fn a_part_of_failures_is_enough_once_there_are_many() {
+    let outlier = Outlier { consecutive: None, error_rate: Some(0.5), ..OUTLIER };
+    let upstream = upstream(&[false; 2], Rules::default(), outlier);
+    for request in 0..19 {
+        let report = if request % 2 == 0 { Report::Failed } else { Report::Well };
+        upstream.heed(&upstream.endpoints[0], report, None, || Duration::from_secs(100));
+    }
+    assert!(shares(&upstream, 10)[0] > 0, "fewer tell nothing");
+
+    upstream.heed(&upstream.endpoints[0], Report::Failed, None, || Duration::from_secs(100));
+
+    assert!(upstream.endpoints[0].health.ejected_until().is_some());
+}
+
+#[test]
+fn who_takes_much_longer_than_the_others_is_left_alone() {
+    let outlier = Outlier { consecutive: None, latency_factor: Some(4.0), ..OUTLIER };
+    let upstream = upstream(&[false; 5], Rules::default(), outlier);
+    let now = clock::coarse();
+    for (endpoint, milliseconds) in upstream.endpoints.iter().zip([20, 25, 30, 35, 200]) {
+        endpoint.latency.observe(Duration::from_millis(milliseconds), now);
+    }
+    for endpoint in &upstream.endpoints {
+        for _ in 0..64 {
+            upstream.heed(endpoint, Report::Well, None, || now);
+        }
+    }
+
+    let ejected: Vec<bool> =
+        upstream.endpoints.iter().map(|endpoint| endpoint.health.ejected_until().is_some()).collect();
+    assert_eq!(ejected, [false, false, false, false, true]);
+}
+
+#[test]
+fn one_request_shows_whether_an_endpoint_has_recovered() {
+    let outlier = Outlier { eject: Duration::ZERO, longest: Duration::ZERO, ..OUTLIER };
+    let upstream = upstream(&[false; 2], Rules::default(), outlier);
+    fail(&upstream, 0, 3);
+    assert_eq!(shares(&upstream, 10), [0, 10], "a request that cannot be sent again is none to try with");
+
+    let selection = Selection::of(&upstream);
+    let first = selection.pick(&exchange(), true).expect("somebody");
+    let second = selection.pick(&exchange(), true).expect("somebody");
+    assert_eq!((place(&upstream, first.endpoint), first.trial.is_some()), (0, true));
+    assert_eq!((place(&upstream, second.endpoint), second.trial.is_some()), (1, false), "one is enough");
+
+    upstream.heed(first.endpoint, Report::Well, first.trial, clock::coarse);
+
+    assert_eq!(shares(&upstream, 10), [5, 5]);
+}
+
+#[test]
+fn backups_come_in_when_too_few_of_the_others_are_well_and_go_when_they_are() {
+    let upstream = upstream(&[false, false, true], Rules { panic: 0.6, slow_start: None }, OUTLIER);
+    assert_eq!(shares(&upstream, 60), [30, 30, 0]);
+
+    upstream.endpoints[0].health.checked(false, clock::coarse());
+    assert_eq!(shares(&upstream, 10), [0, 0, 10]);
+
+    upstream.endpoints[0].health.checked(true, clock::coarse());
+    assert_eq!(shares(&upstream, 60), [30, 30, 0]);
+}
+
+#[test]
+fn when_nobody_is_well_everybody_is_asked_but_the_backups() {
+    let upstream = upstream(&[false, false, true], Rules { panic: 0.3, slow_start: None }, OUTLIER);
+    for endpoint in &upstream.endpoints {
+        endpoint.health.checked(false, clock::coarse());
+    }
+
+    assert_eq!(shares(&upstream, 60), [30, 30, 0]);
+}
+
+#[test]
+fn who_has_failed_is_not_asked_again_and_at_last_even_the_unwell_are() {
+    let upstream = upstream(&[false, false, true], Rules::default(), OUTLIER);
+    upstream.endpoints[1].health.checked(false, clock::coarse());
+    let mut selection = Selection::of(&upstream);
+    let mut asked = Vec::new();
+    while let Some(pick) = selection.pick(&exchange(), false) {
+        asked.push(place(&upstream, pick.endpoint));
+        selection.note(pick.endpoint);
+    }
+
+    assert_eq!(asked[0], 0, "the only one that is well and no backup");
+    asked.sort_unstable();
+    assert_eq!(asked, [0, 1, 2], "each once");
+}
+
+#[test]
+fn who_is_new_gets_more_with_time() {
+    dice::seed(7);
+    let rules = Rules { panic: 0.0, slow_start: Some(Duration::from_secs(100)) };
+    let upstream = upstream(&[false; 2], rules, OUTLIER);
+    let health = &upstream.endpoints[0].health;
+    for (for_so_long, expected) in [(0, 50..150), (50, 430..570), (100, 1000..1001), (1000, 1000..1001)] {
+        health.is_well_since(clock::coarse().saturating_sub(Duration::from_secs(for_so_long)));
+        let got = shares(&upstream, 2000)[0];
+        assert!(expected.contains(&got), "after {for_so_long} s: {got} of 1000");
+    }
+}

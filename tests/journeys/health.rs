@@ -1,0 +1,141 @@
+//! Endpoints that are not well, seen from a client.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use super::support::{origin::Origin, proxy::TestProxy, wire::patiently};
+
+const DOWN: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ndown";
+const UP: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nup";
+
+/// An origin that answers 503 while it is unwell.
+async fn unwell(is_well: &Arc<AtomicBool>) -> Origin {
+    let is_well = Arc::clone(is_well);
+    Origin::serving(move |_, _| if is_well.load(Ordering::SeqCst) { UP } else { DOWN }.into()).start().await
+}
+
+fn pair(one: &Origin, other: &Origin, more: &str) -> String {
+    let servers = format!("servers = [{:?}, {:?}]", one.url(), other.url());
+    format!("routes.\"/\" = \"pair\"\n[upstreams.pair]\n{servers}\nbalance = \"round_robin\"\n{more}\n")
+}
+
+#[actix_rt::test]
+async fn an_endpoint_that_fails_is_left_alone_until_one_request_shows_that_it_has_recovered() {
+    let is_well = Arc::new(AtomicBool::new(false));
+    let (ill, well) = (unwell(&is_well).await, Origin::answering("up").start().await);
+    let outlier = "retry.attempts = 2\nretry.on = [\"connect\"]\noutlier = { consecutive = 3, eject = \"100ms\", max_eject = \"100ms\" }";
+    let proxy = TestProxy::with(&pair(&ill, &well, outlier)).start().await;
+
+    let mut failed = 0;
+    while failed < 3 {
+        failed += usize::from(proxy.get("/").await.status == 503);
+    }
+    let (seen, before) = (ill.requests_seen(), well.requests_seen());
+    // Posts cannot be sent again, so that none of them is one to try with.
+    for _ in 0..20 {
+        let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\n.";
+        assert_eq!(proxy.send(post).await.status, 200);
+    }
+    assert_eq!((ill.requests_seen(), well.requests_seen()), (seen, before + 20));
+
+    is_well.store(true, Ordering::SeqCst);
+    let recovered = async {
+        while ill.requests_seen() < seen + 3 {
+            assert_eq!(proxy.get("/").await.status, 200);
+        }
+    };
+    patiently("it gets requests again", recovered).await;
+}
+
+#[actix_rt::test]
+async fn a_backup_is_asked_when_none_of_the_others_is_well() {
+    let (ill, backup) = (unwell(&Arc::default()).await, Origin::answering("spare").start().await);
+    let servers = format!("servers = [{:?}, {{ url = {:?}, backup = true }}]", ill.url(), backup.url());
+    let outlier = "outlier = { consecutive = 2, eject = \"1h\", max_eject = \"1h\" }\nretry.on = [\"connect\"]";
+    let text = format!("routes.\"/\" = \"pair\"\n[upstreams.pair]\n{servers}\n{outlier}\n");
+    let proxy = TestProxy::with(&text).start().await;
+
+    let statuses = [proxy.get("/").await.status, proxy.get("/").await.status, proxy.get("/").await.status];
+
+    assert_eq!(statuses, [503, 503, 200]);
+    assert_eq!((ill.requests_seen(), backup.requests_seen()), (2, 1));
+}
+
+#[actix_rt::test]
+async fn an_answer_that_says_it_cannot_is_asked_for_elsewhere() {
+    let (ill, well) = (unwell(&Arc::default()).await, Origin::answering("up").start().await);
+    let proxy = TestProxy::with(&pair(&ill, &well, "outlier.consecutive = 0\nretry.on = [\"503\"]")).start().await;
+
+    for _ in 0..6 {
+        assert_eq!(proxy.get("/").await.text(), "up");
+    }
+
+    assert_eq!((ill.requests_seen(), well.requests_seen()), (3, 6));
+}
+
+#[actix_rt::test]
+async fn the_answer_of_the_last_one_is_passed_on_whatever_it_says() {
+    let (ill, worse) = (unwell(&Arc::default()).await, unwell(&Arc::default()).await);
+    let proxy = TestProxy::with(&pair(&ill, &worse, "retry.on = [\"503\"]")).start().await;
+
+    let response = proxy.get("/").await;
+
+    assert_eq!((response.status, response.text().as_str()), (503, "down"));
+    assert_eq!((ill.requests_seen(), worse.requests_seen()), (1, 1));
+}
+
+#[actix_rt::test]
+async fn a_connection_that_breaks_before_an_answer_is_followed_by_another_endpoint_if_that_does_no_harm() {
+    let breaking = || {
+        Origin::script(|mut conn, _| async move {
+            conn.read_request().await;
+        })
+    };
+    for (methods, on, request, status, seen) in [
+        ("idempotent", "\"reset\"", "GET", 200, 1),
+        ("idempotent", "\"reset\"", "POST", 502, 0),
+        ("any", "\"reset\"", "POST", 200, 1),
+        ("idempotent", "\"connect\"", "GET", 502, 0),
+    ] {
+        let (broken, well) = (breaking().start().await, Origin::answering("up").start().await);
+        let more = format!("retry = {{ on = [{on}], methods = \"{methods}\" }}");
+        let proxy = TestProxy::with(&pair(&broken, &well, &more)).start().await;
+
+        let sent = format!("{request} / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\n.");
+        let response = proxy.send(sent).await;
+
+        assert_eq!((response.status, well.requests_seen()), (status, seen), "{request} with {methods} on {on}");
+        assert_eq!(broken.requests_seen(), 1);
+    }
+}
+
+#[actix_rt::test]
+async fn what_takes_too_long_is_asked_for_elsewhere_where_the_settings_say_so() {
+    let silent = Origin::script(|mut conn, _| async move {
+        conn.read_request().await;
+        conn.wait_closed().await;
+    });
+    let (silent, well) = (silent.start().await, Origin::answering("up").start().await);
+    let text = pair(&silent, &well, "retry.on = [\"timeout\"]");
+    let proxy = TestProxy::with(&format!("defaults.timeout.first_byte = \"100ms\"\n{text}")).start().await;
+
+    assert_eq!(proxy.get("/").await.text(), "up");
+    assert_eq!(silent.requests_seen(), 1);
+}
+
+#[actix_rt::test]
+async fn retries_end_when_their_budget_does() {
+    let (ill, worse) = (unwell(&Arc::default()).await, unwell(&Arc::default()).await);
+    let more = "outlier.consecutive = 0\nretry = { on = [\"503\"], budget = \"10%\", burst = 5 }";
+    let proxy = TestProxy::with(&pair(&ill, &worse, more)).start().await;
+
+    for _ in 0..100 {
+        assert_eq!(proxy.get("/").await.status, 503);
+    }
+
+    // Five at once, and one more for each ten requests.
+    let retries = ill.requests_seen() + worse.requests_seen() - 100;
+    assert!((14..=16).contains(&retries), "{retries} retries");
+}
