@@ -76,6 +76,7 @@ impl Retry {
                 | Cause::Total(_)
                 | Cause::Full
                 | Cause::Malformed(_)
+                | Cause::Upgrade(_)
                 | Cause::TooLarge
                 | Cause::RequestBody(_) => false,
             },
