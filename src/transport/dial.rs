@@ -18,6 +18,7 @@ use tokio::{
 use tokio_rustls::TlsStream;
 
 use super::{Address, Phase, Target, tls::HTTP_2};
+use crate::http::proxy_protocol;
 
 /// A connection to an endpoint, or to a client.
 #[derive(Debug)]
@@ -41,14 +42,19 @@ pub enum Offer {
     Either,
 }
 
-/// Connects, says what comes before all else, and shakes hands where the endpoint speaks TLS. `phase` is how far it came, also for who gives up waiting.
+/// Connects, says whose the connection is where the endpoint is told, and shakes hands where it speaks TLS. Without a
+/// `preamble` it is our own. `phase` is how far it came, also for who gives up waiting.
 ///
 /// # Errors
 /// Why it came no further.
 pub async fn dial(target: &Target, offer: Offer, preamble: Option<&[u8]>, phase: &Cell<Phase>) -> io::Result<Stream> {
     let mut stream = reach(&target.address, phase).await?;
-    if let Some(preamble) = preamble {
-        stream.write_all(preamble).await?;
+    if let Some(version) = target.proxy_protocol {
+        let mut own = Vec::new();
+        if preamble.is_none() {
+            proxy_protocol::write(version, None, &mut own);
+        }
+        stream.write_all(preamble.unwrap_or(&own)).await?;
     }
     match (stream, &target.tls) {
         (Stream::Tcp(stream), Some(profile)) => {

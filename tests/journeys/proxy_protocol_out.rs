@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use aqueduct::settings::upstream::ProxyHeader;
+use aqueduct::{http::proxy_protocol::Version, settings::upstream::ProxyHeader, transport::h1::H1};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -11,6 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::support::{
     client::{self, Client},
+    exchange,
     h2::H2,
     origin::Origin,
     peers,
@@ -133,6 +134,17 @@ async fn requests_of_http_2_name_their_client_too() {
 
     let line = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {port} {}\r\n", proxy.address.port());
     assert_eq!(before(&origin.request(0)), line);
+}
+
+#[actix_rt::test]
+async fn a_connection_of_our_own_says_so() {
+    let origin = Origin::answering("hello").start().await;
+    let target = exchange::endpoint(&origin).announcing(Some(Version::V1)).target;
+
+    let outcome = H1::new().exchange(&target, &mut exchange::get("/")).await;
+
+    assert!(outcome.is_ok());
+    assert_eq!(before(&origin.request(0)), "PROXY UNKNOWN\r\n");
 }
 
 #[actix_rt::test]
