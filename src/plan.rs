@@ -1,8 +1,6 @@
 //! Settings become a plan, or every problem is told at once.
 
 use std::{
-    net::SocketAddr,
-    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -13,6 +11,7 @@ use self::tls::Held;
 pub use self::{
     changes::Changes,
     https::Https,
+    listeners::{ListenAddress, Listener},
     routes::{FixedAnswer, HostRule, Redirect, Route, Target},
     tls::{ListenerTls, files as certificate_files},
 };
@@ -20,10 +19,7 @@ use crate::{
     http::Method,
     kinds::Kinds,
     routing::Table,
-    settings::{
-        FileMode, Problem, Problems, Settings,
-        listener::{ListenerTimeouts, MOST_HEADERS, ProxyProtocolSettings},
-    },
+    settings::{Problem, Problems, Settings, listener::MOST_HEADERS},
     telemetry::access_log::AccessLog,
     upstream::Upstream,
 };
@@ -33,7 +29,7 @@ mod admin;
 mod changes;
 mod http2;
 pub mod https;
-mod proxy_protocol;
+mod listeners;
 mod routes;
 mod tls;
 mod upstreams;
@@ -62,38 +58,6 @@ pub struct Plan {
 /// Upstreams by name.
 pub type Upstreams = IndexMap<Arc<str>, Arc<Upstream>>;
 
-/// Where to accept clients, and how.
-#[derive(Debug, Clone)]
-pub struct Listener {
-    /// Where.
-    pub address: ListenAddress,
-    /// What to show them, where TLS is spoken.
-    pub tls: Option<Arc<ListenerTls>>,
-    /// HTTP/2 is spoken, too.
-    pub h2: bool,
-    /// How long to wait for those who come in here, where that differs from the server's.
-    pub timeouts: Option<ListenerTimeouts>,
-    /// What others may do with the file of a unix socket, if anything was said of it.
-    pub mode: Option<FileMode>,
-    /// Who says first whose connection it is.
-    pub proxy_protocol: Option<ProxyProtocolSettings>,
-}
-
-impl From<ListenAddress> for Listener {
-    fn from(address: ListenAddress) -> Self {
-        Self { address, tls: None, h2: true, timeouts: None, mode: None, proxy_protocol: None }
-    }
-}
-
-/// An address to accept clients on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenAddress {
-    /// TCP.
-    Tcp(SocketAddr),
-    /// A unix socket.
-    Unix(PathBuf),
-}
-
 impl Plan {
     /// Draws a plan, or says everything that is wrong with the settings. Opens nothing but files of
     /// certificates, spawns nothing. Endpoints that
@@ -102,7 +66,7 @@ impl Plan {
         let (mut problems, mut warnings) = (Vec::new(), Vec::new());
         check_server(&settings, &mut problems);
         let tls = tls::listeners(&settings, &mut problems, &mut warnings);
-        let listeners = listeners(&settings, &tls, &mut problems, &mut warnings);
+        let listeners = listeners::of(&settings, &tls, &mut problems, &mut warnings);
         let admin = admin::address(&settings, &listeners, &mut problems);
         warnings.extend(acme::warnings(&tls, &listeners));
         let https = Https::of(&tls, &listeners, &mut problems, &mut warnings);
@@ -209,83 +173,4 @@ fn check_server(settings: &Settings, problems: &mut Vec<Problem>) {
 fn names_levels(directives: &str) -> bool {
     let is_level = |word: &str| word.trim().parse::<log::LevelFilter>().is_ok();
     directives.split(',').all(|directive| is_level(directive) || directive.contains(['=', ':']))
-}
-
-fn listeners(
-    settings: &Settings,
-    tls: &tls::ListenersTls,
-    problems: &mut Vec<Problem>,
-    warnings: &mut Vec<String>,
-) -> Vec<Listener> {
-    let mut known: Vec<Listener> = Vec::new();
-    if settings.listen.is_empty() {
-        problems.push(Problem::at(["listen"], "nowhere to listen").help("an address such as \"127.0.0.1:8080\""));
-    }
-    for (index, listener) in settings.listen.iter().enumerate() {
-        let key = ["listen".to_owned(), index.to_string()];
-        let tls = tls::of_listener(index, settings, tls, problems);
-        match parse_listener(&listener.addr) {
-            Some(address) if known.iter().any(|known| known.address == address) && !is_port_zero(&address) => {
-                problems.push(
-                    Problem::at(key, format!("`{}` is listened on twice", listener.addr)).help("remove one of them"),
-                );
-            }
-            Some(ListenAddress::Unix(_)) if listener.tls.is_some() => problems.push(
-                Problem::at(key.into_iter().chain(["tls".to_owned()]), "TLS is spoken on TCP only")
-                    .help("whoever can read a unix socket can read its files: remove `tls`"),
-            ),
-            Some(ListenAddress::Tcp(_)) if listener.mode.is_some() => problems.push(
-                Problem::at(key.into_iter().chain(["mode".to_owned()]), "only a unix socket has a file")
-                    .help("remove `mode`"),
-            ),
-            Some(_) if listener.tls.is_none() && listener.timeouts.as_ref().is_some_and(waits_for_handshakes) => {
-                let key = key.into_iter().chain(["timeouts", "tls_handshake"].map(String::from));
-                problems.push(Problem::at(key, "nobody shakes hands here").help("remove it, or name `tls`"));
-            }
-            Some(address) => {
-                let proxy_protocol = proxy_protocol::of_listener(index, listener, &address, problems, warnings);
-                let (h2, timeouts, mode) = (listener.h2, listener.timeouts.clone(), listener.mode);
-                known.push(Listener { address, tls, h2, timeouts, mode, proxy_protocol });
-            }
-            None => problems.push(
-                Problem::at(key, format!("`{}` is not an address to listen on", listener.addr))
-                    .help("IP:PORT such as \"127.0.0.1:8080\" or \"[::]:80\", or \"unix:/path/to/socket\""),
-            ),
-        }
-    }
-    known
-}
-
-fn waits_for_handshakes(timeouts: &ListenerTimeouts) -> bool {
-    timeouts.tls_handshake.is_some()
-}
-
-impl ListenAddress {
-    /// As it is written in settings: `IP:PORT`, `localhost:PORT` or `unix:PATH`.
-    pub fn parse(text: &str) -> Option<Self> {
-        parse_listener(text)
-    }
-}
-
-/// `IP:PORT`, `localhost:PORT` or `unix:PATH`.
-fn parse_listener(text: &str) -> Option<ListenAddress> {
-    if let Some(path) = text.strip_prefix("unix:") {
-        return (!path.is_empty()).then(|| ListenAddress::Unix(path.into()));
-    }
-    let text =
-        text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}")).unwrap_or_else(|| text.to_owned());
-    text.parse().ok().map(ListenAddress::Tcp)
-}
-
-fn is_port_zero(address: &ListenAddress) -> bool {
-    matches!(address, ListenAddress::Tcp(address) if address.port() == 0)
-}
-
-impl std::fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
