@@ -16,6 +16,7 @@ use crate::{
     },
     plan::ListenAddress,
     proxy::Proxy,
+    settings::upstream::Protocol,
     telemetry::time::Utc,
 };
 
@@ -97,6 +98,8 @@ struct Upstream {
 #[derive(Debug, Serialize)]
 struct Endpoint {
     address: String,
+    /// Which version of HTTP is spoken, as the settings say.
+    protocol: Protocol,
     /// Requests under way.
     in_flight: u32,
     /// "well", "ejected", "on trial" or "fails checks".
@@ -172,6 +175,7 @@ impl Endpoint {
         let now = clock::coarse();
         Self {
             address: endpoint.name.to_string(),
+            protocol: endpoint.target.protocol,
             in_flight: endpoint.in_flight(),
             health: endpoint.health.standing(now).to_string(),
             backup: endpoint.is_backup,

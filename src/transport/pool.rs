@@ -106,7 +106,8 @@ pub struct Shelf {
 
 /// How often idle connections are looked after.
 pub const SWEEP: Duration = Duration::from_secs(5);
-const SHORTEST_SWEEP: Duration = Duration::from_millis(10);
+/// The least there is between two looks.
+pub const SHORTEST_SWEEP: Duration = Duration::from_millis(10);
 
 impl<S: Swept> Shelves<S> {
     /// The shelf of an endpoint.

@@ -164,6 +164,15 @@ mod tests {
     }
 
     #[test]
+    fn what_an_endpoint_has_not_looked_at_may_go_again_unless_its_body_is_gone() {
+        let refused = || TransportError { request_started: false, ..error(Phase::Head, Cause::Refused) };
+        assert!(may_send_again(&refused(), &Method::POST));
+        assert!(!may_send_again(&TransportError { body_consumed: true, ..refused() }, &Method::POST));
+        let reset = Cause::Reset(h2::Reason::INTERNAL_ERROR);
+        assert!(!may_send_again(&TransportError { reused: true, ..error(Phase::Head, reset) }, &Method::GET));
+    }
+
+    #[test]
     fn a_post_is_never_sent_twice_once_any_of_it_may_have_been_processed() {
         let stale = TransportError { reused: true, ..error(Phase::Head, Cause::Closed) };
         assert!(may_send_again(&stale, &Method::GET));

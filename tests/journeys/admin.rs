@@ -83,6 +83,7 @@ async fn the_status_says_who_is_there_and_where_requests_are() {
     assert_eq!(during["connections"], 1);
     assert_eq!(during["upstreams"][0]["name"], "shop");
     assert_eq!(during["upstreams"][0]["endpoints"][0]["in_flight"], 1);
+    assert_eq!(during["upstreams"][0]["endpoints"][0]["protocol"], "auto");
 }
 
 #[actix_rt::test]

@@ -34,6 +34,7 @@ use crate::support::{
     origin::{Origin, Script},
     proxy::TestProxy,
     tls::Authority,
+    wire::patiently,
 };
 
 async fn asked(transport: &Own, endpoint: &Endpoint, target: &str) -> Answer {
@@ -243,6 +244,64 @@ async fn a_worker_gives_up_an_idle_connection_that_another_one_waits_for() {
 
     assert!(!second.reused);
     assert_eq!(origin.connections_seen(), 2);
+}
+
+#[actix_rt::test]
+async fn a_worker_that_is_busy_gives_its_connection_up_when_another_one_waits() {
+    let origin = answering(|mut call: Call| async move {
+        call.tell(&format!("got {}", call.path()));
+        call.wait_for(call.path()).await;
+        call.reply(200, "hello");
+    });
+    let origin = origin.start().await;
+    let pool = PoolSettings { max_total: 1, ..PoolSettings::default() };
+    let endpoint = endpoint_of(&origin, &pool, &EndpointHttp2::default());
+    let (one, other) = (Own::new(), Own::new());
+
+    let queued = async |count| {
+        while endpoint.target.pool.queued.load(Ordering::Relaxed) < count {
+            tokio::task::yield_now().await;
+        }
+    };
+    origin.tell("/third");
+    origin.tell("/waits");
+
+    let first = async {
+        asked(&one, &endpoint, "/first").await;
+        asked(&one, &endpoint, "/third").await
+    };
+    let waits = async {
+        origin.wait_for("got /second").await;
+        asked(&other, &endpoint, "/waits").await
+    };
+    let in_turn = async {
+        queued(1).await;
+        origin.tell("/first");
+        // What was begun on the connection is carried to its end, and nothing new is begun.
+        queued(2).await;
+        origin.tell("/second");
+    };
+    let all = join(join(first, asked(&one, &endpoint, "/second")), join(waits, in_turn));
+    let ((third, second), (waited, ())) = patiently("all of them", all).await;
+
+    for answer in [third, second, waited] {
+        assert_eq!((answer.text().as_str(), answer.reused), ("hello", false));
+    }
+    assert_eq!(origin.connections_seen(), 3);
+}
+
+#[actix_rt::test]
+async fn a_connection_goes_with_its_endpoint() {
+    let (old, new) = (saying("old").start().await, saying("new").start().await);
+    let proxy = TestProxy::with(&upstream(&old)).start().await;
+    assert_eq!(proxy.get("/").await.text(), "old");
+
+    let mut settings = proxy.proxy.plan().settings.clone();
+    settings.upstreams["app"].servers = vec![new.url().into()];
+    proxy.proxy.reload(settings).expect("it is good");
+
+    assert_eq!(proxy.get("/").await.text(), "new");
+    old.wait_for_closed(1).await;
 }
 
 #[actix_rt::test]

@@ -34,6 +34,7 @@ mod head;
 mod link;
 mod sending;
 mod shelf;
+mod waiting;
 mod websocket;
 mod wire;
 

@@ -5,18 +5,18 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
     mem,
     rc::{Rc, Weak},
     sync::{Arc, Weak as SharedWeak, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     failure::Failure,
     link::{self, Link},
+    waiting::{For, News, Waiting},
 };
 use crate::{
     clock,
@@ -24,7 +24,7 @@ use crate::{
     transport::{
         Cause, Phase, Target,
         dial::{Offer, dial},
-        pool::{self, Connection, Limits, Queued, Reaped, SWEEP, Swept, by},
+        pool::{self, Connection, Limits, Queued, Reaped, SHORTEST_SWEEP, SWEEP, Swept, by},
     },
 };
 
@@ -34,9 +34,7 @@ pub struct Shelf {
     limits: SharedWeak<Limits>,
     /// The oldest in front.
     links: RefCell<Vec<Rc<Link>>>,
-    /// Those who wait, by their tickets.
-    waiting: RefCell<BTreeMap<u64, Waiter>>,
-    next_ticket: Cell<u64>,
+    waiting: Waiting,
     /// Connections that are being made, and how far the latest has come.
     dialing: Cell<usize>,
     phase: Cell<Phase>,
@@ -61,29 +59,13 @@ pub enum Found {
     Http1(Option<Box<Connection>>),
 }
 
-struct Waiter {
-    give: oneshot::Sender<News>,
-    /// It waits for a connection that is being made, not for its turn.
-    for_dial: bool,
-}
-
-/// What somebody who waits is told.
-enum News {
-    Place(Place),
-    Http1,
-    Failed(Phase, Failure),
-    /// It is to look again.
-    Otherwise,
-}
-
 impl Shelf {
     /// For this endpoint.
     pub fn new(target: &Target) -> Self {
         Self {
             limits: Arc::downgrade(&target.pool),
             links: RefCell::default(),
-            waiting: RefCell::default(),
-            next_ticket: Cell::new(0),
+            waiting: Waiting::default(),
             dialing: Cell::new(0),
             phase: Cell::new(Phase::Connect),
             expected: Cell::new(target.h2.max_streams as usize),
@@ -110,7 +92,7 @@ impl Shelf {
                 return Ok(Found::Place(place));
             }
             if self.is_enough_on_its_way() {
-                let (_ticket, given) = self.queue_up(true);
+                let (_ticket, given) = self.waiting.queue_up(For::Dial);
                 match by(until, given).await {
                     None => return Err(within(self.phase.get())),
                     Some(Ok(News::Place(place))) => return Ok(Found::Place(place)),
@@ -147,24 +129,17 @@ impl Shelf {
         links.iter().find(fits).map(|link| Place::on(link, self))
     }
 
-    /// Those who wait for connections that are being made, and one more, will have room on them.
+    /// Those who make connections, those who wait for them and one more will have room on them.
     fn is_enough_on_its_way(&self) -> bool {
-        let room = self.dialing.get().saturating_mul(self.expected.get());
-        room > self.waiting.borrow().values().filter(|waiter| waiter.for_dial).count()
-    }
-
-    fn queue_up(&self, for_dial: bool) -> (Ticket<'_>, oneshot::Receiver<News>) {
-        let number = self.next_ticket.replace(self.next_ticket.get() + 1);
-        let (give, given) = oneshot::channel();
-        self.waiting.borrow_mut().insert(number, Waiter { give, for_dial });
-        (Ticket { shelf: self, number }, given)
+        let dialing = self.dialing.get();
+        dialing.saturating_mul(self.expected.get()) > dialing + self.waiting.for_dial()
     }
 
     /// Waits for a permit, or for room on a connection of this worker.
     async fn turn(&self, limits: &Limits) -> Result<Turn, Cause> {
         let _queued = Queued::enter(limits).ok_or(Cause::Full)?;
         let _here = QueuedHere::enter(self);
-        let (_ticket, given) = self.queue_up(false);
+        let (_ticket, given) = self.waiting.queue_up(For::Permit);
         limits.wanted.notify_waiters();
         tokio::select! {
             biased;
@@ -214,11 +189,9 @@ impl Shelf {
     /// Gives what room there is to those who wait.
     fn serve(self: &Rc<Self>, link: &Rc<Link>, limits: &Limits) {
         while link.has_room(limits, clock::coarse()) {
-            let Some((_, waiter)) = self.waiting.borrow_mut().pop_first() else { return };
-            // Whoever has given up waiting gives its place back.
-            if !waiter.give.is_closed() {
-                let _ = waiter.give.send(News::Place(Place::on(link, self)));
-            }
+            let Some(first) = self.waiting.first() else { return };
+            // Nobody leaves between the two: all of this is on one thread.
+            let _ = first.send(News::Place(Place::on(link, self)));
         }
     }
 
@@ -259,18 +232,6 @@ impl Shelf {
         drop(forgotten);
     }
 
-    /// Tells those who wait for a connection that is being made.
-    fn tell(&self, news: impl Fn() -> News) {
-        let mut waiting = self.waiting.borrow_mut();
-        let (told, rest) = mem::take(&mut *waiting).into_iter().partition(|(_, waiter)| waiter.for_dial);
-        *waiting = rest;
-        drop(waiting);
-        let told: BTreeMap<u64, Waiter> = told;
-        for waiter in told.into_values() {
-            let _ = waiter.give.send(news());
-        }
-    }
-
     fn look_after(self: &Rc<Self>, limits: &Limits) {
         if !self.is_reaped.replace(true) {
             actix_rt::spawn(pool::reap(Reaped::of(self), Arc::clone(&limits.wanted)));
@@ -291,8 +252,11 @@ impl Swept for Shelf {
             wanted = wanted.saturating_sub(u64::from(is_idle && !stays));
             stays
         });
+        let idle = kept.iter().filter(|link| link.open.get() == 0);
+        let until = |idle: &Rc<Link>| (idle.idle_since.get() + limits.as_ref()?.idle).checked_sub(now);
+        let next = idle.filter_map(until).min().unwrap_or(SWEEP);
         *self.links.borrow_mut() = kept;
-        SWEEP
+        next.clamp(SHORTEST_SWEEP, SWEEP)
     }
 
     fn is_empty(&self) -> bool {
@@ -327,19 +291,6 @@ impl Drop for Place {
 enum Turn {
     Permit(OwnedSemaphorePermit),
     Place(Place),
-}
-
-/// A place among those who wait. Whoever leaves takes it along.
-struct Ticket<'s> {
-    shelf: &'s Shelf,
-    number: u64,
-}
-
-impl Drop for Ticket<'_> {
-    fn drop(&mut self) {
-        let waiter = self.shelf.waiting.borrow_mut().remove(&self.number);
-        drop(waiter);
-    }
 }
 
 /// Counts one who waits for a permit here.
@@ -386,11 +337,11 @@ impl Drop for Dialing<'_> {
         self.shelf.dialing.set(others);
         let phase = self.shelf.phase.get();
         match &self.end {
-            End::Otherwise => self.shelf.tell(|| News::Otherwise),
-            End::Http1 => self.shelf.tell(|| News::Http1),
+            End::Otherwise => self.shelf.waiting.tell(|| News::Otherwise),
+            End::Http1 => self.shelf.waiting.tell(|| News::Http1),
             // As long as others may have more luck.
             End::Failed(_) if others > 0 => {}
-            End::Failed(failure) => self.shelf.tell(|| News::Failed(phase, failure.clone())),
+            End::Failed(failure) => self.shelf.waiting.tell(|| News::Failed(phase, failure.clone())),
         }
     }
 }
