@@ -8,11 +8,13 @@ use std::{
 };
 
 /// Where a crate may be named, as beginnings of paths below `src`.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     // The types of `http` come from it; `mount` is a handler, `edge` hosts an `App`, `run` and `demo` make one.
     ("actix_web", &["http/", "proxy/mount", "edge/", "admin/", "cli/run", "cli/demo"]),
     ("awc", &["transport/awc", "actors/", "filters/forward_auth", "filters/jwt"]),
     ("clap", &["cli/", "main.rs"]),
+    // What is known by its number alone is asked for once.
+    ("listenfd", &["cli/activation"]),
     // A library's errors have types.
     ("anyhow", &[]),
     // Only what reads settings knows how they are merged.

@@ -4,6 +4,7 @@ mod certificates;
 mod expiry;
 mod file_watch;
 mod reload;
+pub mod service_manager;
 mod standing;
 
 use std::{
@@ -23,6 +24,7 @@ use tokio::{
 pub use self::{
     file_watch::FileWatch,
     reload::{Read, Reloader, certificates, server_settings},
+    service_manager::ServiceManager,
     standing::Standing,
 };
 
@@ -53,6 +55,12 @@ impl Actors {
             log::error!("settings will not be read again: the thread of the actors has ended");
         }
         ask
+    }
+
+    /// The service manager hears from them that they are alive.
+    pub fn keep_alive(&self, manager: &ServiceManager) {
+        let manager = manager.clone();
+        self.arbiter.spawn(manager.keep_alive());
     }
 }
 

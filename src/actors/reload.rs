@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use log::Level;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Ask, FileWatch, Standing, certificates::Keepers, expiry::Expiry};
+use super::{Ask, FileWatch, ServiceManager, Standing, certificates::Keepers, expiry::Expiry};
 use crate::{
     edge::{Handle, Reloaded},
     plan::{self, Changes, ListenAddress},
@@ -35,6 +35,7 @@ pub struct Reloader {
     /// Those who get certificates from directories.
     keepers: Keepers,
     asked: Ask,
+    manager: ServiceManager,
     standing: Standing,
     /// What it was started with, and cannot change.
     level: String,
@@ -60,7 +61,7 @@ pub fn certificates(settings: &Settings) -> FileWatch {
 
 impl Reloader {
     /// Of what was read.
-    pub fn new(read: Read, proxy: &Proxy, server: Handle) -> Self {
+    pub fn new(read: Read, proxy: &Proxy, server: Handle, manager: &ServiceManager) -> Self {
         let Read { layers, origins, settings, certificates } = read;
         let plan = proxy.plan();
         Self {
@@ -75,6 +76,7 @@ impl Reloader {
             expiry: Expiry::told(&plan),
             keepers: Keepers::default(),
             asked: Ask::default(),
+            manager: manager.clone(),
             level: plan.settings.log.level.clone(),
             admin: plan.settings.admin.clone(),
         }
@@ -113,8 +115,14 @@ impl Reloader {
         self.renew().await;
     }
 
-    /// All of it.
+    /// All of it; the service manager hears of it.
     async fn reload(&mut self) {
+        self.manager.reloading();
+        self.read_all().await;
+        self.manager.ready(self.standing.now());
+    }
+
+    async fn read_all(&mut self) {
         let before = self.proxy.generation();
         if !self.settings.has_files() {
             let what = format!("there is nothing to read: no settings file; generation {before} stays in force");

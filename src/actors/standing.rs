@@ -1,6 +1,7 @@
 //! Which settings are in force, and what became of the last attempt to put others in force.
 
 use std::{
+    fmt,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
@@ -30,6 +31,13 @@ pub struct Refused {
     pub at: SystemTime,
     /// Why, as the log has it.
     pub why: String,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "generation {} is in force", self.generation)?;
+        if self.refused.is_some() { f.write_str("; what is written by now is refused: see the log") } else { Ok(()) }
+    }
 }
 
 impl Standing {

@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::settings::{Layers, Problems};
 
+mod activation;
+mod beginning;
 mod check;
 mod demo;
 mod explain;

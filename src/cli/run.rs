@@ -6,9 +6,10 @@ use actix_web::App;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
-    Exit, Source, fail,
-    predecessor::Predecessor,
-    successor::{Place, Program},
+    Exit, Source,
+    beginning::Beginning,
+    fail,
+    successor::{Given, Place},
     tell,
 };
 use crate::{
@@ -21,15 +22,9 @@ use crate::{
 };
 
 pub fn run(source: Source) -> Exit {
-    // First of all: what is at our path may be replaced, and somebody may wait for us.
-    let program = Program::own();
-    let beginning = match Predecessor::find() {
-        Ok(None) => Beginning { program, predecessor: None, inherited: Inherited::nothing() },
-        Ok(Some((predecessor, sockets))) => match Inherited::of(sockets) {
-            Ok(inherited) => Beginning { program, predecessor: Some(predecessor), inherited },
-            Err(error) => return fail(error),
-        },
-        Err(error) => return fail(format_args!("nothing is handed over by the process before this one: {error}")),
+    let beginning = match Beginning::find() {
+        Ok(beginning) => beginning,
+        Err(error) => return fail(error),
     };
     let layers = source.layers();
     let settings = FileWatch::before_reading(layers.files());
@@ -48,31 +43,23 @@ pub fn run(source: Source) -> Exit {
     }
 }
 
-/// What was there before the settings were read.
-struct Beginning {
-    program: Program,
-    predecessor: Option<Predecessor>,
-    inherited: Inherited,
-}
-
 /// Puts the application log on stderr.
 pub fn log_by(level: &str) {
     let logger = env_logger::Builder::new().parse_filters(level).try_init();
     logger.expect("nothing logs before the command line is read");
 }
 
-async fn serve(proxy: &Proxy, read: Read, beginning: Beginning) -> Exit {
+async fn serve(proxy: &Proxy, read: Read, mut beginning: Beginning) -> Exit {
     // Before anybody can know of this process: without a handler a signal would end it.
     let heard = [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()].map(signal);
     let [Ok(hangups), Ok(reopenings), Ok(successions)] = heard else {
         return fail("signals cannot be handled");
     };
     let reopening = actix_rt::spawn(reopen_on_signal(reopenings, proxy.clone()));
-    let Beginning { program, predecessor, inherited } = beginning;
     let plan = proxy.plan();
     // All that can fail is to fail before anybody is served.
-    let bound = plan.admin.as_ref().map(|address| bind_for_operators(address, &inherited)).transpose();
-    let (admin, mut running) = match bound.and_then(|admin| Ok((admin, listen(proxy, &inherited)?))) {
+    let bound = plan.admin.as_ref().map(|address| bind_for_operators(address, &beginning.inherited)).transpose();
+    let (admin, mut running) = match bound.and_then(|admin| Ok((admin, listen(proxy, &beginning.inherited)?))) {
         Ok(listening) => listening,
         Err(error) => return fail(error),
     };
@@ -82,33 +69,43 @@ async fn serve(proxy: &Proxy, read: Read, beginning: Beginning) -> Exit {
         log::warn!("there is no route: every request gets a 404; try --route /=http://localhost:8000");
     }
     let server = running.handle();
-    let reloader = Reloader::new(read, proxy, server.clone());
-    let admin = admin.map(|admin| answer_operators(admin, &Status::of(proxy, server.clone(), reloader.standing())));
+    let reloader = Reloader::new(read, proxy, server.clone(), &beginning.manager);
+    let standing = reloader.standing();
+    let admin = admin.map(|admin| answer_operators(admin, &Status::of(proxy, server.clone(), standing.clone())));
+    let begun = async {
+        server.accepts().await;
+        beginning.is_over().await
+    };
     tokio::select! {
         biased;
         ended = &mut running => return exit_of(ended),
-        () = server.accepts() => {}
+        begun = begun => match begun {
+            Ok(()) => beginning.manager.ready(standing.now()),
+            Err(error) => return fail(format_args!("the process before this one cannot be replaced: {error}")),
+        }
     }
-    if let Err(error) = take_place(predecessor, &inherited).await {
-        return fail(format_args!("the process before this one cannot be replaced: {error}"));
-    }
+    let Beginning { program, manager, .. } = beginning;
     let actors = Actors::start();
+    actors.keep_alive(&manager);
     let reloading = actix_rt::spawn(reload_on_signal(hangups, actors.reload(reloader)));
     let admin_handle = admin.as_ref().map(|(handle, _)| handle.clone());
-    let place = Place { program, proxy: proxy.clone(), server, admin: admin_handle };
+    let place = Place { program, proxy: proxy.clone(), manager: manager.clone(), server, admin: admin_handle };
     let giving = actix_rt::spawn(async move {
-        place.give_on_signal(successions).await;
-        // Settings and certificates are read by whoever has our place.
-        drop(actors);
+        match place.give_on_signal(successions).await {
+            // Settings and certificates are read by whoever has our place.
+            Given::Away => None,
+            Given::ToNobody => {
+                manager.stopping();
+                Some(actors)
+            }
+        }
     });
     let exit = until_stopped(proxy, running).await;
     reloading.abort();
     reopening.abort();
-    if let Err(error) = giving.await {
-        log::error!("{error}");
-    }
+    let actors = giving.await;
     // Operators may ask to the end how the end is going.
-    drop(admin);
+    drop((admin, actors));
     exit
 }
 
@@ -123,17 +120,6 @@ fn listen(proxy: &Proxy, inherited: &Inherited) -> io::Result<Running> {
         log::info!("listening on {address}");
     }
     Ok(running)
-}
-
-/// Whoever was here before us accepts no more, and is content.
-async fn take_place(predecessor: Option<Predecessor>, inherited: &Inherited) -> io::Result<()> {
-    if let Some(predecessor) = predecessor {
-        predecessor.replace().await?;
-    }
-    for address in inherited.settle() {
-        log::warn!("no longer listening on {address}, which was handed over: it is not in the settings");
-    }
-    Ok(())
 }
 
 /// As long as what is returned lives.

@@ -18,7 +18,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use super::activation;
 use crate::{
+    actors::{ServiceManager, service_manager},
     edge::{Handle, Offer, Purpose, hand_off::Giving},
     proxy::Proxy,
 };
@@ -40,8 +42,17 @@ pub struct Program {
 pub struct Place {
     pub program: Program,
     pub proxy: Proxy,
+    pub manager: ServiceManager,
     pub server: Handle,
     pub admin: Option<Handle>,
+}
+
+/// What has become of our place.
+pub enum Given {
+    /// Another process has it.
+    Away,
+    /// The server ends.
+    ToNobody,
 }
 
 /// Why nobody has taken our place.
@@ -73,6 +84,9 @@ impl Program {
 
     fn start(&self, channel: OwnedFd) -> io::Result<Child> {
         let mut command = Command::new(&self.path);
+        for variable in activation::FOR_US_ALONE.iter().chain(&service_manager::FOR_US_ALONE) {
+            command.env_remove(variable);
+        }
         command.args(&self.arguments).env(PREDECESSOR, process::id().to_string()).stdin(channel).spawn()
     }
 }
@@ -88,11 +102,11 @@ fn found(called: &Path) -> Option<PathBuf> {
 
 impl Place {
     /// Gives it to a new process whenever asked to, until one has taken it or the server ends.
-    pub async fn give_on_signal(self, mut asked: unix::Signal) {
+    pub async fn give_on_signal(self, mut asked: unix::Signal) -> Given {
         loop {
             tokio::select! {
                 biased;
-                () = self.server.drains() => return,
+                () = self.server.drains() => return Given::ToNobody,
                 Some(()) = asked.recv() => {}
             }
             let attempt = self.give();
@@ -105,8 +119,9 @@ impl Place {
                     }
                 }
             };
-            if let Err(why) = given {
-                log::error!("no process has taken over, this one goes on: {why}");
+            match given {
+                Ok(()) => return Given::Away,
+                Err(why) => log::error!("no process has taken over, this one goes on: {why}"),
             }
         }
     }
@@ -136,6 +151,8 @@ impl Place {
         if timeout(PATIENCE, taken).await.is_err() {
             log::warn!("not every worker has ceased to accept within {PATIENCE:?}; it will, when it can");
         }
+        // Before the other one says how it is: only then it is believed.
+        self.manager.replaced_by(id);
         if let Err(error) = channel.yours().await {
             log::warn!("process {id} has not heard that it is alone now: {error}");
         }

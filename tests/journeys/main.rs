@@ -37,6 +37,7 @@ mod proxy_protocol_out;
 mod redirect_http;
 mod reload;
 mod routing;
+mod service_manager;
 mod test_kit;
 mod tls;
 mod tunnels;

@@ -37,13 +37,18 @@ impl Binary {
     pub async fn run_as(program: &Path, folder: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(program);
         command.arg("run").args(arguments).current_dir(folder).env_clear();
-        Self::start(command).await
+        Self::start(&mut command).await
     }
 
     /// As this says.
-    pub async fn start(mut command: Command) -> Self {
+    pub async fn start(command: &mut Command) -> Self {
+        Self::start_with(command.stdin(Stdio::null())).await
+    }
+
+    /// The same, and what is at its stdin is said there, too.
+    pub async fn start_with(command: &mut Command) -> Self {
         // Whoever takes its place is of its group, and ends with it.
-        command.stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+        command.stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
         let mut child = command.spawn().expect("the binary runs");
         let log = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         let processes = vec![child.id().expect("it was not waited for").cast_signed()];
@@ -77,6 +82,12 @@ impl Binary {
             }
         })
         .await
+    }
+
+    /// Waits until all of its processes have ended.
+    pub async fn says_nothing_more(&mut self) {
+        let over = async { while self.log.next_line().await.expect("text").is_some() {} };
+        patiently("the end of what it says", over).await;
     }
 
     /// The next line that has one of these in it.
