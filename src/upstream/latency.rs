@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-/// A mean that jumps up with a slow answer and comes down over [`MEMORY`]: the peak EWMA of Finagle. One number that all
+/// A mean that jumps up with a slow answer and comes down over `MEMORY`: the peak EWMA of Finagle. One number that all
 /// workers write; of two that write at once one may be forgotten.
 #[derive(Debug, Default)]
 pub struct Latency {

@@ -1,7 +1,7 @@
 //! HTTP/2 towards endpoints, on the h2 crate (docs/adr/0009-http2-to-endpoints.md).
 //!
-//! [`H2::exchange`] finds room on a connection ([`shelf`]) or makes one ([`link`]), [`exchange`] sends and reads on a
-//! stream of it, [`body`] is what stays open afterwards.
+//! [`H2::exchange`] finds room on a connection (`shelf`) or makes one (`link`), `exchange` sends and reads on a
+//! stream of it, `body` is what stays open afterwards.
 
 use std::time::Instant;
 
