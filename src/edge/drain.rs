@@ -9,10 +9,15 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use futures_util::future::LocalBoxFuture;
 use tokio_util::sync::CancellationToken;
+
+/// When the server stops: who has connected and not yet asked has this long to begin. He could not know, and a client
+/// that is cut off before its first answer tells its user so.
+pub const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// The word to stop, for all workers: that of the server, or of one address below it. Tunnels have one of their own: where
 /// another process goes on in our place, they may go on here for a while.

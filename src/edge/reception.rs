@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{
     accept::Listener,
-    drain::{self, Stop},
+    drain::{self, Draining, LAST_CALL, Stop},
     h1::{self, Arrival},
     h2,
     limits::Limits,
@@ -164,7 +164,12 @@ impl<A: h1::Answers + 'static> Reception<A> {
         let Some(place) = self.caps.enter_for_another() else { return turn_away(&socket, &spoken) };
         let (reception, draining, one) = (Rc::clone(self), Rc::clone(draining), self.open.one());
         actix_rt::spawn(async move {
-            match senders.hear(&mut socket).await {
+            let heard = tokio::select! {
+                biased;
+                heard = senders.hear(&mut socket) => heard,
+                () = last_call(draining.ear()) => Err(Error::ClientGone(None)),
+            };
+            match heard {
                 Ok(Some(ends)) => {
                     let client = Peer::Tcp(ends.client());
                     match place.of(client) {
@@ -244,6 +249,12 @@ impl<A: h1::Answers + 'static> Reception<A> {
         let share = self.caps.open() / self.workers;
         self.workers > 1 && self.open.count.get() > share + share / 8 + 1
     }
+}
+
+/// Ready once the server stops and who has not begun by then has had his time to.
+async fn last_call(draining: Draining) {
+    poll_fn(|cx| draining.poll(cx)).await;
+    tokio::time::sleep(LAST_CALL).await;
 }
 
 /// A connection that ended before it was met says nothing about the next.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use aqueduct::edge::Outcome;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpSocket, TcpStream, UnixStream},
@@ -216,6 +217,22 @@ async fn a_header_has_a_deadline() {
 
         assert_eq!(client.read_to_end().await, b"");
     }
+}
+
+#[actix_rt::test]
+async fn a_drain_does_not_wait_for_a_header_that_does_not_come() {
+    let origin = Origin::answering("hello").start().await;
+    let how = "proxy_protocol = { from = [\"127.0.0.1\"], timeout = \"off\" }";
+    let proxy = listening(how, &origin).start().await;
+    let (mut silent, mut begun) = (proxy.connect().await, proxy.connect().await);
+    begun.send(V1).await;
+
+    proxy.drain();
+    begun.send(GET).await;
+
+    assert_eq!(begun.read_response().await.text(), "hello");
+    assert_eq!(silent.read_to_end().await, b"");
+    assert_eq!(proxy.outcome(), Outcome::Drained);
 }
 
 #[actix_rt::test]

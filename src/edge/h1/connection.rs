@@ -7,7 +7,6 @@ use std::{
     pin::pin,
     rc::Rc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use actix_http::{
@@ -23,7 +22,10 @@ use super::{
     wire::{Payload, Wire},
 };
 use crate::{
-    edge::{drain::Draining, request::describe},
+    edge::{
+        drain::{Draining, LAST_CALL},
+        request::describe,
+    },
     exchange::{Client, Exchange, RequestId},
     http::{
         self, Downstream, Error, HeaderMap, HeaderValue, Method, StatusCode, Takeover, Version, body::Length,
@@ -34,10 +36,6 @@ use crate::{
 
 /// Small pieces of a body are gathered up to this before they are written.
 const GATHER: usize = 16 * 1024;
-
-/// When the server stops: who has connected and not yet asked has this long to begin. He could not know, and a client
-/// that is cut off before its first answer tells its user so.
-const LAST_CALL: Duration = Duration::from_secs(1);
 
 const UNEXPECTED_HEADER: Error = Error::Malformed { what: "a PROXY header from whom none is expected" };
 

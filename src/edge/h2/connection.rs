@@ -21,13 +21,11 @@ use super::{
 use crate::{
     clock::Deadline,
     edge::{
-        drain::Draining,
+        drain::{Draining, LAST_CALL},
         h1::{Answers, LINGER},
     },
 };
 
-/// When the server stops: who has connected and not yet asked has this long to begin.
-const LAST_CALL: Duration = Duration::from_secs(1);
 /// How long a client may take to say that it is there, at most.
 const PONG: Duration = Duration::from_secs(10);
 
