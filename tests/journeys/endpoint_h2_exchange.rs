@@ -394,6 +394,36 @@ async fn a_client_that_takes_nothing_stops_the_endpoint_and_nobody_else() {
     assert_eq!(origin.connections_seen(), 1);
 }
 
+/// What calls of gRPC with short messages look like whose clients take none for now.
+#[actix_rt::test]
+async fn small_pieces_that_nobody_takes_stop_nobody_else() {
+    const WINDOW: usize = 256 * 1024;
+    const SIZE: usize = 5;
+    let origin = h2_origin::frames(&[], |mut frames, conn, _| async move {
+        for _ in 0..5 {
+            let stream = frames.next_of(frames::HEADERS).await.stream;
+            let pieces = frames::frame(frames::DATA, 0, stream, [b'.'; SIZE]).repeat(WINDOW / SIZE);
+            frames.send([frames::answer(stream, 0, "200"), pieces].concat()).await;
+        }
+        conn.tell("all is sent");
+        let stream = frames.next_of(frames::HEADERS).await.stream;
+        frames.send(frames::answer(stream, END_STREAM, "204")).await;
+        frames.wait_closed().await;
+    });
+    let origin = origin.start().await;
+    let (transport, endpoint) = (Own::new(), endpoint(&origin));
+
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        open.push(exchange::send(&transport, &endpoint, &mut get("/large")).await.expect("an answer"));
+    }
+    origin.wait_for("all is sent").await;
+    let other = exchange(&transport, &endpoint, get("/small")).await;
+
+    assert_eq!(told(&other), r#"204 """#);
+    assert_eq!(origin.connections_seen(), 1);
+}
+
 #[actix_rt::test]
 async fn a_client_that_leaves_takes_its_stream_along_and_nothing_else() {
     let origin = answering(|mut call| async move {

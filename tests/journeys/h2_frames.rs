@@ -571,6 +571,22 @@ async fn a_flood_ends_its_connection_and_no_other() {
     assert_eq!(calm.outcome(1).await, Answer(200));
 }
 
+/// What a call of gRPC with short messages looks like, when its endpoint is a little behind or takes none for now.
+#[actix_rt::test]
+async fn as_many_small_pieces_as_the_window_has_room_for_are_no_flood() {
+    let edge = TestEdge::start().await;
+    const SIZE: usize = 5;
+    let pieces = |stream| frame(DATA, 0, stream, [b'.'; SIZE]).repeat(65_535 / SIZE);
+    let mut client = Frames::connect(edge.address).await;
+
+    // The window is opened again for what is read.
+    client.send([post(1, "/hang-unread"), pieces(1)].concat()).await;
+    assert!(client.is_alive().await, "nobody takes them");
+    client.send([post(3, "/echo"), pieces(3), frame(DATA, END_STREAM, 3, b"")].concat()).await;
+
+    assert_eq!(client.outcome(3).await, Answer(200), "somebody takes them");
+}
+
 #[actix_rt::test]
 async fn pings_that_come_with_content_are_no_flood() {
     let edge = TestEdge::start().await;

@@ -21,7 +21,7 @@ use super::{
     h1::{Answers, Arrival, LINGER},
     limits::Limits,
 };
-use crate::clock::Deadline;
+use crate::{clock::Deadline, http::h2::backlog};
 
 mod body;
 mod budget;
@@ -56,6 +56,7 @@ async fn greet(wire: &Rc<Wire>) -> Option<h2::server::Connection<Io, Bytes>> {
         .initial_window_size(window(limits.http2.stream_window.0))
         .initial_connection_window_size(window(limits.http2.connection_window.0))
         .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
+        .data_frame_budget(backlog::budget(limits.http2.stream_window.0, limits.http2.connection_window.0))
         .max_send_buffer_size(MOST_UNSENT)
         // How often a client may do so is bounded by time, not once and for all.
         .max_local_error_reset_streams(None)

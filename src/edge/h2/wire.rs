@@ -19,7 +19,10 @@ use crate::{
     edge::{h1::Arrival, limits::Limits, proxy_protocol::accepted_at, tls::Greeted},
     http::{
         downstream::Peer,
-        h2::frames::{FrameHead, Passing, kind},
+        h2::{
+            backlog::Turn,
+            frames::{FrameHead, Passing, kind},
+        },
         proxy_protocol::Ends,
     },
     transport::dial::Stream as Socket,
@@ -34,6 +37,7 @@ pub struct Wire {
     coming: RefCell<Passing>,
     going: RefCell<Passing>,
     budget: RefCell<Budget>,
+    turn: Turn,
     /// The client's first frame has come.
     has_begun: Cell<bool>,
     /// Why nothing more of it is listened to.
@@ -81,6 +85,7 @@ impl Wire {
             coming: RefCell::new(Passing::of_client()),
             going: RefCell::default(),
             budget: RefCell::new(Budget::of(&limits.http2)),
+            turn: Turn::default(),
             has_begun: Cell::new(false),
             verdict: Cell::new(None),
             heard: Cell::new(false),
@@ -163,8 +168,8 @@ impl Wire {
     }
 
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.verdict().is_some() {
-            // Not a byte more is read: whoever has polled looks for that next.
+        // Not a byte more is read after a verdict: whoever has polled looks for that next.
+        if self.verdict().is_some() || self.turn.is_over(cx) {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
@@ -181,6 +186,7 @@ impl Wire {
         }
         let came = &buffer.filled()[before..];
         let is_end = came.is_empty();
+        self.turn.read(came.len());
         self.heard.set(self.heard.get() || !is_end);
         let passed = self.coming.borrow_mut().pass(came, |frame| self.lets_in(frame));
         buffer.set_filled(before + passed);

@@ -2,6 +2,7 @@
 //! h2 crate and in ours, and streams as bytes.
 
 pub mod allowance;
+pub mod backlog;
 pub mod fields;
 pub mod frames;
 pub mod pipe;

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     clock::{self, Deadline},
+    http::h2::backlog,
     settings::upstream::EndpointHttp2,
     transport::{
         Cause,
@@ -139,12 +140,14 @@ fn has_ended(frames: &mut RecvStream, cx: &mut Context<'_>) -> bool {
 /// It does not speak HTTP/2, or is gone.
 pub async fn greet(socket: Stream, limits: &EndpointHttp2) -> Result<(Link, Driver), Cause> {
     let wire = Rc::new(Wire::new());
+    // All streams together: a client that does not take its answer holds up nobody else's.
+    let window = STREAM_WINDOW.saturating_mul(limits.max_streams).min(MOST_WINDOW);
     let mut builder = client::Builder::new();
     builder
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
-        // All streams together: a client that does not take its answer holds up nobody else's.
-        .initial_connection_window_size(STREAM_WINDOW.saturating_mul(limits.max_streams).min(MOST_WINDOW))
+        .initial_connection_window_size(window)
+        .data_frame_budget(backlog::budget(STREAM_WINDOW.into(), window.into()))
         .max_header_list_size(MOST_LIST)
         .max_send_buffer_size(MOST_UNSENT)
         // How much an endpoint may send that is wrong is bounded by time, not once and for all.

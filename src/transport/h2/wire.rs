@@ -14,7 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::budget::Budget;
 use crate::{
-    http::h2::frames::{FrameHead, Passing, kind},
+    http::h2::{
+        backlog::Turn,
+        frames::{FrameHead, Passing, kind},
+    },
     transport::{Cause, dial::Stream},
 };
 
@@ -23,6 +26,7 @@ pub struct Wire {
     coming: RefCell<Passing>,
     going: RefCell<Passing>,
     budget: RefCell<Budget>,
+    turn: Turn,
     /// The endpoint's first frame has begun.
     has_begun: Cell<bool>,
     /// Something has come since this was last asked for.
@@ -47,6 +51,7 @@ impl Wire {
             coming: RefCell::default(),
             going: RefCell::new(Passing::of_client()),
             budget: RefCell::new(Budget::new()),
+            turn: Turn::default(),
             has_begun: Cell::new(false),
             heard: Cell::new(false),
             latest: Cell::new(0),
@@ -102,6 +107,7 @@ impl Wire {
 
     fn came(&self, bytes: &[u8]) -> io::Result<()> {
         self.heard.set(self.heard.get() || !bytes.is_empty());
+        self.turn.read(bytes.len());
         let passed = self.coming.borrow_mut().pass(bytes, |frame| self.lets_in(frame));
         if passed < bytes.len() { Err(io::ErrorKind::InvalidData.into()) } else { Ok(()) }
     }
@@ -124,6 +130,9 @@ pub struct Io {
 
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.wire.turn.is_over(cx) {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
         Poll::Ready(self.wire.came(&buffer.filled()[before..]))
