@@ -37,6 +37,7 @@ async fn the_peers_agree_where_nothing_is_between_them() {
     let mut peer = Peer::start().await;
 
     tell(peer.address, &STORIES).await;
+    tell(peer.address, &["rejected"]).await;
     tell(peer.address, &["deadline"]).await;
     peer.says("nobody waits any more").await;
     tell(peer.address, &["cancelled"]).await;
@@ -112,6 +113,14 @@ async fn an_error_of_the_endpoint_passes_with_all_it_says() {
 }
 
 #[actix_rt::test]
+async fn what_an_endpoint_says_before_it_has_heard_all_is_the_answer() {
+    let peer = Peer::start().await;
+    let proxy = TestProxy::with(&to(&peer)).start().await;
+
+    tell(proxy.address, &["rejected"]).await;
+}
+
+#[actix_rt::test]
 async fn health_is_checked_and_watched_through_the_proxy() {
     let peer = Peer::start().await;
     let proxy = TestProxy::with(&to(&peer)).start().await;
@@ -125,16 +134,18 @@ async fn all_of_it_passes_over_tls_on_both_sides() {
     authority.issue("edge", &["localhost"]);
     authority.issue("peer", &["127.0.0.1"]);
     let peer = Peer::start_tls(&authority.path("peer.pem"), &authority.path("peer.key")).await;
-    let text = format!(
-        "{}[routes]\n\"/\" = \"calls\"\n[upstreams.calls]\nservers = [\"https://{}\"]\nprotocol = \"h2\"\n\
-         tls.ca = {:?}\n",
-        authority.listener(&["edge"]),
-        peer.address,
-        authority.path("ca.pem")
-    );
-    let proxy = TestProxy::with(&text).start().await;
+    for (protocol, stories) in [("h2", &STORIES[..]), ("auto", &["unary", "both_ways", "errors"])] {
+        let text = format!(
+            "{}[routes]\n\"/\" = \"calls\"\n[upstreams.calls]\nservers = [\"https://{}\"]\n\
+             protocol = \"{protocol}\"\ntls.ca = {:?}\n",
+            authority.listener(&["edge"]),
+            peer.address,
+            authority.path("ca.pem")
+        );
+        let proxy = TestProxy::with(&text).start().await;
 
-    tell_over_tls("localhost", proxy.address.port(), &authority.path("ca.pem"), &STORIES).await;
+        tell_over_tls("localhost", proxy.address.port(), &authority.path("ca.pem"), stories).await;
+    }
 }
 
 #[actix_rt::test]

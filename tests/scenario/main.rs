@@ -92,8 +92,9 @@ fn publish(folder: &Path, text: &str) {
 fn allow_many_sockets() {
     const WANTED: u64 = 8192;
     let limit = getrlimit(Resource::Nofile);
+    assert!(limit.maximum.is_none_or(|most| most >= WANTED), "the hard limit on open files (ulimit -Hn) is too low");
     if limit.current.is_some_and(|current| current < WANTED) {
-        let raised = Rlimit { current: Some(limit.maximum.map_or(WANTED, |most| most.min(WANTED))), ..limit };
+        let raised = Rlimit { current: Some(WANTED), ..limit };
         setrlimit(Resource::Nofile, raised).expect("up to the hard limit it can be raised");
     }
 }

@@ -6,6 +6,7 @@ not as it must be ends it with an error.
 
 import argparse
 import asyncio
+import itertools
 import sys
 
 import grpc
@@ -20,8 +21,8 @@ PATIENCE = 30
 class Peer:
     """The methods of server.py."""
 
-    def __init__(self, channel):
-        self.channel = channel
+    def __init__(self, channel, target):
+        self.channel, self.target = channel, target
         self.health = health_pb2_grpc.HealthStub(channel)
         for name, kind in [
             ("Echo", channel.unary_unary),
@@ -165,6 +166,25 @@ async def errors(peer):
     equal(error.code(), StatusCode.UNIMPLEMENTED)
 
 
+async def rejected(peer):
+    """An answer that comes while messages are still sent. Not by asyncio: there a message that could not be sent hides it."""
+
+    def call(channel):
+        try:
+            channel.stream_unary("/test.Peer/Reject")(itertools.repeat(b"." * 1000), timeout=PATIENCE)
+        except grpc.RpcError as error:
+            equal((error.code(), error.details()), (StatusCode.RESOURCE_EXHAUSTED, "enough"))
+        else:
+            raise AssertionError("it succeeded")
+
+    def calls():
+        with grpc.insecure_channel(peer.target) as channel:
+            for _ in range(20):
+                call(channel)
+
+    await asyncio.to_thread(calls)
+
+
 async def health(peer):
     def check(service):
         return peer.health.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE)
@@ -263,7 +283,7 @@ async def tell(arguments):
     else:
         channel = grpc.aio.insecure_channel(arguments.target, options)
     async with channel:
-        peer = Peer(channel)
+        peer = Peer(channel, arguments.target)
         for story in arguments.story:
             await globals()[story](peer)
             print(f"{story} is told", flush=True)

@@ -60,6 +60,12 @@ async def fail_late(request, context):
     await fail(request, context)
 
 
+async def reject(requests, context):
+    """Has heard enough after the first message."""
+    async for _ in requests:
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "enough")
+
+
 async def wait(request, context):
     """Begins, and goes on until nobody wants it any more."""
     remaining = context.time_remaining()
@@ -105,6 +111,7 @@ async def serve(arguments):
             "Chat": grpc.stream_stream_rpc_method_handler(chat),
             "Fail": grpc.unary_unary_rpc_method_handler(fail),
             "FailLate": grpc.unary_stream_rpc_method_handler(fail_late),
+            "Reject": grpc.stream_unary_rpc_method_handler(reject),
             "Wait": grpc.unary_stream_rpc_method_handler(wait),
             "Silent": grpc.unary_unary_rpc_method_handler(silent),
             "Die": grpc.stream_stream_rpc_method_handler(die),
