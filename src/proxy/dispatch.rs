@@ -278,12 +278,20 @@ fn report_of(sent: &Result<Incoming, TransportError>) -> Report {
             Report::Failed
         }
         Ok(_) => Report::Well,
-        // Our own limits, and what a client did not send.
-        Err(error) if matches!(error.cause, Cause::RequestBody(_) | Cause::Full) || error.phase == Phase::Queue => {
-            Report::Nothing
-        }
-        Err(error) if was_closing(error) => Report::Nothing,
-        Err(_) => Report::Failed,
+        Err(error) if was_closing(error) || error.phase == Phase::Queue => Report::Nothing,
+        Err(error) => match error.cause {
+            // Our own limits, what a client did not send, and what nobody was asked.
+            Cause::RequestBody(_) | Cause::Full | Cause::Upgrade(_) | Cause::Unsayable(_) => Report::Nothing,
+            Cause::Timeout(_)
+            | Cause::Stalled(_)
+            | Cause::Total(_)
+            | Cause::Io(_)
+            | Cause::Closed
+            | Cause::Reset(_)
+            | Cause::Refused
+            | Cause::Malformed(_)
+            | Cause::TooLarge => Report::Failed,
+        },
     }
 }
 
@@ -316,6 +324,7 @@ fn told(error: TransportError) -> Error {
         }
         (Cause::Refused, _) => Error::EndpointClosed(Some(io::Error::other("it takes no more requests here"))),
         (Cause::Upgrade(what), _) => Error::Upgrade { what },
+        (Cause::Unsayable(what), _) => Error::Internal { what },
         (Cause::Malformed(what), _) => Error::BadAnswer { what },
         (Cause::TooLarge, _) => Error::AnswerTooLarge,
     }

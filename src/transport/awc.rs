@@ -63,7 +63,7 @@ impl Transport for AwcTransport {
 async fn attempt(to: &Target, request: &mut Outgoing) -> Result<Incoming, TransportError> {
     let movement = Rc::new(Movement::starting(request.timeouts));
     if request.upgrade.is_some() {
-        return Err(movement.failed(Phase::Connect, Cause::Malformed("awc cannot upgrade")));
+        return Err(movement.failed(Phase::Send, Cause::Upgrade("awc switches to no other protocol")));
     }
     let io = connect(to, request.preamble.as_deref(), request.timeouts)
         .await
@@ -90,9 +90,9 @@ async fn exchange(
 ) -> Result<ClientResponse, Cause> {
     let client = client_of(Watched::new(io, Rc::clone(movement)));
     let uri = Uri::builder().scheme("http").authority("endpoint").path_and_query(request.target.as_str()).build();
-    let uri = uri.map_err(|_| Cause::Malformed("awc cannot send this target"))?;
+    let uri = uri.map_err(|_| Cause::Unsayable("awc cannot send this target"))?;
     let mut sending = client.request(request.method.clone(), uri).no_decompress().force_close();
-    *sending.headers_mut() = fields(request).ok_or(Cause::Malformed("awc cannot send these fields"))?;
+    *sending.headers_mut() = fields(request).ok_or(Cause::Unsayable("awc cannot send these fields"))?;
     let mut response = pin!(sending.send_body(Question::new(Rc::clone(body), Rc::clone(movement))));
     movement.connected();
     poll_fn(|cx| match response.as_mut().poll(cx) {

@@ -148,6 +148,8 @@ pub enum Cause {
     Refused,
     /// Why the endpoint cannot be asked to switch protocols.
     Upgrade(&'static str),
+    /// What is to be asked cannot be said as this endpoint is spoken with.
+    Unsayable(&'static str),
     /// The answer is not HTTP.
     Malformed(&'static str),
     /// The answer's head is over the limit.

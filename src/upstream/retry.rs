@@ -77,6 +77,7 @@ impl Retry {
                 | Cause::Full
                 | Cause::Malformed(_)
                 | Cause::Upgrade(_)
+                | Cause::Unsayable(_)
                 | Cause::TooLarge
                 | Cause::RequestBody(_) => false,
             },

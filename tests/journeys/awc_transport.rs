@@ -305,7 +305,7 @@ async fn an_upgrade_is_told_to_be_impossible() {
 
     let outcome = exchange(&AwcTransport::new(), &endpoint(&origin), request).await;
 
-    assert_eq!(told(&outcome), r#"Connect: Malformed("awc cannot upgrade")"#);
+    assert_eq!(told(&outcome), r#"Send: Upgrade("awc switches to no other protocol")"#);
 }
 
 #[actix_rt::test]

@@ -5,7 +5,7 @@ use h2::{ext::Protocol, server};
 
 use crate::support::{
     h2::{H2, read},
-    h2_origin::{Call, answering, answering_with, secured, upstream, upstream_over_tls},
+    h2_origin::{Call, answering, answering_with, saying, secured, upstream, upstream_over_tls},
     origin::{Origin, Script},
     proxy::TestProxy,
     tls::Authority,
@@ -189,4 +189,26 @@ async fn where_http_1_1_is_spoken_as_well_it_carries_what_http_2_does_not() {
 
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     assert_eq!(client.read_exact(2).await, b"hi");
+}
+
+#[actix_rt::test]
+async fn an_upgrade_that_cannot_be_carried_says_nothing_of_the_endpoint() {
+    let spare = saying("spare").start().await;
+    for (origin, by) in [
+        (saying("hello").start().await, "protocol = \"h2c\""),
+        (Origin::answering("hello").start().await, "transport = \"awc\""),
+    ] {
+        let servers = format!("servers = [{:?}, {{ url = {:?}, backup = true }}]", origin.url(), spare.url());
+        let outlier = "outlier = { consecutive = 2, eject = \"1h\", max_eject = \"1h\" }";
+        let text = format!("routes.\"/\" = \"app\"\n[upstreams.app]\n{servers}\n{by}\n{outlier}\n");
+        let proxy = TestProxy::with(&text).start().await;
+
+        for _ in 0..3 {
+            let refused = proxy.send(ASKS).await;
+            assert_eq!(refused.status, 502, "{by}: {}", refused.head);
+            assert!(refused.head.contains("http_upgrade_failed"), "{by}: {}", refused.head);
+        }
+
+        assert_eq!(proxy.get("/").await.text(), "hello", "{by}");
+    }
 }

@@ -98,7 +98,7 @@ impl H2 {
     }
 }
 
-const NO_WORDS: Cause = Cause::Malformed("HTTP/2 cannot say what is to be asked");
+const NO_WORDS: Cause = Cause::Unsayable("HTTP/2 has no words for what is to be asked");
 
 /// What HTTP/2 does not carry is carried by HTTP/1.1, where that is up to us.
 fn elsewhere(to: &Target, request: &Outgoing, what: &'static str) -> Result<Answered, TransportError> {
