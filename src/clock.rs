@@ -21,6 +21,9 @@ pub const TICK: Duration = Duration::from_millis(16);
 /// How old the cheap time may be: the kernel moves it on with its own ticks, 10 ms apart at most.
 const COARSE: Duration = Duration::from_millis(10);
 
+/// So many of those that nobody needs are kept for later.
+const MOST_SPARE: usize = 4096;
+
 const NEVER: u64 = u64::MAX;
 
 /// Time since some moment; a few milliseconds old, and had for a quarter of what `Instant::now` costs.
@@ -53,12 +56,8 @@ struct State {
 impl Deadline {
     /// A deadline that never comes until it is armed.
     pub fn new() -> Self {
-        Self(Rc::new(State {
-            due: Cell::new(NEVER),
-            queued: Cell::new(NEVER),
-            passed: Cell::new(false),
-            waker: RefCell::new(None),
-        }))
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
+        Self(spare.ok().flatten().unwrap_or_default())
     }
 
     /// Moves it to `after` from now.
@@ -111,6 +110,31 @@ impl Deadline {
     }
 }
 
+/// The wheel may have to remember it for long after that: whoever needs another one takes it over, so that there are no more
+/// of them than were needed at once.
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        if Rc::strong_count(&self.0) > 1 {
+            return;
+        }
+        self.disarm();
+        drop(self.0.waker.take());
+        // At the end of a thread there is nobody to take it over.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < MOST_SPARE {
+                spare.push(Rc::clone(&self.0));
+            }
+        });
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { due: Cell::new(NEVER), queued: Cell::new(NEVER), passed: Cell::new(false), waker: RefCell::new(None) }
+    }
+}
+
 impl Default for Deadline {
     fn default() -> Self {
         Self::new()
@@ -119,6 +143,8 @@ impl Default for Deadline {
 
 thread_local! {
     static WHEEL: Wheel = Wheel::new();
+    /// What deadlines were made of that nobody needs any more.
+    static SPARE: RefCell<Vec<Rc<State>>> = const { RefCell::new(Vec::new()) };
 }
 
 struct Wheel {
@@ -267,6 +293,19 @@ mod tests {
         early.arm(Duration::from_millis(20));
         assert!(passes(&early).await < Duration::from_secs(60));
         assert!(!late.has_passed());
+    }
+
+    #[actix_rt::test]
+    async fn those_that_nobody_needs_any_more_are_not_remembered_one_by_one() {
+        for _ in 0..1000 {
+            Deadline::new().arm(Duration::from_secs(3600));
+        }
+        let (one, other) = (Deadline::new(), Deadline::new());
+        one.arm(Duration::from_secs(3600));
+        assert!(one.is_armed() && !other.is_armed() && !other.has_passed());
+
+        let remembered: usize = WHEEL.with(|wheel| wheel.entries.borrow().values().map(Vec::len).sum());
+        assert!(remembered < 10, "{remembered} of them");
     }
 
     #[actix_rt::test]
