@@ -167,8 +167,8 @@ pub fn start(
         .access_log_of(proxy)
         .inherits(inherited);
     let mut certificates = HashMap::new();
-    for Listener { address, tls, h2, timeouts, mode, proxy_protocol } in listeners {
-        server = server.http2(*h2).timeouts(timeouts.as_ref());
+    for Listener { address, tls, h2, max_connections, timeouts, mode, proxy_protocol } in listeners {
+        server = server.http2(*h2).max_connections(*max_connections).timeouts(timeouts.as_ref());
         server = server.socket_mode(*mode).proxy_protocol(proxy_protocol.as_ref());
         let bound = match (address, tls) {
             (ListenAddress::Tcp(address), Some(tls)) => {

@@ -168,6 +168,8 @@ pub struct Caps {
 pub struct Place {
     caps: Arc<Caps>,
     address: Option<IpAddr>,
+    /// The same among those who came in where he did.
+    here: Option<Box<Place>>,
 }
 
 impl Caps {
@@ -183,6 +185,11 @@ impl Caps {
         self.per_address.store(per_address, Ordering::Relaxed);
     }
 
+    /// The same as others are.
+    pub fn become_like(&self, others: &Self) {
+        self.change(others.all.load(Ordering::Relaxed), others.per_address.load(Ordering::Relaxed));
+    }
+
     /// How many there are, in all.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
@@ -195,13 +202,21 @@ impl Caps {
 
     /// The same while it is not known whose it is.
     pub fn enter_for_another(self: &Arc<Self>) -> Option<Place> {
-        let place = Place { caps: Arc::clone(self), address: None };
+        let place = Place { caps: Arc::clone(self), address: None, here: None };
         let open = self.open.fetch_add(1, Ordering::Relaxed);
         (open < self.all.load(Ordering::Relaxed)).then_some(place)
     }
 }
 
 impl Place {
+    /// Counts among these, too; `None` if that is one too many.
+    pub fn within(mut self, here: Option<&Arc<Caps>>) -> Option<Self> {
+        if let Some(here) = here {
+            self.here = Some(Box::new(here.enter_for_another()?));
+        }
+        Some(self)
+    }
+
     /// Counts for this one from now on; `None` if that is one too many.
     pub fn of(mut self, peer: Peer) -> Option<Self> {
         let per_address = self.caps.per_address.load(Ordering::Relaxed);
@@ -273,6 +288,17 @@ mod tests {
         assert!(caps.enter(peer("192.0.2.1")).is_none());
         caps.change(2, 0);
         assert!(caps.enter(peer("192.0.2.2")).is_none());
+    }
+
+    #[test]
+    fn a_place_at_a_listener_is_one_in_all() {
+        let (all, here) = (Caps::new(9, 0), Caps::new(1, 0));
+        let first = all.enter_for_another().and_then(|place| place.within(Some(&here))).expect("a place");
+        assert!(all.enter_for_another().and_then(|place| place.within(Some(&here))).is_none());
+        assert_eq!((all.open(), here.open()), (1, 1));
+        let _elsewhere = all.enter_for_another().and_then(|place| place.within(None)).expect("a place");
+        drop(first);
+        assert_eq!((all.open(), here.open()), (1, 0));
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub struct EdgeServer<F> {
     signals: bool,
     /// What is spoken at the addresses that are said next, certificates aside.
     spoken: Spoken,
+    /// How many may come in at each of them.
+    room: Option<usize>,
     /// Of the files of sockets that are said next.
     mode: Option<FileMode>,
     log_of: Option<Proxy>,
@@ -76,13 +78,14 @@ impl<F> EdgeServer<F> {
     pub fn new(factory: F) -> Self {
         let (settings, spoken) = (ServerSettings::default(), Spoken::default());
         let (server_name, inherited, opened) = ("aqueduct".into(), Inherited::nothing(), Vec::new());
-        Self { factory, settings, server_name, signals: true, spoken, mode: None, log_of: None, inherited, opened }
+        let (room, mode) = (None, None);
+        Self { factory, settings, server_name, signals: true, spoken, room, mode, log_of: None, inherited, opened }
     }
 
     /// The same addresses with another `App`: for whoever has to listen before there is one.
     pub fn hosting<G>(self, factory: G) -> EdgeServer<G> {
-        let Self { factory: _, settings, server_name, signals, spoken, mode, log_of, inherited, opened } = self;
-        EdgeServer { factory, settings, server_name, signals, spoken, mode, log_of, inherited, opened }
+        let Self { factory: _, settings, server_name, signals, spoken, room, mode, log_of, inherited, opened } = self;
+        EdgeServer { factory, settings, server_name, signals, spoken, room, mode, log_of, inherited, opened }
     }
 
     /// Workers, limits and deadlines. To be said before the first address.
@@ -135,6 +138,13 @@ impl<F> EdgeServer<F> {
     #[must_use]
     pub fn inherits(mut self, inherited: &Inherited) -> Self {
         self.inherited = inherited.clone();
+        self
+    }
+
+    /// How many connections there may be at each address that is said after this, of those that there may be in all.
+    #[must_use]
+    pub fn max_connections(mut self, most: Option<usize>) -> Self {
+        self.room = most;
         self
     }
 
@@ -193,7 +203,8 @@ impl<F> EdgeServer<F> {
     }
 
     fn spoken(&self, certificates: Option<Certificates>) -> Spoken {
-        Spoken { certificates, ..self.spoken.clone() }
+        let room = self.room.map(|most| Caps::new(most, 0));
+        Spoken { certificates, room, ..self.spoken.clone() }
     }
 
     /// Where it listens.

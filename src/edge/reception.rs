@@ -147,7 +147,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
         if let Some(senders) = spoken.senders.take_if(|senders| senders.include(peer)) {
             return self.hear_out((socket, peer), senders, spoken, draining);
         }
-        match self.caps.enter(peer) {
+        match self.caps.enter(peer).and_then(|place| place.within(spoken.room.as_ref())) {
             Some(place) => self.serve((socket, peer, None), place, spoken, draining),
             None => turn_away(&socket, &spoken),
         }
@@ -161,7 +161,8 @@ impl<A: h1::Answers + 'static> Reception<A> {
         spoken: Spoken,
         draining: &Rc<drain::Worker>,
     ) {
-        let Some(place) = self.caps.enter_for_another() else { return turn_away(&socket, &spoken) };
+        let place = self.caps.enter_for_another().and_then(|place| place.within(spoken.room.as_ref()));
+        let Some(place) = place else { return turn_away(&socket, &spoken) };
         let (reception, draining, one) = (Rc::clone(self), Rc::clone(draining), self.open.one());
         actix_rt::spawn(async move {
             let heard = tokio::select! {
@@ -195,7 +196,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
         &self,
         (socket, peer, announced): (Socket, Peer, Option<Box<Ends>>),
         place: Place,
-        Spoken { certificates, newest, timeouts, senders: _ }: Spoken,
+        Spoken { certificates, newest, timeouts, .. }: Spoken,
         draining: &Rc<drain::Worker>,
     ) {
         let arrival = Arrival { socket, peer, announced, greeted: None, newest };

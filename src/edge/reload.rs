@@ -194,11 +194,13 @@ impl Live {
         let mut known: Vec<&Open> = now.open.iter().collect();
         let (mut kept, mut opened, mut speak, mut modes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut showing = Showing::before(&now.open);
-        for Listener { address, tls, h2, timeouts, mode, proxy_protocol } in listeners {
+        for Listener { address, tls, h2, max_connections, timeouts, mode, proxy_protocol } in listeners {
             let newest = if *h2 { Protocol::Http2 } else { Protocol::Http1 };
             let certificates = tls.as_ref().map(|tls| showing.next(tls)).transpose()?;
             let senders = proxy_protocol.as_ref().map(|settings| Arc::new(Senders::of(settings)));
-            let spoken = Spoken { certificates, newest, senders, timeouts: timeouts.clone().map(Arc::new) };
+            let room = max_connections.map(|most| Caps::new(most, 0));
+            let timeouts = timeouts.clone().map(Arc::new);
+            let spoken = Spoken { certificates, newest, senders, room, timeouts };
             if let Some(at) = known.iter().position(|known| known.asked == *address) {
                 let open = known.swap_remove(at);
                 speak.push((open.speaks.clone(), spoken));

@@ -18,7 +18,7 @@ use rustls::{
 
 use self::{directory::Directory, validation::Validations};
 pub use self::{greeting::Greeted, validation::Validating};
-use super::proxy_protocol::Senders;
+use super::{listener::Caps, proxy_protocol::Senders};
 use crate::{
     http::ClientCertificate,
     plan::ListenerTls,
@@ -53,13 +53,15 @@ pub struct Spoken {
     pub newest: Protocol,
     /// Those who say first whose connection it is.
     pub senders: Option<Arc<Senders>>,
+    /// How many may come in there.
+    pub room: Option<Arc<Caps>>,
     /// How long he is waited for, where that differs from the server's.
     pub timeouts: Option<Arc<ListenerTimeouts>>,
 }
 
 impl Default for Spoken {
     fn default() -> Self {
-        Self { certificates: None, newest: Protocol::Http2, senders: None, timeouts: None }
+        Self { certificates: None, newest: Protocol::Http2, senders: None, room: None, timeouts: None }
     }
 }
 
@@ -75,8 +77,14 @@ impl Speaks {
     }
 
     /// For whoever comes from now on; open connections go on as they are.
-    pub fn from_now_on(&self, spoken: Spoken) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = spoken;
+    pub fn from_now_on(&self, mut spoken: Spoken) {
+        let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(room), Some(next)) = (&now.room, &mut spoken.room) {
+            // Whoever is there is still counted.
+            room.become_like(next);
+            *next = Arc::clone(room);
+        }
+        *now = spoken;
     }
 }
 

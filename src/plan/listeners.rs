@@ -17,6 +17,8 @@ pub struct Listener {
     pub tls: Option<Arc<ListenerTls>>,
     /// HTTP/2 is spoken, too.
     pub h2: bool,
+    /// How many may come in here, of those that the server lets in.
+    pub max_connections: Option<usize>,
     /// How long to wait for those who come in here, where that differs from the server's.
     pub timeouts: Option<ListenerTimeouts>,
     /// What others may do with the file of a unix socket, if anything was said of it.
@@ -27,7 +29,7 @@ pub struct Listener {
 
 impl From<ListenAddress> for Listener {
     fn from(address: ListenAddress) -> Self {
-        Self { address, tls: None, h2: true, timeouts: None, mode: None, proxy_protocol: None }
+        Self { address, tls: None, h2: true, max_connections: None, timeouts: None, mode: None, proxy_protocol: None }
     }
 }
 
@@ -73,6 +75,7 @@ pub fn of(
                 address,
                 tls,
                 h2: written.h2,
+                max_connections: written.max_connections,
                 timeouts: written.timeouts.clone(),
                 mode: written.mode,
                 proxy_protocol: written.proxy_protocol.clone(),
@@ -102,6 +105,9 @@ impl At {
         }
         if !is_unix && written.mode.is_some() {
             problems.push(self.problem(&["mode"], "only a unix socket has a file").help("remove `mode`"));
+        }
+        if written.max_connections == Some(0) {
+            problems.push(self.problem(&["max_connections"], "nobody could come in").help("1 or more"));
         }
         let handshake = written.timeouts.as_ref().and_then(|timeouts| timeouts.tls_handshake);
         if written.tls.is_none() && handshake.is_some() {

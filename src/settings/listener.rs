@@ -26,6 +26,9 @@ pub struct Listener {
     /// Speaks HTTP/2, too: as agreed on where TLS is spoken, elsewhere with clients that begin with its preface.
     #[serde(default = "yes")]
     pub h2: bool,
+    /// Client connections that came in here, of those that `[server]` lets in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<usize>,
     /// How long to wait for those who come in here, where that is not what `[server.timeouts]` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<ListenerTimeouts>,
@@ -270,7 +273,15 @@ pub enum ProxyStatus {
 impl Listener {
     /// Listens on this address.
     pub fn address(addr: impl Into<String>) -> Self {
-        Self { addr: addr.into(), tls: None, h2: true, timeouts: None, mode: None, proxy_protocol: None }
+        Self {
+            addr: addr.into(),
+            tls: None,
+            h2: true,
+            max_connections: None,
+            timeouts: None,
+            mode: None,
+            proxy_protocol: None,
+        }
     }
 }
 

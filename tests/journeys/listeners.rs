@@ -116,6 +116,34 @@ async fn a_listener_may_wait_longer_or_shorter_than_others() {
 }
 
 #[actix_rt::test]
+async fn a_listener_that_is_full_takes_no_place_from_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |most: usize| {
+        let text = format!(
+            "listen = [{{ addr = \"127.0.0.1:0\", max_connections = {most} }}, \"127.0.0.1:0\"]\n\
+             server.watch = false\nroutes.\"/\".respond.body = \"hello\"\n"
+        );
+        fs::write(folder.path().join("a.toml"), text).expect("a file");
+    };
+    write(1);
+    let mut server = Binary::run(folder.path(), &["--settings", "a.toml"]).await;
+    let second = server.says_address("listening on ").await;
+    let mut first = Client::connect(server.address).await;
+    first.send(GET).await;
+    assert_eq!(first.read_response().await.status, 200);
+
+    assert_eq!(client::request(server.address, GET).await.status, 503);
+    assert_eq!(client::request(second, GET).await.status, 200);
+
+    write(2);
+    server.reload().await;
+    let mut other = Client::connect(server.address).await;
+    other.send(GET).await;
+    assert_eq!(other.read_response().await.status, 200);
+    assert_eq!(client::request(server.address, GET).await.status, 503, "who was there is still counted");
+}
+
+#[actix_rt::test]
 async fn a_trusted_proxy_at_a_unix_socket_speaks_for_its_clients() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a.sock");

@@ -26,6 +26,7 @@ impossible! {
     nowhere_to_listen: "listen = []\n";
     an_address_that_is_none: "listen = [\"127.0.0.1\", \"127.0.0.1:99999\", \"example.com:80\", \"unix:\"]\n";
     a_time_for_handshakes_that_are_none: "listen = [{ addr = \"127.0.0.1:80\", timeouts = { tls_handshake = \"1s\" } }]\n";
+    a_listener_for_nobody: "listen = [{ addr = \"127.0.0.1:80\", max_connections = 0 }]\n";
     a_mode_of_no_file: "listen = [{ addr = \"127.0.0.1:80\", mode = \"0660\" }]\n";
     proxy_headers_from_nobody: "listen = [{ addr = \"127.0.0.1:80\", proxy_protocol = { from = [\"unix\"] } }, { addr = \"unix:a.sock\", proxy_protocol = { from = [\"10.0.0.0/8\"] } }, { addr = \"127.0.0.1:81\", proxy_protocol = { from = [] } }]\n";
     an_address_twice: "listen = [\"127.0.0.1:80\", \"127.0.0.1:80\"]\n";

@@ -75,8 +75,17 @@ fn listener() -> impl Strategy<Value = Listener> {
         keep_alive: keep_alive.map(Time::secs),
         ..ListenerTimeouts::default()
     });
-    (".{0,9}", option::of(".{0,9}"), any::<bool>(), option::of(timeouts), mode, option::of(proxy_protocol)).prop_map(
-        |(addr, tls, h2, timeouts, mode, proxy_protocol)| Listener { addr, tls, h2, timeouts, mode, proxy_protocol },
+    let own = (option::of(1usize..9), option::of(timeouts), mode, option::of(proxy_protocol));
+    (".{0,9}", option::of(".{0,9}"), any::<bool>(), own).prop_map(
+        |(addr, tls, h2, (max_connections, timeouts, mode, proxy_protocol))| Listener {
+            addr,
+            tls,
+            h2,
+            max_connections,
+            timeouts,
+            mode,
+            proxy_protocol,
+        },
     )
 }
 
