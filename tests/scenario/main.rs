@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use self::{
     endpoint::Endpoint,
-    load::{Load, Pace},
+    load::{CLIENTS, Load, Pace},
     support::{
         binary::{Binary, write},
         grpc::{Peer, Steady},
@@ -60,6 +60,8 @@ async fn a_hundred_reloads_and_three_hand_offs_under_load_fail_no_request_and_cl
     assert_eq!(server.ended().await.code(), Some(0));
     println!("{RELOADS} reloads under {told}, and {calls} calls by grpcio");
     assert!(told.requests > 20 * RELOADS && calls > RELOADS, "it was under load: {told}, {calls} calls");
+    // No reload ends a connection, and no hand-off more than one of each client.
+    assert!(told.asked_anew <= CLIENTS * HAND_OFFS.len(), "{told}");
 }
 
 /// The settings of this number: of every kind of part something comes, goes or changes.
