@@ -51,13 +51,13 @@ struct Left {
 }
 
 /// One of them.
-pub(super) struct Inheritance {
+struct Inheritance {
     purpose: Purpose,
     asked: ListenAddress,
     /// The address it is.
-    pub(super) address: ListenAddress,
+    address: ListenAddress,
     /// What listens there.
-    pub(super) listening: Listening,
+    listening: Listening,
 }
 
 impl Inherited {
@@ -87,20 +87,30 @@ impl Inherited {
     }
 
     /// The one for this address: it was asked for in the same words to the same end, so that any free port stays what it
-    /// became; or it has this address, whatever for.
-    pub(super) fn take(&self, asked: &ListenAddress) -> Option<Inheritance> {
+    /// became; or it has this address, whatever for. Where workers had one each, they are one.
+    pub(super) fn take(&self, asked: &ListenAddress) -> Option<(ListenAddress, Listening)> {
         let sockets = &mut self.left().sockets;
         let find = |is: &dyn Fn(&Inheritance) -> bool| sockets.iter().position(is);
         let is_meant = |socket: &Inheritance| socket.purpose == self.purpose && socket.asked == *asked;
         let found = find(&is_meant).or_else(|| find(&|socket| socket.address == *asked))?;
-        Some(sockets.swap_remove(found))
+        let Inheritance { address, mut listening, .. } = sockets.remove(found);
+        if let Listening::Tcp(all) = &mut listening {
+            for another in sockets.extract_if(.., |socket| socket.address == address) {
+                if let Listening::Tcp(another) = another.listening {
+                    all.extend(another);
+                }
+            }
+        }
+        Some((address, listening))
     }
 
     /// The place is ours: what nobody has asked for is closed, and its addresses are told.
     pub fn settle(&self) -> Vec<ListenAddress> {
         let mut left = self.left();
         left.duty.take();
-        left.sockets.drain(..).map(|socket| socket.address).collect()
+        let mut addresses: Vec<_> = left.sockets.drain(..).map(|socket| socket.address).collect();
+        addresses.dedup();
+        addresses
     }
 
     fn left(&self) -> MutexGuard<'_, Left> {
@@ -119,7 +129,7 @@ impl Inheritance {
             let listener = TcpListener::from(socket);
             listener::inherited(&listener)?;
             let address = ListenAddress::Tcp(listener.local_addr()?);
-            return Ok(Self { purpose, asked, address, listening: Listening::Tcp(listener) });
+            return Ok(Self { purpose, asked, address, listening: Listening::Tcp(vec![listener]) });
         }
         let listener = UnixListener::from(socket);
         listener.set_nonblocking(true)?;

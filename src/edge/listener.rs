@@ -21,11 +21,16 @@ use std::{
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::{
-    inherited::{Inheritance, Inherited},
+    inherited::Inherited,
     socket_file::{self, SocketFile},
     tls::Spoken,
+    worker,
 };
-use crate::{http::downstream::Peer, plan::ListenAddress, settings::FileMode};
+use crate::{
+    http::downstream::Peer,
+    plan::ListenAddress,
+    settings::{FileMode, ServerSettings},
+};
 
 /// An address that is listened on.
 pub struct Opened {
@@ -41,8 +46,8 @@ pub struct Opened {
 
 /// A socket that listens.
 pub enum Listening {
-    /// TCP.
-    Tcp(TcpListener),
+    /// TCP: one socket for all workers, or one for each.
+    Tcp(Vec<TcpListener>),
     /// A unix socket, and its file, which goes with it if it is ours.
     Unix(UnixListener, Option<SocketFile>),
 }
@@ -80,46 +85,85 @@ impl AsRawFd for Door {
     }
 }
 
+/// How to listen.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Of the file of a unix socket.
+    pub mode: Option<FileMode>,
+    /// Connections the kernel holds before they are accepted.
+    pub backlog: u32,
+    /// So many TCP sockets share an address, one for each worker; `None` is one that all workers share.
+    pub sockets: Option<usize>,
+}
+
+impl Manner {
+    /// As the settings say.
+    pub fn of(settings: &ServerSettings, mode: Option<FileMode>) -> Self {
+        let sockets = settings.reuse_port.then(|| worker::count(settings));
+        Self { mode, backlog: settings.backlog, sockets }
+    }
+}
+
 /// Listens on an address: with the socket that is there for it, or a new one.
-pub fn open_or_take(
-    asked: &ListenAddress,
-    mode: Option<FileMode>,
-    backlog: u32,
-    inherited: &Inherited,
-) -> io::Result<Opened> {
-    let Some(found) = inherited.take(asked) else { return open(asked, mode, backlog) };
-    let Inheritance { address, listening, .. } = found;
-    if let (ListenAddress::Unix(path), Some(mode)) = (&address, mode) {
-        socket_file::permit(path, mode)?;
+pub fn open_or_take(asked: &ListenAddress, manner: Manner, inherited: &Inherited) -> io::Result<Opened> {
+    let Some((address, mut listening)) = inherited.take(asked) else { return open(asked, manner) };
+    match (&address, &mut listening) {
+        (ListenAddress::Unix(path), _) => {
+            if let Some(mode) = manner.mode {
+                socket_file::permit(path, mode)?;
+            }
+        }
+        (ListenAddress::Tcp(address), Listening::Tcp(sockets)) => {
+            if sockets.iter().map(|socket| SockRef::from(socket).reuse_port()).all(|reuses| reuses.is_ok_and(|is| is)) {
+                complete(sockets, *address, manner)?;
+            } else if manner.sockets.is_some() {
+                log::warn!(
+                    "all workers share one socket at {address}: only a restart opens it anew (server.reuse_port)"
+                );
+            }
+        }
+        (ListenAddress::Tcp(_), Listening::Unix(..)) => {}
     }
     Ok(Opened { asked: asked.clone(), address, listening, spoken: Spoken::default() })
 }
 
 /// Listens on an address.
-pub fn open(asked: &ListenAddress, mode: Option<FileMode>, backlog: u32) -> io::Result<Opened> {
+pub fn open(asked: &ListenAddress, manner: Manner) -> io::Result<Opened> {
     let (address, listening) = match asked {
         ListenAddress::Tcp(address) => {
-            let listener = tcp(*address, backlog)?;
-            (ListenAddress::Tcp(listener.local_addr()?), Listening::Tcp(listener))
+            let listener = tcp(*address, manner)?;
+            let address = listener.local_addr()?;
+            let mut sockets = vec![listener];
+            complete(&mut sockets, address, manner)?;
+            (ListenAddress::Tcp(address), Listening::Tcp(sockets))
         }
         ListenAddress::Unix(path) => {
-            let (listener, file) = unix(path, mode, backlog)?;
+            let (listener, file) = unix(path, manner.mode, manner.backlog)?;
             (asked.clone(), Listening::Unix(listener, Some(file)))
         }
     };
     Ok(Opened { asked: asked.clone(), address, listening, spoken: Spoken::default() })
 }
 
+/// One for each worker.
+fn complete(sockets: &mut Vec<TcpListener>, address: SocketAddr, manner: Manner) -> io::Result<()> {
+    while sockets.len() < manner.sockets.unwrap_or_default() {
+        sockets.push(tcp(address, manner)?);
+    }
+    Ok(())
+}
+
 /// Listens on a TCP address.
-pub fn tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+fn tcp(address: SocketAddr, manner: Manner) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(manner.sockets.is_some())?;
     if address.is_ipv6() {
         // `[::]` and `0.0.0.0` are two addresses: whoever wants both says so.
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;
-    socket.listen(backlog.try_into().unwrap_or(i32::MAX))?;
+    socket.listen(manner.backlog.try_into().unwrap_or(i32::MAX))?;
     let listener = socket.into();
     inherited(&listener)?;
     Ok(listener)
@@ -311,7 +355,8 @@ mod tests {
 
     #[test]
     fn accepted_connections_do_not_wait_to_fill_a_segment() {
-        let listener = tcp(SocketAddr::from(([127, 0, 0, 1], 0)), 8).expect("a free port");
+        let listener = tcp(SocketAddr::from(([127, 0, 0, 1], 0)), Manner::of(&ServerSettings::default(), None))
+            .expect("a free port");
         let _client = TcpStream::connect(listener.local_addr().expect("an address")).expect("it listens");
         let accepted = loop {
             match listener.accept() {

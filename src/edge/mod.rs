@@ -7,9 +7,7 @@
 use std::{
     fmt, io,
     net::{SocketAddr, TcpListener},
-    num::NonZero,
     sync::Arc,
-    thread,
 };
 
 use actix_http::{Request, Response, body::MessageBody};
@@ -19,7 +17,7 @@ use actix_web::dev::AppConfig;
 use self::{
     drain::Stop,
     limits::Limits,
-    listener::{Caps, Listening, Opened},
+    listener::{Caps, Listening, Manner, Opened},
     proxy_protocol::Senders,
     reload::Live,
     tls::{Certificates, Protocol, Spoken},
@@ -35,7 +33,7 @@ use crate::{
     proxy::Proxy,
     settings::{
         FileMode, ServerSettings,
-        listener::{self as listener_settings, ListenerTimeouts, ProxyProtocolSettings},
+        listener::{ListenerTimeouts, ProxyProtocolSettings},
     },
 };
 
@@ -47,6 +45,7 @@ pub mod hand_off;
 mod inherited;
 pub mod limits;
 mod listener;
+mod open;
 mod proxy_protocol;
 mod reception;
 mod reload;
@@ -187,7 +186,8 @@ impl<F> EdgeServer<F> {
     }
 
     fn open(&self, address: &ListenAddress) -> io::Result<Opened> {
-        listener::open_or_take(address, self.mode, self.settings.backlog, &self.inherited)
+        let manner = Manner::of(&self.settings, self.mode);
+        listener::open_or_take(address, manner, &self.inherited)
     }
 
     /// Listens on a socket that was made elsewhere.
@@ -198,7 +198,7 @@ impl<F> EdgeServer<F> {
         let address = ListenAddress::Tcp(listener.local_addr()?);
         listener::inherited(&listener)?;
         let (asked, spoken) = (address.clone(), self.spoken(None));
-        self.opened.push(Opened { asked, address, listening: Listening::Tcp(listener), spoken });
+        self.opened.push(Opened { asked, address, listening: Listening::Tcp(vec![listener]), spoken });
         Ok(self)
     }
 
@@ -249,20 +249,18 @@ impl<F> EdgeServer<F> {
         S::InitError: fmt::Debug,
         B: MessageBody + 'static,
     {
-        let workers = match self.settings.workers {
-            listener_settings::Workers::Auto => thread::available_parallelism().map_or(1, NonZero::get),
-            listener_settings::Workers::Exactly(count) => count,
-        };
-        let workers = workers.clamp(1, listener_settings::Workers::MOST);
+        let workers = worker::count(&self.settings);
         let stop = Stop::default();
         let caps = Caps::new(self.settings.max_connections, self.settings.max_connections_per_ip);
         let limits = Limits { log_of: self.log_of.clone(), ..Limits::of(&self.settings, &self.server_name) };
         let live = Live::new(&stop, &caps, self.log_of, self.settings, self.opened);
         let shared = Shared { limits, caps, stop: stop.clone(), workers, at_work: live.at_work() };
-        let started = Workers::start(&self.factory, || live.entrances(), &shared).map(|(workers, tellers)| {
-            live.has_workers(tellers);
-            workers
-        });
+        let started = Workers::start(&self.factory, |number| live.entrances(number, workers), &shared).map(
+            |(workers, tellers)| {
+                live.has_workers(tellers);
+                workers
+            },
+        );
         (started, Handle::new(stop, live))
     }
 }

@@ -69,9 +69,9 @@ impl<A: h1::Answers + 'static> Reception<A> {
 
     /// Stands at this door from now on.
     pub fn open_door(self: &Rc<Self>, entrance: Entrance) -> io::Result<()> {
-        let Entrance { door, speaks, stop, until_closed } = entrance;
+        let Entrance { door, is_shared, speaks, stop, until_closed } = entrance;
         let (listener, one) = (Listener::at(door)?, self.receiving.one());
-        let receive = Rc::clone(self).receive(listener, speaks, stop);
+        let receive = Rc::clone(self).receive(listener, is_shared, speaks, stop);
         actix_rt::spawn(async move {
             receive.await;
             drop((one, until_closed));
@@ -103,7 +103,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
     }
 
     /// Takes in whoever comes, until there is to be no more of that here; those who had come by then, too.
-    async fn receive(self: Rc<Self>, listener: Listener, speaks: Speaks, stop: Stop) {
+    async fn receive(self: Rc<Self>, listener: Listener, is_shared: bool, speaks: Speaks, stop: Stop) {
         let draining = drain::Worker::listening(&stop);
         let stopped = stop.said();
         tokio::pin!(stopped);
@@ -114,7 +114,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
                 () = &mut stopped => break,
                 came = listener.somebody_came() => came,
             };
-            if self.is_ahead() {
+            if is_shared && self.is_ahead() {
                 tokio::time::sleep(STAND_BACK).await;
             }
             match came.and_then(|mut came| listener.accept(&mut came)) {

@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     fmt, io,
-    os::fd::AsFd,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -15,9 +14,10 @@ use super::{
     drain::Stop,
     inherited::{Passed, Purpose},
     limits::Limits,
-    listener::{self, Caps, Door, Listening, Opened},
+    listener::{self, Caps, Manner, Opened},
+    open::{self, Open},
     proxy_protocol::Senders,
-    socket_file::{self, SocketFile},
+    socket_file,
     tls::{Certificates, Next, Protocol, Speaks, Spoken},
     worker::{Change, Entrance, Tellers},
 };
@@ -49,20 +49,6 @@ struct Now {
     grace: Option<Duration>,
     workers: Tellers,
     open: Vec<Open>,
-}
-
-/// An address that is listened on.
-struct Open {
-    speaks: Speaks,
-    asked: ListenAddress,
-    address: ListenAddress,
-    /// What workers have a copy of each.
-    door: Door,
-    stop: Stop,
-    /// Closed once no worker has its door any more.
-    doors: watch::Sender<()>,
-    /// Goes with it.
-    file: Option<SocketFile>,
 }
 
 /// What a reload changed at the server.
@@ -110,9 +96,9 @@ impl Live {
         Arc::new(Self { stop, caps, log_of, started, at_work, now: Mutex::new(now) })
     }
 
-    /// Where a worker is to stand.
-    pub fn entrances(&self) -> io::Result<Vec<Entrance>> {
-        self.now().open.iter().map(Open::entrance).collect()
+    /// Where a worker is to stand, of so many.
+    pub fn entrances(&self, worker: usize, workers: usize) -> io::Result<Vec<Entrance>> {
+        open::entrances(&self.now().open, worker, workers)
     }
 
     /// To be given a permit by each worker that stands there.
@@ -151,7 +137,7 @@ impl Live {
         if self.stop.is_said() || now.is_offered {
             return Err(io::Error::other("the server is about to end"));
         }
-        let sockets = now.open.iter().map(|open| open.passed(purpose)).collect::<io::Result<_>>()?;
+        let sockets = now.open.iter().flat_map(|open| open.passed(purpose)).collect::<io::Result<_>>()?;
         now.is_offered = true;
         Ok(Offer { live: Arc::clone(self), sockets })
     }
@@ -209,15 +195,16 @@ impl Live {
                     modes.push((path.clone(), *mode));
                 }
             } else {
-                let mut door =
-                    listener::open(address, *mode, settings.backlog).map_err(|error| cannot_listen(address, &error))?;
+                let manner = Manner { backlog: settings.backlog, ..Manner::of(&self.started, *mode) };
+                let mut door = listener::open(address, manner).map_err(|error| cannot_listen(address, &error))?;
                 door.spoken = spoken;
                 opened.push(door);
             }
         }
         let added: Vec<Open> = opened.into_iter().map(|opened| Open::of(opened, &self.stop)).collect();
-        let for_one = || added.iter().map(Open::entrance).collect::<io::Result<Vec<_>>>();
-        let entrances = now.workers.iter().map(|_| for_one()).collect::<io::Result<Vec<_>>>()?;
+        let workers = now.workers.len();
+        let entrances =
+            (0..workers).map(|worker| open::entrances(&added, worker, workers)).collect::<io::Result<_>>()?;
         let limits = Limits { log_of: self.log_of.clone(), ..Limits::of(settings, server_name) };
         let (live, settings) = (Arc::clone(self), settings.clone());
         Ok(Prepared { live, settings, limits, kept, shown: showing.next, speak, modes, added, entrances })
@@ -232,6 +219,7 @@ impl Live {
         let keys = [
             ("server.workers", started.workers != settings.workers),
             ("server.backlog", started.backlog != settings.backlog),
+            ("server.reuse_port", started.reuse_port != settings.reuse_port),
         ];
         keys.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
@@ -324,40 +312,6 @@ impl Now {
     }
 }
 
-impl Open {
-    fn of(opened: Opened, stop: &Stop) -> Self {
-        let Opened { asked, address, listening, spoken } = opened;
-        let (door, file) = match listening {
-            Listening::Tcp(listener) => (Door::Tcp(listener), None),
-            Listening::Unix(listener, file) => (Door::Unix(listener), file),
-        };
-        let speaks = Speaks::of(spoken);
-        Self { speaks, asked, address, door, stop: stop.below(), doors: watch::Sender::new(()), file }
-    }
-
-    /// For one worker.
-    fn entrance(&self) -> io::Result<Entrance> {
-        let (door, until_closed) = (self.door.again()?, self.doors.subscribe());
-        Ok(Entrance { door, speaks: self.speaks.clone(), stop: self.stop.clone(), until_closed })
-    }
-
-    /// For another process.
-    fn passed(&self, purpose: Purpose) -> io::Result<Passed> {
-        let socket = self.door.as_fd().try_clone_to_owned()?;
-        let has_file = self.file.as_ref().is_some_and(SocketFile::is_ours);
-        Ok(Passed { purpose, asked: self.asked.clone(), socket, has_file })
-    }
-
-    /// What is returned is closed once no worker has its door any more.
-    fn close(self) -> watch::Sender<()> {
-        let Self { stop, doors, door, file, .. } = self;
-        // As at the end of the server.
-        drop((door, file));
-        stop.say();
-        doors
-    }
-}
-
 /// What is listened on, offered to another process. Dropped, it goes on here.
 #[must_use = "nobody has taken it yet"]
 pub struct Offer {
@@ -376,11 +330,7 @@ impl Offer {
     pub async fn taken(self) {
         let closing: Vec<_> = {
             let mut now = self.live.now();
-            let left = now.open.drain(..).map(|Open { file, doors, .. }| {
-                file.iter().for_each(SocketFile::leave);
-                doors
-            });
-            left.collect()
+            now.open.drain(..).map(Open::leave).collect()
         };
         self.live.stop.say_to_requests();
         closed(&closing).await;

@@ -1,7 +1,7 @@
 //! Workers: threads that accept and serve, each for itself. Nobody hands connections from one thread to another, so a
 //! connection costs no switch between them (docs/adr/0005-workers-accept.md).
 
-use std::{fmt, io, marker::PhantomData, rc::Rc, sync::Arc, thread};
+use std::{fmt, io, marker::PhantomData, num::NonZero, rc::Rc, sync::Arc, thread};
 
 use actix_http::{
     Request, Response,
@@ -20,6 +20,7 @@ use super::{
     reception::Reception,
     tls::Speaks,
 };
+use crate::settings::{ServerSettings, listener as settings};
 
 /// All workers of a server. Dropped, it ends them at once.
 pub struct Workers {
@@ -44,6 +45,8 @@ pub struct Change {
 pub struct Entrance {
     /// Where connections come in.
     pub door: Door,
+    /// Other workers stand there, too.
+    pub is_shared: bool,
     /// What is spoken with those who come in.
     pub speaks: Speaks,
     /// The word to go away.
@@ -63,11 +66,20 @@ pub struct Shared {
     pub at_work: Arc<Semaphore>,
 }
 
+/// How many there are to be.
+pub fn count(server: &ServerSettings) -> usize {
+    let workers = match server.workers {
+        settings::Workers::Auto => thread::available_parallelism().map_or(1, NonZero::get),
+        settings::Workers::Exactly(count) => count,
+    };
+    workers.clamp(1, settings::Workers::MOST)
+}
+
 impl Workers {
     /// Starts them, behind doors that are open already.
     pub fn start<F, I, S, B>(
         factory: &F,
-        entrances: impl Fn() -> io::Result<Vec<Entrance>>,
+        entrances: impl Fn(usize) -> io::Result<Vec<Entrance>>,
         shared: &Shared,
     ) -> io::Result<(Self, Tellers)>
     where
@@ -83,7 +95,7 @@ impl Workers {
         let workers = Self { reports, force: CancellationToken::new() };
         let mut tellers = Tellers::with_capacity(shared.workers);
         for number in 0..shared.workers {
-            let entrances = entrances()?;
+            let entrances = entrances(number)?;
             let (teller, changes) = mpsc::unbounded_channel();
             tellers.push(teller);
             let (factory, shared, force, report) =

@@ -84,6 +84,8 @@ pub struct ServerSettings {
     pub workers: Workers,
     /// Connections the kernel holds for us before we accept them.
     pub backlog: u32,
+    /// Whether each worker has a socket of its own at a TCP address (SO_REUSEPORT), or all share one.
+    pub reuse_port: bool,
     /// Client connections in all.
     pub max_connections: usize,
     /// Client connections per address (IPv6: per /64); 0 is no limit.
@@ -384,6 +386,7 @@ impl Default for ServerSettings {
             watch: true,
             workers: Workers::Auto,
             backlog: 2048,
+            reuse_port: false,
             max_connections: 25_000,
             max_connections_per_ip: 0,
             handoff_timeout: Time::secs(30),

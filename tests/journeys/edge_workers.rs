@@ -1,6 +1,6 @@
 //! Several workers behind one address.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, fs, time::Duration};
 
 use aqueduct::{
     edge::Outcome,
@@ -69,10 +69,50 @@ async fn who_is_connected_when_the_server_stops_is_answered() {
     }
 }
 
+/// So many workers, each with a socket of its own.
+async fn each_with_a_socket(workers: usize) -> TestEdge {
+    let with = |settings: &mut ServerSettings| {
+        (settings.workers, settings.reuse_port) = (Workers::Exactly(workers), true);
+    };
+    TestEdge::with(with).await
+}
+
+#[actix_rt::test]
+async fn each_worker_may_have_a_socket_of_its_own() {
+    let edge = each_with_a_socket(4).await;
+
+    let by_worker = connect(&edge, 80, Duration::ZERO).await;
+
+    assert_eq!(by_worker.len(), 4);
+    let sockets = fs::read_to_string("/proc/net/tcp").expect("Linux");
+    let listening = format!("0100007F:{:04X} 00000000:0000 0A", edge.address.port());
+    assert_eq!(sockets.matches(&listening).count(), 4);
+}
+
+#[actix_rt::test]
+async fn who_is_connected_to_the_socket_of_any_worker_is_answered_when_the_server_stops() {
+    let edge = each_with_a_socket(3).await;
+    let mut clients = join_all((0..30).map(|_| edge.connect())).await;
+    for client in &mut clients {
+        client.send("GET /worker HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    }
+
+    edge.drain();
+
+    for mut client in clients {
+        assert_eq!(client.read_response().await.status, 200);
+    }
+    assert_eq!(edge.outcome(), Outcome::Drained);
+}
+
 #[actix_rt::test]
 async fn every_worker_serves_an_address_that_is_added() {
-    let edge = TestEdge::with(|settings| settings.workers = Workers::Exactly(3)).await;
+    for edge in [TestEdge::with(|settings| settings.workers = Workers::Exactly(3)).await, each_with_a_socket(3).await] {
+        every_one_of_three_serves_what_is_added(&edge).await;
+    }
+}
 
+async fn every_one_of_three_serves_what_is_added(edge: &TestEdge) {
     let reloaded = edge.listen_also(&[any()], &ServerSettings::default()).await;
 
     let [ListenAddress::Tcp(added)] = reloaded.added[..] else { panic!("one was added: {reloaded:?}") };

@@ -177,6 +177,49 @@ async fn three_hand_offs_under_load_lose_no_request() {
 }
 
 #[actix_rt::test]
+async fn sockets_of_each_worker_go_to_however_many_workers_there_are_then() {
+    let folder = folder();
+    let settings = |workers: usize| {
+        let own = format!("server.workers = {workers}\nserver.reuse_port = true\n");
+        own + &answering("\"127.0.0.1:0\"", "here")
+    };
+    let mut server = run(&folder, &settings(3)).await;
+    let is_over = Rc::new(Cell::new(false));
+    let clients: Vec<_> = [true, false, false]
+        .map(|keeps| actix_rt::spawn(keep_asking(Way::Tcp(server.address), keeps, Rc::clone(&is_over))))
+        .into();
+
+    for workers in [2, 4, 1] {
+        write(folder.path(), "a.toml", settings(workers));
+        server.hand_over().await;
+        for _ in 0..20 {
+            assert_eq!(server.get("/").await.text(), "here");
+        }
+    }
+    is_over.set(true);
+
+    for client in clients {
+        assert!(client.await.expect("no request fails") > 3);
+    }
+}
+
+#[actix_rt::test]
+async fn a_socket_that_all_workers_share_stays_one_and_that_is_told() {
+    let folder = folder();
+    let mut server = run(&folder, &answering("\"127.0.0.1:0\"", "here")).await;
+
+    let own = "server.workers = 2\nserver.reuse_port = true\n".to_owned();
+    write(folder.path(), "a.toml", own + &answering("\"127.0.0.1:0\"", "here"));
+    server.signal(libc::SIGHUP);
+    server.says("server.reuse_port").await;
+    server.signal(libc::SIGUSR2);
+    server.says(&format!("all workers share one socket at {}", server.address)).await;
+    server.says("has taken over").await;
+
+    assert_eq!(server.get("/").await.text(), "here");
+}
+
+#[actix_rt::test]
 async fn what_is_under_way_is_finished_by_the_process_it_began_with() {
     let folder = folder();
     let origin = held().start().await;
