@@ -27,6 +27,7 @@ use crate::{
 pub mod acme;
 mod admin;
 mod changes;
+mod checks;
 mod http2;
 pub mod https;
 mod listeners;

@@ -3,6 +3,7 @@
 mod certificates;
 mod expiry;
 mod file_watch;
+mod health;
 mod reload;
 pub mod service_manager;
 mod standing;
@@ -27,6 +28,7 @@ pub use self::{
     service_manager::ServiceManager,
     standing::Standing,
 };
+use crate::proxy::Proxy;
 
 /// The thread of the actors; they end with it, and it ends when this is dropped.
 pub struct Actors {
@@ -44,6 +46,16 @@ impl Actors {
     /// A thread for them.
     pub fn start() -> Self {
         Self { arbiter: Arbiter::new() }
+    }
+
+    /// Asks endpoints whether they are well, wherever their upstream says so, as long as this lives. `aqueduct run`
+    /// does so by itself; whoever mounts a proxy calls it.
+    pub fn check_health(&self, proxy: &Proxy) {
+        let proxy = proxy.clone();
+        let begin = move || health::check_all(proxy.clone());
+        if !self.arbiter.spawn_fn(move || drop(actix_rt::spawn(supervise("checking endpoints", begin)))) {
+            log::error!("endpoints will not be checked: the thread of the actors has ended");
+        }
     }
 
     /// Reloads whenever the settings change or it is asked to.

@@ -87,6 +87,7 @@ async fn serve(proxy: &Proxy, read: Read, mut beginning: Beginning) -> Exit {
     let Beginning { program, manager, .. } = beginning;
     let actors = Actors::start();
     actors.keep_alive(&manager);
+    actors.check_health(proxy);
     let reloading = actix_rt::spawn(reload_on_signal(hangups, actors.reload(reloader)));
     let admin_handle = admin.as_ref().map(|(handle, _)| handle.clone());
     let place = Place { program, proxy: proxy.clone(), manager: manager.clone(), server, admin: admin_handle };

@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use tokio::sync::watch;
+
 use crate::{
     kinds::Kinds,
     plan::Plan,
@@ -44,6 +46,8 @@ struct Shared {
     /// Counts the plans: a worker looks at this one number per request, and at the lock only when it moved.
     generation: AtomicU64,
     active: RwLock<Arc<Active>>,
+    /// For who is on no request's way and wants to be told.
+    plans: watch::Sender<()>,
 }
 
 /// A plan that could be drawn and is not in force.
@@ -63,7 +67,9 @@ impl Prepared {
     pub fn commit(self) -> u64 {
         let Self { proxy: Proxy(shared), next } = self;
         *shared.active.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
-        shared.generation.fetch_add(1, Ordering::Release) + 1
+        let generation = shared.generation.fetch_add(1, Ordering::Release) + 1;
+        shared.plans.send_replace(());
+        generation
     }
 }
 
@@ -104,6 +110,7 @@ impl Proxy {
             challenges,
             generation: AtomicU64::new(1),
             active: RwLock::new(Arc::new(active)),
+            plans: watch::Sender::new(()),
         })))
     }
 
@@ -141,6 +148,11 @@ impl Proxy {
     /// What it does now.
     pub fn plan(&self) -> Arc<Plan> {
         Arc::clone(&self.active().plan)
+    }
+
+    /// Tells of every plan that comes into force.
+    pub fn plans(&self) -> watch::Receiver<()> {
+        self.0.plans.subscribe()
     }
 
     /// Where it writes a line for each request, if it does.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod admin;
 pub mod balance;
+pub mod health;
 mod layer;
 pub mod layers;
 pub mod listener;
@@ -27,6 +28,7 @@ pub mod values;
 pub use self::{
     admin::AdminSettings,
     balance::BalanceSettings,
+    health::HealthSettings,
     layers::{Layers, Loaded, Reading},
     listener::{Listener, ServerSettings},
     origins::Origins,

@@ -7,7 +7,9 @@ use serde::{
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::{balance::BalanceSettings, outlier::OutlierSettings, retry::RetrySettings, values::Time};
+use super::{
+    balance::BalanceSettings, health::HealthSettings, outlier::OutlierSettings, retry::RetrySettings, values::Time,
+};
 
 /// `[upstreams.NAME]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +31,9 @@ pub struct UpstreamSettings {
     pub pool: PoolSettings,
     /// When to send a request again.
     pub retry: RetrySettings,
+    /// How endpoints are checked, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthSettings>,
     /// When to leave an endpoint alone whose answers fail.
     pub outlier: OutlierSettings,
     /// How long an endpoint that is new or has recovered gets less than its share.
@@ -211,6 +216,7 @@ impl Default for UpstreamSettings {
             h2: EndpointHttp2::default(),
             pool: PoolSettings::default(),
             retry: RetrySettings::default(),
+            health: None,
             outlier: OutlierSettings::default(),
             slow_start: Time::OFF,
             tls: EndpointTls::default(),

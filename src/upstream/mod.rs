@@ -6,6 +6,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use self::{
     balancers::Balancer,
+    check::Check,
     lineup::{Lineup, Rules},
     outlier::Outlier,
     retry::Retry,
@@ -18,6 +19,7 @@ use crate::{clock, settings::upstream::TransportKind};
 
 pub mod balancers;
 pub mod candidates;
+pub mod check;
 pub mod endpoint;
 pub mod health;
 pub mod latency;
@@ -43,6 +45,8 @@ pub struct Upstream {
     pub retry: Retry,
     /// Who may be picked, besides being well.
     pub rules: Rules,
+    /// How its endpoints are checked.
+    pub check: Option<Arc<Check>>,
     /// When to leave an endpoint alone.
     pub outlier: Option<Outlier>,
     lineup: ArcSwap<Lineup>,
@@ -53,7 +57,7 @@ impl Upstream {
     pub fn new(name: &str, endpoints: Vec<Arc<Endpoint>>, balancer: Box<dyn Balancer>, rules: Rules) -> Self {
         let lineup = ArcSwap::from_pointee(Lineup::of(&endpoints, &rules, clock::coarse()));
         let (transport, retry, outlier) = (TransportKind::default(), Retry::never(), None);
-        Self { name: name.into(), endpoints, balancer, transport, retry, rules, outlier, lineup }
+        Self { name: name.into(), endpoints, balancer, transport, retry, rules, check: None, outlier, lineup }
     }
 
     /// Somebody wants to know how long its endpoints take to answer: where there is a choice, and a balancer that looks.

@@ -28,6 +28,7 @@ mod h2_frames;
 mod h2_requests;
 mod hand_off;
 mod health;
+mod health_checks;
 mod intake;
 mod listeners;
 mod passing;

@@ -3,8 +3,8 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
-    BalanceSettings, FileMode, Layers, Listener, OutlierSettings, RetrySettings, RouteDefaults, RouteSettings,
-    Settings, Size, Source, Time, UpstreamSettings,
+    BalanceSettings, FileMode, HealthSettings, Layers, Listener, OutlierSettings, RetrySettings, RouteDefaults,
+    RouteSettings, Settings, Size, Source, Time, UpstreamSettings,
     layers::BUILT_IN,
     listener::{ListenerTimeouts, ProxyProtocolSettings, Workers},
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
@@ -114,6 +114,7 @@ fn upstream() -> impl Strategy<Value = UpstreamSettings> {
         retry: RetrySettings { attempts, ..RetrySettings::default() },
         outlier: OutlierSettings { latency_factor: Some(2.5), ..OutlierSettings::default() },
         slow_start: Time::secs(7),
+        health: Some(HealthSettings { service: "a.B".into(), port: Some(9), ..HealthSettings::default() }),
         tls,
     })
 }

@@ -1,0 +1,93 @@
+//! Endpoints are asked whether they are well, as often as their upstreams say.
+
+mod question;
+
+use std::sync::Arc;
+
+use tokio::time::{sleep, timeout};
+
+use super::{Aborting, supervise};
+use crate::{
+    clock,
+    proxy::Proxy,
+    upstream::{
+        Endpoint,
+        check::{Check, Tally},
+    },
+};
+
+/// An endpoint that is asked, as long as this lives.
+struct Asked {
+    endpoint: Arc<Endpoint>,
+    check: Arc<Check>,
+    _asking: Aborting,
+}
+
+/// Asks the endpoints of whichever plan is in force. What is not checked any more counts as well.
+pub async fn check_all(proxy: Proxy) {
+    let mut plans = proxy.plans();
+    let mut asked: Vec<Asked> = Vec::new();
+    loop {
+        plans.mark_unchanged();
+        let wanted = wanted(&proxy);
+        let is_wanted = |asked: &Asked| {
+            wanted.iter().any(|(_, endpoint, check)| Arc::ptr_eq(endpoint, &asked.endpoint) && *check == asked.check)
+        };
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut asked).into_iter().partition(is_wanted);
+        asked = kept;
+        for gone in gone {
+            let is_checked = |(_, other, _): &(_, Arc<Endpoint>, _)| Arc::ptr_eq(&other.health, &gone.endpoint.health);
+            if !wanted.iter().any(is_checked) {
+                gone.endpoint.health.checked(true, clock::coarse());
+            }
+        }
+        for (upstream, endpoint, check) in wanted {
+            if !asked.iter().any(|asked| Arc::ptr_eq(&endpoint, &asked.endpoint)) {
+                asked.push(ask(upstream, endpoint, check));
+            }
+        }
+        if plans.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+type Wanted = (Arc<str>, Arc<Endpoint>, Arc<Check>);
+
+fn wanted(proxy: &Proxy) -> Vec<Wanted> {
+    let plan = proxy.plan();
+    let mut wanted = Vec::new();
+    for upstream in plan.upstreams.values() {
+        let Some(check) = &upstream.check else { continue };
+        let each = upstream.endpoints.iter();
+        wanted.extend(each.map(|endpoint| (Arc::clone(&upstream.name), Arc::clone(endpoint), Arc::clone(check))));
+    }
+    wanted
+}
+
+fn ask(upstream: Arc<str>, endpoint: Arc<Endpoint>, check: Arc<Check>) -> Asked {
+    let (of, by) = (Arc::clone(&endpoint), Arc::clone(&check));
+    let begin = move || again_and_again(Arc::clone(&upstream), Arc::clone(&of), Arc::clone(&by));
+    let asking = actix_rt::spawn(supervise("checking an endpoint", begin));
+    Asked { endpoint, check, _asking: Aborting(asking) }
+}
+
+async fn again_and_again(upstream: Arc<str>, endpoint: Arc<Endpoint>, check: Arc<Check>) {
+    let mut tally = Tally::default();
+    let mut pause = check.first_pause();
+    loop {
+        sleep(pause).await;
+        let answer = timeout(check.timeout, question::put(&endpoint, &check)).await;
+        let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {:?}", check.timeout)));
+        if let Some(well) = tally.count(answer.is_ok(), &check)
+            && endpoint.health.checked(well, clock::coarse())
+        {
+            let name = &endpoint.name;
+            match &answer {
+                Ok(()) => log::info!("{name} of {upstream} passes its checks again"),
+                Err(why) => log::warn!("{name} of {upstream} gets no requests, for it fails its checks: {why}"),
+            }
+        }
+        pause = check.pause();
+    }
+}
