@@ -64,6 +64,9 @@ pub struct RequestBody {
     limit: Option<Limit>,
     /// What was read of a body that is kept.
     kept: Option<Vec<u8>>,
+    /// So much of it may be kept.
+    most_kept: usize,
+    has_ended: bool,
     /// What of it is to be given out once more before anything is read.
     again: Bytes,
 }
@@ -140,7 +143,24 @@ impl RequestBody {
             && matches!(self.source, Source::Payload(_) | Source::Stream(_))
         {
             self.kept = Some(Vec::with_capacity(length as usize));
+            self.most_kept = limit;
         }
+    }
+
+    /// The same whether its length is announced or not: a longer one is kept no further.
+    pub fn keep_up_to(&mut self, limit: usize) {
+        self.keep(limit);
+        if let (Length::Chunked, false, Source::Payload(_) | Source::Stream(_)) =
+            (self.size, self.consumed, &self.source)
+        {
+            self.kept = Some(Vec::new());
+            self.most_kept = limit;
+        }
+    }
+
+    /// It was sent with what cannot be had again.
+    pub fn keep_no_more(&mut self) {
+        self.kept = None;
     }
 
     /// Some of it was read.
@@ -156,7 +176,7 @@ impl RequestBody {
     /// A second sending starts here: with what was kept, if there is something.
     pub fn rewind(&mut self) {
         match (&self.source, &self.kept) {
-            (Source::Bytes(_), _) => self.consumed = false,
+            (Source::Bytes(_), _) => (self.consumed, self.has_ended) = (false, false),
             (_, Some(kept)) => self.again = Bytes::copy_from_slice(kept),
             _ => {}
         }
@@ -181,7 +201,11 @@ impl Body for RequestBody {
         if !self.again.is_empty() {
             return Poll::Ready(Some(Ok(Frame::Data(mem::take(&mut self.again)))));
         }
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
         let next = ready!(self.poll_source(cx));
+        self.has_ended = next.is_none();
         if self.kept.is_some() {
             self.keep_frame(&next);
         }
@@ -200,8 +224,7 @@ impl Body for RequestBody {
 impl RequestBody {
     fn keep_frame(&mut self, next: &Option<Result<Frame, BodyError>>) {
         match (next, &mut self.kept) {
-            // No more than was announced: it is kept no further than there was room for from the start.
-            (Some(Ok(Frame::Data(bytes))), Some(kept)) if bytes.len() <= kept.capacity() - kept.len() => {
+            (Some(Ok(Frame::Data(bytes))), Some(kept)) if bytes.len() <= self.most_kept - kept.len() => {
                 kept.extend_from_slice(bytes);
             }
             (None, _) => {}

@@ -28,7 +28,9 @@ use crate::{
     routing::Match,
     settings::upstream::TransportKind,
     transport::{
-        Cause, Incoming, IncomingHead, Outgoing, Phase, Transport, TransportError, tls,
+        Cause, Incoming, IncomingHead, Outgoing, Phase, Transport, TransportError,
+        address::Speech,
+        tls,
         tunnel::{self, TunnelKind},
     },
     upstream::{
@@ -86,7 +88,10 @@ impl Dispatch<'_> {
         }
         let route = &self.matched.entry.value;
         self.limit_body(route, exchange)?;
-        if upstream.retry.is_harmless(&exchange.method) {
+        if upstream.endpoints.iter().any(|endpoint| endpoint.target.speech() != Speech::Http1) {
+            // Whatever the method, an endpoint of HTTP/2 may say that it has not looked at it.
+            exchange.body.keep_up_to(upstream.retry.kept_body);
+        } else if upstream.retry.is_harmless(&exchange.method) {
             exchange.body.keep(upstream.retry.kept_body);
         }
         let upgrade = outgoing::upgrade(exchange)?;
@@ -119,7 +124,7 @@ impl Dispatch<'_> {
         outgoing: &mut Outgoing,
     ) -> Result<Response, Error> {
         let retry = &upstream.retry;
-        let mut selection = Selection::of(upstream);
+        let (mut selection, mut closings) = (Selection::of(upstream), 0);
         if upstream.endpoints.len() > 1 {
             retry.budget.earn();
         }
@@ -154,8 +159,9 @@ impl Dispatch<'_> {
                     let replayable = outgoing.body.is_replayable();
                     let error = TransportError { body_consumed: error.body_consumed && !replayable, ..error };
                     let again = retry.may_send_again(&error, &exchange.method);
-                    if again && was_closing(&error) && !outgoing.fresh {
-                        // That a connection turned out to be closed, or to close, costs no attempt. It happens once.
+                    if again && was_closing(&error) && closings < most_closings(&error) {
+                        // That a connection turned out to be closed, or to close, costs no attempt.
+                        closings += 1;
                         outgoing.fresh = true;
                     } else if again && selection.may_have_another() && retry.budget.spend() {
                         selection.note(endpoint);
@@ -266,6 +272,12 @@ fn heed(
 /// The connection had ended, or was about to: nothing that is wrong with the endpoint.
 fn was_closing(error: &TransportError) -> bool {
     matches!(error.cause, Cause::Refused) || error.reused && matches!(error.cause, Cause::Closed | Cause::Io(_))
+}
+
+/// A closed one happens once. Endpoints of HTTP/2 that close each connection after so many requests may do so several
+/// times in a row when many come at once.
+fn most_closings(error: &TransportError) -> u32 {
+    if matches!(error.cause, Cause::Refused) { 8 } else { 1 }
 }
 
 /// Whose doing it was.

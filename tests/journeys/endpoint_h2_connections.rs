@@ -362,18 +362,52 @@ async fn what_an_endpoint_has_not_looked_at_is_sent_again_whatever_the_method() 
 }
 
 #[actix_rt::test]
+async fn a_small_body_is_sent_again_as_often_as_connections_end_before_it_was_looked_at() {
+    for framing in ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"] {
+        let origin = h2_origin::frames(&[], |mut frames, _, number| async move {
+            let mut body = Vec::new();
+            let stream = loop {
+                let data = frames.next_of(frames::DATA).await;
+                body.extend_from_slice(&data.payload);
+                if data.ends_stream() {
+                    break data.stream;
+                }
+            };
+            if number < 3 {
+                frames.send(frames::goaway(0, NO_ERROR)).await;
+            } else {
+                let content = frames::frame(frames::DATA, END_STREAM, stream, body);
+                frames.send([frames::answer(stream, 0, "200"), content].concat()).await;
+            }
+            frames.wait_closed().await;
+        });
+        let origin = origin.start().await;
+        let proxy = TestProxy::with(&upstream(&origin)).start().await;
+
+        let answer = proxy.send(format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{framing}")).await;
+
+        assert_eq!((answer.status, answer.text().as_str()), (200, "hello"), "{framing}");
+        assert_eq!(origin.connections_seen(), 4, "{framing}");
+    }
+}
+
+#[actix_rt::test]
 async fn a_body_that_is_gone_is_not_sent_again() {
     let origin = h2_origin::frames(&[], |mut frames, _, _| async move {
-        let stream = frames.next_of(frames::DATA).await.stream;
+        let stream = loop {
+            let data = frames.next_of(frames::DATA).await;
+            if data.ends_stream() {
+                break data.stream;
+            }
+        };
         frames.send(frames::reset(stream, REFUSED_STREAM)).await;
         frames.wait_closed().await;
     });
     let origin = origin.start().await;
     let proxy = TestProxy::with(&upstream(&origin)).start().await;
 
-    let answer = proxy
-        .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
-        .await;
+    let framing = format!("Transfer-Encoding: chunked\r\n\r\n5000\r\n{}\r\n0\r\n\r\n", ".".repeat(0x5000));
+    let answer = proxy.send(format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{framing}")).await;
 
     assert_eq!(answer.status, 502);
     assert_eq!(origin.connections_seen(), 1);

@@ -21,7 +21,7 @@ async fn nginx_is_understood_and_understands() {
     fs::write(folder.path().join("small"), "small").expect("a file");
     let address = SocketAddr::new(client::loopback().into(), 5005);
     let server = format!(
-        "listen {address} http2; root {}; client_max_body_size 10m; http2_max_concurrent_streams 16; \
+        "listen {address} http2; root {}; client_max_body_size 10m; keepalive_requests 20; http2_max_concurrent_streams 16; \
          location = /told {{ default_type text/plain; return 200 '$server_protocol $http_host $http_cookie'; }} \
          location = /put {{ dav_methods PUT; client_body_buffer_size 8k; }}",
         folder.path().display()
@@ -42,6 +42,11 @@ async fn nginx_is_understood_and_understands() {
         let length = if number % 5 == 0 { LARGE } else { 5 };
         assert_eq!((answer.status, answer.body.len(), answer.complete), (200, length, true), "{number}");
     }
+
+    // It ends each connection after twenty requests, in the middle of others that it has not looked at.
+    let post = "POST /told HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    let all = join_all((0..200).map(|_| proxy.send(post))).await;
+    assert!(all.iter().all(|answer| answer.status == 200), "{:?}", all.iter().map(|answer| answer.status).max());
 
     let put = format!("PUT /put HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\nConnection: close\r\n\r\n");
     let answer = proxy.send([put.into_bytes(), vec![b'x'; LARGE]].concat()).await;

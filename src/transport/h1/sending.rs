@@ -102,6 +102,9 @@ impl Sending {
             Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => self.finish(Some(&trailers))?,
             Poll::Ready(None) => {
                 let trailers = self.downstream.as_ref().and_then(|downstream| downstream.request_trailers());
+                if trailers.is_some() {
+                    self.body.keep_no_more();
+                }
                 self.finish(trailers.as_ref())?;
             }
             Poll::Ready(Some(Err(error))) => return Err(SendError::Client(error)),

@@ -122,6 +122,9 @@ impl Sending {
             Some(Ok(Frame::Trailers(trailers))) => self.finish(Some(trailers))?,
             None => {
                 let trailers = self.downstream.as_ref().and_then(|downstream| downstream.request_trailers());
+                if trailers.is_some() {
+                    self.body.keep_no_more();
+                }
                 self.finish(trailers)?;
             }
             Some(Err(error)) => return Poll::Ready(Err(SendError::Client(error))),
