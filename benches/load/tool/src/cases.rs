@@ -127,11 +127,13 @@ impl Case {
         }
     }
 
-    /// The relay understands no TLS; Caddy is compared where TLS is.
+    /// The relay understands no TLS; Caddy is compared where TLS is; and how workers accept matters where each request has
+    /// a connection of its own.
     pub fn takes(&self, peer: Peer) -> bool {
         match peer {
             Peer::Relay => !self.is_secure(),
             Peer::Caddy => self.is_secure(),
+            Peer::AqueductShared | Peer::AqueductReusePort => self.kind == Fresh && !self.is_secure(),
             Peer::Nginx | Peer::NginxSame | Peer::Haproxy | Peer::Aqueduct => true,
         }
     }

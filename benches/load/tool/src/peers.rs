@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::cases::Case;
 use crate::generator::Endpoints;
 use crate::running::Running;
-use crate::settings::{Tells, Wanted, aqueduct, caddy, haproxy, nginx};
+use crate::settings::{Accepting, Tells, Wanted, aqueduct, caddy, haproxy, nginx};
 use crate::socket;
 use crate::tls::Certificate;
 
@@ -25,6 +25,10 @@ pub enum Peer {
     Caddy,
     Relay,
     Aqueduct,
+    /// Aqueduct with two workers that share a socket.
+    AqueductShared,
+    /// Aqueduct with two workers that have one each.
+    AqueductReusePort,
 }
 
 /// What a peer needs to know to start.
@@ -53,6 +57,8 @@ impl Peer {
             Self::Caddy => "caddy",
             Self::Relay => "relay",
             Self::Aqueduct => "aqueduct",
+            Self::AqueductShared => "aqueduct-shared",
+            Self::AqueductReusePort => "aqueduct-reuse-port",
         }
     }
 
@@ -65,6 +71,8 @@ impl Peer {
             Self::Caddy => "Caddy",
             Self::Relay => "TCP relay",
             Self::Aqueduct => "Aqueduct",
+            Self::AqueductShared => "Aqueduct, shared",
+            Self::AqueductReusePort => "Aqueduct, reuse_port",
         }
     }
 
@@ -75,7 +83,7 @@ impl Peer {
             Self::Haproxy => command_with("haproxy", &["-v"]),
             Self::Caddy => command_with(programs.caddy.as_ref()?, &["version"]),
             Self::Aqueduct => command_with(programs.aqueduct.as_ref()?, &["--version"]),
-            Self::NginxSame | Self::Relay => return None,
+            Self::NginxSame | Self::Relay | Self::AqueductShared | Self::AqueductReusePort => return None,
         };
         let output = command.output().ok()?;
         let said = [output.stdout, output.stderr].concat();
@@ -131,10 +139,15 @@ impl Peer {
                 let words = ["relay", "--listen", &listen, "--to", &to];
                 Ok(command_with(std::env::current_exe()?, &words))
             }
-            Self::Aqueduct => {
+            Self::Aqueduct | Self::AqueductShared | Self::AqueductReusePort => {
+                let accepting = match self {
+                    Self::AqueductShared => Accepting::TwoAtOneSocket,
+                    Self::AqueductReusePort => Accepting::TwoAtOneEach,
+                    _ => Accepting::One,
+                };
                 // A single file is known by its extension.
                 let settings = settings.with_extension("toml");
-                fs::write(&settings, aqueduct(&wanted))?;
+                fs::write(&settings, aqueduct(&wanted, accepting))?;
                 let mut command = command_with(installed(&programs.aqueduct)?, &["run", "--settings"]);
                 command.arg(&settings);
                 for (name, _) in std::env::vars_os() {

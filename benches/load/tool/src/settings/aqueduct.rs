@@ -1,8 +1,21 @@
-//! Aqueduct as it is, with one worker.
+//! Aqueduct as it is, with one worker; and with two, to see what it costs that they share a socket.
 
 use super::Wanted;
 
-pub fn aqueduct(wanted: &Wanted) -> String {
+/// Which workers accept, and where.
+#[derive(Clone, Copy)]
+pub enum Accepting {
+    One,
+    TwoAtOneSocket,
+    TwoAtOneEach,
+}
+
+pub fn aqueduct(wanted: &Wanted, accepting: Accepting) -> String {
+    let (workers, reuse_port) = match accepting {
+        Accepting::One => (1, false),
+        Accepting::TwoAtOneSocket => (2, false),
+        Accepting::TwoAtOneEach => (2, true),
+    };
     let Wanted { case, listen, endpoint, certificate, .. } = wanted;
     let (listen, tls) = match case.is_secure() {
         true => {
@@ -36,7 +49,8 @@ protocol = \"h2c\"
 listen = [{listen}]
 
 [server]
-workers = 1
+workers = {workers}
+reuse_port = {reuse_port}
 
 [routes]
 \"/\" = \"{to}\"

@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::cases::Case;
 use crate::tls::Certificate;
 
-pub use aqueduct::aqueduct;
+pub use aqueduct::{Accepting, aqueduct};
 pub use caddy::caddy;
 pub use haproxy::haproxy;
 pub use nginx::{Tells, nginx};
@@ -41,7 +41,7 @@ mod tests {
             ("nginx", nginx(&wanted, Tells::ForwardedFor)),
             ("haproxy", haproxy(&wanted)),
             ("caddy", caddy(&wanted)),
-            ("aqueduct", aqueduct(&wanted)),
+            ("aqueduct", aqueduct(&wanted, Accepting::One)),
         ]
     }
 
