@@ -10,6 +10,7 @@ use crate::http::{Downstream, HeaderMap, HeaderValue, Io, Method, RequestBody, R
 
 pub mod address;
 pub mod awc;
+pub mod batch;
 pub mod dial;
 pub mod h1;
 pub mod h2;

@@ -3,7 +3,7 @@
 
 use std::{
     future::poll_fn,
-    mem,
+    io, mem,
     ops::ControlFlow,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -12,9 +12,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use h2::{Ping, PingPong, Reason, server};
+use h2::{Ping, PingPong, Reason, RecvStream, server};
 
 use super::{
+    bell::Bell,
     stream,
     wire::{Io, Wire},
 };
@@ -28,10 +29,19 @@ use crate::{
 
 /// How long a client may take to say that it is there, at most.
 const PONG: Duration = Duration::from_secs(10);
+/// How often, in one turn, it is looked for what came of what was done.
+const ROUNDS: u32 = 8;
+
+/// A request, and whoever answers it.
+type Came = (::http::Request<RecvStream>, server::SendResponse<Bytes>);
 
 /// A connection that speaks HTTP/2.
 pub struct Connection {
     h2: server::Connection<Io, Bytes>,
+    /// Rung when the h2 crate has something to do: what came is to be read, or what a stream has queued written.
+    frames: Bell,
+    /// Rung when a stream can go on.
+    answers: Bell,
     pings: Option<PingPong>,
     wire: Rc<Wire>,
     draining: Draining,
@@ -82,6 +92,8 @@ impl Connection {
         Self {
             pings: h2.ping_pong(),
             h2,
+            frames: Bell::rung(),
+            answers: Bell::rung(),
             wire,
             draining,
             deadline: Deadline::new(),
@@ -97,41 +109,97 @@ impl Connection {
     /// Answers what is asked, until the connection ends. Whatever is under way then is dropped.
     pub async fn converse<A: Answers>(mut self, app: Rc<A>) -> Last {
         let mut streams = FuturesUnordered::new();
+        let serve = |connection: &Self, (request, respond): Came| {
+            let (app, wire) = (Rc::clone(&app), Rc::clone(&connection.wire));
+            stream::serve(app, wire, request, respond, connection.draining.another())
+        };
         poll_fn(|cx| {
-            loop {
-                let mut is_first = true;
-                loop {
-                    // It writes, too: what the streams have queued goes out together.
-                    let before = streams.len();
-                    while let Poll::Ready(next) = self.h2.poll_accept(cx) {
-                        match next {
-                            Some(Ok((request, respond))) => {
-                                self.is_fresh = false;
-                                let draining = self.draining.another();
-                                let (app, wire) = (Rc::clone(&app), Rc::clone(&self.wire));
-                                streams.push(stream::serve(app, wire, request, respond, draining));
-                            }
-                            Some(Err(error)) => return Poll::Ready(ended(&error)),
-                            None => return Poll::Ready(Last::Linger),
-                        }
-                    }
-                    if !is_first && streams.len() == before {
-                        break;
-                    }
-                    is_first = false;
-                    while let Poll::Ready(Some(())) = streams.poll_next_unpin(cx) {}
-                }
-                // What is decided here may have to be said.
-                if ready!(self.poll_rest(cx, streams.len())).is_break() {
-                    return Poll::Ready(Last::Close);
-                }
+            self.frames.hear();
+            self.answers.hear();
+            let ended = self.poll_turn(cx, &mut streams, &serve);
+            if self.wire.end_turn() {
+                self.frames.ring();
             }
+            self.frames.rest(cx.waker());
+            self.answers.rest(cx.waker());
+            ended
         })
         .await
+    }
+
+    /// One turn of the task: all that can be done is done, and what came of it goes out together.
+    fn poll_turn<F: Future<Output = ()>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        streams: &mut FuturesUnordered<F>,
+        serve: &impl Fn(&Self, Came) -> F,
+    ) -> Poll<Last> {
+        for _ in 0..ROUNDS {
+            if self.frames.take()
+                && let Poll::Ready(last) = self.poll_frames(|connection, came| streams.push(serve(connection, came)))
+            {
+                return Poll::Ready(last);
+            }
+            if self.answers.take() {
+                let mut cx = Context::from_waker(self.answers.waker());
+                while let Poll::Ready(Some(())) = streams.poll_next_unpin(&mut cx) {}
+            }
+            if self.is_rung() {
+                continue;
+            }
+            if self.flush().is_err() {
+                return Poll::Ready(Last::Close);
+            }
+            // Somebody may have waited for that.
+            if self.is_rung() {
+                continue;
+            }
+            if ready!(self.poll_rest(cx, streams.len())).is_break() {
+                return Poll::Ready(Last::Close);
+            }
+            // What was decided there may have to be said.
+            self.frames.ring();
+        }
+        if self.flush().is_err() {
+            return Poll::Ready(Last::Close);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
 impl Connection {
+    /// Takes requests in, and writes what the streams have queued.
+    fn poll_frames(&mut self, mut begin: impl FnMut(&Self, Came)) -> Poll<Last> {
+        loop {
+            let next = self.h2.poll_accept(&mut Context::from_waker(self.frames.waker()));
+            match ready!(next) {
+                Some(Ok(came)) => {
+                    self.is_fresh = false;
+                    self.answers.ring();
+                    begin(self, came);
+                }
+                Some(Err(error)) => return Poll::Ready(ended(&error)),
+                None => return Poll::Ready(Last::Linger),
+            }
+        }
+    }
+
+    /// Sends what was written.
+    fn flush(&self) -> io::Result<()> {
+        match self.wire.poll_flush(&mut Context::from_waker(self.frames.waker())) {
+            Poll::Ready(Err(error)) => {
+                log::debug!("a connection of HTTP/2 has ended: {error}");
+                Err(error)
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
+    }
+
+    fn is_rung(&self) -> bool {
+        self.frames.is_rung() || self.answers.is_rung()
+    }
+
     /// What else there is to do. Ready once something was said that is to be written, or there is nobody to say it to.
     fn poll_rest(&mut self, cx: &mut Context<'_>, open: usize) -> Poll<ControlFlow<()>> {
         if !self.is_leaving {

@@ -6,6 +6,7 @@
 
 use std::{
     future::poll_fn,
+    pin::pin,
     rc::Rc,
     task::{Poll, ready},
 };
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::{clock::Deadline, http::h2::backlog};
 
+mod bell;
 mod body;
 mod budget;
 mod connection;
@@ -61,7 +63,14 @@ async fn greet(wire: &Rc<Wire>) -> Option<h2::server::Connection<Io, Bytes>> {
         // How often a client may do so is bounded by time, not once and for all.
         .max_local_error_reset_streams(None)
         .enable_connect_protocol();
-    let shake = builder.handshake(Io(Rc::clone(wire)));
+    let mut shake = pin!(builder.handshake(Io(Rc::clone(wire))));
+    let shake = poll_fn(|cx| {
+        let shaken = shake.as_mut().poll(cx);
+        wire.end_turn();
+        // What fails here fails again for whoever reads.
+        let _ = wire.poll_flush(cx);
+        shaken
+    });
     let shaken = match limits.request_head {
         Some(limit) => tokio::time::timeout(limit, shake).await.ok()?,
         None => shake.await,

@@ -25,7 +25,7 @@ use crate::{
         },
         proxy_protocol::Ends,
     },
-    transport::dial::Stream as Socket,
+    transport::{batch::Batch, dial::Stream as Socket},
 };
 
 /// One client connection.
@@ -36,6 +36,8 @@ pub struct Wire {
     early: RefCell<Bytes>,
     coming: RefCell<Passing>,
     going: RefCell<Passing>,
+    /// What was written in this turn.
+    batch: RefCell<Batch>,
     budget: RefCell<Budget>,
     turn: Turn,
     /// The client's first frame has come.
@@ -47,6 +49,9 @@ pub struct Wire {
     writing: Deadline,
     /// The socket takes nothing at the moment, and these wait until it does.
     is_stuck: Cell<bool>,
+    /// All was read in this turn that has come, or that may be read in one.
+    is_dry: Cell<bool>,
+    leaves_unread: Cell<bool>,
     stuck: RefCell<Vec<Waker>>,
     /// Streams whose ends somebody waits for to be written.
     open: RefCell<Vec<Open>>,
@@ -84,6 +89,7 @@ impl Wire {
             early: RefCell::new(early),
             coming: RefCell::new(Passing::of_client()),
             going: RefCell::default(),
+            batch: RefCell::default(),
             budget: RefCell::new(Budget::of(&limits.http2)),
             turn: Turn::default(),
             has_begun: Cell::new(false),
@@ -91,6 +97,8 @@ impl Wire {
             heard: Cell::new(false),
             writing: Deadline::new(),
             is_stuck: Cell::new(false),
+            is_dry: Cell::new(false),
+            leaves_unread: Cell::new(false),
             stuck: RefCell::default(),
             open: RefCell::default(),
             peer,
@@ -107,6 +115,12 @@ impl Wire {
 
     pub fn is_tls(&self) -> bool {
         self.greeted.is_some()
+    }
+
+    /// In the next turn more may have come; `true` if it has already.
+    pub fn end_turn(&self) -> bool {
+        self.is_dry.set(false);
+        self.leaves_unread.take()
     }
 
     /// The client has said something since this was last asked.
@@ -169,14 +183,23 @@ impl Wire {
 
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         // Not a byte more is read after a verdict: whoever has polled looks for that next.
-        if self.verdict().is_some() || self.turn.is_over(cx) {
+        if self.verdict().is_some() || self.is_dry.get() {
+            return Poll::Pending;
+        }
+        if self.turn.is_over(cx) {
+            self.is_dry.set(true);
+            self.leaves_unread.set(true);
             return Poll::Pending;
         }
         let before = buffer.filled().len();
         let mut early = self.early.borrow_mut();
         if early.is_empty() {
             match &mut *self.socket.borrow_mut() {
-                Some(socket) => ready!(Pin::new(socket).poll_read(cx, buffer))?,
+                Some(socket) => {
+                    let read = Pin::new(socket).poll_read(cx, buffer);
+                    self.is_dry.set(read.is_pending());
+                    ready!(read)?;
+                }
                 None => return Poll::Ready(Ok(())),
             }
         } else {
@@ -231,27 +254,29 @@ impl Wire {
         }
     }
 
-    /// What was written has passed.
-    fn wrote(&self, mut wrote: usize, parts: &[io::IoSlice<'_>]) {
-        let mut going = self.going.borrow_mut();
-        for part in parts {
-            let passed = wrote.min(part.len());
-            going.pass(&part[..passed], |frame| {
-                self.went(frame);
-                true
-            });
-            wrote -= passed;
+    /// Sends what was written in this turn.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.batch.borrow().is_empty() {
+            return Poll::Ready(Ok(()));
         }
+        self.in_time(cx, |batch, socket, cx, went| batch.poll_flush(cx, socket, went))
     }
 
     /// Has something done by the socket, but not for longer than a client may take to take something.
     fn in_time<T>(
         &self,
         cx: &mut Context<'_>,
-        act: impl FnOnce(Pin<&mut Socket>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        act: impl FnOnce(&mut Batch, &mut Socket, &mut Context<'_>, &mut dyn FnMut(&[u8])) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
+        let mut going = self.going.borrow_mut();
+        let mut went = |bytes: &[u8]| {
+            going.pass(bytes, |frame| {
+                self.went(frame);
+                true
+            });
+        };
         let acted = match &mut *self.socket.borrow_mut() {
-            Some(socket) => act(Pin::new(socket), cx),
+            Some(socket) => act(&mut self.batch.borrow_mut(), socket, cx, &mut went),
             None => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         };
         self.is_stuck.set(acted.is_pending());
@@ -303,11 +328,10 @@ impl AsyncRead for Io {
     }
 }
 
+/// What is written goes out when the turn ends, or there is too much of it: see [`Wire::poll_flush`].
 impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let wrote = ready!(self.0.in_time(cx, |socket, cx| socket.poll_write(cx, bytes)))?;
-        self.0.wrote(wrote, &[io::IoSlice::new(bytes)]);
-        Poll::Ready(Ok(wrote))
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -315,20 +339,19 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wrote = ready!(self.0.in_time(cx, |socket, cx| socket.poll_write_vectored(cx, parts)))?;
-        self.0.wrote(wrote, parts);
-        Poll::Ready(Ok(wrote))
+        self.0.in_time(cx, |batch, socket, cx, went| batch.poll_take(cx, socket, parts, went))
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.in_time(cx, |socket, cx| socket.poll_flush(cx))
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.in_time(cx, |socket, cx| socket.poll_shutdown(cx))
+        ready!(self.0.poll_flush(cx))?;
+        self.0.in_time(cx, |_, socket, cx, _| Pin::new(socket).poll_shutdown(cx))
     }
 }

@@ -139,7 +139,7 @@ fn has_ended(frames: &mut RecvStream, cx: &mut Context<'_>) -> bool {
 /// # Errors
 /// It does not speak HTTP/2, or is gone.
 pub async fn greet(socket: Stream, limits: &EndpointHttp2) -> Result<(Link, Driver), Cause> {
-    let wire = Rc::new(Wire::new());
+    let wire = Rc::new(Wire::new(socket));
     // All streams together: a client that does not take its answer holds up nobody else's.
     let window = STREAM_WINDOW.saturating_mul(limits.max_streams).min(MOST_WINDOW);
     let mut builder = client::Builder::new();
@@ -152,12 +152,11 @@ pub async fn greet(socket: Stream, limits: &EndpointHttp2) -> Result<(Link, Driv
         .max_send_buffer_size(MOST_UNSENT)
         // How much an endpoint may send that is wrong is bounded by time, not once and for all.
         .max_local_error_reset_streams(None);
-    let io = Io { socket, wire: Rc::clone(&wire) };
-    let cause = |error: h2::Error| wire.verdict().unwrap_or_else(|| error.into_io().map_or(NO_HTTP_2, Cause::Io));
-    let (requests, mut connection) = builder.handshake(io).await.map_err(cause)?;
-    poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+    let io = Io(Rc::clone(&wire));
+    let (requests, mut connection) = builder.handshake(io).await.map_err(|error| wire.why(error))?;
+    poll_fn(|cx| match poll_turn(&mut connection, &wire, cx) {
         Poll::Ready(Ok(())) => Poll::Ready(Err(Cause::Closed)),
-        Poll::Ready(Err(error)) => Poll::Ready(Err(cause(error))),
+        Poll::Ready(Err(cause)) => Poll::Ready(Err(cause)),
         Poll::Pending if wire.has_settings() => Poll::Ready(Ok(())),
         Poll::Pending => Poll::Pending,
     })
@@ -179,7 +178,18 @@ pub async fn greet(socket: Stream, limits: &EndpointHttp2) -> Result<(Link, Driv
     Ok((link, Driver { connection, pings, wire, patience, link: Weak::new(), watch: Watch::default() }))
 }
 
-const NO_HTTP_2: Cause = Cause::Malformed("it does not speak HTTP/2 properly");
+/// What came is read, and what is to be written goes out together.
+fn poll_turn(
+    connection: &mut client::Connection<Io, Bytes>,
+    wire: &Wire,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Cause>> {
+    let ended = Pin::new(connection).poll(cx).map_err(|error| wire.why(error));
+    match wire.poll_flush(cx) {
+        Poll::Ready(Err(error)) if ended.is_pending() => Poll::Ready(Err(Cause::Io(error))),
+        _ => ended,
+    }
+}
 
 /// What reads and writes on a connection.
 pub struct Driver {
@@ -233,7 +243,7 @@ impl Driver {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if let Poll::Ready(ended) = Pin::new(&mut self.connection).poll(cx) {
+            if let Poll::Ready(ended) = poll_turn(&mut self.connection, &self.wire, cx) {
                 log::debug!("a connection of HTTP/2 to an endpoint has ended: {ended:?}");
                 return Poll::Ready(());
             }

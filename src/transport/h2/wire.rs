@@ -18,11 +18,14 @@ use crate::{
         backlog::Turn,
         frames::{FrameHead, Passing, kind},
     },
-    transport::{Cause, dial::Stream},
+    transport::{Cause, batch::Batch, dial::Stream},
 };
 
 /// What has passed on one connection.
 pub struct Wire {
+    socket: RefCell<Stream>,
+    /// What was written in this turn.
+    batch: RefCell<Batch>,
     coming: RefCell<Passing>,
     going: RefCell<Passing>,
     budget: RefCell<Budget>,
@@ -46,8 +49,10 @@ pub enum Verdict {
 }
 
 impl Wire {
-    pub fn new() -> Self {
+    pub fn new(socket: Stream) -> Self {
         Self {
+            socket: RefCell::new(socket),
+            batch: RefCell::default(),
             coming: RefCell::default(),
             going: RefCell::new(Passing::of_client()),
             budget: RefCell::new(Budget::new()),
@@ -87,6 +92,12 @@ impl Wire {
         })
     }
 
+    /// Why the connection does not go on.
+    pub fn why(&self, error: h2::Error) -> Cause {
+        const NO_HTTP_2: Cause = Cause::Malformed("it does not speak HTTP/2 properly");
+        self.verdict().unwrap_or_else(|| error.into_io().map_or(NO_HTTP_2, Cause::Io))
+    }
+
     fn lets_in(&self, frame: &FrameHead) -> bool {
         let verdict = match () {
             () if !self.has_begun.replace(true) && !frame.begins() => "it does not speak HTTP/2",
@@ -112,59 +123,60 @@ impl Wire {
         if passed < bytes.len() { Err(io::ErrorKind::InvalidData.into()) } else { Ok(()) }
     }
 
-    fn wrote(&self, mut count: usize, parts: &[io::IoSlice<'_>]) {
-        let mut going = self.going.borrow_mut();
-        for part in parts {
-            let wrote = part.len().min(count);
-            going.pass(&part[..wrote], |frame| self.went(frame));
-            count -= wrote;
+    /// Sends what was written in this turn.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut batch = self.batch.borrow_mut();
+        if batch.is_empty() {
+            return Poll::Ready(Ok(()));
         }
+        batch.poll_flush(cx, &mut *self.socket.borrow_mut(), &mut |bytes| self.passed(bytes))
+    }
+
+    /// This has gone out.
+    fn passed(&self, bytes: &[u8]) {
+        self.going.borrow_mut().pass(bytes, |frame| self.went(frame));
     }
 }
 
 /// The connection as the h2 crate has it.
-pub struct Io {
-    pub socket: Stream,
-    pub wire: Rc<Wire>,
-}
+pub struct Io(pub Rc<Wire>);
 
 impl AsyncRead for Io {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.wire.turn.is_over(cx) {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.0.turn.is_over(cx) {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
-        Poll::Ready(self.wire.came(&buffer.filled()[before..]))
+        ready!(Pin::new(&mut *self.0.socket.borrow_mut()).poll_read(cx, buffer))?;
+        Poll::Ready(self.0.came(&buffer.filled()[before..]))
     }
 }
 
+/// What is written goes out when the turn ends, or there is too much of it: see [`Wire::poll_flush`].
 impl AsyncWrite for Io {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let wrote = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes))?;
-        self.wire.wrote(wrote, &[io::IoSlice::new(bytes)]);
-        Poll::Ready(Ok(wrote))
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wrote = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, parts))?;
-        self.wire.wrote(wrote, parts);
-        Poll::Ready(Ok(wrote))
+        let (wire, mut batch) = (&self.0, self.0.batch.borrow_mut());
+        batch.poll_take(cx, &mut *wire.socket.borrow_mut(), parts, &mut |bytes| wire.passed(bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.0.poll_flush(cx))?;
+        Pin::new(&mut *self.0.socket.borrow_mut()).poll_shutdown(cx)
     }
 }
