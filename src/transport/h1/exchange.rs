@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// An endpoint that goes on talking without an answer is cut off.
-const MAX_INTERIM: u32 = 16;
+pub const MAX_INTERIM: u32 = 16;
 
 /// An exchange under way.
 pub struct Flow {

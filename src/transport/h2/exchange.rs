@@ -21,12 +21,10 @@ use crate::{
     http::{Downstream, HeaderMap, StatusCode},
     transport::{
         Cause, Phase, Timeouts, TransportError,
+        h1::exchange::MAX_INTERIM,
         watch::{Wait, Watch},
     },
 };
-
-/// An endpoint that goes on talking without an answer is cut off.
-const MAX_INTERIM: u32 = 16;
 
 /// An exchange under way. Dropped before its end, the stream is reset and the connection goes on.
 pub struct Flow {
