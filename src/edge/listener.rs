@@ -108,12 +108,14 @@ impl Manner {
 pub fn open_or_take(asked: &ListenAddress, manner: Manner, inherited: &Inherited) -> io::Result<Opened> {
     let Some((address, mut listening)) = inherited.take(asked) else { return open(asked, manner) };
     match (&address, &mut listening) {
-        (ListenAddress::Unix(path), _) => {
+        (ListenAddress::Unix(path), Listening::Unix(socket, _)) => {
+            again(socket, manner)?;
             if let Some(mode) = manner.mode {
                 socket_file::permit(path, mode)?;
             }
         }
         (ListenAddress::Tcp(address), Listening::Tcp(sockets)) => {
+            sockets.iter().try_for_each(|socket| again(socket, manner))?;
             if sockets.iter().map(|socket| SockRef::from(socket).reuse_port()).all(|reuses| reuses.is_ok_and(|is| is)) {
                 complete(sockets, *address, manner)?;
             } else if manner.sockets.is_some() {
@@ -122,7 +124,7 @@ pub fn open_or_take(asked: &ListenAddress, manner: Manner, inherited: &Inherited
                 );
             }
         }
-        (ListenAddress::Tcp(_), Listening::Unix(..)) => {}
+        (ListenAddress::Unix(_), Listening::Tcp(_)) | (ListenAddress::Tcp(_), Listening::Unix(..)) => {}
     }
     Ok(Opened { asked: asked.clone(), address, listening, spoken: Spoken::default() })
 }
@@ -143,6 +145,11 @@ pub fn open(asked: &ListenAddress, manner: Manner) -> io::Result<Opened> {
         }
     };
     Ok(Opened { asked: asked.clone(), address, listening, spoken: Spoken::default() })
+}
+
+/// Listens where somebody did before: what may wait there is otherwise by now.
+fn again(socket: impl AsFd, manner: Manner) -> io::Result<()> {
+    Ok(rustix::net::listen(socket, manner.backlog.try_into().unwrap_or(i32::MAX))?)
 }
 
 /// One for each worker.

@@ -204,6 +204,22 @@ async fn sockets_of_each_worker_go_to_however_many_workers_there_are_then() {
 }
 
 #[actix_rt::test]
+async fn as_many_may_wait_as_the_settings_say_by_then() {
+    let folder = folder();
+    let settings = |backlog: u32| format!("server.backlog = {backlog}\n{}", answering("\"127.0.0.1:0\"", "here"));
+    let mut server = run(&folder, &settings(77)).await;
+
+    write(folder.path(), "a.toml", settings(99));
+    server.hand_over().await;
+
+    // For a socket that listens, the second number is how many may wait.
+    let address = format!("{}", server.address);
+    let listening = std::process::Command::new("ss").args(["-ltnH", "src", &address]).output().expect("ss is here");
+    let listening = String::from_utf8(listening.stdout).expect("text");
+    assert_eq!(listening.split_ascii_whitespace().nth(2), Some("99"), "{listening}");
+}
+
+#[actix_rt::test]
 async fn a_socket_that_all_workers_share_stays_one_and_that_is_told() {
     let folder = folder();
     let mut server = run(&folder, &answering("\"127.0.0.1:0\"", "here")).await;
@@ -400,6 +416,8 @@ async fn a_process_that_is_never_ready_is_ended_and_meanwhile_no_other_is_starte
     server.says("is to take over").await;
     server.signal(libc::SIGUSR2);
     server.says("SIGUSR2 is ignored").await;
+    server.signal(libc::SIGHUP);
+    server.says("another process is about to take over, and reads the settings itself").await;
 
     let told = server.says("no process has taken over").await;
     assert!(told.contains("1s (server.handoff_timeout)"), "{told}");
