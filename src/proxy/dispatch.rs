@@ -258,13 +258,10 @@ fn heed(
     sent: &Result<Incoming, TransportError>,
     began: Option<Instant>,
 ) {
-    /// Where one failed at once it would look fast.
-    const FAILED: Duration = Duration::from_secs(1);
     let report = report_of(sent);
-    if let (Some(began), false) = (began, report == Report::Nothing) {
-        let took = began.elapsed();
-        let took = if report == Report::Failed { took.max(FAILED) } else { took };
-        endpoint.latency.observe(took, clock::coarse());
+    // How long it takes to fail says nothing about how long an answer takes.
+    if let (Some(began), Report::Well) = (began, report) {
+        endpoint.latency.observe(began.elapsed(), clock::coarse());
     }
     upstream.heed(endpoint, report, trial, clock::coarse);
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{share::Share, values::Time};
 
-/// `outlier = { consecutive = 5, eject = "10s", .. }`: what failed is an endpoint that cannot be reached, breaks off, keeps
+/// `outlier = { consecutive = 5, eject = "1s", .. }`: what failed is an endpoint that cannot be reached, breaks off, keeps
 /// us waiting, or answers 502, 503 or 504.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,8 +33,8 @@ impl Default for OutlierSettings {
             consecutive: 5,
             error_rate: None,
             latency_factor: None,
-            eject: Time::secs(10),
-            max_eject: Time::secs(300),
+            eject: Time::secs(1),
+            max_eject: Time::secs(30),
             max_ejected: Share::percent(50),
             panic: Share::percent(30),
         }

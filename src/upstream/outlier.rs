@@ -50,6 +50,7 @@ impl Upstream {
             (Report::Nothing, _) => {}
             (Report::Well, Some(trial)) => {
                 trial.succeeded(now());
+                endpoint.latency.forget();
                 log::info!("{} of {} has recovered", endpoint.name, self.name);
             }
             (Report::Failed, Some(_trial)) => self.eject(endpoint, outlier, "it has not recovered", now()),
