@@ -183,7 +183,13 @@ async fn clients_take_turns_where_there_is_one_connection_for_all() {
     let at_once = futures_util::future::join_all(clients.iter_mut().map(ask)).await;
 
     assert_eq!(at_once, ["hello", "hello"]);
-    assert_eq!(origin.connections_open(), 1);
+    // The origin may hear of the next connection before it hears of the end of the one before.
+    let one_is_left = async {
+        while origin.connections_open() > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    patiently("one is left", one_is_left).await;
     let ports: Vec<_> = origin.requests().iter().map(|request| before(request).to_owned()).collect();
     assert!(ports[..4].windows(2).all(|two| !two[1].is_empty() && two[0] != two[1]), "{ports:?}");
 }
