@@ -329,6 +329,18 @@ fn a_wrong_command_line_is_told_apart_from_a_failure() {
     assert!(told.contains(&format!("cannot listen on {address}")), "{told}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_connection_does_not_use_of_its_buffers_takes_no_memory() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &["run", "--listen", "127.0.0.1:0", "--route", "/=http://127.0.0.1:9"]);
+
+    let status = fs::read_to_string(format!("/proc/{}/status", server.child.id())).expect("it runs");
+
+    let huge_pages = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+    assert_ne!(huge_pages.map(str::trim), Some("1"));
+}
+
 #[test]
 fn sigterm_finishes_what_is_in_flight_and_exits_with_success() {
     let folder = folder();
