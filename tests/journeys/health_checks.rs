@@ -150,3 +150,16 @@ async fn endpoints_of_grpc_are_asked_in_its_own_way() {
     assert!(why.contains("grpc-status 5"), "{why}");
     assert_eq!(health_of(admin, 0, 0).await, "well");
 }
+
+#[actix_rt::test]
+async fn who_is_told_whose_connections_are_is_told_that_a_check_is_nobodys() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (one, other) = (checked(&Arc::default()).await, checked(&Arc::default()).await);
+    let health = format!("proxy_protocol = \"v1\"\n[upstreams.app.health]\npath = \"/healthz\"\n{OFTEN}");
+    let _server = run(folder.path(), &pair(&one, &other, &health)).await;
+
+    one.wait_for_requests(1).await;
+
+    let request = &one.requests()[0];
+    assert!(request.starts_with("PROXY UNKNOWN\r\nGET /healthz HTTP/1.1\r\n"), "{request}");
+}

@@ -71,8 +71,8 @@ fn target(of: &Target, port: Option<u16>) -> Target {
     Target {
         address,
         tls: of.tls.clone(),
-        // With nobody to speak for.
-        proxy_protocol: None,
+        // As a connection of our own; whoever answers elsewhere is somebody else, who may not know of it.
+        proxy_protocol: of.proxy_protocol.filter(|_| port.is_none()),
         authority: Arc::clone(&of.authority),
         id: of.id,
         pool: Arc::new(pool),
