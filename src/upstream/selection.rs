@@ -1,6 +1,6 @@
 //! Whom to ask, and whom next.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Candidates, Endpoint, Upstream, balancers::dice, candidates::Places, health::Trial, lineup::Lineup};
 use crate::{clock, exchange::Exchange};
@@ -26,15 +26,15 @@ impl<'u> Selection<'u> {
         Self { upstream, count: 0, tried: Vec::new() }
     }
 
-    /// The next one; nobody twice. With `may_try` the request can be sent again, so that it may show whether an endpoint
-    /// has recovered.
+    /// The next one; nobody twice. With `may_try` the request can be sent again, so that it costs its client nothing to show
+    /// whether an endpoint has recovered.
     pub fn pick(&self, exchange: &Exchange, may_try: bool) -> Option<Pick<'u>> {
         // One endpoint needs no balancer, nor a counter that all cores write to.
         if let ([only], []) = (&self.upstream.endpoints[..], &self.tried[..]) {
             return Some(Pick { endpoint: only, trial: None });
         }
         let lineup = self.upstream.lineup();
-        if may_try && let Some(tried) = self.trial(&lineup) {
+        if let Some(tried) = self.trial(&lineup, may_try) {
             return Some(tried);
         }
         let endpoint = if self.tried.is_empty() {
@@ -61,11 +61,12 @@ impl<'u> Selection<'u> {
         self.tried.extend(self.place_of(endpoint));
     }
 
-    fn trial(&self, lineup: &Lineup) -> Option<Pick<'u>> {
+    fn trial(&self, lineup: &Lineup, may_try: bool) -> Option<Pick<'u>> {
         let mut free = lineup.on_trial.iter().filter(|place| !self.tried.contains(place));
         free.find_map(|place| {
             let endpoint = &self.upstream.endpoints[*place];
-            Some(Pick { endpoint, trial: Some(endpoint.health.begin_trial()?) })
+            let trial = (may_try || self.upstream.is_overdue(endpoint)).then(|| endpoint.health.begin_trial());
+            Some(Pick { endpoint, trial: Some(trial.flatten()?) })
         })
     }
 
@@ -118,8 +119,14 @@ impl<'u> Selection<'u> {
 }
 
 impl Upstream {
+    /// It has waited for a request that can be sent again, and none came: there may never be one, as with gRPC.
+    fn is_overdue(&self, endpoint: &Endpoint) -> bool {
+        let due = endpoint.health.ejected_until().zip(self.outlier).map(|(until, outlier)| until + outlier.eject);
+        due.is_some_and(|due| due <= clock::coarse())
+    }
+
     /// One that is warm, or may have this request while it warms: the longer it has been well the more of them.
-    fn has_its_share(&self, endpoint: &Endpoint, now: std::time::Duration) -> bool {
+    fn has_its_share(&self, endpoint: &Endpoint, now: Duration) -> bool {
         const LEAST: f64 = 0.1;
         let Some((span, since)) = self.rules.slow_start.zip(endpoint.health.well_since()) else { return true };
         dice::chance((now.saturating_sub(since).as_secs_f64() / span.as_secs_f64()).max(LEAST))

@@ -125,9 +125,8 @@ fn who_takes_much_longer_than_the_others_is_left_alone() {
 
 #[test]
 fn one_request_shows_whether_an_endpoint_has_recovered() {
-    let outlier = Outlier { eject: Duration::ZERO, longest: Duration::ZERO, ..OUTLIER };
-    let upstream = upstream(&[false; 2], Rules::default(), outlier);
-    fail(&upstream, 0, 3);
+    let upstream = upstream(&[false; 2], Rules::default(), OUTLIER);
+    upstream.endpoints[0].health.eject(Duration::ZERO, Duration::ZERO, clock::coarse());
     assert_eq!(shares(&upstream, 10), [0, 10], "a request that cannot be sent again is none to try with");
 
     let selection = Selection::of(&upstream);
@@ -139,6 +138,17 @@ fn one_request_shows_whether_an_endpoint_has_recovered() {
     upstream.heed(first.endpoint, Report::Well, first.trial, clock::coarse);
 
     assert_eq!(shares(&upstream, 10), [5, 5]);
+}
+
+#[test]
+fn where_no_request_can_be_sent_again_any_shows_it_after_a_while() {
+    let outlier = Outlier { eject: Duration::ZERO, longest: Duration::ZERO, ..OUTLIER };
+    let upstream = upstream(&[false; 2], Rules::default(), outlier);
+    fail(&upstream, 0, 3);
+
+    let pick = Selection::of(&upstream).pick(&exchange(), false).expect("somebody");
+
+    assert_eq!((place(&upstream, pick.endpoint), pick.trial.is_some()), (0, true));
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn pair(one: &Origin, other: &Origin, more: &str) -> String {
 async fn an_endpoint_that_fails_is_left_alone_until_one_request_shows_that_it_has_recovered() {
     let is_well = Arc::new(AtomicBool::new(false));
     let (ill, well) = (unwell(&is_well).await, Origin::answering("up").start().await);
-    let outlier = "retry.attempts = 2\nretry.on = [\"connect\"]\noutlier = { consecutive = 3, eject = \"100ms\", max_eject = \"100ms\" }";
+    let outlier = "retry.attempts = 2\nretry.on = [\"connect\"]\noutlier = { consecutive = 3, eject = \"2s\", max_eject = \"2s\" }";
     let proxy = TestProxy::with(&pair(&ill, &well, outlier)).start().await;
 
     let mut failed = 0;
@@ -33,7 +33,7 @@ async fn an_endpoint_that_fails_is_left_alone_until_one_request_shows_that_it_ha
         failed += usize::from(proxy.get("/").await.status == 503);
     }
     let (seen, before) = (ill.requests_seen(), well.requests_seen());
-    // Posts cannot be sent again, so that none of them is one to try with.
+    // Posts cannot be sent again, so that none of them is one to try with as long as others may come.
     for _ in 0..20 {
         let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\n.";
         assert_eq!(proxy.send(post).await.status, 200);
@@ -44,6 +44,26 @@ async fn an_endpoint_that_fails_is_left_alone_until_one_request_shows_that_it_ha
     let recovered = async {
         while ill.requests_seen() < seen + 3 {
             assert_eq!(proxy.get("/").await.status, 200);
+        }
+    };
+    patiently("it gets requests again", recovered).await;
+}
+
+#[actix_rt::test]
+async fn an_endpoint_recovers_though_no_request_can_be_sent_again() {
+    let is_well = Arc::new(AtomicBool::new(false));
+    let (ill, well) = (unwell(&is_well).await, Origin::answering("up").start().await);
+    let outlier = "outlier = { consecutive = 3, eject = \"50ms\", max_eject = \"50ms\" }";
+    let proxy = TestProxy::with(&pair(&ill, &well, outlier)).start().await;
+    let post = || proxy.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\n.");
+    while ill.requests_seen() < 3 {
+        post().await;
+    }
+
+    is_well.store(true, Ordering::SeqCst);
+    let recovered = async {
+        while ill.requests_seen() < 10 {
+            post().await;
         }
     };
     patiently("it gets requests again", recovered).await;
