@@ -19,7 +19,7 @@ use crate::{
     http::Method,
     kinds::Kinds,
     routing::Table,
-    settings::{Problem, Problems, Settings, listener::MOST_HEADERS},
+    settings::{Problem, Problems, Settings, server::MOST_HEADERS},
     telemetry::access_log::AccessLog,
     upstream::Upstream,
 };

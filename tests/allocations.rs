@@ -16,7 +16,7 @@ use aqueduct::{
     http::{HeaderMap, HeaderValue, Method, RequestBody, ResponseBody, header},
     plan::ListenAddress,
     routing::{Entry, Lookup, Table},
-    settings::{ServerSettings, listener::Workers, upstream::PoolSettings},
+    settings::{ServerSettings, server::Workers, upstream::PoolSettings},
     transport::{Address, Incoming, Outgoing, Timeouts, h1::H1},
     upstream::Endpoint,
 };

@@ -14,7 +14,7 @@ use crate::{
     edge::{EdgeServer, Inherited, Running},
     http::{Method, headers},
     plan::ListenAddress,
-    settings::{FileMode, ServerSettings, listener::Workers},
+    settings::{FileMode, ServerSettings, server::Workers},
 };
 
 /// Operators at once; nobody has so many.

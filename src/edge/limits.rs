@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use crate::settings::listener::MOST_HEADERS;
+pub use crate::settings::server::MOST_HEADERS;
 use crate::{
     http::{
         HeaderValue,
@@ -11,7 +11,8 @@ use crate::{
     proxy::Proxy,
     settings::{
         ServerSettings, Time,
-        listener::{self, Http2Limits, ListenerTimeouts},
+        listener::ListenerTimeouts,
+        server::{self, Http2Limits},
     },
     telemetry::access_log::AccessLog,
 };
@@ -88,15 +89,15 @@ impl Limits {
 fn style(settings: &ServerSettings, server_name: &str) -> Style {
     Style {
         format: match settings.errors.format {
-            listener::ErrorFormat::Auto => Format::Auto,
-            listener::ErrorFormat::Json => Format::Json,
-            listener::ErrorFormat::Html => Format::Html,
-            listener::ErrorFormat::Text => Format::Text,
+            server::ErrorFormat::Auto => Format::Auto,
+            server::ErrorFormat::Json => Format::Json,
+            server::ErrorFormat::Html => Format::Html,
+            server::ErrorFormat::Text => Format::Text,
         },
         proxy_status: match settings.errors.proxy_status {
-            listener::ProxyStatus::Off => ProxyStatus::Off,
-            listener::ProxyStatus::Errors => ProxyStatus::Errors,
-            listener::ProxyStatus::Always => ProxyStatus::Always,
+            server::ProxyStatus::Off => ProxyStatus::Off,
+            server::ProxyStatus::Errors => ProxyStatus::Errors,
+            server::ProxyStatus::Always => ProxyStatus::Always,
         },
         server_name: server_name.to_owned(),
         allow: allow(&settings.http.methods),

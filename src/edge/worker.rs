@@ -20,7 +20,7 @@ use super::{
     reception::Reception,
     tls::Speaks,
 };
-use crate::settings::{ServerSettings, listener as settings};
+use crate::settings::{ServerSettings, server as settings};
 
 /// All workers of a server. Dropped, it ends them at once.
 pub struct Workers {

@@ -1,6 +1,6 @@
 //! `[server.http.h2]`: limits that would leave a client no way to speak HTTP/2 are told.
 
-use crate::settings::{Problem, listener::Http2Limits};
+use crate::settings::{Problem, server::Http2Limits};
 
 /// What every connection needs for itself: settings, windows, and whether the other side is there.
 const LEAST_CONTROL_FRAMES: u32 = 100;

@@ -22,7 +22,7 @@ use crate::{
     },
     settings::{
         Settings, Source,
-        listener::{self, DotSegments, EncodedSlash},
+        server::{self, DotSegments, EncodedSlash},
     },
 };
 
@@ -92,14 +92,14 @@ static INSTANCE: LazyLock<String> = LazyLock::new(|| {
     format!("{:08x}", mixed >> 32)
 });
 
-fn policy(written: &listener::PathPolicy) -> Policy {
+fn policy(written: &server::PathPolicy) -> Policy {
     Policy {
         resolve_dots: written.dot_segments == DotSegments::Resolve,
         keep_encoded_slash: written.encoded_slash == EncodedSlash::Keep,
         empty_segments: match written.empty_segments {
-            listener::EmptySegments::Keep => path::EmptySegments::Keep,
-            listener::EmptySegments::Merge => path::EmptySegments::Merge,
-            listener::EmptySegments::Reject => path::EmptySegments::Reject,
+            server::EmptySegments::Keep => path::EmptySegments::Keep,
+            server::EmptySegments::Merge => path::EmptySegments::Merge,
+            server::EmptySegments::Reject => path::EmptySegments::Reject,
         },
     }
 }

@@ -10,7 +10,7 @@ use crate::{
         error_page::{self, Format, ProxyStatus, Style},
     },
     plan::Plan,
-    settings::{Problems, listener},
+    settings::{Problems, server},
     telemetry::{access_log::AccessLog, refusals},
 };
 
@@ -90,15 +90,15 @@ fn style(plan: &Plan, limits: &Limits) -> Style {
     let written = &plan.settings.server.errors;
     Style {
         format: match written.format {
-            listener::ErrorFormat::Auto => Format::Auto,
-            listener::ErrorFormat::Json => Format::Json,
-            listener::ErrorFormat::Html => Format::Html,
-            listener::ErrorFormat::Text => Format::Text,
+            server::ErrorFormat::Auto => Format::Auto,
+            server::ErrorFormat::Json => Format::Json,
+            server::ErrorFormat::Html => Format::Html,
+            server::ErrorFormat::Text => Format::Text,
         },
         proxy_status: match written.proxy_status {
-            listener::ProxyStatus::Off => ProxyStatus::Off,
-            listener::ProxyStatus::Errors => ProxyStatus::Errors,
-            listener::ProxyStatus::Always => ProxyStatus::Always,
+            server::ProxyStatus::Off => ProxyStatus::Off,
+            server::ProxyStatus::Errors => ProxyStatus::Errors,
+            server::ProxyStatus::Always => ProxyStatus::Always,
         },
         server_name: plan.settings.server_name.clone(),
         allow: limits.allow(),

@@ -16,6 +16,7 @@ mod render;
 pub mod retry;
 pub mod route;
 mod secrecy;
+pub mod server;
 pub mod share;
 pub mod show;
 pub mod source;
@@ -30,12 +31,13 @@ pub use self::{
     balance::BalanceSettings,
     health::HealthSettings,
     layers::{Layers, Loaded, Reading},
-    listener::{Listener, ServerSettings},
+    listener::Listener,
     origins::Origins,
     outlier::OutlierSettings,
     problem::{Place, Problem, Problems, did_you_mean},
     retry::RetrySettings,
     route::{RouteDefaults, RouteSettings, TestSettings},
+    server::ServerSettings,
     share::Share,
     source::Source,
     strict::read,

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fs, time::Duration};
 use aqueduct::{
     edge::Outcome,
     plan::ListenAddress,
-    settings::{ServerSettings, listener::Workers, values::Time},
+    settings::{ServerSettings, server::Workers, values::Time},
 };
 use futures_util::future::join_all;
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use aqueduct::settings::{Layers, Listener, Place, Settings, Size, Time, layers::BUILT_IN, listener::Workers};
+use aqueduct::settings::{Layers, Listener, Place, Settings, Size, Time, layers::BUILT_IN, server::Workers};
 
 fn key(path: &[&str]) -> Vec<String> {
     path.iter().map(|segment| (*segment).to_owned()).collect()

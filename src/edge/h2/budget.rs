@@ -6,7 +6,7 @@ use crate::{
         Allowance,
         frames::{FrameHead, kind},
     },
-    settings::listener::Http2Limits,
+    settings::server::Http2Limits,
 };
 
 /// One connection's.

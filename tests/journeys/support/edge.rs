@@ -27,7 +27,7 @@ use aqueduct::{
     edge::{Handle, Outcome, Reloaded},
     http::{Downstream, HeaderMap, HeaderName, HeaderValue, Takeover},
     plan::{ListenAddress, Listener},
-    settings::{ServerSettings, listener::Workers},
+    settings::{ServerSettings, server::Workers},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};

@@ -7,7 +7,7 @@ use aqueduct::{
     EdgeServer, Proxy,
     edge::{Handle, Outcome, tls::Certificates},
     plan::ListenAddress,
-    settings::{Layers, Settings, Size, listener::Workers},
+    settings::{Layers, Settings, Size, server::Workers},
 };
 
 use super::{
