@@ -64,6 +64,7 @@
 
 pub mod actors;
 pub mod admin;
+pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod edge;

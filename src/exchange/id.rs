@@ -1,12 +1,8 @@
 //! What a request is called.
 
-use std::{
-    cell::Cell,
-    fmt,
-    hash::{BuildHasher, RandomState},
-};
+use std::fmt;
 
-use crate::{clock, http::HeaderValue};
+use crate::{chance::roll, clock, http::HeaderValue};
 
 /// What of another's id is taken over; a longer one is replaced.
 const MAX_GIVEN: usize = 128;
@@ -30,8 +26,8 @@ impl RequestId {
     pub fn generate() -> Self {
         let since = clock::unix_coarse();
         let milliseconds = since.as_secs() * 1000 + u64::from(since.subsec_millis());
-        let high = milliseconds << 16 | 0x7000 | random() & 0x0fff;
-        let low = 0x8000_0000_0000_0000 | random() >> 2;
+        let high = milliseconds << 16 | 0x7000 | roll() & 0x0fff;
+        let low = 0x8000_0000_0000_0000 | roll() >> 2;
         Self(Text::Made(hyphenated(high, low)))
     }
 
@@ -95,21 +91,6 @@ impl fmt::Debug for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("RequestId").field(&self.as_str()).finish()
     }
-}
-
-thread_local! {
-    static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(()));
-}
-
-/// The next number of SplitMix64 on this thread.
-fn random() -> u64 {
-    STATE.with(|state| {
-        let next = state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        state.set(next);
-        let mixed = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    })
 }
 
 #[cfg(test)]

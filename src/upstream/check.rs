@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::balancers::dice;
+use crate::chance;
 
 /// How the endpoints of an upstream are checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,13 +58,13 @@ pub struct Tally {
 impl Check {
     /// How long to wait before the next question.
     pub fn pause(&self) -> Duration {
-        self.every.mul_f64(1.0 + self.jitter * (2.0 * dice::part() - 1.0))
+        self.every.mul_f64(1.0 + self.jitter * (2.0 * chance::part() - 1.0))
     }
 
     /// How long before the first one: all endpoints are known soon, and not all are asked at once.
     pub fn first_pause(&self) -> Duration {
         const SOON: Duration = Duration::from_millis(500);
-        self.every.min(SOON).mul_f64(dice::part())
+        self.every.min(SOON).mul_f64(chance::part())
     }
 }
 

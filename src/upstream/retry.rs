@@ -5,8 +5,8 @@ use std::{
     time::Duration,
 };
 
-use super::balancers::dice;
 use crate::{
+    chance,
     http::{HeaderMap, Method, StatusCode, header},
     transport::{Cause, Phase, TransportError},
 };
@@ -95,7 +95,7 @@ impl Retry {
         let (base, most) = self.backoff;
         match number.checked_sub(2) {
             None => Duration::ZERO,
-            Some(doubled) => base.saturating_mul(1 << doubled.min(20)).min(most).mul_f64(dice::part()),
+            Some(doubled) => base.saturating_mul(1 << doubled.min(20)).min(most).mul_f64(chance::part()),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Candidates, Endpoint, Upstream, balancers::dice, candidates::Places, health::Trial, lineup::Lineup};
-use crate::{clock, exchange::Exchange};
+use super::{Candidates, Endpoint, Upstream, candidates::Places, health::Trial, lineup::Lineup};
+use crate::{chance, clock, exchange::Exchange};
 
 /// The picks for one request. Costs nothing until an endpoint failed.
 pub struct Selection<'u> {
@@ -129,6 +129,6 @@ impl Upstream {
     fn has_its_share(&self, endpoint: &Endpoint, now: Duration) -> bool {
         const LEAST: f64 = 0.1;
         let Some((span, since)) = self.rules.slow_start.zip(endpoint.health.well_since()) else { return true };
-        dice::chance((now.saturating_sub(since).as_secs_f64() / span.as_secs_f64()).max(LEAST))
+        chance::happens((now.saturating_sub(since).as_secs_f64() / span.as_secs_f64()).max(LEAST))
     }
 }

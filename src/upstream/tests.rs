@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::{
-    balancers::{Kind, Nothing, RoundRobin, dice},
+    balancers::{Kind, Nothing, RoundRobin},
     outlier::Report,
     selection::Selection,
     *,
 };
 use crate::{
+    chance,
     exchange::{Client, Exchange},
     http::{HeaderMap, Method, RequestBody, Uri, Version, downstream::Peer},
     settings::upstream::PoolSettings,
@@ -191,7 +192,7 @@ fn who_has_failed_is_not_asked_again_and_at_last_even_the_unwell_are() {
 
 #[test]
 fn who_is_new_gets_more_with_time() {
-    dice::seed(7);
+    chance::seed(7);
     let rules = Rules { panic: 0.0, slow_start: Some(Duration::from_secs(100)) };
     let upstream = upstream(&[false; 2], rules, OUTLIER);
     let health = &upstream.endpoints[0].health;

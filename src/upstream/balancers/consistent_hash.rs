@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Balancer, Kind, dice};
+use super::{Balancer, Kind};
 use crate::{
+    chance,
     exchange::Exchange,
     http::{HeaderName, header},
     settings::{Problem, Problems},
@@ -88,12 +89,12 @@ impl Kind for ConsistentHash {
 
 impl Balancer for ConsistentHash {
     fn pick<'c>(&self, candidates: Candidates<'c>, exchange: &Exchange) -> &'c Arc<Endpoint> {
-        let hash = self.key.hash(exchange).unwrap_or_else(dice::roll);
+        let hash = self.key.hash(exchange).unwrap_or_else(chance::roll);
         let most = self.bound.map(|bound| most(bound, candidates));
         self.onwards(hash)
             .filter_map(|place| candidates.at_place(place))
             .find(|endpoint| most.is_none_or(|most| endpoint.in_flight() < most))
-            .unwrap_or_else(|| candidates.nth(dice::below(candidates.len())))
+            .unwrap_or_else(|| candidates.nth(chance::below(candidates.len())))
     }
 }
 
@@ -109,7 +110,7 @@ impl ConsistentHash {
 /// What an endpoint may carry with one request more, rounded up: the capacity of the paper.
 fn most(bound: f64, candidates: Candidates<'_>) -> u32 {
     let looked_at = candidates.len().min(LOADS);
-    let start = if looked_at < candidates.len() { dice::below(candidates.len()) } else { 0 };
+    let start = if looked_at < candidates.len() { chance::below(candidates.len()) } else { 0 };
     let sum: u64 = (start..start + looked_at).map(|index| u64::from(candidates.nth(index).in_flight())).sum();
     (bound * (sum + 1) as f64 / looked_at as f64).ceil() as u32
 }
@@ -124,7 +125,7 @@ fn ring(endpoints: &[Arc<Endpoint>]) -> Box<[Point]> {
     for (place, endpoint) in (0..).zip(endpoints) {
         let name = fnv(endpoint.name.as_bytes());
         let count = (points(endpoint) / shrink).max(1);
-        ring.extend((0..count).map(|number| Point { at: dice::mix(name.wrapping_add(dice::mix(number))), place }));
+        ring.extend((0..count).map(|number| Point { at: chance::mix(name.wrapping_add(chance::mix(number))), place }));
     }
     ring.sort_unstable();
     ring.into()
@@ -155,7 +156,7 @@ impl Key {
             Self::Header(name) => exchange.headers.get(name).map(|value| fnv(value.as_bytes())),
             Self::Cookie(name) => cookie(exchange, name.as_bytes()).map(fnv),
         };
-        key.or_else(|| client(exchange)).map(dice::mix)
+        key.or_else(|| client(exchange)).map(chance::mix)
     }
 }
 
@@ -173,7 +174,7 @@ fn cookie<'e>(exchange: &'e Exchange, name: &[u8]) -> Option<&'e [u8]> {
     pairs.find_map(|pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"="))
 }
 
-/// FNV-1a: small, and spread by [`dice::mix`] afterwards.
+/// FNV-1a: small, and spread by [`chance::mix`] afterwards.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
 }

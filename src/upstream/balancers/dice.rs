@@ -1,51 +1,11 @@
-//! Chance, for whoever picks: a sequence per thread, so that cores do not wait for each other.
+//! Loaded dice.
 
-use std::{
-    cell::Cell,
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
+use std::sync::Arc;
+
+use crate::{
+    chance::{below, roll},
+    upstream::{Candidates, Endpoint},
 };
-
-use crate::upstream::{Candidates, Endpoint};
-
-thread_local! {
-    static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one("dice"));
-}
-
-/// Where this thread's sequence goes on from, so that it can be had again.
-pub fn seed(state: u64) {
-    STATE.set(state);
-}
-
-/// The next number of this thread: SplitMix64.
-pub fn roll() -> u64 {
-    let state = STATE.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
-    STATE.set(state);
-    mix(state)
-}
-
-/// A number below `sides`, of which there is at least one.
-pub fn below(sides: usize) -> usize {
-    // The upper half of a product: no division, and a bias of less than 2^-32.
-    (((roll() >> 32) * sides as u64) >> 32) as usize
-}
-
-/// From 0 to less than 1.
-pub fn part() -> f64 {
-    (roll() >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-/// Yes, so often.
-pub fn chance(share: f64) -> bool {
-    part() < share
-}
-
-/// Spreads what little two numbers differ by over all bits.
-pub fn mix(number: u64) -> u64 {
-    let mixed = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
-}
 
 /// Dice with a side for each endpoint, the heavier on top more often. A throw costs the same for two and for thousands:
 /// Walker's alias method, as Vose lays out its table.

@@ -8,7 +8,7 @@ use super::{Candidates, Endpoint};
 use crate::{exchange::Exchange, settings::Problems};
 
 mod consistent_hash;
-pub mod dice;
+mod dice;
 mod least_requests;
 mod p2c;
 mod random;

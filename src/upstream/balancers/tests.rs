@@ -5,9 +5,9 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Balancer, ConsistentHash, Kind, LeastRequests, P2c, Random, RoundRobin, dice};
+use super::{Balancer, ConsistentHash, Kind, LeastRequests, P2c, Random, RoundRobin};
 use crate::{
-    clock,
+    chance, clock,
     exchange::{Client, Exchange},
     http::{HeaderMap, Method, RequestBody, Uri, Version, downstream::Peer},
     settings::upstream::PoolSettings,
@@ -68,7 +68,7 @@ proptest! {
     #[test]
     fn idle_endpoints_are_picked_as_they_weigh(weights in prop::collection::vec(1u32..9, 1..9), seed: u64) {
         const TIMES: u32 = 20_000;
-        dice::seed(seed);
+        chance::seed(seed);
         let endpoints = endpoints(&weights);
         let sum: u32 = weights.iter().sum();
         // By chance, within five standard deviations; on a ring, as its points fall.
