@@ -129,16 +129,8 @@ impl Dispatch<'_> {
             retry.budget.earn();
         }
         loop {
-            let is_harmless = retry.is_harmless(&exchange.method);
-            let may_try = is_harmless && selection.may_have_another() && outgoing.body.is_replayable();
-            let pick = selection.pick(exchange, may_try).ok_or(Error::NoEndpoint)?;
+            let pick = self.pick(&selection, exchange, outgoing)?;
             let endpoint = pick.endpoint;
-            exchange.facts.attempts += 1;
-            if self.active.wants_names() {
-                exchange.facts.endpoint = Some(Arc::clone(&endpoint.name));
-            }
-            exchange.in_flight = Some(endpoint.enter());
-            outgoing::address(outgoing, &self.matched.entry.value, endpoint, exchange);
             // What is sent while the answer comes cannot be had again.
             let is_whole = outgoing.body.is_empty() && outgoing.upgrade.is_none();
             let began = upstream.is_timed().then(Instant::now);
@@ -173,6 +165,24 @@ impl Dispatch<'_> {
             self.pause(retry.pause(selection.count())).await;
             outgoing.body.rewind();
         }
+    }
+
+    /// Whom to ask next; the exchange and the request know of it.
+    fn pick<'u>(
+        &self,
+        selection: &Selection<'u>,
+        exchange: &mut Exchange,
+        outgoing: &mut Outgoing,
+    ) -> Result<Pick<'u>, Error> {
+        let may_try = selection.may_be_sent_again(exchange) && outgoing.body.is_replayable();
+        let pick = selection.pick(exchange, may_try).ok_or(Error::NoEndpoint)?;
+        exchange.facts.attempts += 1;
+        if self.active.wants_names() {
+            exchange.facts.endpoint = Some(Arc::clone(&pick.endpoint.name));
+        }
+        exchange.in_flight = Some(pick.endpoint.enter());
+        outgoing::address(outgoing, &self.matched.entry.value, pick.endpoint, exchange);
+        Ok(pick)
     }
 
     /// In a box: it is rare.

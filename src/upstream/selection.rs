@@ -50,6 +50,11 @@ impl<'u> Selection<'u> {
         self.count + 1 < self.upstream.retry.attempts && self.tried.len() + 1 < self.upstream.endpoints.len()
     }
 
+    /// If this one fails, the request does no harm at another one.
+    pub fn may_be_sent_again(&self, exchange: &Exchange) -> bool {
+        self.upstream.retry.is_harmless(&exchange.method) && self.may_have_another()
+    }
+
     /// How many were asked before.
     pub fn count(&self) -> u32 {
         self.count
