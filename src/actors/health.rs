@@ -59,7 +59,8 @@ fn wanted(proxy: &Proxy) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     for upstream in plan.upstreams.values() {
         let Some(check) = &upstream.check else { continue };
-        let each = upstream.endpoints.iter();
+        let members = upstream.members();
+        let each = members.endpoints.iter();
         wanted.extend(each.map(|endpoint| (Arc::clone(&upstream.name), Arc::clone(endpoint), Arc::clone(check))));
     }
     wanted

@@ -165,7 +165,8 @@ impl Certificate {
 
 impl Upstream {
     fn of(upstream: &crate::upstream::Upstream) -> Self {
-        let endpoints = upstream.endpoints.iter().map(|endpoint| Endpoint::of(endpoint));
+        let members = upstream.members();
+        let endpoints = members.endpoints.iter().map(|endpoint| Endpoint::of(endpoint));
         Self { name: upstream.name.to_string(), endpoints: endpoints.collect() }
     }
 }

@@ -101,8 +101,8 @@ impl Held {
 pub fn held_by_upstreams<'p>(settings: &'p Settings, upstreams: &'p Upstreams) -> impl Iterator<Item = Held> + use<'p> {
     settings.upstreams.iter().filter_map(|(name, written)| {
         let file = written.tls.cert.as_ref()?.display();
-        let endpoints = &upstreams.get(name.as_str())?.endpoints;
-        let validity = endpoints.iter().find_map(|endpoint| endpoint.target.tls.as_deref()?.validity())?;
+        let members = upstreams.get(name.as_str())?.members();
+        let validity = members.endpoints.iter().find_map(|endpoint| endpoint.target.tls.as_deref()?.validity())?;
         Some(Held { what: format!("upstreams.{name}.tls: the certificate in `{file}`"), validity })
     })
 }

@@ -18,7 +18,7 @@ use crate::{
     },
     transport::tls::client::{ClientTls, Profile},
     upstream::{
-        Endpoint, Upstream,
+        Endpoint, Members, Upstream,
         balancers::{Balancer, Kind, Nothing, Random},
         lineup::Rules,
         outlier::Outlier,
@@ -79,7 +79,7 @@ fn upstream(
     written: &UpstreamSettings,
 ) -> Arc<Upstream> {
     let rules = Rules { panic: written.outlier.panic.fraction(), slow_start: written.slow_start.0 };
-    let mut upstream = Upstream::new(name, endpoints, balancer, rules);
+    let mut upstream = Upstream::new(name, Members::new(endpoints, balancer, rules));
     upstream.transport = written.transport;
     upstream.retry = retry(&written.retry);
     upstream.outlier = outlier(&written.outlier);
@@ -264,9 +264,9 @@ fn adopt(
         ProxyHeader::V1 => Some(Version::V1),
         ProxyHeader::V2 => Some(Version::V2),
     };
-    let before = before.and_then(|plan| plan.upstreams.get(upstream));
-    let known = before.and_then(|upstream| {
-        upstream
+    let before = before.and_then(|plan| plan.upstreams.get(upstream)).map(|upstream| upstream.members());
+    let known = before.as_ref().and_then(|members| {
+        members
             .endpoints
             .iter()
             .find(|endpoint| endpoint.target.address == url.address && *endpoint.target.authority == *url.authority)
@@ -286,7 +286,7 @@ fn adopt(
         .as_backup(server.backup)
         .announcing(announced)
         .speaking(written.protocol, &written.h2);
-    let endpoint = match (known, before) {
+    let endpoint = match (known, &before) {
         (Some(known), _) => endpoint.known_as(known),
         // It joins others that are warm.
         (None, Some(_)) => {

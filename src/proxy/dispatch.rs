@@ -34,7 +34,7 @@ use crate::{
         tunnel::{self, TunnelKind},
     },
     upstream::{
-        Endpoint, Upstream,
+        Endpoint, Members, Upstream,
         outlier::Report,
         selection::{Pick, Selection},
     },
@@ -88,7 +88,8 @@ impl Dispatch<'_> {
         }
         let route = &self.matched.entry.value;
         self.limit_body(route, exchange)?;
-        if upstream.endpoints.iter().any(|endpoint| endpoint.target.speech() != Speech::Http1) {
+        let members = upstream.members();
+        if members.endpoints.iter().any(|endpoint| endpoint.target.speech() != Speech::Http1) {
             // Whatever the method, an endpoint of HTTP/2 may say that it has not looked at it.
             exchange.body.keep_up_to(upstream.retry.kept_body);
         } else if upstream.retry.is_harmless(&exchange.method) {
@@ -97,7 +98,7 @@ impl Dispatch<'_> {
         let upgrade = outgoing::upgrade(exchange)?;
         let lines = scratch::lines();
         let mut outgoing = outgoing::build(route, (target, upgrade), exchange, &self.active.limits, lines);
-        let answer = self.attempts(upstream, exchange, &mut outgoing).await;
+        let answer = self.attempts((upstream, &members), exchange, &mut outgoing).await;
         scratch::give_back_lines(outgoing.added);
         scratch::give_back_text(outgoing.target);
         // Filters on the way out may want to know what was asked.
@@ -119,13 +120,13 @@ impl Dispatch<'_> {
 
     async fn attempts(
         &self,
-        upstream: &Upstream,
+        (upstream, members): (&Upstream, &Members),
         exchange: &mut Exchange,
         outgoing: &mut Outgoing,
     ) -> Result<Response, Error> {
         let retry = &upstream.retry;
-        let (mut selection, mut closings) = (Selection::of(upstream), 0);
-        if upstream.endpoints.len() > 1 {
+        let (mut selection, mut closings) = (Selection::of(upstream, members), 0);
+        if members.endpoints.len() > 1 {
             retry.budget.earn();
         }
         loop {
@@ -133,9 +134,9 @@ impl Dispatch<'_> {
             let endpoint = pick.endpoint;
             // What is sent while the answer comes cannot be had again.
             let is_whole = outgoing.body.is_empty() && outgoing.upgrade.is_none();
-            let began = upstream.is_timed().then(Instant::now);
+            let began = upstream.is_timed(members).then(Instant::now);
             let sent = self.send(upstream.transport, endpoint, outgoing).await;
-            heed(upstream, pick, &sent, began);
+            heed((upstream, members), pick, &sent, began);
             match sent {
                 Ok(Incoming::Response { head, .. })
                     if is_whole
@@ -263,7 +264,7 @@ fn names_one_of(agreed: &HeaderValue, asked: &HeaderValue) -> bool {
 
 /// What the next pick learns from an attempt.
 fn heed(
-    upstream: &Upstream,
+    (upstream, members): (&Upstream, &Members),
     Pick { endpoint, trial }: Pick<'_>,
     sent: &Result<Incoming, TransportError>,
     began: Option<Instant>,
@@ -273,7 +274,7 @@ fn heed(
     if let (Some(began), Report::Well) = (began, report) {
         endpoint.latency.observe(began.elapsed(), clock::coarse());
     }
-    upstream.heed(endpoint, report, trial, clock::coarse);
+    upstream.heed(members, endpoint, report, trial, clock::coarse);
 }
 
 /// The connection had ended, or was about to: nothing that is wrong with the endpoint.

@@ -46,6 +46,13 @@ pub struct Limits {
     pub wanted: Arc<Notify>,
 }
 
+/// The endpoint is gone: those who look after its connections close them at once.
+impl Drop for Limits {
+    fn drop(&mut self) {
+        self.wanted.notify_waiters();
+    }
+}
+
 /// One connection to an endpoint, with what it keeps from exchange to exchange.
 pub struct Connection {
     /// The socket.

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwap;
 
-use self::{
-    balancers::Balancer,
-    check::Check,
-    lineup::{Lineup, Rules},
-    outlier::Outlier,
-    retry::Retry,
-};
 pub use self::{
     candidates::{Candidates, Places},
     endpoint::Endpoint,
+    members::Members,
 };
-use crate::{clock, settings::upstream::TransportKind};
+use self::{
+    check::Check,
+    members::{Held, Roster},
+    outlier::Outlier,
+    retry::Retry,
+};
+use crate::settings::upstream::TransportKind;
 
 pub mod balancers;
 pub mod candidates;
@@ -24,6 +24,7 @@ pub mod endpoint;
 pub mod health;
 pub mod latency;
 pub mod lineup;
+pub mod members;
 pub mod outlier;
 pub mod retry;
 pub mod selection;
@@ -35,44 +36,52 @@ mod window;
 pub struct Upstream {
     /// Its name in the settings; the URL itself for a route that names one.
     pub name: Arc<str>,
-    /// Its endpoints; never empty.
-    pub endpoints: Vec<Arc<Endpoint>>,
-    /// The rule by which one is picked.
-    pub balancer: Box<dyn Balancer>,
     /// Who carries the requests.
     pub transport: TransportKind,
     /// When to send a request again.
     pub retry: Retry,
-    /// Who may be picked, besides being well.
-    pub rules: Rules,
     /// How its endpoints are checked.
     pub check: Option<Arc<Check>>,
     /// When to leave an endpoint alone.
     pub outlier: Option<Outlier>,
-    lineup: ArcSwap<Lineup>,
+    roster: Roster,
 }
 
 impl Upstream {
-    /// A group of these endpoints, of which there is at least one.
-    pub fn new(name: &str, endpoints: Vec<Arc<Endpoint>>, balancer: Box<dyn Balancer>, rules: Rules) -> Self {
-        let lineup = ArcSwap::from_pointee(Lineup::of(&endpoints, &rules, clock::coarse()));
-        let (transport, retry, outlier) = (TransportKind::default(), Retry::never(), None);
-        Self { name: name.into(), endpoints, balancer, transport, retry, rules, check: None, outlier, lineup }
+    /// A group whose members stay the same.
+    pub fn new(name: &str, members: Members) -> Self {
+        Self::with(name, Roster::Fixed(members))
+    }
+
+    /// A group whose members may be [replaced](Self::replace): there may be none yet.
+    pub fn changing(name: &str, members: Members) -> Self {
+        Self::with(name, Roster::Changing(ArcSwap::from_pointee(members)))
+    }
+
+    fn with(name: &str, roster: Roster) -> Self {
+        let (transport, retry) = (TransportKind::default(), Retry::never());
+        Self { name: name.into(), transport, retry, check: None, outlier: None, roster }
+    }
+
+    /// Its members now. A request asks once, and keeps to them.
+    pub fn members(&self) -> Held<'_> {
+        self.roster.held()
+    }
+
+    /// Others take the place of its members. Requests under way stay with those that they had. Says whether that may be.
+    pub fn replace(&self, members: Members) -> bool {
+        match &self.roster {
+            Roster::Fixed(_) => false,
+            Roster::Changing(roster) => {
+                roster.store(Arc::new(members));
+                true
+            }
+        }
     }
 
     /// Somebody wants to know how long its endpoints take to answer: where there is a choice, and a balancer that looks.
-    pub fn is_timed(&self) -> bool {
+    pub fn is_timed(&self, members: &Members) -> bool {
         let compared = self.outlier.is_some_and(|outlier| outlier.latency_factor.is_some());
-        self.endpoints.len() > 1 && (compared || self.balancer.wants_latency())
-    }
-
-    /// Who may be picked now. Whoever first asks after a change draws it up.
-    pub fn lineup(&self) -> Guard<Arc<Lineup>> {
-        let lineup = self.lineup.load();
-        if lineup.is_current(clock::coarse) {
-            return lineup;
-        }
-        self.lineup.store(Arc::new(Lineup::of(&self.endpoints, &self.rules, clock::coarse())));
-        self.lineup.load()
+        members.endpoints.len() > 1 && (compared || members.balancer.wants_latency())
     }
 }

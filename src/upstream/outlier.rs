@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Endpoint, Upstream,
+    Endpoint, Members, Upstream,
     health::{Standing, Trial},
 };
 
@@ -42,56 +42,78 @@ const COMPARED_EVERY: u32 = 32;
 /// Faster than this is nothing to be ejected for, whatever the others do.
 const FAST: Duration = Duration::from_millis(10);
 
+/// An endpoint among others, and what may become of it.
+struct Case<'c> {
+    upstream: &'c Upstream,
+    members: &'c Members,
+    endpoint: &'c Endpoint,
+    outlier: &'c Outlier,
+}
+
 impl Upstream {
-    /// Learns from an attempt.
-    pub fn heed(&self, endpoint: &Endpoint, report: Report, trial: Option<Trial<'_>>, now: impl Fn() -> Duration) {
-        let (Some(outlier), true) = (&self.outlier, self.endpoints.len() > 1) else { return };
+    /// Learns from an attempt at one of its members.
+    pub fn heed(
+        &self,
+        members: &Members,
+        endpoint: &Endpoint,
+        report: Report,
+        trial: Option<Trial<'_>>,
+        now: impl Fn() -> Duration,
+    ) {
+        let (Some(outlier), true) = (&self.outlier, members.endpoints.len() > 1) else { return };
+        Case { upstream: self, members, endpoint, outlier }.heed(report, trial, now);
+    }
+}
+
+impl Case<'_> {
+    fn heed(&self, report: Report, trial: Option<Trial<'_>>, now: impl Fn() -> Duration) {
         match (report, trial) {
             (Report::Nothing, _) => {}
             (Report::Well, Some(trial)) => {
                 trial.succeeded(now());
-                endpoint.latency.forget();
-                log::info!("{} of {} has recovered", endpoint.name, self.name);
+                self.endpoint.latency.forget();
+                log::info!("{} of {} has recovered", self.endpoint.name, self.upstream.name);
             }
-            (Report::Failed, Some(_trial)) => self.eject(endpoint, outlier, "it has not recovered", now()),
+            (Report::Failed, Some(_trial)) => self.eject("it has not recovered", now()),
             (Report::Well, None) => {
-                endpoint.health.went_well();
-                if outlier.counts() {
-                    self.count(endpoint, outlier, false, now());
+                self.endpoint.health.went_well();
+                if self.outlier.counts() {
+                    self.count(false, now());
                 }
             }
             (Report::Failed, None) => {
-                let failures = endpoint.health.failed();
-                if outlier.consecutive.is_some_and(|most| failures >= most) {
-                    self.leave_alone(endpoint, outlier, format_args!("{failures} failures in a row"), now());
-                } else if outlier.counts() {
-                    self.count(endpoint, outlier, true, now());
+                let failures = self.endpoint.health.failed();
+                if self.outlier.consecutive.is_some_and(|most| failures >= most) {
+                    self.leave_alone(format_args!("{failures} failures in a row"), now());
+                } else if self.outlier.counts() {
+                    self.count(true, now());
                 }
             }
         }
     }
 
-    fn count(&self, endpoint: &Endpoint, outlier: &Outlier, failed: bool, now: Duration) {
-        let count = endpoint.health.window.count(failed, now);
+    fn count(&self, failed: bool, now: Duration) {
+        let count = self.endpoint.health.window.count(failed, now);
         if count.requests < FEWEST {
             return;
         }
         let rate = f64::from(count.failures) / f64::from(count.requests);
-        if failed && outlier.error_rate.is_some_and(|most| rate >= most) {
+        if failed && self.outlier.error_rate.is_some_and(|most| rate >= most) {
             let what = format_args!("{} of {} requests failed", count.failures, count.requests);
-            return self.leave_alone(endpoint, outlier, what, now);
+            return self.leave_alone(what, now);
         }
-        if let (Some(factor), true) = (outlier.latency_factor, count.requests.is_multiple_of(COMPARED_EVERY))
-            && let Some((own, usual)) = self.slower_than_others(endpoint, factor, now)
+        if let (Some(factor), true) = (self.outlier.latency_factor, count.requests.is_multiple_of(COMPARED_EVERY))
+            && let Some((own, usual)) = self.slower_than_others(factor, now)
         {
-            self.leave_alone(endpoint, outlier, format_args!("it takes {own:?} where others take {usual:?}"), now);
+            self.leave_alone(format_args!("it takes {own:?} where others take {usual:?}"), now);
         }
     }
 
     /// Its latency and that of the endpoint in the middle, if it is so many times as long.
-    fn slower_than_others(&self, endpoint: &Endpoint, factor: f64, now: Duration) -> Option<(Duration, Duration)> {
-        let own = endpoint.latency.at(now).filter(|own| *own > FAST)?;
-        let mut known: Vec<Duration> = self.endpoints.iter().filter_map(|other| other.latency.at(now)).collect();
+    fn slower_than_others(&self, factor: f64, now: Duration) -> Option<(Duration, Duration)> {
+        let own = self.endpoint.latency.at(now).filter(|own| *own > FAST)?;
+        let all = &self.members.endpoints;
+        let mut known: Vec<Duration> = all.iter().filter_map(|other| other.latency.at(now)).collect();
         // Of two nobody knows which one is the usual.
         if known.len() < 3 {
             return None;
@@ -102,17 +124,18 @@ impl Upstream {
     }
 
     /// Ejects it, unless as many are as may be.
-    fn leave_alone(&self, endpoint: &Endpoint, outlier: &Outlier, why: impl std::fmt::Display, now: Duration) {
+    fn leave_alone(&self, why: impl std::fmt::Display, now: Duration) {
         let out = |one: &&Arc<Endpoint>| matches!(one.health.standing(now), Standing::Ejected | Standing::OnTrial);
-        let ejected = self.endpoints.iter().filter(out).count();
-        if (ejected + 1) as f64 <= (outlier.most * self.endpoints.len() as f64).max(1.0) {
-            self.eject(endpoint, outlier, why, now);
+        let all = &self.members.endpoints;
+        let ejected = all.iter().filter(out).count();
+        if (ejected + 1) as f64 <= (self.outlier.most * all.len() as f64).max(1.0) {
+            self.eject(why, now);
         }
     }
 
-    fn eject(&self, endpoint: &Endpoint, outlier: &Outlier, why: impl std::fmt::Display, now: Duration) {
-        if let Some(time) = endpoint.health.eject(outlier.eject, outlier.longest, now) {
-            log::warn!("{} of {} gets no requests for {time:?}: {why}", endpoint.name, self.name);
+    fn eject(&self, why: impl std::fmt::Display, now: Duration) {
+        if let Some(time) = self.endpoint.health.eject(self.outlier.eject, self.outlier.longest, now) {
+            log::warn!("{} of {} gets no requests for {time:?}: {why}", self.endpoint.name, self.upstream.name);
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Candidates, Endpoint, Upstream, candidates::Places, health::Trial, lineup::Lineup};
+use super::{Candidates, Endpoint, Members, Upstream, candidates::Places, health::Trial, lineup::Lineup};
 use crate::{chance, clock, exchange::Exchange};
 
 /// The picks for one request. Costs nothing until an endpoint failed.
 pub struct Selection<'u> {
     upstream: &'u Upstream,
+    members: &'u Members,
     count: u32,
     tried: Vec<usize>,
 }
@@ -21,19 +22,19 @@ pub struct Pick<'u> {
 }
 
 impl<'u> Selection<'u> {
-    /// Nobody was asked yet.
-    pub fn of(upstream: &'u Upstream) -> Self {
-        Self { upstream, count: 0, tried: Vec::new() }
+    /// Of these members of the upstream; nobody was asked yet.
+    pub fn of(upstream: &'u Upstream, members: &'u Members) -> Self {
+        Self { upstream, members, count: 0, tried: Vec::new() }
     }
 
     /// The next one; nobody twice. With `may_try` the request can be sent again, so that it costs its client nothing to show
     /// whether an endpoint has recovered.
     pub fn pick(&self, exchange: &Exchange, may_try: bool) -> Option<Pick<'u>> {
         // One endpoint needs no balancer, nor a counter that all cores write to.
-        if let ([only], []) = (&self.upstream.endpoints[..], &self.tried[..]) {
+        if let ([only], []) = (&self.members.endpoints[..], &self.tried[..]) {
             return Some(Pick { endpoint: only, trial: None });
         }
-        let lineup = self.upstream.lineup();
+        let lineup = self.members.lineup();
         if let Some(tried) = self.trial(&lineup, may_try) {
             return Some(tried);
         }
@@ -47,7 +48,7 @@ impl<'u> Selection<'u> {
 
     /// There is another one to ask.
     pub fn may_have_another(&self) -> bool {
-        self.count + 1 < self.upstream.retry.attempts && self.tried.len() + 1 < self.upstream.endpoints.len()
+        self.count + 1 < self.upstream.retry.attempts && self.tried.len() + 1 < self.members.endpoints.len()
     }
 
     /// If this one fails, the request does no harm at another one.
@@ -69,21 +70,21 @@ impl<'u> Selection<'u> {
     fn trial(&self, lineup: &Lineup, may_try: bool) -> Option<Pick<'u>> {
         let mut free = lineup.on_trial.iter().filter(|place| !self.tried.contains(place));
         free.find_map(|place| {
-            let endpoint = &self.upstream.endpoints[*place];
+            let endpoint = &self.members.endpoints[*place];
             let trial = (may_try || self.upstream.is_overdue(endpoint)).then(|| endpoint.health.begin_trial());
             Some(Pick { endpoint, trial: Some(trial.flatten()?) })
         })
     }
 
     fn among(&self, places: Option<&Places>, lineup: &Lineup, exchange: &Exchange) -> Option<&'u Arc<Endpoint>> {
-        let all = &self.upstream.endpoints[..];
+        let all = &self.members.endpoints[..];
         let Some(places) = places else {
             let candidates = Candidates::all(all)?;
-            let picked = self.upstream.balancer.pick(candidates, exchange);
+            let picked = self.members.balancer.pick(candidates, exchange);
             return Some(self.instead(picked, candidates, lineup, exchange).unwrap_or(picked));
         };
         let candidates = Candidates::only(all, places)?;
-        let picked = self.upstream.balancer.pick(candidates, exchange);
+        let picked = self.members.balancer.pick(candidates, exchange);
         let picked = &all[self.place_of(picked)?];
         Some(self.instead(picked, candidates, lineup, exchange).unwrap_or(picked))
     }
@@ -96,20 +97,20 @@ impl<'u> Selection<'u> {
         lineup: &Lineup,
         exchange: &Exchange,
     ) -> Option<&'u Arc<Endpoint>> {
-        if !lineup.is_warming || self.upstream.has_its_share(picked, clock::coarse()) {
+        if !lineup.is_warming || self.members.has_its_share(picked, clock::coarse()) {
             return None;
         }
-        let all = &self.upstream.endpoints[..];
+        let all = &self.members.endpoints[..];
         let spared = self.place_of(picked)?;
         let others = (0..candidates.len()).map(|index| candidates.place(index)).filter(|place| *place != spared);
         let others = Places::these(others)?;
-        let picked = self.upstream.balancer.pick(Candidates::only(all, &others)?, exchange);
+        let picked = self.members.balancer.pick(Candidates::only(all, &others)?, exchange);
         Some(&all[self.place_of(picked)?])
     }
 
     /// Who may be picked and was not: if it comes to that the backups, and whoever is not well.
     fn left(&self, lineup: &Lineup) -> Option<Places> {
-        let all = 0..self.upstream.endpoints.len();
+        let all = 0..self.members.endpoints.len();
         let untried = |place: &usize| !self.tried.contains(place);
         lineup
             .places
@@ -119,7 +120,7 @@ impl<'u> Selection<'u> {
     }
 
     fn place_of(&self, endpoint: &Arc<Endpoint>) -> Option<usize> {
-        self.upstream.endpoints.iter().position(|one| Arc::ptr_eq(one, endpoint))
+        self.members.endpoints.iter().position(|one| Arc::ptr_eq(one, endpoint))
     }
 }
 
@@ -129,7 +130,9 @@ impl Upstream {
         let due = endpoint.health.ejected_until().zip(self.outlier).map(|(until, outlier)| until + outlier.eject);
         due.is_some_and(|due| due <= clock::coarse())
     }
+}
 
+impl Members {
     /// One that is warm, or may have this request while it warms: the longer it has been well the more of them.
     fn has_its_share(&self, endpoint: &Endpoint, now: Duration) -> bool {
         const LEAST: f64 = 0.1;

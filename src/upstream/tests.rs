@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::{
     balancers::{Kind, Nothing, RoundRobin},
+    lineup::Rules,
     outlier::Report,
     selection::Selection,
     *,
 };
 use crate::{
-    chance,
+    chance, clock,
     exchange::{Client, Exchange},
     http::{HeaderMap, Method, RequestBody, Uri, Version, downstream::Peer},
     settings::upstream::PoolSettings,
@@ -26,6 +27,12 @@ const OUTLIER: Outlier = Outlier {
 };
 
 fn upstream(backups: &[bool], rules: Rules, outlier: Outlier) -> Upstream {
+    let mut upstream = Upstream::new("test", members(backups, rules));
+    (upstream.outlier, upstream.retry.attempts) = (Some(outlier), 9);
+    upstream
+}
+
+fn members(backups: &[bool], rules: Rules) -> Members {
     let pool = PoolSettings::default();
     let made = (1..).zip(backups).map(|(number, is_backup)| {
         let address = Address::Tcp { host: format!("10.0.0.{number}").into(), port: 80 };
@@ -33,9 +40,7 @@ fn upstream(backups: &[bool], rules: Rules, outlier: Outlier) -> Upstream {
     });
     let endpoints: Vec<_> = made.collect();
     let balancer = RoundRobin::build(Nothing {}, &endpoints).unwrap_or_else(|wrong| panic!("{wrong}"));
-    let mut upstream = Upstream::new("test", endpoints, balancer, rules);
-    (upstream.outlier, upstream.retry.attempts) = (Some(outlier), 9);
-    upstream
+    Members::new(endpoints, balancer, rules)
 }
 
 fn exchange() -> Exchange {
@@ -45,14 +50,15 @@ fn exchange() -> Exchange {
 }
 
 fn place(upstream: &Upstream, endpoint: &Arc<Endpoint>) -> usize {
-    upstream.endpoints.iter().position(|one| Arc::ptr_eq(one, endpoint)).expect("it is one of them")
+    upstream.members().endpoints.iter().position(|one| Arc::ptr_eq(one, endpoint)).expect("it is one of them")
 }
 
 /// How many of so many requests each gets.
 fn shares(upstream: &Upstream, requests: usize) -> Vec<usize> {
-    let mut counts = vec![0; upstream.endpoints.len()];
+    let mut counts = vec![0; upstream.members().endpoints.len()];
+    let members = upstream.members();
     for _ in 0..requests {
-        let pick = Selection::of(upstream).pick(&exchange(), false).expect("somebody");
+        let pick = Selection::of(upstream, &members).pick(&exchange(), false).expect("somebody");
         counts[place(upstream, pick.endpoint)] += 1;
     }
     counts
@@ -60,7 +66,7 @@ fn shares(upstream: &Upstream, requests: usize) -> Vec<usize> {
 
 fn fail(upstream: &Upstream, place: usize, times: usize) {
     for _ in 0..times {
-        upstream.heed(&upstream.endpoints[place], Report::Failed, None, clock::coarse);
+        upstream.heed(&upstream.members(), &upstream.members().endpoints[place], Report::Failed, None, clock::coarse);
     }
 }
 
@@ -68,7 +74,7 @@ fn fail(upstream: &Upstream, place: usize, times: usize) {
 fn who_failed_so_often_in_a_row_is_left_alone() {
     let upstream = upstream(&[false; 4], Rules::default(), OUTLIER);
     fail(&upstream, 1, 2);
-    upstream.heed(&upstream.endpoints[1], Report::Well, None, clock::coarse);
+    upstream.heed(&upstream.members(), &upstream.members().endpoints[1], Report::Well, None, clock::coarse);
     fail(&upstream, 1, 2);
     assert_eq!(shares(&upstream, 40), [10; 4], "never three in a row");
 
@@ -96,13 +102,14 @@ fn a_part_of_failures_is_enough_once_there_are_many() {
     let upstream = upstream(&[false; 2], Rules::default(), outlier);
     for request in 0..19 {
         let report = if request % 2 == 0 { Report::Failed } else { Report::Well };
-        upstream.heed(&upstream.endpoints[0], report, None, || Duration::from_secs(100));
+        upstream.heed(&upstream.members(), &upstream.members().endpoints[0], report, None, || Duration::from_secs(100));
     }
     assert!(shares(&upstream, 10)[0] > 0, "fewer tell nothing");
 
-    upstream.heed(&upstream.endpoints[0], Report::Failed, None, || Duration::from_secs(100));
+    upstream
+        .heed(&upstream.members(), &upstream.members().endpoints[0], Report::Failed, None, || Duration::from_secs(100));
 
-    assert!(upstream.endpoints[0].health.ejected_until().is_some());
+    assert!(upstream.members().endpoints[0].health.ejected_until().is_some());
 }
 
 #[test]
@@ -110,33 +117,34 @@ fn who_takes_much_longer_than_the_others_is_left_alone() {
     let outlier = Outlier { consecutive: None, latency_factor: Some(4.0), ..OUTLIER };
     let upstream = upstream(&[false; 5], Rules::default(), outlier);
     let now = clock::coarse();
-    for (endpoint, milliseconds) in upstream.endpoints.iter().zip([20, 25, 30, 35, 200]) {
+    for (endpoint, milliseconds) in upstream.members().endpoints.iter().zip([20, 25, 30, 35, 200]) {
         endpoint.latency.observe(Duration::from_millis(milliseconds), now);
     }
-    for endpoint in &upstream.endpoints {
+    for endpoint in &upstream.members().endpoints {
         for _ in 0..64 {
-            upstream.heed(endpoint, Report::Well, None, || now);
+            upstream.heed(&upstream.members(), endpoint, Report::Well, None, || now);
         }
     }
 
     let ejected: Vec<bool> =
-        upstream.endpoints.iter().map(|endpoint| endpoint.health.ejected_until().is_some()).collect();
+        upstream.members().endpoints.iter().map(|endpoint| endpoint.health.ejected_until().is_some()).collect();
     assert_eq!(ejected, [false, false, false, false, true]);
 }
 
 #[test]
 fn one_request_shows_whether_an_endpoint_has_recovered() {
     let upstream = upstream(&[false; 2], Rules::default(), OUTLIER);
-    upstream.endpoints[0].health.eject(Duration::ZERO, Duration::ZERO, clock::coarse());
+    upstream.members().endpoints[0].health.eject(Duration::ZERO, Duration::ZERO, clock::coarse());
     assert_eq!(shares(&upstream, 10), [0, 10], "a request that cannot be sent again is none to try with");
 
-    let selection = Selection::of(&upstream);
+    let members = upstream.members();
+    let selection = Selection::of(&upstream, &members);
     let first = selection.pick(&exchange(), true).expect("somebody");
     let second = selection.pick(&exchange(), true).expect("somebody");
     assert_eq!((place(&upstream, first.endpoint), first.trial.is_some()), (0, true));
     assert_eq!((place(&upstream, second.endpoint), second.trial.is_some()), (1, false), "one is enough");
 
-    upstream.heed(first.endpoint, Report::Well, first.trial, clock::coarse);
+    upstream.heed(&upstream.members(), first.endpoint, Report::Well, first.trial, clock::coarse);
 
     assert_eq!(shares(&upstream, 10), [5, 5]);
 }
@@ -147,7 +155,8 @@ fn where_no_request_can_be_sent_again_any_shows_it_after_a_while() {
     let upstream = upstream(&[false; 2], Rules::default(), outlier);
     fail(&upstream, 0, 3);
 
-    let pick = Selection::of(&upstream).pick(&exchange(), false).expect("somebody");
+    let members = upstream.members();
+    let pick = Selection::of(&upstream, &members).pick(&exchange(), false).expect("somebody");
 
     assert_eq!((place(&upstream, pick.endpoint), pick.trial.is_some()), (0, true));
 }
@@ -157,17 +166,17 @@ fn backups_come_in_when_too_few_of_the_others_are_well_and_go_when_they_are() {
     let upstream = upstream(&[false, false, true], Rules { panic: 0.6, slow_start: None }, OUTLIER);
     assert_eq!(shares(&upstream, 60), [30, 30, 0]);
 
-    upstream.endpoints[0].health.checked(false, clock::coarse());
+    upstream.members().endpoints[0].health.checked(false, clock::coarse());
     assert_eq!(shares(&upstream, 10), [0, 0, 10]);
 
-    upstream.endpoints[0].health.checked(true, clock::coarse());
+    upstream.members().endpoints[0].health.checked(true, clock::coarse());
     assert_eq!(shares(&upstream, 60), [30, 30, 0]);
 }
 
 #[test]
 fn when_nobody_is_well_everybody_is_asked_but_the_backups() {
     let upstream = upstream(&[false, false, true], Rules { panic: 0.3, slow_start: None }, OUTLIER);
-    for endpoint in &upstream.endpoints {
+    for endpoint in &upstream.members().endpoints {
         endpoint.health.checked(false, clock::coarse());
     }
 
@@ -177,8 +186,9 @@ fn when_nobody_is_well_everybody_is_asked_but_the_backups() {
 #[test]
 fn who_has_failed_is_not_asked_again_and_at_last_even_the_unwell_are() {
     let upstream = upstream(&[false, false, true], Rules::default(), OUTLIER);
-    upstream.endpoints[1].health.checked(false, clock::coarse());
-    let mut selection = Selection::of(&upstream);
+    upstream.members().endpoints[1].health.checked(false, clock::coarse());
+    let members = upstream.members();
+    let mut selection = Selection::of(&upstream, &members);
     let mut asked = Vec::new();
     while let Some(pick) = selection.pick(&exchange(), false) {
         asked.push(place(&upstream, pick.endpoint));
@@ -195,10 +205,38 @@ fn who_is_new_gets_more_with_time() {
     chance::seed(7);
     let rules = Rules { panic: 0.0, slow_start: Some(Duration::from_secs(100)) };
     let upstream = upstream(&[false; 2], rules, OUTLIER);
-    let health = &upstream.endpoints[0].health;
+    let health = &upstream.members().endpoints[0].health;
     for (for_so_long, expected) in [(0, 50..150), (50, 430..570), (100, 1000..1001), (1000, 1000..1001)] {
         health.is_well_since(clock::coarse().saturating_sub(Duration::from_secs(for_so_long)));
         let got = shares(&upstream, 2000)[0];
         assert!(expected.contains(&got), "after {for_so_long} s: {got} of 1000");
     }
+}
+
+#[test]
+fn a_request_keeps_to_the_members_it_began_with_and_the_next_one_has_the_new() {
+    let upstream = Upstream::changing("test", members(&[], Rules::default()));
+    assert!(Selection::of(&upstream, &upstream.members()).pick(&exchange(), true).is_none(), "nobody is known yet");
+    let first = members(&[false; 2], Rules::default());
+    let gone: Vec<_> = first.endpoints.iter().map(Arc::downgrade).collect();
+
+    assert!(upstream.replace(first));
+    let held = upstream.members();
+    let selection = Selection::of(&upstream, &held);
+    assert!(upstream.replace(members(&[false; 3], Rules::default())));
+
+    let picked = Arc::downgrade(selection.pick(&exchange(), true).expect("somebody").endpoint);
+    assert!(gone.iter().any(|one| one.ptr_eq(&picked)));
+    assert_eq!(shares(&upstream, 30), [10; 3]);
+    drop(held);
+    assert!(gone.iter().all(|one| one.strong_count() == 0), "nobody has to do with them any more");
+}
+
+#[test]
+fn members_that_are_written_stay() {
+    let upstream = upstream(&[false; 2], Rules::default(), OUTLIER);
+
+    assert!(!upstream.replace(members(&[false; 3], Rules::default())));
+
+    assert_eq!(upstream.members().endpoints.len(), 2);
 }

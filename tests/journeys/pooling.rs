@@ -10,6 +10,7 @@ use aqueduct::{
 };
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
+use tokio::time::timeout;
 
 use crate::support::{
     exchange::{self, Answer, Fed, Pieces, SHORT, data, endpoint, endpoint_with, exchange, get, pass, put, told},
@@ -207,6 +208,18 @@ async fn who_ends_closes_what_was_kept() {
     drop(transport);
 
     origin.wait_for_closed(1).await;
+}
+
+#[actix_rt::test]
+async fn of_an_endpoint_that_is_gone_nothing_is_kept() {
+    let origin = Origin::answering("hello").start().await;
+    let (transport, endpoint) = (H1::new(), endpoint(&origin));
+    answered(&transport, &endpoint, "/").await;
+    let next_look = Duration::from_secs(5);
+
+    drop(endpoint);
+
+    timeout(next_look / 2, origin.wait_for_closed(1)).await.expect("at once");
 }
 
 #[actix_rt::test]

@@ -41,7 +41,8 @@ pub trait Kind: 'static {
     type Settings: DeserializeOwned;
 
     /// One for these endpoints, in their order, or everything that is wrong with the settings. The keys of its problems
-    /// begin below `balance`.
+    /// begin below `balance`. Where endpoints come and go each set of them gets a balancer of its own; with none of them yet
+    /// nobody is picked.
     fn build(settings: Self::Settings, endpoints: &[Arc<Endpoint>]) -> Result<Box<dyn Balancer>, Problems>;
 }
 
