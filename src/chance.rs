@@ -21,6 +21,11 @@ pub fn roll() -> u64 {
     mix(state)
 }
 
+/// Half of the next number.
+pub fn half() -> u32 {
+    (roll() >> 32) as u32
+}
+
 /// A number below `sides`, of which there is at least one.
 pub fn below(sides: usize) -> usize {
     // The upper half of a product: no division, and a bias of less than 2^-32.
@@ -29,12 +34,22 @@ pub fn below(sides: usize) -> usize {
 
 /// From 0 to less than 1.
 pub fn part() -> f64 {
-    (roll() >> 11) as f64 / (1_u64 << 53) as f64
+    as_part(roll())
+}
+
+/// A number as a part of all there are: from 0 to less than 1.
+pub fn as_part(number: u64) -> f64 {
+    (number >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// Yes, so often.
 pub fn happens(share: f64) -> bool {
     part() < share
+}
+
+/// The same number for the same bytes, in every process of every version: FNV-1a, small, and to be spread by [`mix`].
+pub fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
 /// Spreads what little two numbers differ by over all bits.

@@ -13,6 +13,7 @@ pub use self::{
     https::Https,
     listeners::{ListenAddress, Listener},
     routes::{FixedAnswer, HostRule, Redirect, Route, Target},
+    split::{Side, Split},
     tls::{ListenerTls, files as certificate_files},
 };
 use crate::{
@@ -28,10 +29,12 @@ pub mod acme;
 mod admin;
 mod changes;
 mod checks;
+mod destinations;
 mod http2;
 pub mod https;
 mod listeners;
 mod routes;
+mod split;
 mod tls;
 mod upstreams;
 mod url;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Plan, Upstreams, upstreams, url};
+use super::{Plan, Split, Upstreams};
 use crate::{
     filters::Step,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, headers},
@@ -49,6 +49,8 @@ pub enum Target {
         /// What goes in front of the path; empty, or starts with a slash and does not end with one.
         base: String,
     },
+    /// With an endpoint of one of several upstreams.
+    Split(Split),
     /// With a redirect.
     Redirect(Redirect),
     /// With an answer of its own.
@@ -187,7 +189,7 @@ impl Drawing<'_> {
             self.problem(text, &["strip"], "there is nothing to strip for", "strip goes with `to`");
         }
         match chosen[..] {
-            ["to"] => self.upstream_target(text, written.to.as_deref()?),
+            ["to"] => self.destination(text, written.to.as_ref()?),
             ["redirect"] => self.redirect(text, written, groups),
             ["respond"] => self.respond(text, written.respond.as_ref()?),
             [] => {
@@ -204,49 +206,6 @@ impl Drawing<'_> {
                 None
             }
         }
-    }
-
-    fn upstream_target(&mut self, text: &str, to: &str) -> Option<Target> {
-        if url::is_url(to) {
-            return match url::parse(to) {
-                Ok(url) => {
-                    let name = to.trim_end_matches('/');
-                    if let Some(upstream) = self.upstreams.get(name) {
-                        return Some(Target::Upstream { upstream: Arc::clone(upstream), base: url.base });
-                    }
-                    match upstreams::unnamed(&url, name, self.before) {
-                        Ok(upstream) => {
-                            self.upstreams.insert(name.into(), Arc::clone(&upstream));
-                            Some(Target::Upstream { upstream, base: url.base })
-                        }
-                        Err((what, help)) => {
-                            self.problem(text, &["to"], what, help);
-                            None
-                        }
-                    }
-                }
-                Err(what) => {
-                    self.problem(
-                        text,
-                        &["to"],
-                        what,
-                        "http://HOST[:PORT][/path], https://.., http+unix:/path/to/socket, or an upstream's name",
-                    );
-                    None
-                }
-            };
-        }
-        if let Some(upstream) = self.upstreams.get(to) {
-            return Some(Target::Upstream { upstream: Arc::clone(upstream), base: String::new() });
-        }
-        // An upstream that is there but wrong has its own problem already.
-        if !self.settings.upstreams.contains_key(to) {
-            let names = self.settings.upstreams.keys().map(String::as_str);
-            let help =
-                did_you_mean(to, names).unwrap_or_else(|| format!("no [upstreams.{to}]; a URL starts with http://"));
-            self.problem(text, &["to"], format!("unknown upstream `{to}`"), help);
-        }
-        None
     }
 
     fn redirect(&mut self, text: &str, written: &RouteSettings, groups: &[String]) -> Option<Target> {

@@ -6,7 +6,7 @@ use crate::{
     exchange::Exchange,
     http::{StatusCode, scratch},
     plan::{
-        FixedAnswer, Plan, Route, Target,
+        FixedAnswer, Plan, Route, Split, Target,
         https::{ACME_CHALLENGES, Entrance},
     },
     routing::{Lookup, Match},
@@ -22,6 +22,8 @@ pub enum Verdict<'p> {
         /// The target the endpoint gets: path and query.
         target: String,
     },
+    /// It goes to one side of this; [`target`] is what the endpoint gets.
+    Split(&'p Split),
     /// It is sent elsewhere.
     Redirect {
         /// The status.
@@ -60,16 +62,8 @@ pub fn verdict<'p>(matched: &Match<'p, Route>, exchange: &Exchange) -> Verdict<'
     let (path, query) = (exchange.path.as_str(), exchange.query());
     let route = &matched.entry.value;
     match &route.target {
-        Target::Upstream { upstream, base } => {
-            let kept = match path {
-                // `OPTIONS *` has no path that something could be taken off or put in front of.
-                "*" if base.is_empty() => ["", "*"],
-                "*" => ["", ""],
-                _ if route.strip => below(matched.rest(path)),
-                _ => ["", path],
-            };
-            Verdict::Forward { upstream, target: target(base, kept, query) }
-        }
+        Target::Upstream { upstream, base } => Verdict::Forward { upstream, target: target(matched, base, exchange) },
+        Target::Split(split) => Verdict::Split(split),
         Target::Redirect(redirect) => {
             // The whole server, `*`, has no path.
             let [slash, below] = if path == "*" { ["", ""] } else { below(matched.rest(path)) };
@@ -85,6 +79,19 @@ pub fn verdict<'p>(matched: &Match<'p, Route>, exchange: &Exchange) -> Verdict<'
     }
 }
 
+/// The target an endpoint gets where the route puts this in front of paths: path and query.
+pub fn target(matched: &Match<'_, Route>, base: &str, exchange: &Exchange) -> String {
+    let path = exchange.path.as_str();
+    let kept = match path {
+        // `OPTIONS *` has no path that something could be taken off or put in front of.
+        "*" if base.is_empty() => ["", "*"],
+        "*" => ["", ""],
+        _ if matched.entry.value.strip => below(matched.rest(path)),
+        _ => ["", path],
+    };
+    joined(base, kept, exchange.query())
+}
+
 /// What a pattern left of the path, behind the slash it lacks: a regular expression may end where no segment does, and
 /// what stands behind a host or a base must not become a part of it.
 fn below(rest: &str) -> [&str; 2] {
@@ -93,7 +100,7 @@ fn below(rest: &str) -> [&str; 2] {
 }
 
 /// `base` has no slash at its end; the path has one at its beginning, or nothing is left of it.
-fn target(base: &str, [slash, path]: [&str; 2], query: &str) -> String {
+fn joined(base: &str, [slash, path]: [&str; 2], query: &str) -> String {
     let mut target = scratch::text();
     for part in [base, slash, path] {
         target.push_str(part);

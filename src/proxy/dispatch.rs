@@ -13,7 +13,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    clock,
+    chance, clock,
     exchange::Exchange,
     filters::End,
     http::{
@@ -49,15 +49,20 @@ pub struct Dispatch<'j> {
 
 impl End for Dispatch<'_> {
     async fn send(&self, exchange: &mut Exchange) -> Response {
-        match decision::verdict(self.matched, exchange) {
-            Verdict::Respond(answer) => respond(answer),
-            Verdict::Redirect { status, location } => {
-                redirect(status, &location).unwrap_or_else(|error| self.active.refuse(error, exchange))
+        let (upstream, target) = match decision::verdict(self.matched, exchange) {
+            Verdict::Forward { upstream, target } => (upstream, target),
+            Verdict::Split(split) => {
+                let side = split.side(chance::half());
+                (&side.upstream, decision::target(self.matched, &side.base, exchange))
             }
-            Verdict::Forward { upstream, target } => match self.forward(upstream, target, exchange).await {
-                Ok(response) => response,
-                Err(error) => self.active.refuse(error, exchange),
-            },
+            Verdict::Respond(answer) => return respond(answer),
+            Verdict::Redirect { status, location } => {
+                return redirect(status, &location).unwrap_or_else(|error| self.active.refuse(error, exchange));
+            }
+        };
+        match self.forward(upstream, target, exchange).await {
+            Ok(response) => response,
+            Err(error) => self.active.refuse(error, exchange),
         }
     }
 }

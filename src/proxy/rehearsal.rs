@@ -12,7 +12,7 @@ use crate::{
         Error, HeaderMap, HeaderName, HeaderValue, RequestBody, StatusCode, Uri, Version, downstream::Peer, header,
         request_line,
     },
-    plan::Plan,
+    plan::{Plan, Side},
     routing::{Explanation, explain},
     settings::{
         Problem, Problems,
@@ -29,6 +29,8 @@ pub struct Outcome {
     pub upstream: Option<Arc<str>>,
     /// Path and query the endpoint gets.
     pub path: Option<String>,
+    /// Where it may go instead, if the route is split.
+    pub sides: Vec<PossibleSide>,
     /// The status, where it is the proxy that answers.
     pub status: Option<StatusCode>,
     /// The `Location` of a redirect.
@@ -41,6 +43,17 @@ pub struct Outcome {
     pub explanation: Option<Explanation>,
 }
 
+/// One side of a split: so many of all requests go there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PossibleSide {
+    /// The upstream.
+    pub upstream: Arc<str>,
+    /// Path and query the endpoint gets.
+    pub path: String,
+    /// Its share among the others.
+    pub weight: u32,
+}
+
 /// What would become of the request, by the same steps a live one takes.
 ///
 /// # Errors
@@ -50,6 +63,7 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
         route: None,
         upstream: None,
         path: None,
+        sides: Vec::new(),
         status: None,
         location: None,
         redirected_by: None,
@@ -77,6 +91,14 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
     Ok(match decision::verdict(&matched, &exchange) {
         Verdict::Forward { upstream, target } => {
             Outcome { upstream: Some(upstream.name.clone()), path: Some(target), ..nothing }
+        }
+        Verdict::Split(split) => {
+            let possible = |side: &Side| PossibleSide {
+                upstream: Arc::clone(&side.upstream.name),
+                path: decision::target(&matched, &side.base, &exchange),
+                weight: side.weight,
+            };
+            Outcome { sides: split.sides().iter().map(possible).collect(), ..nothing }
         }
         Verdict::Redirect { status, location } => Outcome { status: Some(status), location: Some(location), ..nothing },
         Verdict::Respond(answer) => Outcome { status: Some(answer.status), ..nothing },
@@ -117,10 +139,15 @@ fn run_test(plan: &Plan, index: usize, test: &TestSettings) -> Vec<Problem> {
 /// What was expected and did not come: key, expected, actual.
 fn differences(expect: &TestExpectation, outcome: &Outcome) -> Vec<(&'static str, String, Option<String>)> {
     let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+    let (upstream, path) = if outcome.sides.is_empty() {
+        (text(&outcome.upstream), outcome.path.clone())
+    } else {
+        one_of_the_sides(expect, &outcome.sides)
+    };
     let pairs = [
         ("route", expect.route.clone(), text(&outcome.route)),
-        ("upstream", expect.upstream.clone(), text(&outcome.upstream)),
-        ("path", expect.path.clone(), outcome.path.clone()),
+        ("upstream", expect.upstream.clone(), upstream),
+        ("path", expect.path.clone(), path),
         ("status", expect.status.map(|status| status.to_string()), outcome.status.map(|s| s.as_u16().to_string())),
         ("location", expect.location.clone(), outcome.location.clone()),
     ];
@@ -129,6 +156,20 @@ fn differences(expect: &TestExpectation, outcome: &Outcome) -> Vec<(&'static str
         Some((key, expected, came))
     };
     pairs.into_iter().filter_map(differs).collect()
+}
+
+/// Of a split any side may be the upstream that was expected. The path must be the one there, or without an upstream that of
+/// every side.
+fn one_of_the_sides(expect: &TestExpectation, sides: &[PossibleSide]) -> (Option<String>, Option<String>) {
+    let is_meant = |side: &&PossibleSide| expect.upstream.as_deref().is_none_or(|name| *side.upstream == *name);
+    let mut meant = sides.iter().filter(is_meant).peekable();
+    if meant.peek().is_none() {
+        let names: Vec<_> = sides.iter().map(|side| &*side.upstream).collect();
+        return (Some(names.join("` or `")), None);
+    }
+    let differs = |side: &&PossibleSide| expect.path.as_ref().is_some_and(|path| side.path != *path);
+    let path = meant.find(differs).map(|side| side.path.clone()).or_else(|| expect.path.clone());
+    (expect.upstream.clone(), path)
 }
 
 /// The request as the server would read it, what it would refuse at sight included.
@@ -176,7 +217,13 @@ impl fmt::Display for Outcome {
         if let Some(explanation) = &self.explanation {
             write!(f, "{explanation}")?;
         }
+        let sum: f64 = self.sides.iter().map(|side| f64::from(side.weight)).sum();
+        for PossibleSide { upstream, path, weight } in &self.sides {
+            let percent = (f64::from(*weight) * 10_000.0 / sum).round() / 100.0;
+            writeln!(f, "upstream `{upstream}` gets {path} ({percent}% of requests)")?;
+        }
         match (&self.upstream, &self.path) {
+            _ if !self.sides.is_empty() => Ok(()),
             (Some(upstream), Some(path)) => writeln!(f, "upstream `{upstream}` gets {path}"),
             _ => {
                 let to = self.location.as_deref().map(|location| format!(" to {location}")).unwrap_or_default();
@@ -221,5 +268,32 @@ mod tests {
         let run = run_tests(&plan).map_err(|problems| problems.to_string());
 
         assert_eq!(run, Ok(5));
+    }
+
+    #[test]
+    fn a_test_of_a_split_may_expect_any_side_with_its_path() {
+        let text = r#"
+            [routes]
+            "/" = { to = { "http://a" = 3, "http://b/v2" = 1, "http://c/v3" = 0 } }
+        "#;
+        let test = |expect: &str| {
+            let text = format!("{text}\n[[tests]]\nrequest = \"GET /x\"\nexpect = {{ {expect} }}\n");
+            let loaded = Layers::new().text("test.toml", text).load();
+            let settings = loaded.unwrap_or_else(|problems| panic!("{}", problems.render(false))).settings;
+            let plan = Plan::draw(settings, &Kinds::built_in(), None).unwrap_or_else(|problems| panic!("{problems}"));
+            run_tests(&plan).err().map_or_else(String::new, |problems| problems.0[0].what.clone())
+        };
+
+        for (expect, told) in [
+            ("route = '/'", ""),
+            ("upstream = 'http://a'", ""),
+            ("upstream = 'http://b/v2', path = '/v2/x'", ""),
+            ("upstream = 'http://b/v2', path = '/x'", "expected path `/x`, but it is `/v2/x`"),
+            ("path = '/x'", "expected path `/x`, but it is `/v2/x`"),
+            ("upstream = 'http://c/v3'", "expected upstream `http://c/v3`, but it is `http://a` or `http://b/v2`"),
+            ("status = 200", "expected status `200`, but it is no status"),
+        ] {
+            assert_eq!(test(expect), told, "{expect}");
+        }
     }
 }

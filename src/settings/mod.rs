@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod admin;
 pub mod balance;
+pub mod destination;
 pub mod health;
 mod layer;
 pub mod layers;
@@ -29,6 +30,7 @@ pub mod values;
 pub use self::{
     admin::AdminSettings,
     balance::BalanceSettings,
+    destination::Destination,
     health::HealthSettings,
     layers::{Layers, Loaded, Reading},
     listener::Listener,

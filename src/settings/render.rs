@@ -30,7 +30,9 @@ fn report(problem: &Problem) -> Vec<Group<'_>> {
         place => {
             let place = match place {
                 // Code has no lines that could be shown: the key is all there is to find it by.
-                None | Some(Place::Code) if !problem.key.is_empty() => Some(name(&problem.key)),
+                None | Some(Place::Code) if !problem.key.is_empty() => {
+                    Some(without_user_info(&name(&problem.key)).into_owned())
+                }
                 place => place.as_ref().map(Place::to_string),
             };
             problem_itself = problem_itself.elements(place.map(Origin::path));

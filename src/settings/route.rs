@@ -9,15 +9,18 @@ use serde::{
     ser::SerializeMap,
 };
 
-use super::values::{Size, Time};
+use super::{
+    destination::Destination,
+    values::{Size, Time},
+};
 
 /// One route: a URL or an upstream's name alone, or a table.
 ///
 /// Keys that are not a route's own are filters: a plan checks them against the kinds of filters it knows.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RouteSettings {
-    /// A URL, or the name of an upstream. One of `to`, `redirect`, `respond`.
-    pub to: Option<String>,
+    /// A URL, the name of an upstream, or several of these with weights. One of `to`, `redirect`, `respond`.
+    pub to: Option<Destination>,
     /// Remove the matched prefix from the path.
     pub strip: bool,
     /// Answer with a redirect to this URL or path; `${rest}` is what follows the matched prefix, with the
@@ -56,13 +59,16 @@ impl RouteSettings {
         ["to", "strip", "redirect", "status", "respond", "priority", "timeout", "forwarded", "host", "max_body"];
 
     /// A route that only says where to.
-    pub fn to(target: impl Into<String>) -> Self {
+    pub fn to(target: impl Into<Destination>) -> Self {
         Self { to: Some(target.into()), ..Self::default() }
     }
 
-    /// Whether it says no more than its target.
-    fn is_short(&self) -> bool {
-        self.to.as_ref().is_some_and(|to| *self == Self::to(to))
+    /// Its target, if it says no more than that.
+    fn short(&self) -> Option<&str> {
+        match &self.to {
+            Some(Destination::One(to)) if *self == Self::to(to.as_str()) => Some(to),
+            _ => None,
+        }
     }
 }
 
@@ -113,7 +119,7 @@ impl TimeoutSettings {
 
 impl Serialize for RouteSettings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if let Some(to) = self.to.as_ref().filter(|_| self.is_short()) {
+        if let Some(to) = self.short() {
             return serializer.serialize_str(to);
         }
         let mut table = serializer.serialize_map(None)?;
@@ -410,6 +416,12 @@ impl From<&str> for RouteSettings {
 
 impl From<String> for RouteSettings {
     fn from(to: String) -> Self {
+        Self::to(to)
+    }
+}
+
+impl From<Destination> for RouteSettings {
+    fn from(to: Destination) -> Self {
         Self::to(to)
     }
 }

@@ -16,6 +16,11 @@ pub fn show(settings: &Settings, origins: Option<&Origins>) -> String {
     printer.text()
 }
 
+/// A key; of those of a split, which may be URLs, without what must not be shown.
+fn shown(key: &str) -> String {
+    quoted_unless_bare(&without_user_info(key))
+}
+
 struct Printer<'o> {
     origins: Option<&'o Origins>,
     lines: Vec<(String, Option<String>)>,
@@ -29,7 +34,7 @@ impl Printer<'_> {
         let (sections, values): (Vec<_>, Vec<_>) = table.iter().partition(|(_, value)| self.is_section(value));
         for (key, value) in values {
             self.path.push(key.clone());
-            let line = format!("{} = {}", quoted_unless_bare(key), self.value(value));
+            let line = format!("{} = {}", shown(key), self.value(value));
             let origin = self.origins.map(|origins| origins.origin(&self.path).to_string());
             self.lines.push((line, origin));
             self.path.pop();
@@ -79,7 +84,7 @@ impl Printer<'_> {
         let Value::Object(table) = table else { return };
         for (key, value) in table {
             self.path.push(key.clone());
-            let line = format!("{} = {}", quoted_unless_bare(key), self.value(value));
+            let line = format!("{} = {}", shown(key), self.value(value));
             let origin = self.origins.map(|origins| origins.place(&self.path).to_string());
             self.lines.push((line, origin));
             self.path.pop();
@@ -87,7 +92,7 @@ impl Printer<'_> {
     }
 
     fn head(&mut self, open: &str, close: &str) {
-        let keys: Vec<_> = self.path.iter().map(|key| quoted_unless_bare(key)).collect();
+        let keys: Vec<_> = self.path.iter().map(|key| shown(key)).collect();
         self.lines.push((String::new(), None));
         self.lines.push((format!("{open}{}{close}", keys.join(".")), None));
     }
@@ -99,7 +104,7 @@ impl Printer<'_> {
                     .iter()
                     .map(|(key, value)| {
                         self.path.push(key.clone());
-                        let entry = format!("{} = {}", quoted_unless_bare(key), self.value(value));
+                        let entry = format!("{} = {}", shown(key), self.value(value));
                         self.path.pop();
                         entry
                     })

@@ -40,6 +40,7 @@ mod redirect_http;
 mod reload;
 mod routing;
 mod service_manager;
+mod split;
 mod test_kit;
 mod tls;
 mod tunnels;

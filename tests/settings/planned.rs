@@ -50,6 +50,9 @@ impossible! {
     a_url_with_a_password: "[routes]\n\"/a\" = \"http://me:hunter2@a/\"\n";
     a_socket_without_a_path: "[routes]\n\"/a\" = \"http+unix:\"\n";
     an_unknown_upstream: "[routes]\n\"/api\" = { to = \"apii\", strip = true }\n\n[upstreams.api]\nservers = [\"http://a\"]\n";
+    a_split_between_nobody: "[routes]\n\"/a\" = { to = { web = 0, \"http://b\" = 0 } }\n\"/b\" = { to = {} }\n\n[upstreams.web]\nservers = [\"http://a\"]\n";
+    a_side_that_is_none:
+        "[routes]\n\"/\" = { to = { web = 9, web_nxt = 1, \"ftp://a\" = 1 } }\n\n[upstreams.web]\nservers = [\"http://a\"]\n\n[upstreams.web_next]\nservers = [\"http://b\"]\n";
     an_upstream_without_servers: "[routes]\n\"/\" = \"api\"\n\n[upstreams.api]\nservers = []\n";
     an_upstream_that_no_variable_could_name: "[upstreams.\"My-API\"]\nservers = [\"http://a\"]\n";
     an_endpoint_with_a_path: "[upstreams.api]\nservers = [\"http://a/v1\"]\n";

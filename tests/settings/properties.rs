@@ -3,8 +3,8 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
-    BalanceSettings, FileMode, HealthSettings, Layers, Listener, OutlierSettings, RetrySettings, RouteDefaults,
-    RouteSettings, Settings, Size, Source, Time, UpstreamSettings,
+    BalanceSettings, Destination, FileMode, HealthSettings, Layers, Listener, OutlierSettings, RetrySettings,
+    RouteDefaults, RouteSettings, Settings, Size, Source, Time, UpstreamSettings,
     layers::BUILT_IN,
     listener::{ListenerTimeouts, ProxyProtocolSettings},
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
@@ -52,7 +52,11 @@ fn route() -> impl Strategy<Value = RouteSettings> {
     let respond = (0u16..999, ".{0,9}", vec((".{0,4}", ".{0,9}"), 0..3)).prop_map(|(status, body, headers)| {
         RespondSettings { status, body, headers: headers.into_iter().collect(), ..RespondSettings::default() }
     });
-    let own = (option::of("[^@]{0,9}"), any::<bool>(), option::of("[^@]{0,9}"), option::of(any::<u16>()), -9i64..9);
+    let to = prop_oneof![
+        "[^@]{0,9}".prop_map(Destination::from),
+        vec(("[^@]{1,9}", any::<u32>()), 1..4).prop_map(|sides| Destination::Split(sides.into_iter().collect())),
+    ];
+    let own = (option::of(to), any::<bool>(), option::of("[^@]{0,9}"), option::of(any::<u16>()), -9i64..9);
     (own, option::of(respond), overrides, any::<bool>()).prop_map(
         |((to, strip, redirect, status, priority), respond, overrides, filter)| RouteSettings {
             to,

@@ -11,6 +11,8 @@ listen = [{ addr = "0.0.0.0:443", tls = "main" }, "0.0.0.0:80", { addr = "unix:/
 "=/ping" = { respond = { body = "pong\n" } }
 "/old" = { redirect = "/web", status = 308 }
 "/door" = { to = "web", guard = { token = "hunter2", realm = "a", levels = [1, 2.5], rules = [{ a = 1 }, { b = true }] } }
+"/next" = { to = { web = 9, "http://me:hunter2@10.0.0.3:8000" = 1 } }
+"/beta" = { to = { web = 9, api = 1 } }
 
 [upstreams.web]
 servers = ["http://me:hunter2@10.0.0.1:8000"]
@@ -56,6 +58,7 @@ fn no_secret_is_shown() {
 fn what_is_shown_can_be_read_again() {
     let Loaded { mut settings, origins } = site();
     settings.routes.shift_remove("/door");
+    settings.routes.shift_remove("/next");
     settings.upstreams.shift_remove("web");
 
     for text in [show(&settings, None), show(&settings, Some(&origins))] {

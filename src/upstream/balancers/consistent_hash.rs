@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Balancer, Kind};
 use crate::{
-    chance,
+    chance::{self, hash},
     exchange::Exchange,
     http::{HeaderName, header},
     settings::{Problem, Problems},
@@ -123,7 +123,7 @@ fn ring(endpoints: &[Arc<Endpoint>]) -> Box<[Point]> {
     let shrink = wanted.div_ceil(MOST_POINTS).max(1).next_power_of_two();
     let mut ring = Vec::new();
     for (place, endpoint) in (0..).zip(endpoints) {
-        let name = fnv(endpoint.name.as_bytes());
+        let name = hash(endpoint.name.as_bytes());
         let count = (points(endpoint) / shrink).max(1);
         ring.extend((0..count).map(|number| Point { at: chance::mix(name.wrapping_add(chance::mix(number))), place }));
     }
@@ -151,10 +151,10 @@ impl Key {
     fn hash(&self, exchange: &Exchange) -> Option<u64> {
         let key = match self {
             Self::Client => None,
-            Self::Host => Some(fnv(exchange.authority.host().as_bytes())),
-            Self::Path => Some(fnv(exchange.path.as_bytes())),
-            Self::Header(name) => exchange.headers.get(name).map(|value| fnv(value.as_bytes())),
-            Self::Cookie(name) => cookie(exchange, name.as_bytes()).map(fnv),
+            Self::Host => Some(hash(exchange.authority.host().as_bytes())),
+            Self::Path => Some(hash(exchange.path.as_bytes())),
+            Self::Header(name) => exchange.headers.get(name).map(|value| hash(value.as_bytes())),
+            Self::Cookie(name) => cookie(exchange, name.as_bytes()).map(hash),
         };
         key.or_else(|| client(exchange)).map(chance::mix)
     }
@@ -162,8 +162,8 @@ impl Key {
 
 fn client(exchange: &Exchange) -> Option<u64> {
     exchange.client.address.map(|address| match address {
-        std::net::IpAddr::V4(address) => fnv(&address.octets()),
-        std::net::IpAddr::V6(address) => fnv(&address.octets()),
+        std::net::IpAddr::V4(address) => hash(&address.octets()),
+        std::net::IpAddr::V6(address) => hash(&address.octets()),
     })
 }
 
@@ -172,9 +172,4 @@ fn cookie<'e>(exchange: &'e Exchange, name: &[u8]) -> Option<&'e [u8]> {
     let lines = exchange.headers.get_all(header::COOKIE);
     let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
     pairs.find_map(|pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"="))
-}
-
-/// FNV-1a: small, and spread by [`chance::mix`] afterwards.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
 }
