@@ -1,7 +1,7 @@
 //! The end of the passage: a route's own answer, or one or more attempts at an upstream.
 
 use std::{
-    io,
+    io, mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -181,7 +181,11 @@ impl Dispatch<'_> {
         outgoing: &mut Outgoing,
     ) -> Result<Pick<'u>, Error> {
         let may_try = selection.may_be_sent_again(exchange) && outgoing.body.is_replayable();
-        let pick = selection.pick(exchange, may_try).ok_or(Error::NoEndpoint)?;
+        // Balancers look for their keys in the exchange.
+        mem::swap(&mut exchange.headers, &mut outgoing.headers);
+        let pick = selection.pick(exchange, may_try);
+        mem::swap(&mut exchange.headers, &mut outgoing.headers);
+        let pick = pick.ok_or(Error::NoEndpoint)?;
         exchange.facts.attempts += 1;
         if self.active.wants_names() {
             exchange.facts.endpoint = Some(Arc::clone(&pick.endpoint.name));

@@ -6,6 +6,7 @@ mod support;
 mod access_log;
 mod acme;
 mod admin;
+mod affinity;
 mod awc_transport;
 mod certificates;
 mod client_certificates;
