@@ -27,6 +27,7 @@ use crate::{
 
 pub mod acme;
 mod admin;
+mod affinity;
 mod changes;
 mod checks;
 mod destinations;
@@ -73,6 +74,7 @@ impl Plan {
         let listeners = listeners::of(&settings, &tls, &mut problems, &mut warnings);
         let admin = admin::address(&settings, &listeners, &mut problems);
         warnings.extend(acme::warnings(&tls, &listeners));
+        warnings.extend(affinity::warnings(&settings));
         let https = Https::of(&tls, &listeners, &mut problems, &mut warnings);
         let mut held: Vec<_> = tls.values().flat_map(|tls| tls.held()).collect();
         let named = upstreams::named(&settings, kinds, before, &mut problems, &mut warnings);

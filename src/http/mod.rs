@@ -3,6 +3,7 @@
 pub mod body;
 pub mod chunked;
 pub mod client_certificate;
+pub mod cookies;
 pub mod downstream;
 pub mod error;
 pub mod error_page;

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
-    Plan, Upstreams, checks, tls,
+    Plan, Upstreams, affinity, checks, tls,
     url::{self, EndpointUrl},
 };
 use crate::{
@@ -83,6 +83,7 @@ fn upstream(
     upstream.transport = written.transport;
     upstream.retry = retry(&written.retry);
     upstream.outlier = outlier(&written.outlier);
+    upstream.affinity = written.sticky.as_ref().and_then(|sticky| affinity::of(name, sticky)).map(Box::new);
     upstream.check = written.health.as_ref().and_then(checks::check).map(Arc::new);
     Arc::new(upstream)
 }
@@ -163,6 +164,9 @@ fn check(name: &str, written: &UpstreamSettings, problems: &mut Vec<Problem>) {
         problems.push(at(&["h2", "ping_timeout"], "an endpoint that is asked must answer some time").help(help));
     }
     checks::problems(name, written, problems);
+    if let Some(sticky) = &written.sticky {
+        affinity::problems(name, sticky, problems);
+    }
     let at = |keys: &[&str], what: &str| Problem::at(["upstreams", name].iter().chain(keys).copied(), what);
     if written.outlier.latency_factor.is_some_and(|factor| factor.is_nan() || factor <= 1.0) {
         problems.push(at(&["outlier", "latency_factor"], "most would be too slow").help("above 1, such as 4.0"));

@@ -131,6 +131,7 @@ impl Dispatch<'_> {
     ) -> Result<Response, Error> {
         let retry = &upstream.retry;
         let (mut selection, mut closings) = (Selection::of(upstream, members), 0);
+        selection.recognise(&mut outgoing.headers);
         if members.endpoints.len() > 1 {
             retry.budget.earn();
         }
@@ -151,7 +152,11 @@ impl Dispatch<'_> {
                 {
                     selection.note(endpoint);
                 }
-                Ok(incoming) => return self.receive(incoming, exchange, outgoing),
+                Ok(incoming) => {
+                    let mut response = self.receive(incoming, exchange, outgoing)?;
+                    selection.remind(endpoint, exchange, &mut response.headers);
+                    return Ok(response);
+                }
                 Err(error) => {
                     exchange.facts.reused = error.reused;
                     let replayable = outgoing.body.is_replayable();

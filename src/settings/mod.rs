@@ -21,6 +21,7 @@ pub mod server;
 pub mod share;
 pub mod show;
 pub mod source;
+pub mod sticky;
 mod strict;
 pub mod telemetry;
 pub mod tls;
@@ -42,6 +43,7 @@ pub use self::{
     server::ServerSettings,
     share::Share,
     source::Source,
+    sticky::StickySettings,
     strict::read,
     telemetry::LogSettings,
     tls::TlsSettings,

@@ -37,7 +37,9 @@ static USER_INFO: LazyLock<Regex> = LazyLock::new(|| {
 /// Whether what this path holds must not be shown. Naming where a secret is kept gives nothing away.
 pub(super) fn is_secret<K: AsRef<str>>(path: &[K]) -> bool {
     let reference = path.last().is_some_and(|key| matches!(key.as_ref(), "env" | "file"));
-    !reference && path.iter().any(|key| is_secret_key(key.as_ref()))
+    // What a cookie is called, every client is told.
+    let name = matches!(path, [.., sticky, cookie] if sticky.as_ref() == "sticky" && cookie.as_ref() == "cookie");
+    !reference && !name && path.iter().any(|key| is_secret_key(key.as_ref()))
 }
 
 /// Whether a key of this name holds a secret.
@@ -91,6 +93,7 @@ mod tests {
         }
         assert!(is_secret(&["sticky", "secret", "0"]));
         assert!(!is_secret(&["sticky", "secret", "env"]));
+        assert!(!is_secret(&["upstreams", "shop", "sticky", "cookie"]));
     }
 
     #[test]

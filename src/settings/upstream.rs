@@ -8,7 +8,8 @@ use serde::{
 };
 
 use super::{
-    balance::BalanceSettings, health::HealthSettings, outlier::OutlierSettings, retry::RetrySettings, values::Time,
+    balance::BalanceSettings, health::HealthSettings, outlier::OutlierSettings, retry::RetrySettings,
+    sticky::StickySettings, values::Time,
 };
 
 /// `[upstreams.NAME]`
@@ -36,6 +37,9 @@ pub struct UpstreamSettings {
     pub health: Option<HealthSettings>,
     /// When to leave an endpoint alone whose answers fail.
     pub outlier: OutlierSettings,
+    /// How clients are kept with their endpoints, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<StickySettings>,
     /// How long an endpoint that is new or has recovered gets less than its share.
     pub slow_start: Time,
     /// TLS to the endpoints whose URLs begin with `https://`.
@@ -218,6 +222,7 @@ impl Default for UpstreamSettings {
             retry: RetrySettings::default(),
             health: None,
             outlier: OutlierSettings::default(),
+            sticky: None,
             slow_start: Time::OFF,
             tls: EndpointTls::default(),
         }

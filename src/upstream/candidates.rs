@@ -29,7 +29,8 @@ impl Places {
         &self.list
     }
 
-    fn has(&self, place: usize) -> bool {
+    /// This is one of them.
+    pub fn has(&self, place: usize) -> bool {
         self.bits.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
     }
 }

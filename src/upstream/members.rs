@@ -1,11 +1,15 @@
 //! The endpoints of an upstream at one time, and who is picked of them.
 
-use std::{ops::Deref, sync::Arc};
+use std::{
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
 
 use arc_swap::{ArcSwap, Guard};
 
 use super::{
     Endpoint,
+    affinity::{Affinity, Tokens},
     balancers::Balancer,
     lineup::{Lineup, Rules},
 };
@@ -20,6 +24,7 @@ pub struct Members {
     /// Who may be picked, besides being well.
     pub rules: Rules,
     lineup: ArcSwap<Lineup>,
+    tokens: OnceLock<Tokens>,
 }
 
 /// The members of an upstream, as long as somebody has to do with them.
@@ -40,7 +45,12 @@ impl Members {
     /// These endpoints, with a balancer that was made for them.
     pub fn new(endpoints: Vec<Arc<Endpoint>>, balancer: Box<dyn Balancer>, rules: Rules) -> Self {
         let lineup = ArcSwap::from_pointee(Lineup::of(&endpoints, &rules, clock::coarse()));
-        Self { endpoints, balancer, rules, lineup }
+        Self { endpoints, balancer, rules, lineup, tokens: OnceLock::new() }
+    }
+
+    /// What the endpoints are called in the cookies of their upstream.
+    pub fn tokens(&self, affinity: &Affinity) -> &Tokens {
+        self.tokens.get_or_init(|| affinity.tokens(&self.endpoints))
     }
 
     /// Who may be picked now. Whoever first asks after a change draws it up.

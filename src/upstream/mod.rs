@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-pub use self::{
-    candidates::{Candidates, Places},
-    endpoint::Endpoint,
-    members::Members,
-};
 use self::{
+    affinity::Affinity,
     check::Check,
     members::{Held, Roster},
     outlier::Outlier,
     retry::Retry,
 };
+pub use self::{
+    candidates::{Candidates, Places},
+    endpoint::Endpoint,
+    members::Members,
+};
 use crate::settings::upstream::TransportKind;
 
+pub mod affinity;
 pub mod balancers;
 pub mod candidates;
 pub mod check;
@@ -44,6 +46,8 @@ pub struct Upstream {
     pub check: Option<Arc<Check>>,
     /// When to leave an endpoint alone.
     pub outlier: Option<Outlier>,
+    /// How clients are kept with endpoints.
+    pub affinity: Option<Box<Affinity>>,
     roster: Roster,
 }
 
@@ -60,7 +64,7 @@ impl Upstream {
 
     fn with(name: &str, roster: Roster) -> Self {
         let (transport, retry) = (TransportKind::default(), Retry::never());
-        Self { name: name.into(), transport, retry, check: None, outlier: None, roster }
+        Self { name: name.into(), transport, retry, check: None, outlier: None, affinity: None, roster }
     }
 
     /// Its members now. A request asks once, and keeps to them.

@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Candidates, Endpoint, Members, Upstream, candidates::Places, health::Trial, lineup::Lineup};
-use crate::{chance, clock, exchange::Exchange};
+use super::{
+    Candidates, Endpoint, Members, Upstream, affinity::Guest, candidates::Places, health::Trial, lineup::Lineup,
+};
+use crate::{chance, clock, exchange::Exchange, http::HeaderMap};
 
 /// The picks for one request. Costs nothing until an endpoint failed.
 pub struct Selection<'u> {
@@ -11,6 +13,7 @@ pub struct Selection<'u> {
     members: &'u Members,
     count: u32,
     tried: Vec<usize>,
+    guest: Option<Guest>,
 }
 
 /// Who shall take the request.
@@ -24,7 +27,21 @@ pub struct Pick<'u> {
 impl<'u> Selection<'u> {
     /// Of these members of the upstream; nobody was asked yet.
     pub fn of(upstream: &'u Upstream, members: &'u Members) -> Self {
-        Self { upstream, members, count: 0, tried: Vec::new() }
+        Self { upstream, members, count: 0, tried: Vec::new(), guest: None }
+    }
+
+    /// Looks whether the client has been here before, where that matters; its cookie goes no further.
+    pub fn recognise(&mut self, request: &mut HeaderMap) {
+        if let Some(affinity) = &self.upstream.affinity {
+            self.guest = affinity.recognise(request, clock::unix_coarse());
+        }
+    }
+
+    /// Tells the client whom to stay with, if that is news to it.
+    pub fn remind(&self, endpoint: &Arc<Endpoint>, exchange: &Exchange, answer: &mut HeaderMap) {
+        let Some((affinity, place)) = self.upstream.affinity.as_ref().zip(self.place_of(endpoint)) else { return };
+        let token = self.members.tokens(affinity).of(place);
+        affinity.remind(self.guest, token, clock::unix_coarse(), exchange.client.secure, answer);
     }
 
     /// The next one; nobody twice. With `may_try` the request can be sent again, so that it costs its client nothing to show
@@ -35,6 +52,9 @@ impl<'u> Selection<'u> {
             return Some(Pick { endpoint: only, trial: None });
         }
         let lineup = self.members.lineup();
+        if let Some(endpoint) = self.home(&lineup) {
+            return Some(Pick { endpoint, trial: None });
+        }
         if let Some(tried) = self.trial(&lineup, may_try) {
             return Some(tried);
         }
@@ -65,6 +85,15 @@ impl<'u> Selection<'u> {
     pub fn note(&mut self, endpoint: &Arc<Endpoint>) {
         self.count += 1;
         self.tried.extend(self.place_of(endpoint));
+    }
+
+    /// Where the client is at home, if that one may be picked. Nobody who has a home shows whether another endpoint has
+    /// recovered: that one does not know him.
+    fn home(&self, lineup: &Lineup) -> Option<&'u Arc<Endpoint>> {
+        let (guest, affinity) = self.guest.zip(self.upstream.affinity.as_ref())?;
+        let place = self.members.tokens(affinity).place_of(guest)?;
+        let may_be_picked = lineup.places.as_ref().is_none_or(|places| places.has(place));
+        (may_be_picked && self.tried.is_empty()).then(|| &self.members.endpoints[place])
     }
 
     fn trial(&self, lineup: &Lineup, may_try: bool) -> Option<Pick<'u>> {

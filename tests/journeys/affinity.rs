@@ -1,6 +1,271 @@
 //! Clients that stay with their endpoint.
 
-use super::support::{origin::Origin, proxy::TestProxy};
+use std::time::{Duration, SystemTime};
+
+use aqueduct::{
+    http::{HeaderMap, header},
+    settings::server::Workers,
+    upstream::affinity::Affinity,
+};
+
+use super::support::{
+    browser::Browser,
+    h2::{H2, request_with},
+    origin::Origin,
+    proxy::{Setup, TestProxy},
+    tls::{Authority, connect},
+};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// Endpoints that answer with their names.
+async fn endpoints<const N: usize>() -> [Origin; N] {
+    let mut started = Vec::new();
+    for name in ["one", "two", "three", "four"].into_iter().take(N) {
+        started.push(Origin::answering(name).start().await);
+    }
+    started.try_into().unwrap_or_else(|_| unreachable!("there are as many"))
+}
+
+/// A proxy that keeps clients with one of these, and otherwise asks them in turn.
+fn shop<'o>(endpoints: impl IntoIterator<Item = &'o Origin>, more: &str) -> Setup {
+    let urls: Vec<_> = endpoints.into_iter().map(Origin::url).collect();
+    TestProxy::with(&format!(
+        "routes.\"/\" = \"shop\"\n[upstreams.shop]\nservers = {urls:?}\nbalance = \"round_robin\"\n\
+         sticky = {{ cookie = \"srv\", secret = {SECRET:?} }}\n{more}\n"
+    ))
+}
+
+#[actix_rt::test]
+async fn a_client_stays_with_its_endpoint_and_is_told_once() {
+    let endpoints = endpoints::<3>().await;
+    let proxy = shop(&endpoints, "").start().await;
+    let mut client = Browser::at(proxy.address);
+
+    let first = client.get("/").await;
+    for _ in 0..50 {
+        let response = client.get("/").await;
+        assert_eq!((response.text(), response.header("set-cookie")), (first.text(), None));
+    }
+
+    let cookie = first.header("set-cookie").expect("a cookie");
+    assert!(cookie.ends_with("; Path=/; Max-Age=3600; HttpOnly; SameSite=Lax"), "{cookie}");
+    assert_eq!(first.headers("cache-control"), ["private"], "nobody else is to have it from a cache");
+    assert!(!cookie.contains("127.0.0.1"), "{cookie}");
+}
+
+#[actix_rt::test]
+async fn clients_are_spread_over_the_endpoints() {
+    let endpoints = endpoints::<3>().await;
+    let proxy = shop(&endpoints, "").start().await;
+
+    let mut homes = Vec::new();
+    for _ in 0..6 {
+        let mut client = Browser::at(proxy.address);
+        homes.push(client.read("/").await);
+        assert_eq!(client.read("/").await, homes[homes.len() - 1]);
+    }
+
+    homes.sort();
+    assert_eq!(homes, ["one", "one", "three", "three", "two", "two"]);
+}
+
+#[actix_rt::test]
+async fn an_endpoint_sees_the_cookies_of_others_only() {
+    let endpoint = Origin::echo().start().await;
+    let proxy = shop([&endpoint], "").start().await;
+    let mut client = Browser::at(proxy.address).with("cart", "17").with("zone", "b");
+
+    client.read("/").await;
+    let told = client.read("/").await;
+
+    assert!(told.to_ascii_lowercase().contains("\ncookie: cart=17; zone=b\n"), "{told}");
+    assert!(!told.contains("srv="), "{told}");
+}
+
+#[actix_rt::test]
+async fn what_is_no_cookie_of_ours_is_replaced() {
+    let endpoints = endpoints::<2>().await;
+    let proxy = shop(&endpoints, "").start().await;
+    let mut known = Browser::at(proxy.address);
+    known.read("/").await;
+    let good = known.cookies["srv"].clone();
+    let changed = if good.starts_with('0') { good.replacen('0', "1", 1) } else { format!("0{}", &good[1..]) };
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later");
+    let made = |secret: &str, at: Duration| {
+        let affinity = Affinity::new("shop", "srv", Some(secret.as_bytes()), Duration::from_secs(3600));
+        let mut answer = HeaderMap::new();
+        let token = affinity.token(&endpoints[0].address().to_string());
+        affinity.remind(None, token, at, false, &mut answer);
+        let cookie =
+            answer.get(header::SET_COOKIE).and_then(|cookie| cookie.to_str().ok()).expect("a cookie").to_owned();
+        cookie.strip_prefix("srv=").and_then(|cookie| cookie.split(';').next()).expect("its value").to_owned()
+    };
+    assert_eq!(
+        Browser::at(proxy.address).with("srv", &made(SECRET, since_1970)).read("/").await,
+        "one",
+        "it is how they are made"
+    );
+
+    for (what, value) in [
+        ("nothing", String::new()),
+        ("a name", "one".into()),
+        ("an address", endpoints[1].url()),
+        ("forged", changed),
+        ("longer", format!("{good}0")),
+        ("endless", good.repeat(100)),
+        ("in other letters", good.to_uppercase()),
+        ("signed by another", made("another secret of many bytes", since_1970)),
+        ("expired", made(SECRET, since_1970 - Duration::from_secs(3600))),
+    ] {
+        let mut client = Browser::at(proxy.address).with("srv", &value);
+        let response = client.get("/").await;
+
+        assert_eq!((response.status, response.headers("set-cookie").len()), (200, 1), "{what}");
+        let home = response.text();
+        assert_eq!([client.read("/").await, client.read("/").await], [home.clone(), home], "{what}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_cookie_past_half_of_its_time_is_renewed() {
+    let endpoints = endpoints::<2>().await;
+    let proxy = shop(&endpoints, "").start().await;
+    let mut client = Browser::at(proxy.address);
+    let home = client.read("/").await;
+    let mut settings = proxy.proxy.plan().settings.clone();
+    let sticky = settings.upstreams["shop"].sticky.as_mut().expect("it is sticky");
+    sticky.ttl = aqueduct::settings::Time::secs(3 * 3600);
+
+    // An hour is less than half of three.
+    proxy.proxy.reload(settings).expect("they are good");
+    let renewed = client.get("/").await;
+
+    assert_eq!(renewed.text(), home);
+    assert!(renewed.header("set-cookie").is_some_and(|cookie| cookie.contains("Max-Age=10800")), "{}", renewed.head);
+    assert_eq!(client.get("/").await.header("set-cookie"), None);
+}
+
+#[actix_rt::test]
+async fn a_client_whose_endpoint_is_gone_has_another_and_keeps_it() {
+    let [one, two] = endpoints::<2>().await;
+    let address = one.address();
+    let proxy = shop([&one, &two], "").start().await;
+    let mut client = Browser::at(proxy.address);
+    while client.read("/").await != "one" {
+        client.cookies.clear();
+    }
+    let before = client.cookies.clone();
+
+    drop(one);
+    let moved = client.get("/").await;
+    assert_eq!((moved.status, moved.text().as_str()), (200, "two"));
+    assert_ne!(client.cookies, before);
+
+    let back = Origin::answering("one").start_at(address).await;
+    for _ in 0..20 {
+        assert_eq!(client.read("/").await, "two");
+    }
+    assert_eq!(back.requests_seen(), 0);
+}
+
+#[actix_rt::test]
+async fn a_client_is_told_of_the_endpoint_that_answered_in_the_end() {
+    let [well] = endpoints::<1>().await;
+    let ill = Origin::replying("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").start().await;
+    let more = "retry.on = [\"503\"]\noutlier.eject = \"off\"";
+    let proxy = shop([&ill, &well], more).start().await;
+
+    // Each new client's first request goes to one of them in turn.
+    for _ in 0..4 {
+        let mut client = Browser::at(proxy.address);
+        assert_eq!(client.read("/").await, "one");
+        let seen = ill.requests_seen();
+        assert_eq!(client.read("/").await, "one");
+        assert_eq!(ill.requests_seen(), seen, "its home is where it was answered");
+    }
+    assert!(ill.requests_seen() > 0);
+}
+
+#[actix_rt::test]
+async fn a_client_stays_over_workers_and_reloads() {
+    let endpoints = endpoints::<4>().await;
+    let proxy = shop(&endpoints, "").change(|settings| settings.server.workers = Workers::Exactly(3)).start().await;
+    let mut client = Browser::at(proxy.address);
+    let home = client.read("/").await;
+    for _ in 0..12 {
+        assert_eq!(client.read("/").await, home);
+    }
+
+    // Another order, another weight, and one less.
+    let mut settings = proxy.proxy.plan().settings.clone();
+    let servers = &mut settings.upstreams["shop"].servers;
+    servers.reverse();
+    servers[0].weight = 3;
+    let mine = ["one", "two", "three", "four"].iter().position(|name| *name == home).expect("one of them");
+    let kept = endpoints[mine].url();
+    let other = servers.iter().position(|server| server.url != kept).expect("there are others");
+    servers.remove(other);
+    proxy.proxy.reload(settings).expect("they are good");
+
+    for _ in 0..12 {
+        assert_eq!(client.read("/").await, home);
+    }
+}
+
+#[actix_rt::test]
+async fn a_secret_that_is_made_up_stays_over_reloads() {
+    let endpoints = endpoints::<4>().await;
+    let urls: Vec<_> = endpoints.iter().map(Origin::url).collect();
+    let sticky = "sticky = { cookie = \"id\", ttl = \"1d\" }";
+    let text = format!("routes.\"/\" = \"shop\"\n[upstreams.shop]\nservers = {urls:?}\n{sticky}\n");
+    let proxy = TestProxy::with(&text).start().await;
+    let mut client = Browser::at(proxy.address);
+    let home = client.read("/").await;
+
+    let mut settings = proxy.proxy.plan().settings.clone();
+    settings.upstreams["shop"].retry.attempts = 3;
+    proxy.proxy.reload(settings).expect("they are good");
+
+    for _ in 0..10 {
+        assert_eq!(client.read("/").await, home);
+    }
+}
+
+#[actix_rt::test]
+async fn a_client_of_http_2_stays_with_its_endpoint() {
+    let endpoints = endpoints::<3>().await;
+    let proxy = shop(&endpoints, "").start().await;
+    let mut client = H2::connect(proxy.address).await;
+
+    let first = client.get("/").await;
+    let cookie = first.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie").to_owned();
+    // Cookies may come one by one there (RFC 9113, 8.2.3).
+    for _ in 0..12 {
+        let fields = [("cookie", "a=1"), ("cookie", &cookie), ("cookie", "b=2")];
+        let answer = client.ask(request_with("GET", "/", &fields), b"").await;
+        assert_eq!((answer.text(), answer.header("set-cookie")), (first.text(), None));
+    }
+}
+
+#[actix_rt::test]
+async fn over_tls_the_cookie_is_for_tls_only() {
+    let authority = Authority::new();
+    authority.issue("shop", &["shop.example"]);
+    let [endpoint] = endpoints::<1>().await;
+    let text = format!(
+        "{}routes.\"/\" = \"shop\"\n[upstreams.shop]\nservers = [{:?}]\nsticky = {{ cookie = \"srv\" }}\n",
+        authority.listener(&["shop"]),
+        endpoint.url()
+    );
+    let proxy = TestProxy::with(&text).start().await;
+
+    let mut client = connect(proxy.address, "shop.example", authority.client()).await;
+    client.send("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await;
+    let response = client.read_response().await;
+
+    assert!(response.header("set-cookie").is_some_and(|cookie| cookie.ends_with("; Secure")), "{}", response.head);
+}
 
 #[actix_rt::test]
 async fn requests_that_have_a_field_in_common_go_to_one_endpoint_and_others_elsewhere() {

@@ -72,6 +72,7 @@ bad! {
     a_status_that_does_not_fit: "[routes]\n\"/old\" = { redirect = \"/new\", status = 70000 }\n";
     an_unknown_key_in_a_fixed_answer: "[routes]\n\"/ping\" = { respond = { sttaus = 200 } }\n";
     an_unknown_timeout_of_a_route: "[routes]\n\"/api\" = { to = \"http://a\", timeout = { first_bite = \"1s\" } }\n";
+    an_affinity_without_a_cookie: "[upstreams.api]\nservers = [\"http://a\"]\nsticky = { secret = { env = \"AQUEDUCT_TEST_NO_SUCH_VARIABLE\" }, tll = \"1h\" }\n\n[upstreams.web]\nsticky = true\n";
     a_server_without_a_url: "[upstreams.api]\nservers = [{ weight = 2 }, \"http://b\", { url = \"http://c\", wieght = 1 }]\n";
     a_server_that_is_a_number: "[upstreams.api]\nservers = [8000]\n";
     an_unknown_key_of_an_upstream: "[upstreams.api]\nserver = [\"http://a\"]\n";
@@ -84,6 +85,8 @@ bad! {
     a_setting_too_deep: "[routes.a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q]\nr = 1\n";
     a_secret_beside_a_mistake:
         "[routes]\n\"/api\" = { to = \"http://me:hunter2@a\", token = \"hunter2\", strip = \"yes\", key = \"k\" }\n";
+    a_secret_of_an_affinity_beside_a_mistake:
+        "[upstreams.api]\nsticky = { cookie = \"srv\", secret = \"hunter2hunter2hunter2\", ttl = 5 }\n";
     a_secret_in_a_syntax_error: "[routes.\"/api\"]\nadmin_token = \"hunter2\nstrip = true\n";
     a_secret_over_several_lines: "[log]\npassword = \"\"\"\nhunter\"\"\"2\n";
     a_password_in_a_wrong_place: "server_password = { secret = [\"hunter2\"] }\n";

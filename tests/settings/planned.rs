@@ -55,6 +55,8 @@ impossible! {
         "[routes]\n\"/\" = { to = { web = 9, web_nxt = 1, \"ftp://a\" = 1 } }\n\n[upstreams.web]\nservers = [\"http://a\"]\n\n[upstreams.web_next]\nservers = [\"http://b\"]\n";
     an_upstream_without_servers: "[routes]\n\"/\" = \"api\"\n\n[upstreams.api]\nservers = []\n";
     an_upstream_that_no_variable_could_name: "[upstreams.\"My-API\"]\nservers = [\"http://a\"]\n";
+    an_affinity_that_keeps_nobody:
+        "[upstreams.api]\nservers = [\"http://a\"]\nsticky = { cookie = \"s r v\", secret = \"hunter2\", ttl = \"off\" }\n\n[upstreams.web]\nservers = [\"http://a\"]\nsticky = { cookie = \"\", ttl = \"10ms\" }\n";
     an_endpoint_with_a_path: "[upstreams.api]\nservers = [\"http://a/v1\"]\n";
     an_endpoint_twice: "[upstreams.api]\nservers = [\"http://a\", { url = \"http://a:80\", weight = 2 }]\n";
     a_weight_of_nothing: "[upstreams.api]\nservers = [\"http://a\", { url = \"http://b\", weight = 0 }]\n";
@@ -241,6 +243,18 @@ domains = [
 ";
 
     insta::assert_snapshot!(told_of_files(&folder, text));
+}
+
+#[test]
+fn cookies_that_get_in_each_others_way_are_a_warning() {
+    let text = "[upstreams.shop]\nservers = [\"http://a\"]\nsticky = { cookie = \"srv\" }\n\
+        [upstreams.blog]\nservers = [\"http://b\"]\nsticky = { cookie = \"srv\" }\n\
+        [upstreams.api]\nservers = [\"http://c\"]\nsticky = { cookie = \"api\" }\n";
+    let settings = Layers::new().text("a.toml", text).load().expect("they are good").settings;
+    let plan = Plan::draw(settings, &Kinds::built_in(), None).unwrap_or_else(|problems| panic!("{problems}"));
+
+    let [warning] = &plan.warnings[..] else { panic!("{:?}", plan.warnings) };
+    assert!(warning.contains("`blog` and `shop`") && warning.contains("`srv`"), "{warning}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
     BalanceSettings, Destination, FileMode, HealthSettings, Layers, Listener, OutlierSettings, RetrySettings,
-    RouteDefaults, RouteSettings, Settings, Size, Source, Time, UpstreamSettings,
+    RouteDefaults, RouteSettings, Settings, Size, Source, StickySettings, Time, UpstreamSettings,
     layers::BUILT_IN,
     listener::{ListenerTimeouts, ProxyProtocolSettings},
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
@@ -109,6 +109,7 @@ fn upstream() -> impl Strategy<Value = UpstreamSettings> {
         ..EndpointTls::default()
     });
     (vec(server, 0..3), balance, 0u32..4, tls).prop_map(|(servers, balance, attempts, tls)| UpstreamSettings {
+        sticky: (attempts > 2).then(|| StickySettings::new("srv")),
         servers,
         balance,
         transport: TransportKind::Awc,

@@ -8,7 +8,7 @@ use super::{Balancer, Kind};
 use crate::{
     chance::{self, hash},
     exchange::Exchange,
-    http::{HeaderName, header},
+    http::{HeaderName, cookies},
     settings::{Problem, Problems},
     upstream::{Candidates, Endpoint},
 };
@@ -154,7 +154,7 @@ impl Key {
             Self::Host => Some(hash(exchange.authority.host().as_bytes())),
             Self::Path => Some(hash(exchange.path.as_bytes())),
             Self::Header(name) => exchange.headers.get(name).map(|value| hash(value.as_bytes())),
-            Self::Cookie(name) => cookie(exchange, name.as_bytes()).map(hash),
+            Self::Cookie(name) => cookies::values(&exchange.headers, name).next().map(hash),
         };
         key.or_else(|| client(exchange)).map(chance::mix)
     }
@@ -165,11 +165,4 @@ fn client(exchange: &Exchange) -> Option<u64> {
         std::net::IpAddr::V4(address) => hash(&address.octets()),
         std::net::IpAddr::V6(address) => hash(&address.octets()),
     })
-}
-
-/// The value of a cookie (RFC 6265, 4.2.1).
-fn cookie<'e>(exchange: &'e Exchange, name: &[u8]) -> Option<&'e [u8]> {
-    let lines = exchange.headers.get_all(header::COOKIE);
-    let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-    pairs.find_map(|pair| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"="))
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "each journey uses its part")]
 
 pub mod binary;
+pub mod browser;
 pub mod client;
 pub mod edge;
 pub mod exchange;
