@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use self::tls::Held;
 pub use self::{
     changes::Changes,
+    cohort::{Cohort, Member},
     https::Https,
     listeners::{ListenAddress, Listener},
     routes::{FixedAnswer, HostRule, Redirect, Route, Target},
@@ -30,6 +31,7 @@ mod admin;
 mod affinity;
 mod changes;
 mod checks;
+mod cohort;
 mod destinations;
 mod http2;
 pub mod https;

@@ -27,13 +27,76 @@ pub fn remove(headers: &mut HeaderMap, name: &str) {
     }
 }
 
-/// `Set-Cookie` for every path of this host, out of the reach of scripts, to be sent with links from other sites but not
-/// with what these load from here.
-pub fn set(name: &str, value: &str, ttl: Duration, secure: bool) -> Option<HeaderValue> {
-    let secure = if secure { "; Secure" } else { "" };
-    let text = format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}", ttl.as_secs());
-    HeaderValue::try_from(text).ok()
+/// A cookie that we set ourselves, and renew as long as the client comes. Its value is some bytes, of which the first four say until
+/// when it lasts, in hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnCookie {
+    /// What it is called.
+    pub name: String,
+    /// How long it lasts from when it is set.
+    pub ttl: Duration,
 }
+
+/// How a cookie of ours lasts, from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasting {
+    /// For a while yet.
+    Long,
+    /// Past half of its time, or for longer than cookies do by now: it is to be set again.
+    Short,
+}
+
+impl OwnCookie {
+    /// Until when one lasts that is set at this time (since 1970), in seconds.
+    pub fn until(&self, now: Duration) -> [u8; 4] {
+        u32::try_from((now + self.ttl).as_secs()).unwrap_or(u32::MAX).to_be_bytes()
+    }
+
+    /// How one lasts that says so; `None` if it is over.
+    pub fn lasting(&self, until: [u8; 4], now: Duration) -> Option<Lasting> {
+        let left = Duration::from_secs(u32::from_be_bytes(until).into()).checked_sub(now)?;
+        let is_long = (self.ttl / 2..=self.ttl).contains(&left);
+        (!left.is_zero()).then_some(if is_long { Lasting::Long } else { Lasting::Short })
+    }
+
+    /// Sets it: for every path of this host, out of the reach of scripts, sent with links from other sites but not with what
+    /// these load from here. The answer is for this client alone then: a cache that answers others must not keep it.
+    pub fn set(&self, value: &[u8], secure: bool, answer: &mut HeaderMap) {
+        let Self { name, ttl } = self;
+        let secure = if secure { "; Secure" } else { "" };
+        let (value, ttl) = (digits(value), ttl.as_secs());
+        let text = format!("{name}={value}; Path=/; Max-Age={ttl}; HttpOnly; SameSite=Lax{secure}");
+        let Ok(cookie) = HeaderValue::try_from(text) else { return };
+        answer.append(header::SET_COOKIE, cookie);
+        if answer.get_all(header::CACHE_CONTROL).all(|line| line.as_bytes() != b"private") {
+            answer.append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+        }
+    }
+}
+
+/// So many bytes in hexadecimal digits, written as we write them: one cookie has one value.
+pub fn bytes<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
+    if value.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(value.chunks_exact(2)) {
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    Some(bytes)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    let value = HEXADECIMAL.iter().position(|known| *known == digit)?;
+    u8::try_from(value).ok()
+}
+
+fn digits(bytes: &[u8]) -> String {
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    nibbles.map(|nibble| char::from(HEXADECIMAL[usize::from(nibble)])).collect()
+}
+
+const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
 
 fn value<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
     pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")

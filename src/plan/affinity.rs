@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use crate::{
-    http::headers,
+    http::{cookies::OwnCookie, headers},
     settings::{Problem, Settings, StickySettings, Time},
     upstream::affinity::Affinity,
 };
@@ -14,7 +14,8 @@ const SHORTEST_SECRET: usize = 16;
 /// What was written, if there is nothing wrong with it.
 pub fn of(upstream: &str, written: &StickySettings) -> Option<Affinity> {
     let secret = written.secret.as_ref().map(|secret| secret.expose().as_bytes());
-    Some(Affinity::new(upstream, &written.cookie, secret, written.ttl.0?))
+    let cookie = OwnCookie { name: written.cookie.clone(), ttl: written.ttl.0? };
+    Some(Affinity::new(upstream, cookie, secret))
 }
 
 /// What is wrong with it.
@@ -43,7 +44,7 @@ pub fn check_cookie(at: &[&str], name: &str, ttl: Time, problems: &mut Vec<Probl
     }
 }
 
-/// What can be done and will disappoint.
+/// What can be done and will disappoint. Routes may share a cookie: a number is good for all of them.
 pub fn warnings(settings: &Settings) -> Vec<String> {
     let mut by_cookie = IndexMap::<&str, Vec<&str>>::new();
     for (name, upstream) in &settings.upstreams {
@@ -51,11 +52,16 @@ pub fn warnings(settings: &Settings) -> Vec<String> {
             by_cookie.entry(&sticky.cookie).or_default().push(name);
         }
     }
-    by_cookie.retain(|_, upstreams| upstreams.len() > 1);
-    let told = |(cookie, upstreams): (&str, Vec<&str>)| {
-        let upstreams = upstreams.join("` and `");
+    for (pattern, route) in &settings.routes {
+        if let Some(upstreams) = route.sticky.as_ref().and_then(|sticky| by_cookie.get_mut(&*sticky.cookie)) {
+            upstreams.push(pattern);
+        }
+    }
+    by_cookie.retain(|_, names| names.len() > 1);
+    let told = |(cookie, names): (&str, Vec<&str>)| {
+        let names = names.join("` and `");
         format!(
-            "`{upstreams}` call their cookies alike, `{cookie}`: a client that comes to both at one host stays with neither"
+            "`{names}` call their cookies alike, `{cookie}`: a client that comes to both at one host stays with neither"
         )
     };
     by_cookie.into_iter().map(told).collect()

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::{
-    Target,
+    Target, affinity,
+    cohort::Cohort,
     routes::Drawing,
     split::{Side, Split},
     upstreams, url,
 };
 use crate::{
-    settings::{Destination, Problem, problem::did_you_mean},
+    http::cookies::OwnCookie,
+    settings::{CohortSettings, Destination, Problem, RouteSettings, problem::did_you_mean},
     upstream::Upstream,
 };
 
@@ -23,8 +25,9 @@ type Wrong = Option<Cause>;
 
 impl Drawing<'_> {
     /// Where the route leads.
-    pub fn destination(&mut self, route: &str, to: &Destination) -> Option<Target> {
-        match to {
+    pub fn destination(&mut self, route: &str, written: &RouteSettings) -> Option<Target> {
+        let cohort = self.cohort(route, written);
+        match written.to.as_ref()? {
             Destination::One(to) => match self.upstream(to) {
                 Ok((upstream, base)) => Some(Target::Upstream { upstream, base }),
                 Err(wrong) => {
@@ -33,11 +36,17 @@ impl Drawing<'_> {
                     None
                 }
             },
-            Destination::Split(sides) => self.split(route, sides).map(Target::Split),
+            Destination::Split(sides) => self.split(route, sides, cohort).map(Target::Split),
         }
     }
 
-    fn split(&mut self, route: &str, written: &IndexMap<String, u32>) -> Option<Split> {
+    fn cohort(&mut self, route: &str, written: &RouteSettings) -> Option<Cohort> {
+        let CohortSettings { cookie, ttl } = written.sticky.as_ref()?;
+        affinity::check_cookie(&["routes", route, "sticky"], cookie, *ttl, &mut self.problems);
+        Some(Cohort::new(OwnCookie { name: cookie.clone(), ttl: ttl.0? }))
+    }
+
+    fn split(&mut self, route: &str, written: &IndexMap<String, u32>, cohort: Option<Cohort>) -> Option<Split> {
         let mut sides = Vec::with_capacity(written.len());
         for (to, weight) in written {
             match self.upstream(to) {
@@ -52,7 +61,7 @@ impl Drawing<'_> {
             let problem = Problem::at(["routes", route, "to"], "nobody would get a request");
             self.problems.push(problem.help("an upstream or URL with a weight above 0: { shop = 90, shop_next = 10 }"));
         }
-        if sides.len() == written.len() { Split::of(sides) } else { None }
+        if sides.len() == written.len() { Split::of(sides, cohort) } else { None }
     }
 
     /// The upstream that is named, or is made of a URL, and what goes in front of paths there.

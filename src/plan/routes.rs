@@ -11,7 +11,7 @@ use crate::{
     kinds::Kinds,
     routing::{Entry, Pattern},
     settings::{
-        Problem, RouteDefaults, RouteSettings, Settings,
+        Destination, Problem, RouteDefaults, RouteSettings, Settings,
         problem::did_you_mean,
         route::{ForwardedFields, RespondSettings, TimeoutSettings},
         values::Time,
@@ -188,8 +188,13 @@ impl Drawing<'_> {
         if written.strip && written.to.is_none() {
             self.problem(text, &["strip"], "there is nothing to strip for", "strip goes with `to`");
         }
+        if written.sticky.is_some() && !matches!(written.to, Some(Destination::Split(_))) {
+            let problem = Problem::at_key(["routes", text, "sticky"], "there is no side to keep a client at");
+            let help = "with `to = { shop = 90, shop_next = 10 }`; what keeps clients with endpoints is `sticky` of an upstream";
+            self.problems.push(problem.help(help));
+        }
         match chosen[..] {
-            ["to"] => self.destination(text, written.to.as_ref()?),
+            ["to"] => self.destination(text, written),
             ["redirect"] => self.redirect(text, written, groups),
             ["respond"] => self.respond(text, written.respond.as_ref()?),
             [] => {

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use super::cohort::Cohort;
 use crate::{chance, upstream::Upstream};
 
 /// The sides of a route that leads to several upstreams.
 pub struct Split {
     /// Those with a weight; at least one.
     sides: Vec<Side>,
+    /// How clients keep their side, if they do.
+    pub cohort: Option<Cohort>,
 }
 
 /// One of them.
@@ -36,9 +39,9 @@ impl Side {
 
 impl Split {
     /// Of the sides that have a weight; `None` if none has.
-    pub fn of(mut sides: Vec<Side>) -> Option<Self> {
+    pub fn of(mut sides: Vec<Side>, cohort: Option<Cohort>) -> Option<Self> {
         sides.retain(|side| side.weight > 0);
-        (!sides.is_empty()).then_some(Self { sides })
+        (!sides.is_empty()).then_some(Self { sides, cohort })
     }
 
     /// Those that get requests.
@@ -72,7 +75,7 @@ mod tests {
             let upstream = Arc::clone(&plan.upstreams[&*format!("http://{name}")]);
             Side::new(&name.to_string(), upstream, String::new(), *weight)
         };
-        Split::of(weights.iter().map(side).collect()).expect("one has a weight")
+        Split::of(weights.iter().map(side).collect(), None).expect("one has a weight")
     }
 
     fn name(side: &Side) -> &str {

@@ -49,10 +49,13 @@ pub struct Dispatch<'j> {
 
 impl End for Dispatch<'_> {
     async fn send(&self, exchange: &mut Exchange) -> Response {
+        let mut member = None;
         let (upstream, target) = match decision::verdict(self.matched, exchange) {
             Verdict::Forward { upstream, target } => (upstream, target),
             Verdict::Split(split) => {
-                let side = split.side(chance::half());
+                let headers = &mut exchange.headers;
+                member = split.cohort.as_ref().map(|all| (all, all.recognise(headers, clock::unix_coarse())));
+                let side = split.side(member.map_or_else(chance::half, |(_, member)| member.number));
                 (&side.upstream, decision::target(self.matched, &side.base, exchange))
             }
             Verdict::Respond(answer) => return respond(answer),
@@ -61,7 +64,12 @@ impl End for Dispatch<'_> {
             }
         };
         match self.forward(upstream, target, exchange).await {
-            Ok(response) => response,
+            Ok(mut response) => {
+                if let Some((all, member)) = member {
+                    all.remind(member, clock::unix_coarse(), exchange.client.secure, &mut response.headers);
+                }
+                response
+            }
             Err(error) => self.active.refuse(error, exchange),
         }
     }

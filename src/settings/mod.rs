@@ -43,7 +43,7 @@ pub use self::{
     server::ServerSettings,
     share::Share,
     source::Source,
-    sticky::StickySettings,
+    sticky::{CohortSettings, StickySettings},
     strict::read,
     telemetry::LogSettings,
     tls::TlsSettings,

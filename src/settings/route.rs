@@ -11,6 +11,7 @@ use serde::{
 
 use super::{
     destination::Destination,
+    sticky::CohortSettings,
     values::{Size, Time},
 };
 
@@ -21,6 +22,8 @@ use super::{
 pub struct RouteSettings {
     /// A URL, the name of an upstream, or several of these with weights. One of `to`, `redirect`, `respond`.
     pub to: Option<Destination>,
+    /// Clients keep their side of a split.
+    pub sticky: Option<CohortSettings>,
     /// Remove the matched prefix from the path.
     pub strip: bool,
     /// Answer with a redirect to this URL or path; `${rest}` is what follows the matched prefix, with the
@@ -55,8 +58,19 @@ pub struct RespondSettings {
 
 impl RouteSettings {
     /// The keys of a route that are not filters.
-    pub const KEYS: [&str; 10] =
-        ["to", "strip", "redirect", "status", "respond", "priority", "timeout", "forwarded", "host", "max_body"];
+    pub const KEYS: [&str; 11] = [
+        "to",
+        "sticky",
+        "strip",
+        "redirect",
+        "status",
+        "respond",
+        "priority",
+        "timeout",
+        "forwarded",
+        "host",
+        "max_body",
+    ];
 
     /// A route that only says where to.
     pub fn to(target: impl Into<Destination>) -> Self {
@@ -124,6 +138,7 @@ impl Serialize for RouteSettings {
         }
         let mut table = serializer.serialize_map(None)?;
         entry(&mut table, "to", self.to.as_ref())?;
+        entry(&mut table, "sticky", self.sticky.as_ref())?;
         entry(&mut table, "strip", self.strip.then_some(true))?;
         entry(&mut table, "redirect", self.redirect.as_ref())?;
         entry(&mut table, "status", self.status)?;
@@ -168,6 +183,7 @@ impl<'de> Visitor<'de> for RouteVisitor {
         while let Some(key) = table.next_key::<String>()? {
             match key.as_str() {
                 "to" => route.to = table.next_value()?,
+                "sticky" => route.sticky = table.next_value()?,
                 "strip" => route.strip = table.next_value()?,
                 "redirect" => route.redirect = table.next_value()?,
                 "status" => route.status = table.next_value()?,

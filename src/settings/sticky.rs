@@ -20,6 +20,17 @@ pub struct StickySettings {
     pub ttl: Time,
 }
 
+/// `sticky = { cookie = "cohort", ttl = "7d" }` of a route with a split: a client keeps its side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CohortSettings {
+    /// What the cookie is called.
+    pub cookie: String,
+    /// How long a client that does not come is remembered.
+    #[serde(default = "a_week")]
+    pub ttl: Time,
+}
+
 impl StickySettings {
     /// A cookie of this name, for an hour, signed with what is made up at the start.
     pub fn new(cookie: impl Into<String>) -> Self {
@@ -27,6 +38,17 @@ impl StickySettings {
     }
 }
 
+impl CohortSettings {
+    /// A cookie of this name, for a week.
+    pub fn new(cookie: impl Into<String>) -> Self {
+        Self { cookie: cookie.into(), ttl: a_week() }
+    }
+}
+
 fn an_hour() -> Time {
     Time::secs(3600)
+}
+
+fn a_week() -> Time {
+    Time::secs(7 * 24 * 3600)
 }

@@ -1,7 +1,6 @@
 //! Affinity: a client stays with its endpoint, by a cookie that tells nothing but us.
 //!
-//! Its value is, in hexadecimal digits, which endpoint (16 bytes), until when (4 bytes: seconds since 1970), and a signature
-//! over both (16 bytes). Which endpoint is an HMAC of its name: nobody reads an address off it, nor makes one up.
+//! Its value is until when it lasts (4 bytes), which endpoint (16 bytes), and a signature over both (16 bytes). Which endpoint is an HMAC of its name: nobody reads an address off it, nor makes one up.
 
 use std::{
     collections::HashMap,
@@ -12,13 +11,15 @@ use std::{
 use aws_lc_rs::{constant_time, hmac, rand};
 
 use super::Endpoint;
-use crate::http::{HeaderMap, HeaderValue, cookies, header};
+use crate::http::{
+    HeaderMap,
+    cookies::{self, Lasting, OwnCookie},
+};
 
 /// How the clients of an upstream are kept with their endpoints.
 pub struct Affinity {
     upstream: Arc<str>,
-    cookie: String,
-    ttl: Duration,
+    cookie: OwnCookie,
     key: hmac::Key,
 }
 
@@ -32,16 +33,13 @@ pub struct Tokens {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guest {
     token: Token,
-    /// Its cookie lasts for a while yet.
-    is_fresh: bool,
+    lasting: Lasting,
 }
 
 /// What an endpoint is called in cookies.
 pub type Token = [u8; 16];
 
-const EXPIRY: usize = 4;
-/// Token, expiry and signature, two digits for a byte.
-const DIGITS: usize = 2 * (16 + EXPIRY + 16);
+const SIZE: usize = 4 + 16 + 16;
 /// Cookies of our name that are looked at in one request: each is a signature to verify.
 const MOST_COOKIES: usize = 4;
 
@@ -54,9 +52,9 @@ static MADE_UP: LazyLock<[u8; 32]> = LazyLock::new(|| {
 
 impl Affinity {
     /// For an upstream of this name; without a secret one is made up, once in a process.
-    pub fn new(upstream: &str, cookie: &str, secret: Option<&[u8]>, ttl: Duration) -> Self {
+    pub fn new(upstream: &str, cookie: OwnCookie, secret: Option<&[u8]>) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.unwrap_or(&*MADE_UP));
-        Self { upstream: upstream.into(), cookie: cookie.into(), ttl, key }
+        Self { upstream: upstream.into(), cookie, key }
     }
 
     /// What these endpoints are called.
@@ -69,21 +67,16 @@ impl Affinity {
     /// Who asks, if it has a cookie of ours that holds at this time (since 1970). Takes the cookie out: it is none of the
     /// endpoint's business.
     pub fn recognise(&self, headers: &mut HeaderMap, now: Duration) -> Option<Guest> {
-        let guest = cookies::values(headers, &self.cookie).take(MOST_COOKIES).find_map(|value| self.read(value, now));
-        cookies::remove(headers, &self.cookie);
+        let name = &self.cookie.name;
+        let guest = cookies::values(headers, name).take(MOST_COOKIES).find_map(|value| self.read(value, now));
+        cookies::remove(headers, name);
         guest
     }
 
-    /// Tells the client whom to stay with, unless it knows. The answer is for it alone then: a cache that others are
-    /// answered from must not keep it.
+    /// Tells the client whom to stay with, unless it knows.
     pub fn remind(&self, guest: Option<Guest>, token: Token, now: Duration, secure: bool, answer: &mut HeaderMap) {
-        if guest.is_some_and(|guest| guest.is_fresh && guest.token == token) {
-            return;
-        }
-        let value = self.write(token, now + self.ttl);
-        if let Some(cookie) = cookies::set(&self.cookie, &value, self.ttl, secure) {
-            answer.append(header::SET_COOKIE, cookie);
-            answer.append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+        if guest != Some(Guest { token, lasting: Lasting::Long }) {
+            self.cookie.set(&self.value(token, now), secure, answer);
         }
     }
 
@@ -92,27 +85,23 @@ impl Affinity {
         self.sign(&[b"endpoint\0", self.upstream.as_bytes(), b"\0", endpoint.as_bytes()])
     }
 
-    fn write(&self, token: Token, until: Duration) -> String {
-        let until = u32::try_from(until.as_secs()).unwrap_or(u32::MAX).to_be_bytes();
-        let signature = self.sign(&[b"cookie\0", &token, &until]);
-        let bytes = token.iter().chain(&until).chain(&signature);
-        bytes.flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(HEXADECIMAL[usize::from(digit)])).collect()
+    fn value(&self, token: Token, now: Duration) -> [u8; SIZE] {
+        let until = self.cookie.until(now);
+        let signature = self.sign(&[b"cookie\0", &until, &token]);
+        let mut value = [0; SIZE];
+        value[..4].copy_from_slice(&until);
+        value[4..20].copy_from_slice(&token);
+        value[20..].copy_from_slice(&signature);
+        value
     }
 
     fn read(&self, value: &[u8], now: Duration) -> Option<Guest> {
-        let digits: &[u8; DIGITS] = value.try_into().ok()?;
-        let mut bytes = [0; DIGITS / 2];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-        }
-        let (token, rest) = bytes.split_first_chunk::<16>()?;
-        let (until, signature) = rest.split_first_chunk::<EXPIRY>()?;
-        let expected = self.sign(&[b"cookie\0", token, until]);
+        let value = cookies::bytes::<SIZE>(value)?;
+        let (until, rest) = value.split_first_chunk()?;
+        let (token, signature) = rest.split_first_chunk()?;
+        let expected = self.sign(&[b"cookie\0", until, token]);
         constant_time::verify_slices_are_equal(&expected, signature).ok()?;
-        let left = Duration::from_secs(u32::from_be_bytes(*until).into()).checked_sub(now)?;
-        // One that lasts for longer than they do now is replaced, too.
-        let is_fresh = (self.ttl / 2..=self.ttl).contains(&left);
-        (!left.is_zero()).then_some(Guest { token: *token, is_fresh })
+        Some(Guest { token: *token, lasting: self.cookie.lasting(*until, now)? })
     }
 
     /// Half of the HMAC: as hard to guess as a key of 128 bits.
@@ -136,35 +125,32 @@ impl Tokens {
     }
 }
 
-const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
-
-/// Only as they are written: one cookie has one value.
-fn digit(letter: u8) -> Option<u8> {
-    match letter {
-        b'0'..=b'9' => Some(letter - b'0'),
-        b'a'..=b'f' => Some(letter - b'a' + 10),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{settings::upstream::PoolSettings, transport::Address};
+    use crate::{http::header, settings::upstream::PoolSettings, transport::Address};
 
     const HOUR: Duration = Duration::from_secs(3600);
     const NOW: Duration = Duration::from_secs(1_800_000_000);
 
     fn affinity(upstream: &str, secret: &[u8]) -> Affinity {
-        Affinity::new(upstream, "srv", Some(secret), HOUR)
+        Affinity::new(upstream, OwnCookie { name: "srv".into(), ttl: HOUR }, Some(secret))
     }
 
     fn endpoints(count: u16) -> Vec<Arc<Endpoint>> {
         let pool = PoolSettings::default();
         let address = |number: u16| Address::Tcp { host: "10.0.0.1".into(), port: number };
         (1..=count).map(|number| Arc::new(Endpoint::new(address(number), "endpoint", 1, &pool))).collect()
+    }
+
+    /// A cookie for this endpoint that was set now.
+    fn cookie(affinity: &Affinity, endpoint: &str, now: Duration) -> String {
+        let mut answer = HeaderMap::new();
+        affinity.remind(None, affinity.token(endpoint), now, false, &mut answer);
+        let cookie = answer.get(header::SET_COOKIE).and_then(|cookie| cookie.to_str().ok()).expect("a cookie");
+        cookie["srv=".len()..].split(';').next().expect("its value").to_owned()
     }
 
     /// Where a cookie that was made for one endpoint leads among others.
@@ -177,12 +163,12 @@ mod tests {
         #[test]
         fn a_cookie_leads_to_the_endpoint_it_was_made_for_and_to_no_other(
             count in 1u16..40, made_for: prop::sample::Index, gone in any::<u64>(), at in 0u64..7200,
-            broken in prop::option::of((0..DIGITS, 0u8..128)), secret in prop::collection::vec(any::<u8>(), 16..40),
+            broken in prop::option::of((0..2 * SIZE, 0u8..128)), secret in prop::collection::vec(any::<u8>(), 16..40),
         ) {
             let affinity = affinity("shop", &secret);
             let all = endpoints(count);
             let made_for = &all[made_for.index(all.len())];
-            let cookie = affinity.write(affinity.token(&made_for.name), NOW + HOUR);
+            let cookie = cookie(&affinity, &made_for.name, NOW);
             let mut shown = cookie.clone().into_bytes();
             if let Some((place, letter)) = broken {
                 shown[place] = letter;
@@ -215,7 +201,7 @@ mod tests {
             (affinity("blog", b"0123456789abcdef"), false),
             (affinity("shop", b"0123456789abcdeF"), false),
         ] {
-            let cookie = other.write(other.token(&all[0].name), NOW + HOUR);
+            let cookie = cookie(&other, &all[0].name, NOW);
             assert_eq!(led(&ours, &cookie, &all, NOW).is_some(), leads);
         }
     }
@@ -224,16 +210,14 @@ mod tests {
     fn a_client_is_told_again_past_half_of_its_time_or_when_it_moves() {
         let affinity = affinity("shop", b"0123456789abcdef");
         let [here, there] = ["here", "there"].map(|name| affinity.token(name));
-        for (left, token, told) in
-            [(3600, here, false), (1801, here, false), (1799, here, true), (3600, there, true), (9999, here, true)]
-        {
-            let guest = affinity.read(affinity.write(here, NOW + Duration::from_secs(left)).as_bytes(), NOW);
+        for (ago, token, told) in [(0, here, false), (1799, here, false), (1801, here, true), (0, there, true)] {
+            let guest = affinity.read(cookie(&affinity, "here", NOW - Duration::from_secs(ago)).as_bytes(), NOW);
             assert!(guest.is_some());
             let mut answer = HeaderMap::new();
 
             affinity.remind(guest, token, NOW, false, &mut answer);
 
-            assert_eq!(answer.contains_key(header::SET_COOKIE), told, "{left}");
+            assert_eq!(answer.contains_key(header::SET_COOKIE), told, "{ago}");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use aqueduct::{
-    http::{HeaderMap, header},
+    http::{HeaderMap, cookies::OwnCookie, header},
     settings::server::Workers,
     upstream::affinity::Affinity,
 };
@@ -93,7 +93,8 @@ async fn what_is_no_cookie_of_ours_is_replaced() {
     let changed = if good.starts_with('0') { good.replacen('0', "1", 1) } else { format!("0{}", &good[1..]) };
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later");
     let made = |secret: &str, at: Duration| {
-        let affinity = Affinity::new("shop", "srv", Some(secret.as_bytes()), Duration::from_secs(3600));
+        let cookie = OwnCookie { name: "srv".into(), ttl: Duration::from_secs(3600) };
+        let affinity = Affinity::new("shop", cookie, Some(secret.as_bytes()));
         let mut answer = HeaderMap::new();
         let token = affinity.token(&endpoints[0].address().to_string());
         affinity.remind(None, token, at, false, &mut answer);

@@ -1,8 +1,9 @@
 //! One route, several upstreams: each gets its share of the requests.
 
-use aqueduct::settings::Settings;
+use aqueduct::settings::{Destination, Settings};
 
 use super::support::{
+    browser::Browser,
     origin::Origin,
     proxy::{Setup, TestProxy},
 };
@@ -80,9 +81,7 @@ async fn a_canary_that_is_taken_back_gets_nothing_from_the_reload_on() {
     let seen = origins[1].requests_seen();
     assert!(seen > 0, "none of sixty once in 2^60 runs");
 
-    let mut settings: Settings = proxy.proxy.plan().settings.clone();
-    settings.routes.insert("/".into(), aqueduct::settings::Destination::from([("web", 1), ("web_next", 0)]).into());
-    proxy.proxy.reload(settings).expect("they are good");
+    reweighed(&proxy, 1, 0);
     ask(&proxy, 60).await;
 
     assert_eq!(origins[1].requests_seen(), seen);
@@ -103,4 +102,133 @@ async fn the_access_log_says_which_side_a_request_took() {
     proxy.outcome();
 
     assert_eq!(std::fs::read_to_string(log).expect("it was written"), "/ web_next\n");
+}
+
+const COHORT: &str = "sticky = { cookie = \"cohort\", ttl = \"7d\" }";
+
+/// So many clients who have been here once, and the side each of them came to.
+async fn clients(proxy: &TestProxy, count: usize) -> Vec<(Browser, String)> {
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        let mut client = Browser::at(proxy.address);
+        let side = client.read("/").await;
+        clients.push((client, side));
+    }
+    clients
+}
+
+fn reweighed(proxy: &TestProxy, old: u32, new: u32) {
+    let mut settings: Settings = proxy.proxy.plan().settings.clone();
+    settings.routes["/"].to = Some(Destination::from([("web", old), ("web_next", new)]));
+    proxy.proxy.reload(settings).expect("they are good");
+}
+
+#[actix_rt::test]
+async fn a_client_keeps_its_side_and_is_told_once() {
+    let origins = [Origin::echo().start().await, Origin::echo().start().await];
+    let proxy =
+        split(&origins, &format!("routes.\"/\" = {{ to = {{ web = 1, web_next = 1 }}, {COHORT} }}")).start().await;
+    let mut client = Browser::at(proxy.address).with("cart", "17");
+
+    let first = client.get("/").await;
+    for _ in 0..40 {
+        let response = client.get("/").await;
+        assert_eq!((response.status, response.header("set-cookie")), (200, None));
+        let told = response.text().to_ascii_lowercase();
+        assert!(told.contains("\ncookie: cart=17\n"), "it is none of the endpoint's business: {told}");
+    }
+
+    let cookie = first.header("set-cookie").expect("a cookie");
+    assert!(cookie.ends_with("; Path=/; Max-Age=604800; HttpOnly; SameSite=Lax"), "{cookie}");
+    assert_eq!(first.headers("cache-control"), ["private"]);
+    let mut seen = origins.map(|origin| origin.requests_seen());
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 41]);
+}
+
+#[actix_rt::test]
+async fn when_more_clients_get_the_canary_none_that_had_it_loses_it() {
+    let origins = origins().await;
+    let proxy =
+        split(&origins, &format!("routes.\"/\" = {{ to = {{ web = 75, web_next = 25 }}, {COHORT} }}")).start().await;
+    let mut clients = clients(&proxy, 300).await;
+    // Within five standard deviations of 7.5.
+    let before = clients.iter().filter(|(_, side)| side == "new").count();
+    assert!((38..=112).contains(&before), "{before} of 300");
+
+    reweighed(&proxy, 50, 50);
+
+    let mut after = 0;
+    for (client, before) in &mut clients {
+        let side = client.read("/").await;
+        assert!(side == *before || side == "new", "from {before} to {side}");
+        after += usize::from(side == "new");
+    }
+    // Within five standard deviations of 8.7.
+    assert!((107..=193).contains(&after), "{after} of 300");
+}
+
+#[actix_rt::test]
+async fn a_canary_that_is_taken_back_keeps_nobody_and_gives_all_back_who_had_it() {
+    let origins = origins().await;
+    let proxy =
+        split(&origins, &format!("routes.\"/\" = {{ to = {{ web = 1, web_next = 1 }}, {COHORT} }}")).start().await;
+    let mut clients = clients(&proxy, 20).await;
+
+    reweighed(&proxy, 1, 0);
+    for (client, _) in &mut clients {
+        assert_eq!(client.read("/").await, "old");
+    }
+
+    reweighed(&proxy, 1, 1);
+    for (client, before) in &mut clients {
+        assert_eq!(client.read("/").await, *before);
+    }
+}
+
+#[actix_rt::test]
+async fn what_is_no_number_of_ours_is_replaced() {
+    let origins = origins().await;
+    let proxy =
+        split(&origins, &format!("routes.\"/\" = {{ to = {{ web = 1, web_next = 1 }}, {COHORT} }}")).start().await;
+    let mut known = Browser::at(proxy.address);
+    known.read("/").await;
+    let good = known.cookies["cohort"].clone();
+
+    for value in [
+        "",
+        "new",
+        "web_next",
+        "0123456789abcdef",
+        &good.to_uppercase().replace(char::is_numeric, "A"),
+        &good.repeat(50),
+    ] {
+        let mut client = Browser::at(proxy.address).with("cohort", value);
+        let response = client.get("/").await;
+
+        assert_eq!((response.status, response.headers("set-cookie").len()), (200, 1), "{value}");
+        let side = response.text();
+        assert_eq!([client.read("/").await, client.read("/").await], [side.clone(), side], "{value}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_client_keeps_its_side_and_its_endpoint_there() {
+    let origins = [Origin::answering("one").start().await, Origin::answering("two").start().await];
+    let text = format!(
+        "routes.\"/\" = {{ to = {{ web = 1, \"http://127.0.0.1:9\" = 0 }}, {COHORT} }}\n[upstreams.web]\n\
+         servers = [{:?}, {:?}]\nsticky = {{ cookie = \"web_at\" }}\n",
+        origins[0].url(),
+        origins[1].url()
+    );
+    let proxy = TestProxy::with(&text).start().await;
+    let mut client = Browser::at(proxy.address);
+
+    let first = client.get("/").await;
+    for _ in 0..20 {
+        assert_eq!(client.read("/").await, first.text());
+    }
+
+    assert_eq!(first.headers("set-cookie").len(), 2);
+    assert_eq!(first.headers("cache-control"), ["private"]);
 }

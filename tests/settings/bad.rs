@@ -69,6 +69,7 @@ bad! {
     a_route_that_is_a_number: "[routes]\n\"/api\" = 8000\n";
     a_route_with_a_list_of_targets: "[routes]\n\"/api\" = { to = [\"a\", \"b\"] }\n";
     a_split_of_what_is_no_weight: "[routes]\n\"/\" = { to = { web = 0.9, web_next = -1, web_last = \"10%\" } }\n";
+    a_cohort_with_a_secret: "[routes]\n\"/\" = { to = { a = 1, b = 1 }, sticky = { cookie = \"cohort\", secret = \"hunter2\" } }\n";
     a_status_that_does_not_fit: "[routes]\n\"/old\" = { redirect = \"/new\", status = 70000 }\n";
     an_unknown_key_in_a_fixed_answer: "[routes]\n\"/ping\" = { respond = { sttaus = 200 } }\n";
     an_unknown_timeout_of_a_route: "[routes]\n\"/api\" = { to = \"http://a\", timeout = { first_bite = \"1s\" } }\n";

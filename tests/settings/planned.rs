@@ -51,6 +51,8 @@ impossible! {
     a_socket_without_a_path: "[routes]\n\"/a\" = \"http+unix:\"\n";
     an_unknown_upstream: "[routes]\n\"/api\" = { to = \"apii\", strip = true }\n\n[upstreams.api]\nservers = [\"http://a\"]\n";
     a_split_between_nobody: "[routes]\n\"/a\" = { to = { web = 0, \"http://b\" = 0 } }\n\"/b\" = { to = {} }\n\n[upstreams.web]\nservers = [\"http://a\"]\n";
+    a_cohort_of_nobody:
+        "[routes]\n\"/a\" = { to = \"http://a\", sticky = { cookie = \"a\" } }\n\"/b\" = { redirect = \"/c\", sticky = { cookie = \"b\" } }\n\"/c\" = { to = { \"http://a\" = 1 }, sticky = { cookie = \"c;\", ttl = \"off\" } }\n";
     a_side_that_is_none:
         "[routes]\n\"/\" = { to = { web = 9, web_nxt = 1, \"ftp://a\" = 1 } }\n\n[upstreams.web]\nservers = [\"http://a\"]\n\n[upstreams.web_next]\nservers = [\"http://b\"]\n";
     an_upstream_without_servers: "[routes]\n\"/\" = \"api\"\n\n[upstreams.api]\nservers = []\n";
@@ -249,12 +251,16 @@ domains = [
 fn cookies_that_get_in_each_others_way_are_a_warning() {
     let text = "[upstreams.shop]\nservers = [\"http://a\"]\nsticky = { cookie = \"srv\" }\n\
         [upstreams.blog]\nservers = [\"http://b\"]\nsticky = { cookie = \"srv\" }\n\
-        [upstreams.api]\nservers = [\"http://c\"]\nsticky = { cookie = \"api\" }\n";
+        [upstreams.api]\nservers = [\"http://c\"]\nsticky = { cookie = \"api\" }\n\
+        [routes.\"/a\"]\nto = { api = 1 }\nsticky = { cookie = \"api\" }\n\
+        [routes.\"/b\"]\nto = { api = 1 }\nsticky = { cookie = \"b\" }\n\
+        [routes.\"/c\"]\nto = { api = 1 }\nsticky = { cookie = \"b\" }\n";
     let settings = Layers::new().text("a.toml", text).load().expect("they are good").settings;
     let plan = Plan::draw(settings, &Kinds::built_in(), None).unwrap_or_else(|problems| panic!("{problems}"));
 
-    let [warning] = &plan.warnings[..] else { panic!("{:?}", plan.warnings) };
-    assert!(warning.contains("`blog` and `shop`") && warning.contains("`srv`"), "{warning}");
+    let [first, second] = &plan.warnings[..] else { panic!("{:?}", plan.warnings) };
+    assert!(first.contains("`api` and `/a`") && first.contains("`api`:"), "{first}");
+    assert!(second.contains("`blog` and `shop`") && second.contains("`srv`:"), "{second}");
 }
 
 #[test]

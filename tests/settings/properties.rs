@@ -3,8 +3,8 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
-    BalanceSettings, Destination, FileMode, HealthSettings, Layers, Listener, OutlierSettings, RetrySettings,
-    RouteDefaults, RouteSettings, Settings, Size, Source, StickySettings, Time, UpstreamSettings,
+    BalanceSettings, CohortSettings, Destination, FileMode, HealthSettings, Layers, Listener, OutlierSettings,
+    RetrySettings, RouteDefaults, RouteSettings, Settings, Size, Source, StickySettings, Time, UpstreamSettings,
     layers::BUILT_IN,
     listener::{ListenerTimeouts, ProxyProtocolSettings},
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
@@ -59,6 +59,7 @@ fn route() -> impl Strategy<Value = RouteSettings> {
     let own = (option::of(to), any::<bool>(), option::of("[^@]{0,9}"), option::of(any::<u16>()), -9i64..9);
     (own, option::of(respond), overrides, any::<bool>()).prop_map(
         |((to, strip, redirect, status, priority), respond, overrides, filter)| RouteSettings {
+            sticky: strip.then(|| CohortSettings::new("cohort")),
             to,
             strip,
             redirect,
