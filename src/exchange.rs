@@ -11,13 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::id::RequestId;
+pub use self::{id::RequestId, slot::Slot};
 use crate::http::{
     ClientCertificate, Downstream, HeaderMap, HeaderName, HeaderValue, Marks, Method, RequestBody, Uri, Version,
     downstream::Peer,
 };
 
 mod id;
+pub mod slot;
 
 /// Some time before now.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -220,19 +221,34 @@ impl Facts {
 }
 
 /// One exchange, counted where it is: the count falls when this does.
-#[derive(Debug)]
-pub struct InFlight(Arc<AtomicU32>);
+pub struct InFlight {
+    count: Arc<AtomicU32>,
+    /// Falls after the count.
+    slot: Option<Slot>,
+}
 
 impl InFlight {
     /// Counts one more.
     pub fn at(count: &Arc<AtomicU32>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
+        Self { count: Arc::clone(count), slot: None }
+    }
+
+    /// The same, and it takes a place where there are only so many.
+    #[must_use]
+    pub fn with(mut self, slot: Slot) -> Self {
+        self.slot = Some(slot);
+        self
+    }
+
+    /// It is counted there no more; its place at the upstream is left, for another endpoint.
+    pub fn into_slot(mut self) -> Option<Slot> {
+        self.slot.take()
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }

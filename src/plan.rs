@@ -35,6 +35,7 @@ mod cohort;
 mod destinations;
 mod http2;
 pub mod https;
+mod limits;
 mod listeners;
 mod routes;
 mod split;

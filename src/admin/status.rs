@@ -18,6 +18,7 @@ use crate::{
     proxy::Proxy,
     settings::upstream::Protocol,
     telemetry::time::Utc,
+    upstream::limit::Gate,
 };
 
 /// Whom to ask for it.
@@ -92,7 +93,19 @@ struct Certificate {
 #[derive(Debug, Serialize)]
 struct Upstream {
     name: String,
+    /// How many requests it carries, where that is limited.
+    limit: Option<Limit>,
     endpoints: Vec<Endpoint>,
+}
+
+#[derive(Debug, Serialize)]
+struct Limit {
+    /// Requests under way that the limit has let in.
+    in_flight: u32,
+    /// Requests that wait.
+    waiting: usize,
+    /// Requests that were turned away since the start.
+    refused: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -167,7 +180,14 @@ impl Upstream {
     fn of(upstream: &crate::upstream::Upstream) -> Self {
         let members = upstream.members();
         let endpoints = members.endpoints.iter().map(|endpoint| Endpoint::of(endpoint));
-        Self { name: upstream.name.to_string(), endpoints: endpoints.collect() }
+        let limit = upstream.limit.as_ref().map(|limit| Limit::of(&limit.gate));
+        Self { name: upstream.name.to_string(), limit, endpoints: endpoints.collect() }
+    }
+}
+
+impl Limit {
+    fn of(gate: &Gate) -> Self {
+        Self { in_flight: gate.in_flight(), waiting: gate.waiting(), refused: gate.refused() }
     }
 }
 

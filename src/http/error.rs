@@ -89,6 +89,9 @@ pub enum Error {
     /// No connection became free in time, or the queue for one is full.
     #[error("no connection to the endpoint became free")]
     PoolExhausted,
+    /// The upstream carries as many requests as it may.
+    #[error("the upstream has as many requests as it may: {0}")]
+    Overloaded(Overload),
     /// The endpoint's name does not resolve.
     #[error("the endpoint's name could not be resolved")]
     Resolve(#[source] io::Error),
@@ -165,6 +168,20 @@ pub enum Error {
     },
 }
 
+/// What became of a request that an upstream had no place for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overload {
+    /// As many waited as may.
+    QueueFull,
+    /// It got no place in time.
+    QueueTimeout {
+        /// The limit.
+        limit: Duration,
+    },
+    /// It gave way to one of a higher class.
+    Shed,
+}
+
 /// In which way TLS failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsFault {
@@ -185,6 +202,16 @@ pub enum Fault {
     Upstream,
     /// Ours.
     Proxy,
+}
+
+impl fmt::Display for Overload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::QueueFull => f.write_str("as many wait as may"),
+            Self::QueueTimeout { limit } => write!(f, "no place became free within {limit:?}"),
+            Self::Shed => f.write_str("it gave way to one of a higher class"),
+        }
+    }
 }
 
 impl fmt::Display for TlsFault {
@@ -216,7 +243,9 @@ impl Error {
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Refused { status, .. } => *status,
-            Self::NoEndpoint | Self::PoolExhausted | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoEndpoint | Self::PoolExhausted | Self::Overloaded(_) | Self::Draining => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::ResolveTimeout { .. }
             | Self::ConnectTimeout { .. }
             | Self::FirstByteTimeout { .. }
@@ -253,7 +282,7 @@ impl Error {
             Self::Loop => "proxy_loop_detected",
             Self::NoRoute => "destination_not_found",
             Self::NoEndpoint => "destination_unavailable",
-            Self::PoolExhausted => "connection_limit_reached",
+            Self::PoolExhausted | Self::Overloaded(_) => "connection_limit_reached",
             Self::Resolve(_) => "dns_error",
             Self::ResolveTimeout { .. } => "dns_timeout",
             Self::ConnectTimeout { .. } => "connection_timeout",
@@ -272,6 +301,19 @@ impl Error {
             Self::AnswerTooLarge => "http_response_header_section_size",
             Self::Upgrade { .. } => "http_upgrade_failed",
             Self::Draining | Self::Internal { .. } => "proxy_internal_error",
+        }
+    }
+
+    /// Which of the errors with the same [token](Self::token) it is (`details`, RFC 9209, 2.1.5).
+    pub fn details(&self) -> Option<&'static str> {
+        match self {
+            Self::PoolExhausted => Some("no free connection"),
+            Self::Overloaded(Overload::QueueFull) => Some("queue full"),
+            Self::Overloaded(Overload::QueueTimeout { .. }) => Some("queue timeout"),
+            Self::Overloaded(Overload::Shed) => Some("shed"),
+            Self::FirstByteTimeout { .. } => Some("first byte"),
+            Self::TotalTimeout { .. } => Some("total"),
+            _ => None,
         }
     }
 
@@ -296,6 +338,7 @@ impl Error {
             | Self::Refused { .. } => Fault::Client,
             Self::NoEndpoint
             | Self::PoolExhausted
+            | Self::Overloaded(_)
             | Self::Resolve(_)
             | Self::ResolveTimeout { .. }
             | Self::ConnectTimeout { .. }

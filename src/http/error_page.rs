@@ -60,7 +60,7 @@ pub fn respond(error: Error, request: &HeaderMap, id: &str, style: &Style) -> Re
         fields.insert(REQUEST_ID, id);
     }
     if style.proxy_status != ProxyStatus::Off
-        && let Ok(value) = HeaderValue::from_str(&format!("{}; error={}", item(&style.server_name), error.token()))
+        && let Ok(value) = HeaderValue::from_str(&failed(&style.server_name, &error))
     {
         fields.insert(PROXY_STATUS, value);
     }
@@ -94,6 +94,12 @@ fn readable(error: &Error, request: &HeaderMap, id: &str, style: &Style) -> Resp
     response
 }
 
+/// `Proxy-Status` of an answer of ours.
+fn failed(server_name: &str, error: &Error) -> String {
+    let details = error.details().map(|details| format!("; details=\"{details}\"")).unwrap_or_default();
+    format!("{}; error={}{details}", item(server_name), error.token())
+}
+
 /// `Proxy-Status` of an answer that an endpoint gave (RFC 9209, 2.1.4).
 pub fn proxy_status(server_name: &str, received: StatusCode) -> HeaderValue {
     let value = format!("{}; received-status={}", item(server_name), received.as_u16());
@@ -114,7 +120,9 @@ fn item(name: &str) -> Cow<'_, str> {
 fn shown(error: &Error) -> String {
     match (error.fault(), error) {
         (Fault::Client, _) => error.to_string(),
-        (Fault::Upstream, Error::NoEndpoint | Error::PoolExhausted) => "no server is available for this request".into(),
+        (Fault::Upstream, Error::NoEndpoint | Error::PoolExhausted | Error::Overloaded(_)) => {
+            "no server is available for this request".into()
+        }
         (Fault::Upstream, _) if error.status() == StatusCode::GATEWAY_TIMEOUT => {
             "the server behind this one did not answer in time".into()
         }

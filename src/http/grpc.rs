@@ -58,6 +58,7 @@ impl Code {
             | Error::ConnectTimeout { .. }
             | Error::NoEndpoint
             | Error::PoolExhausted
+            | Error::Overloaded(_)
             | Error::Resolve(_)
             | Error::Connect(_)
             | Error::Tls { .. }

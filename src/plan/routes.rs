@@ -12,6 +12,7 @@ use crate::{
     routing::{Entry, Pattern},
     settings::{
         Destination, Problem, RouteDefaults, RouteSettings, Settings,
+        limit::Class,
         problem::did_you_mean,
         route::{ForwardedFields, RespondSettings, TimeoutSettings},
         values::Time,
@@ -36,6 +37,8 @@ pub struct Route {
     pub forwarded: ForwardedFields,
     /// What the endpoint sees as `Host`.
     pub host: HostRule,
+    /// What its requests are worth where not all can be carried.
+    pub class: Class,
     /// Bytes of a request body; `None` is no limit.
     pub max_body: Option<u64>,
 }
@@ -166,6 +169,7 @@ impl Drawing<'_> {
             timeouts: timeouts(said.timeout.unwrap_or_default()),
             forwarded: said.forwarded.unwrap_or_default(),
             host: host_rule(said.host.as_deref()).unwrap_or(HostRule::Preserve),
+            class: said.class.unwrap_or_default(),
             max_body: (limit > 0).then_some(limit),
         }
     }

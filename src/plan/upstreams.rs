@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
-    Plan, Upstreams, affinity, checks, tls,
+    Plan, Upstreams, affinity, checks, limits, tls,
     url::{self, EndpointUrl},
 };
 use crate::{
@@ -45,7 +45,7 @@ pub fn named(
         let endpoints = endpoints(name, written, tls.as_ref(), before, problems);
         let balancer = balancer(name, &written.balance, &endpoints, kinds, problems);
         if let (Some(balancer), false) = (balancer, endpoints.is_empty()) {
-            upstreams.insert(name.as_str().into(), upstream(name, endpoints, balancer, written));
+            upstreams.insert(name.as_str().into(), upstream(name, endpoints, balancer, written, before));
         }
     }
     upstreams
@@ -69,7 +69,7 @@ pub fn unnamed(url: &EndpointUrl, name: &str, before: Option<&Plan>) -> Result<A
     let written = UpstreamSettings::default();
     let endpoints = vec![adopt(before, name, url, tls::of_route(url)?, &ServerUrl::new(name), &written)];
     let balancer = Random::build(Nothing {}, &endpoints).expect("it needs no settings");
-    Ok(upstream(name, endpoints, balancer, &written))
+    Ok(upstream(name, endpoints, balancer, &written, before))
 }
 
 fn upstream(
@@ -77,13 +77,16 @@ fn upstream(
     endpoints: Vec<Arc<Endpoint>>,
     balancer: Box<dyn Balancer>,
     written: &UpstreamSettings,
+    before: Option<&Plan>,
 ) -> Arc<Upstream> {
+    let before = before.and_then(|plan| plan.upstreams.get(name));
     let rules = Rules { panic: written.outlier.panic.fraction(), slow_start: written.slow_start.0 };
     let mut upstream = Upstream::new(name, Members::new(endpoints, balancer, rules));
     upstream.transport = written.transport;
     upstream.retry = retry(&written.retry);
     upstream.outlier = outlier(&written.outlier);
     upstream.affinity = written.sticky.as_ref().and_then(|sticky| affinity::of(name, sticky)).map(Box::new);
+    upstream.limit = limits::limit(written.limit.as_ref(), before.map(Arc::as_ref));
     upstream.check = written.health.as_ref().and_then(checks::check).map(Arc::new);
     Arc::new(upstream)
 }
@@ -164,6 +167,7 @@ fn check(name: &str, written: &UpstreamSettings, problems: &mut Vec<Problem>) {
         problems.push(at(&["h2", "ping_timeout"], "an endpoint that is asked must answer some time").help(help));
     }
     checks::problems(name, written, problems);
+    limits::problems(name, written, problems);
     if let Some(sticky) = &written.sticky {
         affinity::problems(name, sticky, problems);
     }

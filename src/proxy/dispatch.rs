@@ -144,7 +144,7 @@ impl Dispatch<'_> {
             retry.budget.earn();
         }
         loop {
-            let pick = self.pick(&selection, exchange, outgoing)?;
+            let pick = self.pick(upstream, &selection, exchange, outgoing).await?;
             let endpoint = pick.endpoint;
             // What is sent while the answer comes cannot be had again.
             let is_whole = outgoing.body.is_empty() && outgoing.upgrade.is_none();
@@ -187,8 +187,9 @@ impl Dispatch<'_> {
     }
 
     /// Whom to ask next; the exchange and the request know of it.
-    fn pick<'u>(
+    async fn pick<'u>(
         &self,
+        upstream: &Upstream,
         selection: &Selection<'u>,
         exchange: &mut Exchange,
         outgoing: &mut Outgoing,
@@ -196,14 +197,16 @@ impl Dispatch<'_> {
         let may_try = selection.may_be_sent_again(exchange) && outgoing.body.is_replayable();
         // Balancers look for their keys in the exchange.
         mem::swap(&mut exchange.headers, &mut outgoing.headers);
-        let pick = selection.pick(exchange, may_try);
+        let pick = match &upstream.limit {
+            None => selection.pick_and_enter(exchange, may_try),
+            Some(limit) => limit.admit(selection, exchange, may_try, self.matched.entry.value.class).await,
+        };
         mem::swap(&mut exchange.headers, &mut outgoing.headers);
-        let pick = pick.ok_or(Error::NoEndpoint)?;
+        let pick = pick?;
         exchange.facts.attempts += 1;
         if self.active.wants_names() {
             exchange.facts.endpoint = Some(Arc::clone(&pick.endpoint.name));
         }
-        exchange.in_flight = Some(pick.endpoint.enter());
         outgoing::address(outgoing, &self.matched.entry.value, pick.endpoint, exchange);
         Ok(pick)
     }

@@ -9,6 +9,7 @@ pub mod destination;
 pub mod health;
 mod layer;
 pub mod layers;
+pub mod limit;
 pub mod listener;
 mod origins;
 pub mod outlier;
@@ -34,6 +35,7 @@ pub use self::{
     destination::Destination,
     health::HealthSettings,
     layers::{Layers, Loaded, Reading},
+    limit::LimitSettings,
     listener::Listener,
     origins::Origins,
     outlier::OutlierSettings,

@@ -11,6 +11,7 @@ use serde::{
 
 use super::{
     destination::Destination,
+    limit::Class,
     sticky::CohortSettings,
     values::{Size, Time},
 };
@@ -58,7 +59,7 @@ pub struct RespondSettings {
 
 impl RouteSettings {
     /// The keys of a route that are not filters.
-    pub const KEYS: [&str; 11] = [
+    pub const KEYS: [&str; 12] = [
         "to",
         "sticky",
         "strip",
@@ -69,6 +70,7 @@ impl RouteSettings {
         "timeout",
         "forwarded",
         "host",
+        "class",
         "max_body",
     ];
 
@@ -98,6 +100,7 @@ impl RouteDefaults {
             }),
             forwarded: Some(ForwardedFields::Both),
             host: Some("preserve".into()),
+            class: None,
             max_body: None,
         }
     }
@@ -113,6 +116,7 @@ impl RouteDefaults {
             timeout,
             forwarded: self.forwarded.or(weaker.forwarded),
             host: self.host.as_ref().or(weaker.host.as_ref()).cloned(),
+            class: self.class.or(weaker.class),
             max_body: self.max_body.or(weaker.max_body),
         }
     }
@@ -147,6 +151,7 @@ impl Serialize for RouteSettings {
         entry(&mut table, "timeout", self.overrides.timeout)?;
         entry(&mut table, "forwarded", self.overrides.forwarded)?;
         entry(&mut table, "host", self.overrides.host.as_ref())?;
+        entry(&mut table, "class", self.overrides.class)?;
         entry(&mut table, "max_body", self.overrides.max_body)?;
         for (kind, settings) in &self.filters {
             table.serialize_entry(kind, settings)?;
@@ -192,6 +197,7 @@ impl<'de> Visitor<'de> for RouteVisitor {
                 "timeout" => route.overrides.timeout = table.next_value()?,
                 "forwarded" => route.overrides.forwarded = table.next_value()?,
                 "host" => route.overrides.host = table.next_value()?,
+                "class" => route.overrides.class = table.next_value()?,
                 "max_body" => route.overrides.max_body = table.next_value()?,
                 _ => {
                     let settings = table.next_value()?;
@@ -339,6 +345,9 @@ pub struct RouteDefaults {
     /// `"preserve"` the client's Host, `"upstream"` for the endpoint's own authority, or a literal value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// What its requests are worth where an upstream cannot carry all: `"critical"`, `"normal"` or `"sheddable"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
     /// Bytes of a request body; overrides `server.http.max_body`. 0 is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_body: Option<Size>,

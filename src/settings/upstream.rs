@@ -8,8 +8,8 @@ use serde::{
 };
 
 use super::{
-    balance::BalanceSettings, health::HealthSettings, outlier::OutlierSettings, retry::RetrySettings,
-    sticky::StickySettings, values::Time,
+    balance::BalanceSettings, health::HealthSettings, limit::LimitSettings, outlier::OutlierSettings,
+    retry::RetrySettings, sticky::StickySettings, values::Time,
 };
 
 /// `[upstreams.NAME]`
@@ -40,6 +40,9 @@ pub struct UpstreamSettings {
     /// How clients are kept with their endpoints, if they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sticky: Option<StickySettings>,
+    /// How many requests it carries at once, if that is limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitSettings>,
     /// How long an endpoint that is new or has recovered gets less than its share.
     pub slow_start: Time,
     /// TLS to the endpoints whose URLs begin with `https://`.
@@ -223,6 +226,7 @@ impl Default for UpstreamSettings {
             health: None,
             outlier: OutlierSettings::default(),
             sticky: None,
+            limit: None,
             slow_start: Time::OFF,
             tls: EndpointTls::default(),
         }

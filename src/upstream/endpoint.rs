@@ -34,6 +34,8 @@ pub struct Endpoint {
     pub latency: Arc<Latency>,
     /// Whether it is well.
     pub health: Arc<Health>,
+    /// How many of its places are taken, where it has only so many.
+    pub slots: Arc<AtomicU32>,
     in_flight: Arc<AtomicU32>,
 }
 
@@ -69,6 +71,7 @@ impl Endpoint {
             is_backup: false,
             latency: Arc::default(),
             health: Arc::default(),
+            slots: Arc::default(),
             in_flight: Arc::default(),
         }
     }
@@ -100,6 +103,7 @@ impl Endpoint {
     pub fn known_as(mut self, before: &Self) -> Self {
         self.latency = Arc::clone(&before.latency);
         self.health = Arc::clone(&before.health);
+        self.slots = Arc::clone(&before.slots);
         self.in_flight = Arc::clone(&before.in_flight);
         self
     }

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use self::{
     affinity::Affinity,
     check::Check,
+    limit::Limit,
     members::{Held, Roster},
     outlier::Outlier,
     retry::Retry,
@@ -25,6 +26,7 @@ pub mod check;
 pub mod endpoint;
 pub mod health;
 pub mod latency;
+pub mod limit;
 pub mod lineup;
 pub mod members;
 pub mod outlier;
@@ -48,6 +50,8 @@ pub struct Upstream {
     pub outlier: Option<Outlier>,
     /// How clients are kept with endpoints.
     pub affinity: Option<Box<Affinity>>,
+    /// How many requests it carries at once.
+    pub limit: Option<Box<Limit>>,
     roster: Roster,
 }
 
@@ -64,7 +68,8 @@ impl Upstream {
 
     fn with(name: &str, roster: Roster) -> Self {
         let (transport, retry) = (TransportKind::default(), Retry::never());
-        Self { name: name.into(), transport, retry, check: None, outlier: None, affinity: None, roster }
+        let affinity = None;
+        Self { name: name.into(), transport, retry, check: None, outlier: None, limit: None, affinity, roster }
     }
 
     /// Its members now. A request asks once, and keeps to them.

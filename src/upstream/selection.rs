@@ -7,6 +7,10 @@ use super::{
 };
 use crate::{chance, clock, exchange::Exchange, http::HeaderMap};
 
+pub use self::room::Unasked;
+
+mod room;
+
 /// The picks for one request. Costs nothing until an endpoint failed.
 pub struct Selection<'u> {
     upstream: &'u Upstream,

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::support::{
     binary::{Binary, write},
@@ -67,7 +67,7 @@ async fn the_status_says_who_is_there_and_where_requests_are() {
     let origin = origin.start().await;
     let shop =
         format!("listen = [\"127.0.0.1:0\"]\nroutes.\"/\" = \"shop\"\nupstreams.shop.servers = [{:?}]\n", origin.url());
-    settings(folder.path(), &shop);
+    settings(folder.path(), &format!("{shop}upstreams.shop.limit.requests = 5\n"));
     let mut server = Binary::run(folder.path(), &["--settings", "edge.toml"]).await;
     let admin = server.says_address("telling operators at ").await;
     let mut client = server.connect().await;
@@ -84,6 +84,7 @@ async fn the_status_says_who_is_there_and_where_requests_are() {
     assert_eq!(during["upstreams"][0]["name"], "shop");
     assert_eq!(during["upstreams"][0]["endpoints"][0]["in_flight"], 1);
     assert_eq!(during["upstreams"][0]["endpoints"][0]["protocol"], "auto");
+    assert_eq!(during["upstreams"][0]["limit"], json!({ "in_flight": 1, "waiting": 0, "refused": 0 }));
 }
 
 #[actix_rt::test]

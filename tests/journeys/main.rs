@@ -32,6 +32,7 @@ mod hand_off;
 mod health;
 mod health_checks;
 mod intake;
+mod limits;
 mod listeners;
 mod passing;
 mod pooling;

@@ -3,9 +3,11 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
-    BalanceSettings, CohortSettings, Destination, FileMode, HealthSettings, Layers, Listener, OutlierSettings,
-    RetrySettings, RouteDefaults, RouteSettings, Settings, Size, Source, StickySettings, Time, UpstreamSettings,
+    BalanceSettings, CohortSettings, Destination, FileMode, HealthSettings, Layers, LimitSettings, Listener,
+    OutlierSettings, RetrySettings, RouteDefaults, RouteSettings, Settings, Size, Source, StickySettings, Time,
+    UpstreamSettings,
     layers::BUILT_IN,
+    limit::Class,
     listener::{ListenerTimeouts, ProxyProtocolSettings},
     route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
     server::Workers,
@@ -47,6 +49,7 @@ fn route() -> impl Strategy<Value = RouteSettings> {
                 timeout,
                 forwarded,
                 host,
+                class: size.map(|_| Class::Sheddable),
                 max_body: size.map(Size::kib),
             });
     let respond = (0u16..999, ".{0,9}", vec((".{0,4}", ".{0,9}"), 0..3)).prop_map(|(status, body, headers)| {
@@ -110,6 +113,11 @@ fn upstream() -> impl Strategy<Value = UpstreamSettings> {
         ..EndpointTls::default()
     });
     (vec(server, 0..3), balance, 0u32..4, tls).prop_map(|(servers, balance, attempts, tls)| UpstreamSettings {
+        limit: (attempts > 1).then(|| LimitSettings {
+            requests: Some(attempts),
+            class_header: Some("x-class".into()),
+            ..LimitSettings::default()
+        }),
         sticky: (attempts > 2).then(|| StickySettings::new("srv")),
         servers,
         balance,

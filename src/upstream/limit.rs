@@ -1,0 +1,161 @@
+//! How many requests an upstream and its endpoints carry at once, and who waits.
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+
+pub use self::gate::Gate;
+use self::gate::Waiting;
+use super::selection::{Pick, Selection, Unasked};
+pub use crate::settings::limit::Class;
+use crate::{
+    exchange::{Exchange, InFlight, Slot},
+    http::{Error, HeaderName, error::Overload},
+};
+
+mod gate;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+/// How many requests an upstream carries at once.
+#[derive(Debug)]
+pub struct Limit {
+    /// What was written.
+    pub rules: Rules,
+    /// What counts.
+    pub gate: Arc<Gate>,
+}
+
+/// What was written about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    /// At once, to the upstream.
+    pub requests: u32,
+    /// At once, to each of its endpoints.
+    pub per_endpoint: u32,
+    /// The part of them that requests of the lowest class may have.
+    pub sheddable: f64,
+    /// Where a trusted proxy names the class of a request.
+    pub class_field: Option<HeaderName>,
+    /// So many may wait, ..
+    pub queue: usize,
+    /// .. for so long.
+    pub patience: Duration,
+}
+
+/// Somebody who wants to go in.
+struct Asking<'a, 'u> {
+    selection: &'a Selection<'u>,
+    may_try: bool,
+    class: Class,
+    /// It has no place at the upstream yet; who has one wants another endpoint.
+    is_new: bool,
+    slot: Option<Slot>,
+}
+
+impl Limit {
+    /// Whom to ask next, once there is a place for the request; it is counted until `exchange.in_flight` falls. In a box
+    /// only where it has to wait.
+    ///
+    /// # Errors
+    /// There is nobody, or no place in time.
+    pub async fn admit<'u>(
+        &self,
+        selection: &Selection<'u>,
+        exchange: &mut Exchange,
+        may_try: bool,
+        class: Class,
+    ) -> Result<Pick<'u>, Error> {
+        let slot = exchange.in_flight.take().and_then(InFlight::into_slot);
+        let (is_new, class) = (slot.is_none(), self.rules.named(exchange).unwrap_or(class));
+        let mut asking = Asking { selection, may_try, class, is_new, slot };
+        let pick = match self.try_now(&mut asking, exchange) {
+            Ok(pick) => pick,
+            Err(Unasked::Nobody) => return Err(Error::NoEndpoint),
+            Err(Unasked::Full) => {
+                Box::pin(self.wait(&mut asking, exchange)).await.inspect_err(|_| self.gate.refuse())?
+            }
+        };
+        let in_flight = pick.endpoint.enter();
+        exchange.in_flight = Some(match asking.slot {
+            Some(slot) => in_flight.with(slot),
+            None => in_flight,
+        });
+        if !is_new {
+            // The endpoint before has room again.
+            self.gate.wake();
+        }
+        Ok(pick)
+    }
+
+    fn try_now<'u>(&self, asking: &mut Asking<'_, 'u>, exchange: &Exchange) -> Result<Pick<'u>, Unasked> {
+        let slot = asking.slot.take().or_else(|| self.gate.enter(self.rules.of(asking.class)));
+        self.pick(asking, slot.ok_or(Unasked::Full)?, exchange)
+    }
+
+    async fn wait<'u>(&self, asking: &mut Asking<'_, 'u>, exchange: &Exchange) -> Result<Pick<'u>, Error> {
+        let Rules { queue, patience, .. } = self.rules;
+        let full = |_| Error::Overloaded(Overload::QueueFull);
+        let waiting = self.gate.queue_up(asking.class, asking.is_new, queue).map_err(full)?;
+        let turn = poll_fn(|cx| self.poll_turn(&waiting, asking, exchange, cx));
+        timeout(patience, turn).await.unwrap_or(Err(Error::Overloaded(Overload::QueueTimeout { limit: patience })))
+    }
+
+    fn poll_turn<'u>(
+        &self,
+        waiting: &Waiting<'_>,
+        asking: &mut Asking<'_, 'u>,
+        exchange: &Exchange,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Pick<'u>, Error>> {
+        if ready!(waiting.poll_first(cx)).is_err() {
+            return Poll::Ready(Err(Error::Overloaded(Overload::Shed)));
+        }
+        match self.try_first(asking, exchange) {
+            Ok(pick) => Poll::Ready(Ok(pick)),
+            Err(Unasked::Full) => Poll::Pending,
+            Err(Unasked::Nobody) => Poll::Ready(Err(Error::NoEndpoint)),
+        }
+    }
+
+    /// A place at the upstream is taken only where an endpoint has one, too: giving it up again would wake who is first.
+    fn try_first<'u>(&self, asking: &mut Asking<'_, 'u>, exchange: &Exchange) -> Result<Pick<'u>, Unasked> {
+        if !asking.selection.has_room(self.rules.per_endpoint) {
+            return Err(Unasked::Full);
+        }
+        let slot = asking.slot.take().or_else(|| self.gate.enter_first(self.rules.of(asking.class)));
+        self.pick(asking, slot.ok_or(Unasked::Full)?, exchange)
+    }
+
+    /// Of those who ask, who wants another endpoint keeps its place at the upstream; another one does not.
+    fn pick<'u>(&self, asking: &mut Asking<'_, 'u>, mut slot: Slot, exchange: &Exchange) -> Result<Pick<'u>, Unasked> {
+        let Asking { selection, may_try, is_new, .. } = *asking;
+        let pick = selection.pick_with_room(exchange, may_try, self.rules.per_endpoint, &mut slot);
+        if pick.is_ok() || !is_new {
+            asking.slot = Some(slot);
+        }
+        pick
+    }
+}
+
+impl Rules {
+    /// The class that a trusted proxy has named.
+    fn named(&self, exchange: &Exchange) -> Option<Class> {
+        let field = self.class_field.as_ref().filter(|_| exchange.client.trusted)?;
+        Class::named(exchange.headers.get(field)?.as_bytes())
+    }
+
+    /// How many places there are for this class.
+    fn of(&self, class: Class) -> u32 {
+        match class {
+            Class::Critical | Class::Normal => self.requests,
+            Class::Sheddable => ((f64::from(self.requests) * self.sheddable) as u32).max(1),
+        }
+    }
+}
