@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::{
+    affinity::Token,
     balancers::{Kind, Nothing, RoundRobin},
     lineup::Rules,
     outlier::Report,
@@ -12,7 +15,7 @@ use super::{
 use crate::{
     chance, clock,
     exchange::{Client, Exchange},
-    http::{HeaderMap, Method, RequestBody, Uri, Version, downstream::Peer},
+    http::{HeaderMap, HeaderValue, Method, RequestBody, Uri, Version, cookies::OwnCookie, downstream::Peer, header},
     settings::upstream::PoolSettings,
     transport::Address,
 };
@@ -239,4 +242,157 @@ fn members_that_are_written_stay() {
     assert!(!upstream.replace(members(&[false; 3], Rules::default())));
 
     assert_eq!(upstream.members().endpoints.len(), 2);
+}
+
+fn sticky(backups: &[bool], rules: Rules) -> Upstream {
+    let cookie = OwnCookie { name: "srv".into(), ttl: Duration::from_secs(3600) };
+    let mut upstream = upstream(backups, rules, OUTLIER);
+    upstream.affinity = Some(Box::new(Affinity::new("test", cookie, None)));
+    upstream
+}
+
+/// Gives a client the cookie for an endpoint.
+fn remind(upstream: &Upstream, token: Token, cookies: &mut HeaderMap) {
+    let affinity = upstream.affinity.as_ref().expect("it is sticky");
+    let mut answer = HeaderMap::new();
+    affinity.remind(None, token, clock::unix_coarse(), false, &mut answer);
+    keep(&answer, cookies);
+}
+
+/// Keeps the cookie of an answer.
+fn keep(answer: &HeaderMap, cookies: &mut HeaderMap) {
+    if let Some(cookie) = answer.get(header::SET_COOKIE).and_then(|cookie| cookie.to_str().ok()) {
+        let pair = cookie.split(';').next().expect("a split has a first part");
+        cookies.insert(header::COOKIE, HeaderValue::from_str(pair).expect("it was one"));
+    }
+}
+
+/// Where a client comes to that keeps its cookies, and whether that is a trial.
+fn visit(upstream: &Upstream, cookies: &mut HeaderMap, may_try: bool) -> (usize, bool) {
+    let members = upstream.members();
+    let mut selection = Selection::of(upstream, &members);
+    selection.recognise(&mut cookies.clone());
+    let pick = selection.pick(&exchange(), may_try).expect("somebody");
+    let mut answer = HeaderMap::new();
+    selection.remind(pick.endpoint, &exchange(), &mut answer);
+    keep(&answer, cookies);
+    (place(upstream, pick.endpoint), pick.trial.is_some())
+}
+
+#[test]
+fn who_is_unwell_keeps_nobody_and_who_has_moved_stays_where_it_is() {
+    let upstream = sticky(&[false; 3], Rules::default());
+    let mut client = HeaderMap::new();
+    let (home, _) = visit(&upstream, &mut client, false);
+    assert!((0..10).all(|_| visit(&upstream, &mut client, false).0 == home));
+
+    fail(&upstream, home, 3);
+    let (other, _) = visit(&upstream, &mut client, false);
+    assert_ne!(other, home);
+
+    upstream.members().endpoints[home].health.begin_trial().expect("nobody else does").succeeded(clock::coarse());
+    assert!((0..10).all(|_| visit(&upstream, &mut client, false).0 == other));
+}
+
+#[test]
+fn when_nobody_is_well_clients_stay_where_they_are() {
+    let upstream = sticky(&[false; 3], Rules::default());
+    let mut client = HeaderMap::new();
+    let (home, _) = visit(&upstream, &mut client, false);
+
+    for endpoint in &upstream.members().endpoints {
+        endpoint.health.checked(false, clock::coarse());
+    }
+
+    assert!((0..10).all(|_| visit(&upstream, &mut client, false).0 == home));
+}
+
+#[test]
+fn a_backup_keeps_its_clients_while_it_is_used_and_no_longer() {
+    let upstream = sticky(&[false, true], Rules::default());
+    let mut client = HeaderMap::new();
+    upstream.members().endpoints[0].health.checked(false, clock::coarse());
+    assert_eq!([visit(&upstream, &mut client, false).0, visit(&upstream, &mut client, false).0], [1, 1]);
+
+    upstream.members().endpoints[0].health.checked(true, clock::coarse());
+
+    assert_eq!([visit(&upstream, &mut client, false).0, visit(&upstream, &mut client, false).0], [0, 0]);
+}
+
+#[test]
+fn who_has_a_home_is_no_trial_and_who_is_new_is() {
+    let upstream = sticky(&[false; 2], Rules::default());
+    let mut client = HeaderMap::new();
+    let (home, _) = visit(&upstream, &mut client, false);
+    let other = 1 - home;
+    upstream.members().endpoints[other].health.eject(Duration::ZERO, Duration::ZERO, clock::coarse());
+
+    assert_eq!(visit(&upstream, &mut client, true), (home, false));
+    assert_eq!(visit(&upstream, &mut HeaderMap::new(), true), (other, true));
+}
+
+#[test]
+fn who_warms_up_keeps_its_clients() {
+    let rules = Rules { panic: 0.0, slow_start: Some(Duration::from_secs(1000)) };
+    let upstream = sticky(&[false; 4], rules);
+    let mut client = HeaderMap::new();
+    let (home, _) = visit(&upstream, &mut client, false);
+
+    upstream.members().endpoints[home].health.is_well_since(clock::coarse());
+
+    assert!((0..50).all(|_| visit(&upstream, &mut client, false).0 == home));
+}
+
+#[test]
+fn a_client_finds_its_endpoint_among_others_that_took_the_place_of_its_members() {
+    let mut upstream = Upstream::changing("test", members(&[false; 3], Rules::default()));
+    upstream.affinity = sticky(&[false], Rules::default()).affinity;
+    let mut client = HeaderMap::new();
+    visit(&upstream, &mut client, false);
+    let (home, _) = visit(&upstream, &mut client, false);
+    let name = Arc::clone(&upstream.members().endpoints[home].name);
+
+    assert!(upstream.replace(members(&[false; 5], Rules::default())));
+
+    for _ in 0..10 {
+        let (place, _) = visit(&upstream, &mut client, false);
+        assert_eq!(upstream.members().endpoints[place].name, name);
+    }
+}
+
+proptest! {
+    #[test]
+    fn nobody_is_asked_who_is_unwell_while_enough_are_well_and_nobody_twice(
+        unwell in prop::collection::vec(any::<bool>(), 2..12), ejected: bool, was_at: prop::sample::Index, may_try: bool,
+    ) {
+        let upstream = sticky(&vec![false; unwell.len()], Rules { panic: 0.0, slow_start: None });
+        let members = upstream.members();
+        let home = &members.endpoints[was_at.index(unwell.len())];
+        let mut cookies = HeaderMap::new();
+        let token = upstream.affinity.as_ref().expect("it is sticky").token(&home.name);
+        remind(&upstream, token, &mut cookies);
+        for (endpoint, unwell) in members.endpoints.iter().zip(&unwell) {
+            match (unwell, ejected) {
+                (false, _) => {}
+                (true, true) => drop(endpoint.health.eject(OUTLIER.eject, OUTLIER.longest, clock::coarse())),
+                (true, false) => drop(endpoint.health.checked(false, clock::coarse())),
+            }
+        }
+        let well = unwell.iter().filter(|unwell| !**unwell).count();
+
+        let mut selection = Selection::of(&upstream, &members);
+        selection.recognise(&mut cookies);
+        let mut asked = Vec::new();
+        while let Some(pick) = selection.pick(&exchange(), may_try) {
+            asked.push(place(&upstream, pick.endpoint));
+            selection.note(pick.endpoint);
+        }
+
+        // Those that are well go first, and of them the one where the client is at home.
+        prop_assert!(asked.iter().take(well).all(|place| !unwell[*place]), "{:?} of {:?}", asked, unwell);
+        let home = place(&upstream, home);
+        prop_assert!(unwell[home] && well > 0 || asked[0] == home, "{:?}", asked);
+        asked.sort_unstable();
+        prop_assert_eq!(asked, (0..unwell.len()).collect::<Vec<_>>());
+    }
 }

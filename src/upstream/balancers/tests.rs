@@ -86,6 +86,53 @@ proptest! {
     }
 
     #[test]
+    fn of_those_that_are_left_each_is_picked_as_it_weighs(
+        weights in prop::collection::vec(1u32..9, 2..9), gone: prop::sample::Index, seed: u64,
+    ) {
+        const TIMES: u32 = 20_000;
+        chance::seed(seed);
+        let endpoints = endpoints(&weights);
+        let gone = gone.index(weights.len());
+        let places = Places::these((0..weights.len()).filter(|place| *place != gone)).expect("there is another");
+        let sum: u32 = weights.iter().sum::<u32>() - weights[gone];
+        for (policy, play) in [("random", 0.0), ("p2c", 0.0), ("consistent_hash", 0.3)] {
+            let balancer = balancer(policy, json!({}), &endpoints);
+            let mut counts = vec![0; weights.len()];
+            for client in 0..TIMES {
+                let candidates = Candidates::only(&endpoints, &places).expect("there is one");
+                counts[place(balancer.pick(candidates, &exchange(client)), &endpoints)] += 1;
+            }
+
+            // So many throws may all miss: then it is anyone.
+            let missed = (f64::from(weights[gone]) / f64::from(sum + weights[gone])).powi(8) * f64::from(TIMES);
+            for at in places.as_slice() {
+                let share = f64::from(weights[*at]) / f64::from(sum);
+                let expected = share * f64::from(TIMES);
+                let deviation = (expected * (1.0 - share)).sqrt();
+                let off = (f64::from(counts[*at]) - expected).abs();
+                let most = 5.0 * deviation + play * expected + missed + 1.0;
+                prop_assert!(off <= most, "{} {:?} without {} {:?}", policy, weights, gone, counts);
+            }
+        }
+    }
+
+    #[test]
+    fn the_fewest_requests_are_the_fewest_for_a_weight(weights in prop::collection::vec(1u32..9, 1..9), requests in 1u32..500) {
+        let endpoints = endpoints(&weights);
+        let balancer = balancer("least_requests", json!({}), &endpoints);
+        let all = Candidates::all(&endpoints).expect("there is one");
+
+        let _entered: Vec<_> = (0..requests).map(|client| balancer.pick(all, &exchange(client)).enter()).collect();
+
+        let loads = || endpoints.iter().map(|one| f64::from(one.in_flight()) / f64::from(one.weight));
+        for one in &endpoints {
+            // The last one that it got was one that nobody had less load to get with.
+            let before = f64::from(one.in_flight().saturating_sub(1)) / f64::from(one.weight);
+            prop_assert!(loads().all(|load| before <= load), "{:?} carry {:?}", weights, loads().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn nobody_is_picked_who_is_no_candidate(weights in prop::collection::vec(1u32..5, 1..20), left: prop::sample::Index, mask: u32) {
         let endpoints = endpoints(&weights);
         let masked = Places::these((0..weights.len()).filter(|place| mask >> place & 1 == 1));
@@ -108,6 +155,7 @@ proptest! {
         rest.remove(gone);
         let (before, after) =
             (balancer("consistent_hash", json!({}), &all), balancer("consistent_hash", json!({}), &rest));
+        let mut moved = 0;
         let standing = Places::these((0..all.len()).filter(|place| *place != gone)).expect("there is one");
         for client in 0..2_000 {
             let exchange = exchange(client);
@@ -118,7 +166,11 @@ proptest! {
 
             prop_assert!(place(was, &all) == gone || Arc::ptr_eq(was, is));
             prop_assert!(Arc::ptr_eq(unwell, is));
+            moved += u32::from(!Arc::ptr_eq(was, is));
         }
+        // It has as many points as it weighs, and those fall by chance.
+        let share = f64::from(weights[gone]) / f64::from(weights.iter().sum::<u32>());
+        prop_assert!(f64::from(moved) <= share * 1.3 * 2_000.0, "{} of {:?} moved {} keys", gone, weights, moved);
     }
 }
 
