@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Candidates, Endpoint, Members, Upstream, affinity::Guest, candidates::Places, health::Trial, lineup::Lineup,
+    Candidates, Endpoint, Members, Upstream,
+    affinity::Guest,
+    candidates::Places,
+    health::{Standing, Trial},
+    lineup::Lineup,
 };
 use crate::{chance, clock, exchange::Exchange, http::HeaderMap};
 
@@ -56,11 +60,16 @@ impl<'u> Selection<'u> {
             return Some(Pick { endpoint: only, trial: None });
         }
         let lineup = self.members.lineup();
-        if let Some(endpoint) = self.home(&lineup) {
+        let home = self.home(&lineup);
+        if let Some(endpoint) = home.filter(|home| home.health.standing(clock::coarse()) == Standing::Well) {
             return Some(Pick { endpoint, trial: None });
         }
         if let Some(tried) = self.trial(&lineup, may_try) {
             return Some(tried);
+        }
+        // Nobody is well: then one is as good as another, but for what it knows.
+        if let Some(endpoint) = home {
+            return Some(Pick { endpoint, trial: None });
         }
         let endpoint = if self.tried.is_empty() {
             self.among(lineup.places.as_ref(), &lineup, exchange)?
@@ -91,8 +100,8 @@ impl<'u> Selection<'u> {
         self.tried.extend(self.place_of(endpoint));
     }
 
-    /// Where the client is at home, if that one may be picked. Nobody who has a home shows whether another endpoint has
-    /// recovered: that one does not know him.
+    /// Where the client is at home, if that one may be picked. While it is well the client does not show whether another one
+    /// has recovered: that one does not know it.
     fn home(&self, lineup: &Lineup) -> Option<&'u Arc<Endpoint>> {
         let (guest, affinity) = self.guest.zip(self.upstream.affinity.as_ref())?;
         let place = self.members.tokens(affinity).place_of(guest)?;

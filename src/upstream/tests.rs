@@ -332,6 +332,19 @@ fn who_has_a_home_is_no_trial_and_who_is_new_is() {
 }
 
 #[test]
+fn who_may_have_recovered_is_better_than_a_home_that_is_unwell() {
+    let upstream = sticky(&[false; 2], Rules::default());
+    let mut client = HeaderMap::new();
+    let (home, _) = visit(&upstream, &mut client, false);
+    let other = 1 - home;
+    upstream.members().endpoints[home].health.checked(false, clock::coarse());
+    upstream.members().endpoints[other].health.eject(Duration::ZERO, Duration::ZERO, clock::coarse());
+
+    assert_eq!(visit(&upstream, &mut client.clone(), false), (home, false), "a request that cannot be sent again");
+    assert_eq!(visit(&upstream, &mut client, true), (other, true));
+}
+
+#[test]
 fn who_warms_up_keeps_its_clients() {
     let rules = Rules { panic: 0.0, slow_start: Some(Duration::from_secs(1000)) };
     let upstream = sticky(&[false; 4], rules);

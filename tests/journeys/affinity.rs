@@ -250,6 +250,58 @@ async fn a_client_of_http_2_stays_with_its_endpoint() {
 }
 
 #[actix_rt::test]
+async fn a_tunnel_leads_to_the_endpoint_of_its_client() {
+    let switching = || {
+        Origin::script(|mut conn, _| async move {
+            while let Some(head) = conn.next_head().await {
+                if head.starts_with("GET /chat ") {
+                    conn.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n")
+                        .await;
+                    conn.wait_closed().await;
+                    return;
+                }
+                conn.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+            }
+        })
+    };
+    let endpoints = [switching().start().await, switching().start().await, switching().start().await];
+    let proxy = shop(&endpoints, "").start().await;
+    let mut browser = Browser::at(proxy.address);
+    browser.read("/").await;
+    let home = endpoints.iter().position(|endpoint| endpoint.requests_seen() == 1).expect("one was asked");
+    let upgrade =
+        |cookie: &str| format!("GET /chat HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: chat\r\n{cookie}\r\n");
+
+    for _ in 0..6 {
+        let mut client = proxy.connect().await;
+        client.send(upgrade(&format!("Cookie: srv={}\r\n", browser.cookies["srv"]))).await;
+        let response = client.read_response().await;
+        assert_eq!((response.status, response.header("set-cookie")), (101, None));
+    }
+    assert_eq!(endpoints[home].requests_seen(), 7);
+
+    let mut client = proxy.connect().await;
+    client.send(upgrade("")).await;
+    let response = client.read_response().await;
+    assert!(response.status == 101 && response.header("set-cookie").is_some(), "{}", response.head);
+}
+
+#[actix_rt::test]
+async fn two_proxies_with_one_secret_send_a_client_to_the_same_endpoint() {
+    let endpoints = endpoints::<4>().await;
+    let one = shop(&endpoints, "").start().await;
+    let other = shop(endpoints.iter().rev(), "").start().await;
+    let mut client = Browser::at(one.address);
+    let home = client.read("/").await;
+
+    let mut client = Browser::at(other.address).with("srv", &client.cookies["srv"]);
+    for _ in 0..12 {
+        let response = client.get("/").await;
+        assert_eq!((response.text(), response.header("set-cookie")), (home.clone(), None));
+    }
+}
+
+#[actix_rt::test]
 async fn over_tls_the_cookie_is_for_tls_only() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
