@@ -22,7 +22,6 @@ mod endpoint_h2_exchange;
 mod endpoint_h2_peers;
 mod endpoint_h2_websocket;
 mod errors;
-mod faults;
 mod grpc;
 mod grpc_peers;
 mod h2_connections;

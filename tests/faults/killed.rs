@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use tokio::sync::Notify;
 
 use super::support::{
     binary::{Binary, write},
@@ -23,6 +24,8 @@ struct Tally {
     /// Of the first endpoint, and of the other one.
     answers: [Cell<usize>; 2],
     failures: RefCell<Vec<String>>,
+    /// One more has come.
+    news: Notify,
     is_over: Cell<bool>,
 }
 
@@ -34,7 +37,7 @@ impl Tally {
     async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         patiently(what, async {
             while !is_so(self) {
-                tokio::task::yield_now().await;
+                self.news.notified().await;
             }
         })
         .await;
@@ -60,6 +63,7 @@ async fn ask(proxy: std::net::SocketAddr, tally: Rc<Tally>) {
             (200, "other") => tally.answers[1].set(tally.answers[1].get() + 1),
             _ => tally.failures.borrow_mut().push(response.head.clone()),
         }
+        tally.news.notify_one();
         if response.header("connection") == Some("close") {
             client = Client::connect(proxy).await;
         }
