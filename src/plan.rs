@@ -29,6 +29,7 @@ use crate::{
 pub mod acme;
 mod admin;
 mod affinity;
+mod breaker;
 mod changes;
 mod checks;
 mod cohort;

@@ -93,6 +93,8 @@ struct Certificate {
 #[derive(Debug, Serialize)]
 struct Upstream {
     name: String,
+    /// Whether it is asked: "closed", "open" or "half open", where it has a breaker.
+    breaker: Option<&'static str>,
     /// How many requests it carries, where that is limited.
     limit: Option<Limit>,
     endpoints: Vec<Endpoint>,
@@ -180,8 +182,9 @@ impl Upstream {
     fn of(upstream: &crate::upstream::Upstream) -> Self {
         let members = upstream.members();
         let endpoints = members.endpoints.iter().map(|endpoint| Endpoint::of(endpoint));
+        let breaker = upstream.breaker.as_ref().map(|breaker| breaker.circuit.position());
         let limit = upstream.limit.as_ref().map(|limit| Limit::of(&limit.gate));
-        Self { name: upstream.name.to_string(), limit, endpoints: endpoints.collect() }
+        Self { name: upstream.name.to_string(), breaker, limit, endpoints: endpoints.collect() }
     }
 }
 

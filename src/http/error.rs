@@ -92,6 +92,12 @@ pub enum Error {
     /// The upstream carries as many requests as it may.
     #[error("the upstream has as many requests as it may: {0}")]
     Overloaded(Overload),
+    /// Too many requests to the upstream failed, and it is not asked for a while.
+    #[error("the upstream is not asked for now: too many requests failed")]
+    CircuitOpen {
+        /// How long it will not be.
+        retry_after: Duration,
+    },
     /// The endpoint's name does not resolve.
     #[error("the endpoint's name could not be resolved")]
     Resolve(#[source] io::Error),
@@ -243,9 +249,11 @@ impl Error {
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Refused { status, .. } => *status,
-            Self::NoEndpoint | Self::PoolExhausted | Self::Overloaded(_) | Self::Draining => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NoEndpoint
+            | Self::PoolExhausted
+            | Self::Overloaded(_)
+            | Self::CircuitOpen { .. }
+            | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::ResolveTimeout { .. }
             | Self::ConnectTimeout { .. }
             | Self::FirstByteTimeout { .. }
@@ -281,7 +289,7 @@ impl Error {
             Self::Refused { .. } => "http_request_denied",
             Self::Loop => "proxy_loop_detected",
             Self::NoRoute => "destination_not_found",
-            Self::NoEndpoint => "destination_unavailable",
+            Self::NoEndpoint | Self::CircuitOpen { .. } => "destination_unavailable",
             Self::PoolExhausted | Self::Overloaded(_) => "connection_limit_reached",
             Self::Resolve(_) => "dns_error",
             Self::ResolveTimeout { .. } => "dns_timeout",
@@ -311,9 +319,19 @@ impl Error {
             Self::Overloaded(Overload::QueueFull) => Some("queue full"),
             Self::Overloaded(Overload::QueueTimeout { .. }) => Some("queue timeout"),
             Self::Overloaded(Overload::Shed) => Some("shed"),
+            Self::CircuitOpen { .. } => Some("circuit open"),
             Self::FirstByteTimeout { .. } => Some("first byte"),
             Self::TotalTimeout { .. } => Some("total"),
             _ => None,
+        }
+    }
+
+    /// After how long it makes sense to come back: for a 503, a second where nobody knows better.
+    pub fn retry_after(&self) -> Option<Duration> {
+        const SOON: Duration = Duration::from_secs(1);
+        match self {
+            Self::CircuitOpen { retry_after } => Some(SOON.max(*retry_after)),
+            _ => (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(SOON),
         }
     }
 
@@ -339,6 +357,7 @@ impl Error {
             Self::NoEndpoint
             | Self::PoolExhausted
             | Self::Overloaded(_)
+            | Self::CircuitOpen { .. }
             | Self::Resolve(_)
             | Self::ResolveTimeout { .. }
             | Self::ConnectTimeout { .. }

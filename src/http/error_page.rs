@@ -84,8 +84,8 @@ fn readable(error: &Error, request: &HeaderMap, id: &str, style: &Style) -> Resp
     if style.format == Format::Auto {
         fields.insert(header::VARY, HeaderValue::from_static("accept"));
     }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        fields.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(after) = error.retry_after() {
+        fields.insert(header::RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1000) as u64));
     }
     if let (Error::Method, Some(allow)) = (error, &style.allow) {
         fields.insert(header::ALLOW, allow.clone());
@@ -120,7 +120,7 @@ fn item(name: &str) -> Cow<'_, str> {
 fn shown(error: &Error) -> String {
     match (error.fault(), error) {
         (Fault::Client, _) => error.to_string(),
-        (Fault::Upstream, Error::NoEndpoint | Error::PoolExhausted | Error::Overloaded(_)) => {
+        (Fault::Upstream, _) if error.status() == StatusCode::SERVICE_UNAVAILABLE => {
             "no server is available for this request".into()
         }
         (Fault::Upstream, _) if error.status() == StatusCode::GATEWAY_TIMEOUT => {

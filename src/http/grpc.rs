@@ -59,6 +59,7 @@ impl Code {
             | Error::NoEndpoint
             | Error::PoolExhausted
             | Error::Overloaded(_)
+            | Error::CircuitOpen { .. }
             | Error::Resolve(_)
             | Error::Connect(_)
             | Error::Tls { .. }

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
-    Plan, Upstreams, affinity, checks, limits, tls,
+    Plan, Upstreams, affinity, breaker, checks, limits, tls,
     url::{self, EndpointUrl},
 };
 use crate::{
@@ -86,6 +86,7 @@ fn upstream(
     upstream.retry = retry(&written.retry);
     upstream.outlier = outlier(&written.outlier);
     upstream.affinity = written.sticky.as_ref().and_then(|sticky| affinity::of(name, sticky)).map(Box::new);
+    upstream.breaker = breaker::breaker(written.breaker.as_ref(), before.map(Arc::as_ref));
     upstream.limit = limits::limit(written.limit.as_ref(), before.map(Arc::as_ref));
     upstream.check = written.health.as_ref().and_then(checks::check).map(Arc::new);
     Arc::new(upstream)
@@ -167,6 +168,7 @@ fn check(name: &str, written: &UpstreamSettings, problems: &mut Vec<Problem>) {
         problems.push(at(&["h2", "ping_timeout"], "an endpoint that is asked must answer some time").help(help));
     }
     checks::problems(name, written, problems);
+    breaker::problems(name, written, problems);
     limits::problems(name, written, problems);
     if let Some(sticky) = &written.sticky {
         affinity::problems(name, sticky, problems);

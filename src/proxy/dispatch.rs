@@ -34,8 +34,8 @@ use crate::{
         tunnel::{self, TunnelKind},
     },
     upstream::{
-        Endpoint, Members, Upstream,
-        outlier::Report,
+        Endpoint, Members, Upstream, breaker,
+        outlier::{self, Report},
         selection::{Pick, Selection},
     },
 };
@@ -99,6 +99,7 @@ impl Dispatch<'_> {
         if self.active.wants_names() {
             exchange.facts.upstream = Some(Arc::clone(&upstream.name));
         }
+        let passage = upstream.breaker.as_ref().map(|breaker| breaker.pass(clock::coarse())).transpose()?;
         let route = &self.matched.entry.value;
         self.limit_body(route, exchange)?;
         let members = upstream.members();
@@ -112,6 +113,10 @@ impl Dispatch<'_> {
         let lines = scratch::lines();
         let mut outgoing = outgoing::build(route, (target, upgrade), exchange, &self.active.limits, lines);
         let answer = self.attempts((upstream, &members), exchange, &mut outgoing).await;
+        if let Some(passage) = passage {
+            let report = breaker::report(answer.as_ref().map(|answer| answer.status));
+            passage.ended(&upstream.name, report, clock::coarse());
+        }
         scratch::give_back_lines(outgoing.added);
         scratch::give_back_text(outgoing.target);
         // Filters on the way out may want to know what was asked.
@@ -315,13 +320,8 @@ fn most_closings(error: &TransportError) -> u32 {
 
 /// Whose doing it was.
 fn report_of(sent: &Result<Incoming, TransportError>) -> Report {
-    use StatusCode as S;
     match sent {
-        Ok(Incoming::Response { head, .. })
-            if matches!(head.status, S::BAD_GATEWAY | S::SERVICE_UNAVAILABLE | S::GATEWAY_TIMEOUT) =>
-        {
-            Report::Failed
-        }
+        Ok(Incoming::Response { head, .. }) if outlier::is_failure(head.status) => Report::Failed,
         Ok(_) => Report::Well,
         Err(error) if was_closing(error) || error.phase == Phase::Queue => Report::Nothing,
         Err(error) => match error.cause {

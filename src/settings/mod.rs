@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod admin;
 pub mod balance;
+pub mod breaker;
 pub mod destination;
 pub mod health;
 mod layer;
@@ -32,6 +33,7 @@ pub mod values;
 pub use self::{
     admin::AdminSettings,
     balance::BalanceSettings,
+    breaker::BreakerSettings,
     destination::Destination,
     health::HealthSettings,
     layers::{Layers, Loaded, Reading},

@@ -8,8 +8,8 @@ use serde::{
 };
 
 use super::{
-    balance::BalanceSettings, health::HealthSettings, limit::LimitSettings, outlier::OutlierSettings,
-    retry::RetrySettings, sticky::StickySettings, values::Time,
+    balance::BalanceSettings, breaker::BreakerSettings, health::HealthSettings, limit::LimitSettings,
+    outlier::OutlierSettings, retry::RetrySettings, sticky::StickySettings, values::Time,
 };
 
 /// `[upstreams.NAME]`
@@ -40,6 +40,9 @@ pub struct UpstreamSettings {
     /// How clients are kept with their endpoints, if they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sticky: Option<StickySettings>,
+    /// When it is asked no more for a while, if ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerSettings>,
     /// How many requests it carries at once, if that is limited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<LimitSettings>,
@@ -226,6 +229,7 @@ impl Default for UpstreamSettings {
             health: None,
             outlier: OutlierSettings::default(),
             sticky: None,
+            breaker: None,
             limit: None,
             slow_start: Time::OFF,
             tls: EndpointTls::default(),

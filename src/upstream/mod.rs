@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 
 use self::{
     affinity::Affinity,
+    breaker::Breaker,
     check::Check,
     limit::Limit,
     members::{Held, Roster},
@@ -21,6 +22,7 @@ use crate::settings::upstream::TransportKind;
 
 pub mod affinity;
 pub mod balancers;
+pub mod breaker;
 pub mod candidates;
 pub mod check;
 pub mod endpoint;
@@ -50,6 +52,8 @@ pub struct Upstream {
     pub outlier: Option<Outlier>,
     /// How clients are kept with endpoints.
     pub affinity: Option<Box<Affinity>>,
+    /// When it is asked no more for a while.
+    pub breaker: Option<Box<Breaker>>,
     /// How many requests it carries at once.
     pub limit: Option<Box<Limit>>,
     roster: Roster,
@@ -68,8 +72,17 @@ impl Upstream {
 
     fn with(name: &str, roster: Roster) -> Self {
         let (transport, retry) = (TransportKind::default(), Retry::never());
-        let affinity = None;
-        Self { name: name.into(), transport, retry, check: None, outlier: None, limit: None, affinity, roster }
+        Self {
+            name: name.into(),
+            transport,
+            retry,
+            check: None,
+            outlier: None,
+            affinity: None,
+            breaker: None,
+            limit: None,
+            roster,
+        }
     }
 
     /// Its members now. A request asks once, and keeps to them.

@@ -6,6 +6,7 @@ use super::{
     Endpoint, Members, Upstream,
     health::{Standing, Trial},
 };
+use crate::http::StatusCode;
 
 /// When to leave an endpoint alone, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,6 +34,11 @@ pub enum Report {
     Failed,
     /// It was not its doing.
     Nothing,
+}
+
+/// An answer that says that there is none.
+pub fn is_failure(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }
 
 /// Of fewer requests no part tells anything.

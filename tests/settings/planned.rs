@@ -73,6 +73,7 @@ impossible! {
         "[upstreams.api]\nservers = [\"http://a\"]\noutlier = { latency_factor = 1.0, error_rate = \"0%\", panic = \"half\", consecutive = -1 }\n[upstreams.b]\nservers = [\"http://a\"]\noutlier = { latency_factor = 1.0, error_rate = \"0%\" }\n";
     checks_that_tell_nothing:
         "[upstreams.api]\nservers = [\"http://a\"]\n[upstreams.api.health]\nkind = \"grpc\"\npath = \"healthz\"\nhost = \"\"\nstatus = \"299-200\"\nevery = \"1ms\"\ntimeout = \"off\"\nrise = 0\nfall = 0\n";
+    a_breaker_that_never_closes: "[upstreams.a]\nservers = [\"http://a\"]\nbreaker = { error_rate = \"0%\", requests = 0, trials = 0, open = \"off\" }\n";
     limits_that_limit_nothing_or_everything:
         "[upstreams.a]\nservers = [\"http://a\"]\nlimit = { queue = 5 }\n[upstreams.b]\nservers = [\"http://a\"]\nlimit = { requests = 0, per_endpoint = 0, queue_timeout = \"off\", class_header = \"x class\" }\n";
     no_attempt_at_all: "[upstreams.api]\nservers = [\"http://a\"]\nretry.attempts = 0\n";

@@ -3,9 +3,9 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
-    BalanceSettings, CohortSettings, Destination, FileMode, HealthSettings, Layers, LimitSettings, Listener,
-    OutlierSettings, RetrySettings, RouteDefaults, RouteSettings, Settings, Size, Source, StickySettings, Time,
-    UpstreamSettings,
+    BalanceSettings, BreakerSettings, CohortSettings, Destination, FileMode, HealthSettings, Layers, LimitSettings,
+    Listener, OutlierSettings, RetrySettings, RouteDefaults, RouteSettings, Settings, Size, Source, StickySettings,
+    Time, UpstreamSettings,
     layers::BUILT_IN,
     limit::Class,
     listener::{ListenerTimeouts, ProxyProtocolSettings},
@@ -113,6 +113,7 @@ fn upstream() -> impl Strategy<Value = UpstreamSettings> {
         ..EndpointTls::default()
     });
     (vec(server, 0..3), balance, 0u32..4, tls).prop_map(|(servers, balance, attempts, tls)| UpstreamSettings {
+        breaker: (attempts > 1).then(|| BreakerSettings { trials: attempts, ..BreakerSettings::default() }),
         limit: (attempts > 1).then(|| LimitSettings {
             requests: Some(attempts),
             class_header: Some("x-class".into()),
