@@ -171,6 +171,36 @@ async fn a_client_whose_endpoint_is_gone_has_another_and_keeps_it() {
 }
 
 #[actix_rt::test]
+async fn a_client_whose_endpoint_carries_all_it_may_goes_to_another() {
+    let holding = |name: &'static str| {
+        Origin::script(move |mut conn, _| async move {
+            while let Some(head) = conn.next_head().await {
+                if head.starts_with("GET /held ") {
+                    conn.tell("held");
+                    conn.wait_for("go on").await;
+                }
+                conn.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len())).await;
+            }
+        })
+    };
+    let endpoints = [holding("one").start().await, holding("two").start().await];
+    let proxy = shop(&endpoints, "limit = { per_endpoint = 1 }").start().await;
+    let mut client = Browser::at(proxy.address);
+    let home = client.read("/").await;
+    let [home_is, other_is] = if home == "one" { [0, 1] } else { [1, 0] };
+
+    let mut tab = client.clone();
+    let held = actix_rt::spawn(async move { tab.read("/held").await });
+    endpoints[home_is].wait_for("held").await;
+    let moved = client.get("/").await;
+
+    assert_eq!((moved.text(), moved.headers("set-cookie").len()), (["one", "two"][other_is].to_owned(), 1));
+    endpoints[home_is].tell("go on");
+    assert_eq!(held.await.expect("no panic"), home);
+    assert_eq!(client.read("/").await, moved.text(), "it stays there");
+}
+
+#[actix_rt::test]
 async fn a_client_is_told_of_the_endpoint_that_answered_in_the_end() {
     let [well] = endpoints::<1>().await;
     let ill = Origin::replying("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").start().await;
