@@ -1,6 +1,7 @@
 //! Affinity: a client stays with its endpoint, by a cookie that tells nothing but us.
 //!
-//! Its value is until when it lasts (4 bytes), which endpoint (16 bytes), and a signature over both (16 bytes). Which endpoint is an HMAC of its name: nobody reads an address off it, nor makes one up.
+//! Its value is until when it lasts (4 bytes), which endpoint (16 bytes), and a signature over both (16 bytes). Which endpoint
+//! is an HMAC of its name: nobody reads an address off it, nor makes one up.
 
 use std::{
     collections::HashMap,
