@@ -47,9 +47,13 @@ impl<'u> Selection<'u> {
 
     /// Tells the client whom to stay with, if that is news to it.
     pub fn remind(&self, endpoint: &Arc<Endpoint>, exchange: &Exchange, answer: &mut HeaderMap) {
-        let Some((affinity, place)) = self.upstream.affinity.as_ref().zip(self.place_of(endpoint)) else { return };
-        let token = self.members.tokens(affinity).of(place);
-        affinity.remind(self.guest, token, clock::unix_coarse(), exchange.client.secure, answer);
+        let Some(affinity) = &self.upstream.affinity else { return };
+        let tokens = self.members.tokens(affinity);
+        let is_this = |place: &usize| Arc::ptr_eq(&self.members.endpoints[*place], endpoint);
+        // Mostly it is where the client was: nobody else is looked at then.
+        let known = self.guest.and_then(|guest| tokens.place_of(guest)).filter(is_this);
+        let Some(place) = known.or_else(|| self.place_of(endpoint)) else { return };
+        affinity.remind(self.guest, tokens.of(place), clock::unix_coarse(), exchange.client.secure, answer);
     }
 
     /// The next one; nobody twice. With `may_try` the request can be sent again, so that it costs its client nothing to show
