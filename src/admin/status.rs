@@ -18,7 +18,7 @@ use crate::{
     proxy::Proxy,
     settings::upstream::Protocol,
     telemetry::time::Utc,
-    upstream::limit::Gate,
+    upstream::limit,
 };
 
 /// Whom to ask for it.
@@ -102,6 +102,10 @@ struct Upstream {
 
 #[derive(Debug, Serialize)]
 struct Limit {
+    /// How many may be under way now, where that is limited for the upstream.
+    requests: Option<u32>,
+    /// Whether that is found out by how long they take.
+    adaptive: bool,
     /// Requests under way that the limit has let in.
     in_flight: u32,
     /// Requests that wait.
@@ -183,14 +187,22 @@ impl Upstream {
         let members = upstream.members();
         let endpoints = members.endpoints.iter().map(|endpoint| Endpoint::of(endpoint));
         let breaker = upstream.breaker.as_ref().map(|breaker| breaker.circuit.position());
-        let limit = upstream.limit.as_ref().map(|limit| Limit::of(&limit.gate));
+        let limit = upstream.limit.as_ref().map(|limit| Limit::of(limit));
         Self { name: upstream.name.to_string(), breaker, limit, endpoints: endpoints.collect() }
     }
 }
 
 impl Limit {
-    fn of(gate: &Gate) -> Self {
-        Self { in_flight: gate.in_flight(), waiting: gate.waiting(), refused: gate.refused() }
+    fn of(limit: &limit::Limit) -> Self {
+        let gate = &limit.gate;
+        let requests = Some(limit.allowed()).filter(|requests| *requests < u32::MAX);
+        Self {
+            requests,
+            adaptive: limit.adaptive.is_some(),
+            in_flight: gate.in_flight(),
+            waiting: gate.waiting(),
+            refused: gate.refused(),
+        }
     }
 }
 

@@ -304,6 +304,9 @@ fn heed(
     if let (Some(began), Report::Well) = (began, report) {
         endpoint.latency.observe(began.elapsed(), clock::coarse());
     }
+    if let Some((limit, began)) = upstream.limit.as_ref().zip(began) {
+        limit.heed(report, began.elapsed(), clock::coarse);
+    }
     upstream.heed(members, endpoint, report, trial, clock::coarse);
 }
 

@@ -12,6 +12,10 @@ pub struct LimitSettings {
     /// At once to the upstream, over all workers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u32>,
+    /// Finds out how many the endpoints carry without getting slower, no more than `requests`, ..
+    pub adaptive: bool,
+    /// .. and no less than this.
+    pub least: u32,
     /// At once to each endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_endpoint: Option<u32>,
@@ -43,6 +47,8 @@ impl Default for LimitSettings {
     fn default() -> Self {
         Self {
             requests: None,
+            adaptive: false,
+            least: 5,
             per_endpoint: None,
             sheddable: Share::percent(80),
             class_header: None,

@@ -9,15 +9,22 @@ use std::{
 
 use tokio::time::timeout;
 
-pub use self::gate::Gate;
 use self::gate::Waiting;
-use super::selection::{Pick, Selection, Unasked};
+pub use self::{
+    adaptive::{Adaptive, Bounds},
+    gate::Gate,
+};
+use super::{
+    outlier::Report,
+    selection::{Pick, Selection, Unasked},
+};
 pub use crate::settings::limit::Class;
 use crate::{
     exchange::{Exchange, InFlight, Slot},
     http::{Error, HeaderName, error::Overload},
 };
 
+mod adaptive;
 mod gate;
 mod queue;
 #[cfg(test)]
@@ -30,13 +37,17 @@ pub struct Limit {
     pub rules: Rules,
     /// What counts.
     pub gate: Arc<Gate>,
+    /// Finds out how many requests may be under way, where that is not said.
+    pub adaptive: Option<Arc<Adaptive>>,
 }
 
 /// What was written about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
-    /// At once, to the upstream.
+    /// At once, to the upstream; no more than this where it is found out.
     pub requests: u32,
+    /// No less than this where it is found out.
+    pub least: u32,
     /// At once, to each of its endpoints.
     pub per_endpoint: u32,
     /// The part of them that requests of the lowest class may have.
@@ -94,8 +105,39 @@ impl Limit {
         Ok(pick)
     }
 
+    /// How many requests may be under way now.
+    pub fn allowed(&self) -> u32 {
+        match &self.adaptive {
+            Some(adaptive) => adaptive.allowed().min(self.rules.requests),
+            None => self.rules.requests,
+        }
+    }
+
+    /// An attempt has ended so, after so long. Where it is found out how many there may be, this is what it is found out by.
+    pub fn heed(&self, report: Report, took: Duration, now: impl Fn() -> Duration) {
+        let Some(adaptive) = &self.adaptive else { return };
+        let answered = match report {
+            Report::Well => Some(took),
+            Report::Failed => None,
+            Report::Nothing => return,
+        };
+        let bounds = Bounds { least: self.rules.least, most: self.rules.requests };
+        if adaptive.heed(answered, self.gate.in_flight(), bounds, now()) {
+            self.gate.wake();
+        }
+    }
+
+    /// How many of them may be of this class, or a higher one.
+    fn most(&self, class: Class) -> u32 {
+        let allowed = self.allowed();
+        match class {
+            Class::Critical | Class::Normal => allowed,
+            Class::Sheddable => ((f64::from(allowed) * self.rules.sheddable) as u32).max(1),
+        }
+    }
+
     fn try_now<'u>(&self, asking: &mut Asking<'_, 'u>, exchange: &Exchange) -> Result<Pick<'u>, Unasked> {
-        let slot = asking.slot.take().or_else(|| self.gate.enter(self.rules.of(asking.class)));
+        let slot = asking.slot.take().or_else(|| self.gate.enter(self.most(asking.class)));
         self.pick(asking, slot.ok_or(Unasked::Full)?, exchange)
     }
 
@@ -129,7 +171,7 @@ impl Limit {
         if !asking.selection.has_room(self.rules.per_endpoint) {
             return Err(Unasked::Full);
         }
-        let slot = asking.slot.take().or_else(|| self.gate.enter_first(self.rules.of(asking.class)));
+        let slot = asking.slot.take().or_else(|| self.gate.enter_first(self.most(asking.class)));
         self.pick(asking, slot.ok_or(Unasked::Full)?, exchange)
     }
 
@@ -149,13 +191,5 @@ impl Rules {
     fn named(&self, exchange: &Exchange) -> Option<Class> {
         let field = self.class_field.as_ref().filter(|_| exchange.client.trusted)?;
         Class::named(exchange.headers.get(field)?.as_bytes())
-    }
-
-    /// How many places there are for this class.
-    fn of(&self, class: Class) -> u32 {
-        match class {
-            Class::Critical | Class::Normal => self.requests,
-            Class::Sheddable => ((f64::from(self.requests) * self.sheddable) as u32).max(1),
-        }
     }
 }

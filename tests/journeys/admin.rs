@@ -84,7 +84,10 @@ async fn the_status_says_who_is_there_and_where_requests_are() {
     assert_eq!(during["upstreams"][0]["name"], "shop");
     assert_eq!(during["upstreams"][0]["endpoints"][0]["in_flight"], 1);
     assert_eq!(during["upstreams"][0]["endpoints"][0]["protocol"], "auto");
-    assert_eq!(during["upstreams"][0]["limit"], json!({ "in_flight": 1, "waiting": 0, "refused": 0 }));
+    assert_eq!(
+        during["upstreams"][0]["limit"],
+        json!({ "requests": 5, "adaptive": false, "in_flight": 1, "waiting": 0, "refused": 0 })
+    );
 }
 
 #[actix_rt::test]

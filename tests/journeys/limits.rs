@@ -1,5 +1,10 @@
 //! Upstreams that carry only so many requests at once: who waits, for how long, and who goes first.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use aqueduct::{
     Proxy,
     settings::{Layers, Settings, server::Workers},
@@ -386,5 +391,32 @@ async fn a_time_that_is_up_says_which_one_it_was() {
 
         let said = format!("aqueduct; error=http_response_timeout; details=\"{details}\"");
         assert_eq!((response.status, response.header("proxy-status")), (504, Some(said.as_str())));
+    }
+}
+
+#[actix_rt::test]
+async fn a_limit_that_is_found_out_falls_while_answers_fail_and_grows_when_they_do_not() {
+    let is_well = Arc::new(AtomicBool::new(false));
+    let shared = Arc::clone(&is_well);
+    let origin = Origin::serving(move |_, _| {
+        let status = if shared.load(Ordering::SeqCst) { "200 OK" } else { "503 No" };
+        format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into()
+    });
+    let origin = origin.start().await;
+    let text_of = limited(&[&origin], "adaptive = true, requests = 5, least = 1");
+    let proxy = TestProxy::with(&text_of).start().await;
+    let allowed = || proxy.proxy.plan().upstreams["few"].limit.as_ref().expect("it is limited").allowed();
+    assert_eq!(allowed(), 5);
+    let mut client = proxy.connect().await;
+
+    for (well, reached) in [(false, 1..=1), (true, 2..=5)] {
+        is_well.store(well, Ordering::SeqCst);
+        let found = async {
+            while !reached.contains(&allowed()) {
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+                client.read_response().await;
+            }
+        };
+        patiently(&format!("a limit of {reached:?}"), found).await;
     }
 }

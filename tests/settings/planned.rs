@@ -75,7 +75,7 @@ impossible! {
         "[upstreams.api]\nservers = [\"http://a\"]\n[upstreams.api.health]\nkind = \"grpc\"\npath = \"healthz\"\nhost = \"\"\nstatus = \"299-200\"\nevery = \"1ms\"\ntimeout = \"off\"\nrise = 0\nfall = 0\n";
     a_breaker_that_never_closes: "[upstreams.a]\nservers = [\"http://a\"]\nbreaker = { error_rate = \"0%\", requests = 0, trials = 0, open = \"off\" }\n";
     limits_that_limit_nothing_or_everything:
-        "[upstreams.a]\nservers = [\"http://a\"]\nlimit = { queue = 5 }\n[upstreams.b]\nservers = [\"http://a\"]\nlimit = { requests = 0, per_endpoint = 0, queue_timeout = \"off\", class_header = \"x class\" }\n";
+        "[upstreams.a]\nservers = [\"http://a\"]\nlimit = { queue = 5, adaptive = true }\n[upstreams.b]\nservers = [\"http://a\"]\nlimit = { requests = 0, per_endpoint = 0, adaptive = true, queue_timeout = \"off\", class_header = \"x class\" }\n";
     no_attempt_at_all: "[upstreams.api]\nservers = [\"http://a\"]\nretry.attempts = 0\n";
     no_connection_at_all: "[upstreams.api]\nservers = [\"http://a\"]\npool.max_total = 0\n";
     two_patterns_that_tie: "[routes]\n\"~^/a\" = \"http://a\"\n\"/x\" = \"http://x\"\n\"~^/a.*b\" = \"http://b\"\n";

@@ -29,13 +29,13 @@ fn upstream(endpoints: u32, rules: Rules) -> Upstream {
     let endpoints: Vec<_> = made.collect();
     let balancer = RoundRobin::build(Nothing {}, &endpoints).unwrap_or_else(|wrong| panic!("{wrong}"));
     let mut upstream = Upstream::new("test", Members::new(endpoints, balancer, lineup::Rules::default()));
-    upstream.limit = Some(Box::new(Limit { rules, gate: Arc::default() }));
+    upstream.limit = Some(Box::new(Limit { rules, gate: Arc::default(), adaptive: None }));
     upstream
 }
 
 fn rules(requests: u32, per_endpoint: u32) -> Rules {
     let patience = Duration::from_secs(60);
-    Rules { requests, per_endpoint, sheddable: 0.5, class_field: None, queue: 10_000, patience }
+    Rules { requests, least: 1, per_endpoint, sheddable: 0.5, class_field: None, queue: 10_000, patience }
 }
 
 fn exchange() -> Exchange {
@@ -132,7 +132,8 @@ proptest! {
 
 #[test]
 fn the_lowest_class_gets_a_part_and_at_least_one() {
-    let rules = rules(10, 9);
-    assert_eq!([Class::Critical, Class::Normal, Class::Sheddable].map(|class| rules.of(class)), [10, 10, 5]);
-    assert_eq!(Rules { requests: 1, ..rules }.of(Class::Sheddable), 1);
+    let limit = |requests| Limit { rules: rules(requests, 9), gate: Arc::default(), adaptive: None };
+    let ten = limit(10);
+    assert_eq!([Class::Critical, Class::Normal, Class::Sheddable].map(|class| ten.most(class)), [10, 10, 5]);
+    assert_eq!(limit(1).most(Class::Sheddable), 1);
 }
