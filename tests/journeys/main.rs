@@ -8,6 +8,7 @@ mod acme;
 mod admin;
 mod affinity;
 mod awc_transport;
+mod balance;
 mod breaker;
 mod certificates;
 mod client_certificates;

@@ -106,7 +106,7 @@ impl Origin {
         Self::script(move |mut conn, _| {
             let answer = Arc::clone(&answer);
             async move {
-                while let Some((head, body)) = conn.request_within(FOR_EVER).await {
+                while let Some((head, body)) = conn.any_request().await {
                     let bytes = answer.lock().expect("no answer panics")(&head, &body);
                     if conn.try_write(bytes).await.is_err() {
                         return;
@@ -270,6 +270,11 @@ impl Conn {
     /// A request with its body, or `None` when the other side has ended.
     pub async fn next_request(&mut self) -> Option<(String, Vec<u8>)> {
         self.request_within(PATIENCE).await
+    }
+
+    /// The same, however long it does not come.
+    pub async fn any_request(&mut self) -> Option<(String, Vec<u8>)> {
+        self.request_within(FOR_EVER).await
     }
 
     /// A request with its body; where the other side ends instead, the script ends too.
