@@ -1,7 +1,7 @@
 //! One request and what the proxy has learned about it.
 
 use std::{
-    cell::OnceCell,
+    cell::{Cell, OnceCell},
     net::IpAddr,
     rc::Rc,
     sync::{
@@ -81,11 +81,17 @@ pub struct Client {
     pub trusted: bool,
 }
 
+/// What an exchange is counted under in the metrics: a number for a route and the upstream it went to. 0 is nobody's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Subject(pub u32);
+
 /// What an exchange has come to.
 #[derive(Debug)]
 pub struct Facts {
     /// When the head had arrived; set only where somebody reads it, for asking the clock is not free.
     pub started: Instant,
+    /// What it is counted under.
+    pub subject: Subject,
     /// The route that took it.
     pub route: Option<Arc<str>>,
     /// The upstream it went to.
@@ -98,6 +104,8 @@ pub struct Facts {
     pub reused: bool,
     /// From the start to the endpoint's response head.
     pub first_byte: Option<Duration>,
+    /// Bytes of content that have come; counted only where somebody reads it, and there is any.
+    pub received: Option<Rc<Cell<u64>>>,
     /// The RFC 9209 token of what went wrong, if anything did.
     pub error: Option<&'static str>,
     /// The same in words.
@@ -206,12 +214,14 @@ impl Facts {
     pub fn unknown() -> Self {
         Self {
             started: *EPOCH,
+            subject: Subject::default(),
             route: None,
             upstream: None,
             endpoint: None,
             attempts: 0,
             reused: false,
             first_byte: None,
+            received: None,
             error: None,
             detail: None,
             fields: Vec::new(),

@@ -15,6 +15,7 @@ pub use self::{
     listeners::{ListenAddress, Listener},
     routes::{FixedAnswer, HostRule, Redirect, Route, Target},
     split::{Side, Split},
+    subjects::Subjects,
     tls::{ListenerTls, files as certificate_files},
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     kinds::Kinds,
     routing::Table,
     settings::{Problem, Problems, Settings, server::MOST_HEADERS},
-    telemetry::access_log::AccessLog,
+    telemetry::{access_log::AccessLog, metrics::Ledger},
     upstream::Upstream,
 };
 
@@ -40,6 +41,7 @@ mod limits;
 mod listeners;
 mod routes;
 mod split;
+mod subjects;
 mod tls;
 mod upstreams;
 mod url;
@@ -60,6 +62,8 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// What it was drawn from.
     pub settings: Settings,
+    /// What is counted; the same in every plan after it.
+    pub ledger: Ledger,
     /// Certificates and the like.
     held: Vec<Held>,
 }
@@ -83,8 +87,12 @@ impl Plan {
         let mut held: Vec<_> = tls.values().flat_map(|tls| tls.held()).collect();
         let named = upstreams::named(&settings, kinds, before, &mut problems, &mut warnings);
         let mut drawing = routes::Drawing { settings: &settings, kinds, before, upstreams: named, problems };
-        let entries = drawing.entries();
+        let mut entries = drawing.entries();
         let routes::Drawing { upstreams, mut problems, .. } = drawing;
+        let ledger = before.map_or_else(Ledger::default, |plan| plan.ledger.clone());
+        if problems.is_empty() {
+            subjects::number(&mut entries, &ledger, settings.admin.max_series);
+        }
         let routes = match Table::build(entries) {
             Ok(routes) => Some(routes),
             Err(ties) => {
@@ -102,7 +110,7 @@ impl Plan {
         held.extend(tls::held_by_upstreams(&settings, &upstreams));
         match routes {
             Some(routes) if problems.is_empty() => {
-                Ok(Self { routes, upstreams, listeners, https, admin, warnings, settings, held })
+                Ok(Self { routes, upstreams, listeners, https, admin, warnings, settings, ledger, held })
             }
             _ => Err(Problems(problems)),
         }

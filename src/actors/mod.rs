@@ -26,7 +26,7 @@ pub use self::{
     file_watch::FileWatch,
     reload::{Read, Reloader, certificates, server_settings},
     service_manager::ServiceManager,
-    standing::Standing,
+    standing::{Standing, State},
 };
 use crate::proxy::Proxy;
 

@@ -11,7 +11,7 @@ use crate::{
     edge::{Handle, Reloaded},
     plan::{self, Changes, ListenAddress},
     proxy::{Prepared, Proxy},
-    settings::{AdminSettings, Layers, Origins, ServerSettings, Settings, Size},
+    settings::{Layers, Origins, ServerSettings, Settings, Size, admin::AdminListener},
 };
 
 /// How long a certificate may be there without its key, or the other way round, before that is told.
@@ -39,7 +39,7 @@ pub struct Reloader {
     standing: Standing,
     /// What it was started with, and cannot change.
     level: String,
-    admin: AdminSettings,
+    admin: AdminListener,
 }
 
 /// What is in force, and how to see that something else has been written.
@@ -78,7 +78,7 @@ impl Reloader {
             asked: Ask::default(),
             manager: manager.clone(),
             level: plan.settings.log.level.clone(),
-            admin: plan.settings.admin.clone(),
+            admin: plan.settings.admin.listen.clone(),
         }
     }
 
@@ -200,7 +200,7 @@ impl Reloader {
                 return false;
             }
         };
-        let (other_level, other_admin) = (settings.log.level != self.level, settings.admin != self.admin);
+        let (other_level, other_admin) = (settings.log.level != self.level, settings.admin.listen != self.admin);
         let generation = next.commit();
         self.standing.accepted(generation, self.is_behind);
         let Reloaded { added, removed, mut needs_restart } = server.commit().await;

@@ -20,8 +20,19 @@ pub struct State {
     pub since: SystemTime,
     /// The files that are read, whether they are there or not; the later over the earlier.
     pub files: Vec<PathBuf>,
+    /// How many attempts there were.
+    pub attempts: Attempts,
     /// The last attempt, if nothing came of it.
     pub refused: Option<Refused>,
+}
+
+/// To put other settings or certificates in force.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Attempts {
+    /// They are.
+    pub in_force: u64,
+    /// Nothing has changed.
+    pub refused: u64,
 }
 
 /// An attempt that changed nothing.
@@ -43,7 +54,8 @@ impl fmt::Display for State {
 impl Standing {
     /// The first plan is in force from now on.
     pub fn first(files: Vec<PathBuf>) -> Self {
-        let state = State { generation: 1, since: SystemTime::now(), files, refused: None };
+        let state =
+            State { generation: 1, since: SystemTime::now(), files, attempts: Attempts::default(), refused: None };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -57,6 +69,7 @@ impl Standing {
     pub(super) fn accepted(&self, generation: u64, stays_refused: bool) {
         let mut state = self.state();
         (state.generation, state.since) = (generation, SystemTime::now());
+        state.attempts.in_force += 1;
         if !stays_refused {
             state.refused = None;
         }
@@ -64,7 +77,9 @@ impl Standing {
 
     /// There was an attempt, and nothing has changed.
     pub(super) fn refused(&self, why: String) {
-        self.state().refused = Some(Refused { at: SystemTime::now(), why });
+        let mut state = self.state();
+        state.attempts.refused += 1;
+        state.refused = Some(Refused { at: SystemTime::now(), why });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

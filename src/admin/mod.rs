@@ -1,8 +1,9 @@
-//! What operators ask a running proxy, at an address of their own: `GET /status`.
+//! What operators ask a running proxy, at an address of their own: `GET /status` and `GET /metrics`.
 //!
 //! It is on this machine only. A browser on this machine could still be made to ask by any page that it shows; so the
 //! host that is asked for must be an address or `localhost`, which no page can have its own name resolve to.
 
+mod metrics;
 mod status;
 
 use std::{io, net::IpAddr};
@@ -50,8 +51,18 @@ async fn answer(request: HttpRequest, status: web::Data<Status>) -> HttpResponse
             HttpResponse::MisdirectedRequest().body("ask for localhost, or for an address\n")
         }
         (&Method::GET, "/status") => HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(status.now()),
-        (_, "/status") => HttpResponse::MethodNotAllowed().insert_header(("allow", "GET")).finish(),
-        _ => HttpResponse::NotFound().body("there is /status\n"),
+        (&Method::GET, "/metrics") => measured(&request, &status),
+        (_, "/status" | "/metrics") => HttpResponse::MethodNotAllowed().insert_header(("allow", "GET")).finish(),
+        _ => HttpResponse::NotFound().body("there are /status and /metrics\n"),
+    }
+}
+
+fn measured(request: &HttpRequest, status: &Status) -> HttpResponse {
+    let accept = request.headers().get("accept").and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let format = metrics::Format::asked_for(accept);
+    match metrics::written(status, format) {
+        Ok(text) => HttpResponse::Ok().content_type(format.content_type()).body(text),
+        Err(error) => HttpResponse::InternalServerError().body(format!("{error}\n")),
     }
 }
 

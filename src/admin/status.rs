@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    actors::Standing,
+    actors::{Standing, State},
     clock,
     edge::{
         Handle,
@@ -133,6 +133,26 @@ impl Status {
     /// Of this proxy and the server in front of it, which begin now.
     pub fn of(proxy: &Proxy, server: Handle, standing: Standing) -> Self {
         Self { proxy: proxy.clone(), server, standing, started: (SystemTime::now(), Instant::now()) }
+    }
+
+    /// Whom it is of.
+    pub fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
+    /// The server in front of it.
+    pub fn server(&self) -> &Handle {
+        &self.server
+    }
+
+    /// Which settings are in force.
+    pub fn standing(&self) -> State {
+        self.standing.now()
+    }
+
+    /// When the process began.
+    pub fn started(&self) -> SystemTime {
+        self.started.0
     }
 
     /// How it is now.

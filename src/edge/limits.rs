@@ -14,7 +14,7 @@ use crate::{
         listener::ListenerTimeouts,
         server::{self, Http2Limits},
     },
-    telemetry::access_log::AccessLog,
+    telemetry::tail::Ears,
 };
 
 /// Limits on each connection.
@@ -80,9 +80,9 @@ impl Limits {
         }
     }
 
-    /// Where a line goes for a request that no App sees. It may be another one after a reload.
-    pub fn access_log(&self) -> Option<AccessLog> {
-        self.log_of.as_ref().and_then(Proxy::access_log)
+    /// Who wants to know of a request that no App sees. It may be somebody else after a reload.
+    pub fn ears(&self) -> Ears {
+        self.log_of.as_ref().map(Proxy::ears).unwrap_or_default()
     }
 }
 

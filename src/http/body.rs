@@ -1,8 +1,10 @@
 //! Bodies in motion: a stream of data frames that may end with trailers.
 
 use std::{
+    cell::Cell,
     fmt, mem,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -69,6 +71,8 @@ pub struct RequestBody {
     has_ended: bool,
     /// What of it is to be given out once more before anything is read.
     again: Bytes,
+    /// Who wants to know how much has come.
+    count: Option<Rc<Cell<u64>>>,
 }
 
 /// A body of unknown length may be this long.
@@ -187,6 +191,11 @@ impl RequestBody {
         self.limit = Some(Limit { all: limit, left: limit });
     }
 
+    /// Counts the bytes of content that come from now on.
+    pub fn counted(&mut self) -> Rc<Cell<u64>> {
+        Rc::clone(self.count.get_or_insert_default())
+    }
+
     /// Discards content without reading it: the edge decides whether the connection lives on.
     pub fn discard(&mut self) {
         *self = Self::empty();
@@ -206,6 +215,9 @@ impl Body for RequestBody {
         }
         let next = ready!(self.poll_source(cx));
         self.has_ended = next.is_none();
+        if let (Some(count), Some(Ok(Frame::Data(bytes)))) = (&self.count, &next) {
+            count.set(count.get() + bytes.len() as u64);
+        }
         if self.kept.is_some() {
             self.keep_frame(&next);
         }

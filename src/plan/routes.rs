@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Plan, Split, Upstreams};
+use super::{Plan, Split, Subjects, Upstreams};
 use crate::{
     filters::Step,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, headers},
@@ -41,6 +41,8 @@ pub struct Route {
     pub class: Class,
     /// Bytes of a request body; `None` is no limit.
     pub max_body: Option<u64>,
+    /// What its requests are counted under.
+    pub subjects: Subjects,
 }
 
 /// Where a route ends.
@@ -171,6 +173,7 @@ impl Drawing<'_> {
             host: host_rule(said.host.as_deref()).unwrap_or(HostRule::Preserve),
             class: said.class.unwrap_or_default(),
             max_body: (limit > 0).then_some(limit),
+            subjects: Subjects::default(),
         }
     }
 

@@ -89,6 +89,7 @@ fn upstream(
     upstream.breaker = breaker::breaker(written.breaker.as_ref(), before.map(Arc::as_ref));
     upstream.limit = limits::limit(written.limit.as_ref(), before.map(Arc::as_ref));
     upstream.check = written.health.as_ref().and_then(checks::check).map(Arc::new);
+    upstream.counts = before.map(|before| Arc::clone(&before.counts)).unwrap_or_default();
     Arc::new(upstream)
 }
 

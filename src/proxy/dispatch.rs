@@ -101,6 +101,7 @@ impl Dispatch<'_> {
         }
         let passage = upstream.breaker.as_ref().map(|breaker| breaker.pass(clock::coarse())).transpose()?;
         let route = &self.matched.entry.value;
+        exchange.facts.subject = route.subjects.of(upstream);
         self.limit_body(route, exchange)?;
         let members = upstream.members();
         if members.endpoints.iter().any(|endpoint| endpoint.target.speech() != Speech::Http1) {
@@ -161,7 +162,7 @@ impl Dispatch<'_> {
                     if is_whole
                         && retry.may_ask_elsewhere(head.status, &head.headers, &exchange.method)
                         && selection.may_have_another()
-                        && retry.budget.spend() =>
+                        && upstream.may_retry() =>
                 {
                     selection.note(endpoint);
                 }
@@ -179,10 +180,13 @@ impl Dispatch<'_> {
                         // That a connection turned out to be closed, or to close, costs no attempt.
                         closings += 1;
                         outgoing.fresh = true;
-                    } else if again && selection.may_have_another() && retry.budget.spend() {
+                    } else if again && selection.may_have_another() && upstream.may_retry() {
+                        upstream.counts.failed(told(error).token());
                         selection.note(endpoint);
                     } else {
-                        return Err(told(error));
+                        let error = told(error);
+                        upstream.counts.failed(error.token());
+                        return Err(error);
                     }
                 }
             }
@@ -237,7 +241,7 @@ impl Dispatch<'_> {
     }
 
     fn receive(&self, incoming: Incoming, exchange: &mut Exchange, outgoing: &Outgoing) -> Result<Response, Error> {
-        if self.active.wants_names() {
+        if self.active.wants_times() {
             exchange.facts.first_byte = Some(exchange.facts.started.elapsed());
         }
         let mut response = match incoming {

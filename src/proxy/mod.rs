@@ -14,7 +14,7 @@ use crate::{
     kinds::Kinds,
     plan::Plan,
     settings::{Problems, Settings},
-    telemetry::access_log::AccessLog,
+    telemetry::{access_log::AccessLog, tail::Ears},
 };
 
 pub mod builder;
@@ -30,7 +30,7 @@ mod snapshot;
 mod worker;
 
 pub use self::{builder::Builder, mount::Mount};
-use self::{challenges::Challenges, snapshot::Active};
+use self::{challenges::Challenges, snapshot::Active, worker::Worker};
 
 /// A reverse proxy: cheap to clone, shared by all workers, swapped as a whole by [`Proxy::reload`].
 ///
@@ -158,6 +158,11 @@ impl Proxy {
     /// Where it writes a line for each request, if it does.
     pub fn access_log(&self) -> Option<AccessLog> {
         self.active().log.clone()
+    }
+
+    /// Who wants to know how requests end that begin now, on this thread.
+    pub(crate) fn ears(&self) -> Ears {
+        Worker::here(self).ears()
     }
 
     /// What directories of certificates are told that ask for it; it stays as it is over a reload.

@@ -66,6 +66,16 @@ impl Active {
         self.log.is_some()
     }
 
+    /// Somebody may ask for metrics.
+    pub fn is_measured(&self) -> bool {
+        self.plan.admin.is_some()
+    }
+
+    /// Somebody reads when things happened.
+    pub fn wants_times(&self) -> bool {
+        self.wants_names() || self.is_measured()
+    }
+
     /// The one place where an error becomes a response: it is noted, logged under its id, and shown as the client
     /// likes to read it.
     pub fn refuse(&self, error: Error, exchange: &mut Exchange) -> Response {

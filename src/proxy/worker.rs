@@ -8,7 +8,13 @@ use std::{
 };
 
 use super::{Proxy, snapshot::Snapshot};
-use crate::transport::{awc::AwcTransport, own::Own};
+use crate::{
+    telemetry::{
+        metrics::{Ledger, Recorder},
+        tail::Ears,
+    },
+    transport::{awc::AwcTransport, own::Own},
+};
 
 /// One proxy on one thread. All services of the proxy on this thread share it, however many listeners there are.
 pub struct Worker {
@@ -17,6 +23,7 @@ pub struct Worker {
     /// Connections to endpoints.
     pub own: Own,
     awc: OnceCell<AwcTransport>,
+    recorder: OnceCell<Rc<Recorder>>,
     /// Some time before now; for exchanges whose times nobody reads.
     pub born: Instant,
 }
@@ -42,7 +49,7 @@ impl Worker {
     fn new(proxy: Proxy) -> Self {
         let generation = proxy.0.generation.load(Ordering::Acquire);
         let snapshot = RefCell::new((generation, Rc::new(Snapshot(proxy.active()))));
-        Self { proxy, snapshot, own: Own::new(), awc: OnceCell::new(), born: Instant::now() }
+        Self { proxy, snapshot, own: Own::new(), awc: OnceCell::new(), recorder: OnceCell::new(), born: Instant::now() }
     }
 
     /// The plan as of now, to be kept for the whole journey. One atomic load, unless there is a new plan; the copy
@@ -54,6 +61,18 @@ impl Worker {
             *snapshot = (generation, Rc::new(Snapshot(self.proxy.active())));
         }
         Rc::clone(&snapshot.1)
+    }
+
+    /// Who wants to know how requests end that begin now.
+    pub fn ears(&self) -> Ears {
+        let active = self.snapshot();
+        let recorder = active.is_measured().then(|| Rc::clone(self.recorder(&active.plan.ledger)));
+        Ears { log: active.log.clone(), recorder }
+    }
+
+    /// The counts of this worker: the ledger is the same in every plan.
+    fn recorder(&self, ledger: &Ledger) -> &Rc<Recorder> {
+        self.recorder.get_or_init(|| ledger.recorder())
     }
 
     /// The awc client, made when the first upstream asks for it.

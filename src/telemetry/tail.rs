@@ -1,6 +1,11 @@
-//! What happens at the last byte: the access line is written, the exchange ends.
+//! What happens at the last byte: the access line is written, the exchange is counted, and ends.
 
-use super::access_log::{AccessLog, Record};
+use std::rc::Rc;
+
+use super::{
+    access_log::{AccessLog, Record},
+    metrics::{Recorder, Tally},
+};
 use crate::{
     exchange::Exchange,
     http::{BodyError, BodySize, Frame, Method, StatusCode},
@@ -9,11 +14,19 @@ use crate::{
 /// The status of an exchange whose client left before it was told one.
 const CLIENT_CLOSED: u16 = 499;
 
-/// Lives as long as the body of a response and writes the line of its exchange when it is dropped. The exchange's count
-/// at its endpoint falls with it.
+/// Who wants to know how exchanges end.
+#[derive(Default)]
+pub struct Ears {
+    /// Writes a line for each.
+    pub log: Option<AccessLog>,
+    /// Counts them.
+    pub recorder: Option<Rc<Recorder>>,
+}
+
+/// Lives as long as the body of a response; when it is dropped, the line of its exchange is written, and it is counted.
 pub struct Tail {
-    log: AccessLog,
-    exchange: Box<Exchange>,
+    line: Option<(AccessLog, Box<Exchange>)>,
+    tally: Option<Tally>,
     status: StatusCode,
     bytes_out: u64,
     /// The body is as long as this, if that is known.
@@ -21,12 +34,25 @@ pub struct Tail {
     over: bool,
 }
 
+impl Ears {
+    /// Nobody does.
+    pub fn is_empty(&self) -> bool {
+        self.log.is_none() && self.recorder.is_none()
+    }
+}
+
 impl Tail {
-    /// The response has begun. One that has no content by its kind needs no end.
-    pub fn new(log: AccessLog, exchange: Box<Exchange>, status: StatusCode) -> Self {
+    /// The response has begun. One that has no content by its kind needs no end. What is not needed of the exchange any more
+    /// is given back.
+    pub fn new(ears: Ears, mut exchange: Box<Exchange>, status: StatusCode) -> (Self, Option<Box<Exchange>>) {
         let bare = status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let over = bare || exchange.method == Method::HEAD || status.as_u16() == CLIENT_CLOSED;
-        Self { log, exchange, status, bytes_out: 0, length: None, over }
+        let tally = ears.recorder.map(|recorder| Tally::of(&recorder, &mut exchange.facts));
+        let (line, left) = match ears.log {
+            Some(log) => (Some((log, exchange)), None),
+            None => (None, Some(exchange)),
+        };
+        (Self { line, tally, status, bytes_out: 0, length: None, over }, left)
     }
 
     /// How long the body will be: who sends it may not ask for more when it has had the last byte, and never asks if
@@ -48,23 +74,40 @@ impl Tail {
             Some(Ok(Frame::Trailers(_))) => {}
             Some(Err(error)) => {
                 self.over = true;
-                self.exchange.facts.error = Some("http_response_incomplete");
-                self.exchange.facts.detail = Some(told(error));
+                self.went_wrong("http_response_incomplete", || told(error));
             }
             None => self.over = true,
         }
+    }
+
+    fn went_wrong(&mut self, token: &'static str, detail: impl FnOnce() -> String) {
+        if let Some(tally) = &mut self.tally {
+            tally.error = Some(token);
+        }
+        if let Some((_, exchange)) = &mut self.line {
+            exchange.facts.error = Some(token);
+            exchange.facts.detail = Some(detail());
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        let told = self.line.as_ref().and_then(|(_, exchange)| exchange.facts.error);
+        told.or(self.tally.as_ref().and_then(|tally| tally.error)).is_some()
     }
 }
 
 impl Drop for Tail {
     fn drop(&mut self) {
         let over = self.over || self.length.is_some_and(|length| self.bytes_out >= length);
-        let facts = &mut self.exchange.facts;
-        if !over && facts.error.is_none() {
-            facts.error = Some("http_request_error");
-            facts.detail = Some("the client left before the end".into());
+        if !over && !self.has_failed() {
+            self.went_wrong("http_request_error", || "the client left before the end".into());
         }
-        self.log.write(&Record { exchange: &self.exchange, status: self.status, bytes_out: self.bytes_out });
+        if let Some(tally) = &self.tally {
+            tally.over(self.status, self.bytes_out);
+        }
+        if let Some((log, exchange)) = &self.line {
+            log.write(&Record { exchange, status: self.status, bytes_out: self.bytes_out });
+        }
     }
 }
 
@@ -99,7 +142,8 @@ mod tests {
         let exchange = Exchange::new(method, Uri::from_static("/"), Version::HTTP_11, headers, body, client);
         let exchange = Box::new(exchange);
 
-        happens(Tail::new(log.clone(), exchange, StatusCode::from_u16(status).expect("a status")));
+        let ears = Ears { log: Some(log.clone()), recorder: None };
+        happens(Tail::new(ears, exchange, StatusCode::from_u16(status).expect("a status")).0);
 
         log.flush();
         serde_json::from_str(&std::fs::read_to_string(path).expect("a log")).expect("exactly one line")
@@ -142,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_went_wrong_first_is_what_is_told_when_the_client_leaves() {
-        let line = line_of(Method::GET, 502, |mut tail| tail.exchange.facts.error = Some("connection_refused"));
+        let line = line_of(Method::GET, 502, |mut tail| tail.went_wrong("connection_refused", String::new));
 
         assert_eq!(line["error"], "connection_refused");
     }

@@ -15,6 +15,8 @@ pub struct Health {
     ejected_until: AtomicU64,
     /// How often it was ejected since it last stayed well.
     ejections: AtomicU32,
+    /// The same since ever.
+    all_ejections: AtomicU64,
     failures_in_a_row: AtomicU32,
     is_tried: AtomicBool,
     /// Milliseconds of the coarse clock; 0 where it always was.
@@ -105,10 +107,16 @@ impl Health {
         let until = millis(now + time);
         self.ejected_until.compare_exchange(before, until, Ordering::Relaxed, Ordering::Relaxed).ok()?;
         self.ejections.store(ejections + 1, Ordering::Relaxed);
+        self.all_ejections.fetch_add(1, Ordering::Relaxed);
         self.failures_in_a_row.store(0, Ordering::Relaxed);
         self.window.forget();
         changed();
         Some(time)
+    }
+
+    /// How often it was ejected since the start.
+    pub fn ejections(&self) -> u64 {
+        self.all_ejections.load(Ordering::Relaxed)
     }
 
     /// To send it one request, if nobody does so yet.

@@ -8,6 +8,7 @@ use self::{
     affinity::Affinity,
     breaker::Breaker,
     check::Check,
+    counts::Counts,
     limit::Limit,
     members::{Held, Roster},
     outlier::Outlier,
@@ -25,6 +26,7 @@ pub mod balancers;
 pub mod breaker;
 pub mod candidates;
 pub mod check;
+pub mod counts;
 pub mod endpoint;
 pub mod health;
 pub mod latency;
@@ -56,6 +58,8 @@ pub struct Upstream {
     pub breaker: Option<Box<Breaker>>,
     /// How many requests it carries at once.
     pub limit: Option<Box<Limit>>,
+    /// What is counted of it.
+    pub counts: Arc<Counts>,
     roster: Roster,
 }
 
@@ -81,6 +85,7 @@ impl Upstream {
             affinity: None,
             breaker: None,
             limit: None,
+            counts: Arc::default(),
             roster,
         }
     }
@@ -88,6 +93,15 @@ impl Upstream {
     /// Its members now. A request asks once, and keeps to them.
     pub fn members(&self) -> Held<'_> {
         self.roster.held()
+    }
+
+    /// Takes one retry of the budget, if there is one.
+    pub fn may_retry(&self) -> bool {
+        let may = self.retry.budget.spend();
+        if !may {
+            self.counts.retry_refused();
+        }
+        may
     }
 
     /// Others take the place of its members. Requests under way stay with those that they had. Says whether that may be.

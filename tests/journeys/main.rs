@@ -35,6 +35,7 @@ mod health_checks;
 mod intake;
 mod limits;
 mod listeners;
+mod metrics;
 mod passing;
 mod pooling;
 mod proxy_protocol;

@@ -44,20 +44,22 @@ fn word(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&line[..end], rest))
 }
 
-/// The answer to one, which is told of in the App's stead: its line in the access log is written when the tail is
-/// dropped.
+/// The answer to one, which is told of in the App's stead: its line in the access log is written, and it is counted, when
+/// the tail is dropped.
 pub fn turn_back(error: Error, mut exchange: Box<Exchange>, limits: &Limits) -> (http::Response, Option<Tail>) {
-    let log = limits.access_log();
+    let ears = limits.ears();
     let (id, method) = (exchange.id().clone(), exchange.method.clone());
     let path = exchange.uri.path_and_query().map_or("-", |target| target.path()).escape_default();
-    refusals::tell(log.as_ref(), &id, format_args!("{method} {path}"), &error);
+    refusals::tell(ears.log.as_ref(), &id, format_args!("{method} {path}"), &error);
     exchange.facts.error = Some(error.token());
     exchange.facts.detail = Some(error.to_string());
     exchange.facts.started = Instant::now();
     let refusal = error_page::respond(error, &exchange.headers, id.as_str(), &limits.style);
-    let tail = log.map(|log| {
-        log.begin(&mut exchange);
-        let mut tail = Tail::new(log, exchange, refusal.outcome());
+    let tail = (!ears.is_empty()).then(|| {
+        if let Some(log) = &ears.log {
+            log.begin(&mut exchange);
+        }
+        let (mut tail, _) = Tail::new(ears, exchange, refusal.outcome());
         if let (ResponseBody::Bytes(bytes), true) = (&refusal.body, method != Method::HEAD) {
             tail.saw(&Some(Ok(Frame::Data(bytes.clone()))));
         }

@@ -1,23 +1,23 @@
-//! An exchange on its way through the handler, so that its line is written wherever it ends.
+//! An exchange on its way through the handler, so that it is told of wherever it ends.
 
-use std::{rc::Rc, time::Instant};
+use std::{mem, rc::Rc, time::Instant};
 
 use crate::{
     exchange::{Exchange, InFlight},
     http::{BodySize, Downstream, Method, StatusCode, Takeover, Version, downstream::TakenOver, scratch},
     proxy::worker::Worker,
-    telemetry::{access_log::AccessLog, tail::Tail},
+    telemetry::tail::{Ears, Tail},
 };
 
-/// An exchange and where its line goes. Dropped before it is answered, the client has left.
+/// An exchange and who wants to know how it ends. Dropped before it is answered, the client has left.
 pub struct Passing {
     exchange: Option<Box<Exchange>>,
-    log: Option<AccessLog>,
+    ears: Ears,
 }
 
 /// What stays of an exchange once its head is out.
 pub struct Rest {
-    /// Writes its line at the last byte.
+    /// Tells of it at the last byte.
     pub tail: Option<Tail>,
     /// Counts it at its endpoint until then.
     #[expect(dead_code, reason = "it counts until it is dropped")]
@@ -28,13 +28,15 @@ pub struct Rest {
 
 impl Passing {
     pub fn begin(mut exchange: Box<Exchange>, worker: &Worker) -> Self {
-        let log = worker.snapshot().log.clone();
-        exchange.facts.started = worker.born;
-        if let Some(log) = &log {
-            exchange.facts.started = Instant::now();
+        let ears = worker.ears();
+        exchange.facts.started = if ears.is_empty() { worker.born } else { Instant::now() };
+        if let Some(log) = &ears.log {
             log.begin(&mut exchange);
         }
-        Self { exchange: Some(exchange), log }
+        if ears.recorder.is_some() && !exchange.body.is_empty() {
+            exchange.facts.received = Some(exchange.body.counted());
+        }
+        Self { exchange: Some(exchange), ears }
     }
 
     pub fn exchange(&mut self) -> &mut Exchange {
@@ -55,15 +57,18 @@ impl Passing {
         let mut exchange = self.exchange.take().expect("it is there until it is answered");
         let in_flight = exchange.in_flight.take();
         let downstream = exchange.downstream.take();
-        let tail = match self.log.take() {
-            Some(log) => Some(Tail::new(log, exchange, status).expecting(size)),
-            None => {
-                scratch::give_back(exchange.headers);
-                scratch::give_back_text(exchange.path);
-                scratch::give_back_text(exchange.authority.into_text());
-                None
-            }
+        let ears = mem::take(&mut self.ears);
+        let (tail, left) = if ears.is_empty() {
+            (None, Some(exchange))
+        } else {
+            let (tail, left) = Tail::new(ears, exchange, status);
+            (Some(tail.expecting(size)), left)
         };
+        if let Some(exchange) = left {
+            scratch::give_back(exchange.headers);
+            scratch::give_back_text(exchange.path);
+            scratch::give_back_text(exchange.authority.into_text());
+        }
         Rest { tail, in_flight, downstream }
     }
 
@@ -83,10 +88,10 @@ impl Passing {
 
 impl Drop for Passing {
     fn drop(&mut self) {
-        if let (Some(log), Some(exchange)) = (self.log.take(), self.exchange.take()) {
+        if let (Some(exchange), false) = (self.exchange.take(), self.ears.is_empty()) {
             let gone = StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::REQUEST_TIMEOUT);
-            // Its line is written when it falls, here and now.
-            let _tail = Tail::new(log, exchange, gone);
+            // It is told of when this falls, here and now.
+            let _tail = Tail::new(mem::take(&mut self.ears), exchange, gone);
         }
     }
 }

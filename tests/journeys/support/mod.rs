@@ -13,6 +13,7 @@ pub mod h2_origin;
 pub mod origin;
 pub mod pebble;
 pub mod peers;
+pub mod prometheus;
 pub mod proxy;
 pub mod scripts;
 pub mod seen;

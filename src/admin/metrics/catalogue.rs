@@ -1,0 +1,80 @@
+//! Every metric there is. docs/metrics.md says the same to operators, and a test that it does.
+
+use super::{Kind, Metric};
+
+const fn counter(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, help, kind: Kind::Counter }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, help, kind: Kind::Gauge }
+}
+
+const fn histogram(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, help, kind: Kind::Histogram }
+}
+
+macro_rules! catalogue {
+    ($($name:ident = $metric:expr;)*) => {
+        $(pub static $name: Metric = $metric;)*
+        /// All of them.
+        #[cfg(test)]
+        pub static ALL: &[&Metric] = &[$(&$name),*];
+    };
+}
+
+catalogue! {
+    REQUESTS = counter("aqueduct_requests", "Requests that are over, by the class of the status of their answer");
+    ERRORS = counter("aqueduct_errors", "Requests that went wrong, by the error type of RFC 9209");
+    DURATION = histogram("aqueduct_request_duration_seconds", "From the head of a request to the last byte of its answer");
+    FIRST_BYTE = histogram("aqueduct_first_byte_seconds", "From the head of a request to the head of an endpoint's answer");
+    RECEIVED = counter("aqueduct_request_body_bytes", "Content that clients have sent");
+    SENT = counter("aqueduct_response_body_bytes", "Content that clients were sent");
+    RETRIES = counter("aqueduct_retries", "Requests that were sent once more");
+    ENDPOINT_UP = gauge("aqueduct_endpoint_up", "1 if the endpoint is well, 0 if it is ejected, on trial or fails its checks");
+    ENDPOINT_IN_FLIGHT = gauge("aqueduct_endpoint_requests_in_flight", "Requests under way at the endpoint");
+    ENDPOINT_CONNECTIONS = gauge("aqueduct_endpoint_connections", "Connections to the endpoint that are open or being made");
+    ENDPOINT_WAITING = gauge("aqueduct_endpoint_connection_waiters", "Requests that wait for a connection to the endpoint");
+    ENDPOINT_LATENCY = gauge("aqueduct_endpoint_latency_seconds", "What the balancer takes for the endpoint's latency, where it looks at it");
+    ENDPOINT_EJECTIONS = counter("aqueduct_endpoint_ejections", "How often the endpoint was ejected");
+    UPSTREAM_FAILURES = counter("aqueduct_upstream_attempt_failures", "Attempts that failed, whether or not another one followed, by the error type of RFC 9209");
+    RETRIES_REFUSED = counter("aqueduct_retries_refused", "Retries that the budget of the upstream did not allow");
+    LEFT_OUT = gauge("aqueduct_endpoints_left_out", "Endpoints beyond admin.max_series, of which nothing is told here");
+    CONNECTIONS = gauge("aqueduct_connections", "Connections of clients that are open");
+    RELOADS = counter("aqueduct_reloads", "Attempts to put other settings in force, by what became of them");
+    GENERATION = gauge("aqueduct_generation", "The number of the plan in force");
+    LOG_DROPPED = counter("aqueduct_access_log_dropped_lines", "Lines of the access log in use that could not be written");
+    CERTIFICATE_EXPIRY = gauge("aqueduct_certificate_expiry_timestamp_seconds", "When a certificate that is shown to clients expires");
+    BUILD = gauge("aqueduct_build_info", "1, with the version of the program");
+    START_TIME = gauge("process_start_time_seconds", "When the process began");
+    CPU = counter("process_cpu_seconds", "Time that the process has spent on processors");
+    MEMORY = gauge("process_resident_memory_bytes", "Memory that the process has in use");
+    DESCRIPTORS = gauge("process_open_fds", "Open descriptors of the process");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a row of the table in docs/metrics.md begins.
+    fn row(metric: &Metric) -> String {
+        let (total, kind) = match metric.kind {
+            Kind::Counter => ("_total", "counter"),
+            Kind::Gauge => ("", "gauge"),
+            Kind::Histogram => ("", "histogram"),
+        };
+        format!("| `{}{total}` | {kind} | ", metric.name)
+    }
+
+    #[test]
+    fn the_documentation_lists_what_there_is() {
+        let told = include_str!("../../../docs/metrics.md");
+        let rows: Vec<&str> = told.lines().filter(|line| line.starts_with("| `")).collect();
+
+        for metric in ALL {
+            let listed = rows.iter().filter(|listed| listed.starts_with(&row(metric))).count();
+            assert_eq!(listed, 1, "docs/metrics.md should have one row that begins with: {}", row(metric));
+        }
+        assert_eq!(rows.len(), ALL.len(), "docs/metrics.md has rows of what is not there");
+    }
+}

@@ -1,0 +1,51 @@
+//! What is to be counted of one request.
+
+use std::{
+    cell::Cell,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use super::Recorder;
+use crate::{
+    exchange::{Facts, Subject},
+    http::StatusCode,
+};
+
+/// A request whose answer has begun, until it is over.
+#[derive(Debug)]
+pub struct Tally {
+    recorder: Rc<Recorder>,
+    /// What it is counted under.
+    pub subject: Subject,
+    /// When its head had arrived.
+    pub started: Instant,
+    /// From there to the head of an endpoint's answer.
+    pub first_byte: Option<Duration>,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// Bytes of its content that have come, if it has any.
+    pub received: Option<Rc<Cell<u64>>>,
+    /// What went wrong.
+    pub error: Option<&'static str>,
+}
+
+impl Tally {
+    /// As far as it is known by now.
+    pub fn of(recorder: &Rc<Recorder>, facts: &mut Facts) -> Self {
+        Self {
+            recorder: Rc::clone(recorder),
+            subject: facts.subject,
+            started: facts.started,
+            first_byte: facts.first_byte,
+            attempts: facts.attempts,
+            received: facts.received.take(),
+            error: facts.error,
+        }
+    }
+
+    /// It was answered with this, and so many bytes of content.
+    pub fn over(&self, status: StatusCode, sent: u64) {
+        self.recorder.on_page(self.subject, |page| page.enter(self, status, sent));
+    }
+}
