@@ -155,7 +155,11 @@ impl Dispatch<'_> {
             // What is sent while the answer comes cannot be had again.
             let is_whole = outgoing.body.is_empty() && outgoing.upgrade.is_none();
             let began = upstream.is_timed(members).then(Instant::now);
+            let attempt = upstream.limit.as_ref().and_then(|limit| limit.attempt());
             let sent = self.send(upstream.transport, endpoint, outgoing).await;
+            if let Some(attempt) = attempt {
+                attempt.ended(report_of(&sent));
+            }
             heed((upstream, members), pick, &sent, began);
             match sent {
                 Ok(Incoming::Response { head, .. })
@@ -307,9 +311,6 @@ fn heed(
     // How long it takes to fail says nothing about how long an answer takes.
     if let (Some(began), Report::Well) = (began, report) {
         endpoint.latency.observe(began.elapsed(), clock::coarse());
-    }
-    if let Some((limit, began)) = upstream.limit.as_ref().zip(began) {
-        limit.heed(report, began.elapsed(), clock::coarse);
     }
     upstream.heed(members, endpoint, report, trial, clock::coarse);
 }

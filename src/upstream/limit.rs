@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::time::timeout;
@@ -20,6 +20,7 @@ use super::{
 };
 pub use crate::settings::limit::Class;
 use crate::{
+    clock,
     exchange::{Exchange, InFlight, Slot},
     http::{Error, HeaderName, error::Overload},
 };
@@ -58,6 +59,13 @@ pub struct Rules {
     pub queue: usize,
     /// .. for so long.
     pub patience: Duration,
+}
+
+/// One attempt of which a limit learns. If it falls before it has ended, its client has left.
+pub struct Attempt<'l> {
+    limit: &'l Limit,
+    began: Instant,
+    report: Option<Report>,
 }
 
 /// Somebody who wants to go in.
@@ -113,16 +121,21 @@ impl Limit {
         }
     }
 
-    /// An attempt has ended so, after so long. Where it is found out how many there may be, this is what it is found out by.
-    pub fn heed(&self, report: Report, took: Duration, now: impl Fn() -> Duration) {
+    /// An attempt begins. Where it is found out how many there may be, this is what it is found out by.
+    pub fn attempt(&self) -> Option<Attempt<'_>> {
+        self.adaptive.as_ref().map(|_| Attempt { limit: self, began: Instant::now(), report: None })
+    }
+
+    fn heed(&self, report: Option<Report>, took: Duration) {
         let Some(adaptive) = &self.adaptive else { return };
         let answered = match report {
-            Report::Well => Some(took),
-            Report::Failed => None,
-            Report::Nothing => return,
+            Some(Report::Well) => Some(took),
+            Some(Report::Failed) => None,
+            None if adaptive.is_slow(took) => None,
+            Some(Report::Nothing) | None => return,
         };
         let bounds = Bounds { least: self.rules.least, most: self.rules.requests };
-        if adaptive.heed(answered, self.gate.in_flight(), bounds, now()) {
+        if adaptive.heed(answered, self.gate.in_flight(), bounds, clock::coarse()) {
             self.gate.wake();
         }
     }
@@ -183,6 +196,19 @@ impl Limit {
             asking.slot = Some(slot);
         }
         pick
+    }
+}
+
+impl Attempt<'_> {
+    /// It has ended so.
+    pub fn ended(mut self, report: Report) {
+        self.report = Some(report);
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.limit.heed(self.report, self.began.elapsed());
     }
 }
 

@@ -115,11 +115,9 @@ impl Upstream {
         }
     }
 
-    /// Somebody wants to know how long its endpoints take to answer: where there is a choice, and a balancer that looks, or
-    /// where that decides how many requests there may be.
+    /// Somebody wants to know how long its endpoints take to answer: where there is a choice, and a balancer that looks.
     pub fn is_timed(&self, members: &Members) -> bool {
         let compared = self.outlier.is_some_and(|outlier| outlier.latency_factor.is_some());
-        let adapts = self.limit.as_ref().is_some_and(|limit| limit.adaptive.is_some());
-        adapts || members.endpoints.len() > 1 && (compared || members.balancer.wants_latency())
+        members.endpoints.len() > 1 && (compared || members.balancer.wants_latency())
     }
 }

@@ -18,6 +18,8 @@ use std::{
 pub struct Adaptive {
     allowed: AtomicU32,
     heard: Heard,
+    /// From here on an attempt takes long, in microseconds.
+    slow: AtomicU64,
     /// When the next step is due, in milliseconds of the coarse clock.
     due: AtomicU64,
     control: Mutex<Control>,
@@ -96,12 +98,24 @@ impl Adaptive {
     pub fn new(Bounds { least, most }: Bounds) -> Self {
         let allowed = FIRST.clamp(least.min(most), most);
         let control = Control { limit: allowed.into(), base: None, look: Look::None, next_look: Duration::ZERO };
-        Self { allowed: allowed.into(), heard: Heard::default(), due: AtomicU64::new(0), control: Mutex::new(control) }
+        Self {
+            allowed: allowed.into(),
+            heard: Heard::default(),
+            slow: AtomicU64::new(0),
+            due: AtomicU64::new(0),
+            control: Mutex::new(control),
+        }
     }
 
     /// How many requests may be under way now.
     pub fn allowed(&self) -> u32 {
         self.allowed.load(Ordering::Relaxed)
+    }
+
+    /// An attempt takes long after this time. If its client leaves then, the endpoint is likely to have it still, and nobody else will
+    /// ever tell that it was slow: it counts as a failure.
+    pub fn is_slow(&self, after: Duration) -> bool {
+        after.as_micros() >= self.slow.load(Ordering::Relaxed).into()
     }
 
     /// An attempt has ended: after how long it was answered, or `None` if it failed. Says whether more may be under way than before.
@@ -122,6 +136,8 @@ impl Adaptive {
         }
         let sample = self.heard.take();
         let before = self.allowed.swap(control.step(sample, bounds, now), Ordering::Relaxed);
+        let slow = control.base.map_or(0.0, |base| TOLERANCE * base * 1e6);
+        self.slow.store(slow as u64, Ordering::Relaxed);
         let step = Duration::from_secs_f64(2.0 * sample.latency).clamp(SHORTEST_STEP, LONGEST_STEP);
         self.due.store(now_is + step.as_millis() as u64, Ordering::Relaxed);
         self.allowed() > before
@@ -232,6 +248,8 @@ mod tests {
         now: f64,
         at_once: usize,
         takes: f64,
+        /// How long clients wait. What they have asked for is done in any case.
+        patience: f64,
         /// When each of those that it does will be done.
         busy: BinaryHeap<Reverse<u64>>,
         /// When answers come, and when they were asked for.
@@ -246,7 +264,8 @@ mod tests {
     impl Simulated {
         fn new(at_once: usize, takes: f64) -> Self {
             let (busy, answers) = (BinaryHeap::new(), BinaryHeap::new());
-            Self { adaptive: Adaptive::new(BOUNDS), now: 1000.0, at_once, takes, busy, answers }
+            let (adaptive, patience) = (Adaptive::new(BOUNDS), 1e6);
+            Self { adaptive, now: 1000.0, at_once, takes, patience, busy, answers }
         }
 
         /// For so long; what came of the last half of it.
@@ -261,8 +280,12 @@ mod tests {
                 self.now = done as f64 / 1e6;
                 let latency = Duration::from_micros(done - asked);
                 let in_flight = self.answers.len() as u32 + 1;
-                self.adaptive.heed(Some(latency), in_flight, BOUNDS, Duration::from_secs_f64(self.now));
-                if self.now > half {
+                let has_left = latency.as_secs_f64() >= self.patience;
+                if !has_left || self.adaptive.is_slow(latency) {
+                    let answered = (!has_left).then_some(latency);
+                    self.adaptive.heed(answered, in_flight, BOUNDS, Duration::from_secs_f64(self.now));
+                }
+                if self.now > half && !has_left {
                     answered += 1;
                     waited += latency.as_secs_f64();
                 }
@@ -280,7 +303,8 @@ mod tests {
             let takes = self.takes * (0.5 + chance::part());
             let done = begins + (takes * 1e6) as u64;
             self.busy.push(Reverse(done));
-            self.answers.push(Reverse((done, now)));
+            let leaves = now.saturating_add((self.patience * 1e6) as u64);
+            self.answers.push(Reverse((done.min(leaves), now)));
         }
 
         fn can(&self) -> f64 {
@@ -314,6 +338,19 @@ mod tests {
             let outcome = simulated.run(90.0);
             is_good(&simulated, &outcome)?;
         }
+    }
+
+    #[test]
+    fn clients_that_leave_too_early_to_see_an_answer_do_not_keep_it_from_seeing_that_there_is_none() {
+        chance::seed(7);
+        let mut simulated = Simulated::new(20, 0.05);
+        simulated.patience = 0.25;
+        simulated.adaptive.control.lock().expect("nobody panics").limit = 800.0;
+        simulated.adaptive.allowed.store(800, Ordering::Relaxed);
+
+        let outcome = simulated.run(60.0);
+
+        is_good(&simulated, &outcome).unwrap_or_else(|wrong| panic!("{wrong}"));
     }
 
     fn sample(latency: f64, failed: f64, most_in_flight: f64) -> Sample {
