@@ -122,6 +122,26 @@ mod tests {
     }
 
     #[test]
+    fn a_cookie_of_ours_lasts_to_the_second_and_is_short_past_half_of_its_time() {
+        let at = |second: u64| Duration::from_secs(1_800_000_000 + second);
+        let cookie = OwnCookie { name: "srv".into(), ttl: Duration::from_secs(3600) };
+        let until = cookie.until(at(0));
+
+        for (second, expected) in [
+            (0, Some(Lasting::Long)),
+            (1800, Some(Lasting::Long)),
+            (1801, Some(Lasting::Short)),
+            (3599, Some(Lasting::Short)),
+            (3600, None),
+            (9999, None),
+        ] {
+            assert_eq!(cookie.lasting(until, at(second)), expected, "after {second} s");
+        }
+        let shorter = OwnCookie { ttl: Duration::from_secs(60), ..cookie };
+        assert_eq!(shorter.lasting(until, at(0)), Some(Lasting::Short), "cookies last less by now");
+    }
+
+    #[test]
     fn a_cookie_is_taken_out_and_the_others_stay() {
         for (before, after) in [
             (&["srv=x"][..], &[][..]),
