@@ -167,6 +167,19 @@ impl RequestBody {
         self.kept = None;
     }
 
+    /// The whole body once more, now that all of it was sent, if it was kept.
+    #[must_use]
+    pub fn give_back(&mut self) -> Self {
+        match (&self.source, self.kept.take()) {
+            (Source::Bytes(bytes), _) => {
+                Self { source: Source::Bytes(bytes.clone()), size: self.size, ..Self::default() }
+            }
+            (_, Some(kept)) if kept.is_empty() => Self { size: self.size, ..Self::default() },
+            (_, Some(kept)) => Self { source: Source::Bytes(kept.into()), size: self.size, ..Self::default() },
+            (_, None) => Self::empty(),
+        }
+    }
+
     /// Some of it was read.
     pub fn is_consumed(&self) -> bool {
         self.consumed

@@ -152,8 +152,7 @@ impl Dispatch<'_> {
         loop {
             let pick = self.pick(upstream, &selection, exchange, outgoing).await?;
             let endpoint = pick.endpoint;
-            // What is sent while the answer comes cannot be had again.
-            let is_whole = outgoing.body.is_empty() && outgoing.upgrade.is_none();
+            let has_body = !outgoing.body.is_empty();
             let began = upstream.is_timed(members).then(Instant::now);
             let attempt = upstream.limit.as_ref().and_then(|limit| limit.attempt());
             let sent = self.send(upstream.transport, endpoint, outgoing).await;
@@ -163,7 +162,7 @@ impl Dispatch<'_> {
             heed((upstream, members), pick, &sent, began);
             match sent {
                 Ok(Incoming::Response { head, .. })
-                    if is_whole
+                    if outgoing.can_be_sent_again(has_body)
                         && retry.may_ask_elsewhere(head.status, &head.headers, &exchange.method)
                         && selection.may_have_another()
                         && upstream.may_retry() =>

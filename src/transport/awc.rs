@@ -72,7 +72,12 @@ async fn attempt(to: &Target, request: &mut Outgoing) -> Result<Incoming, Transp
     let body = Rc::new(RefCell::new(request.body.take()));
     let sent = exchange(io, request, &body, &movement).await;
     match sent {
-        Ok(response) => understood(response, request, &movement).map_err(|cause| movement.failed(Phase::Head, cause)),
+        Ok(response) => {
+            if movement.body_sent.get() {
+                request.body = body.borrow_mut().give_back();
+            }
+            understood(response, request, &movement).map_err(|cause| movement.failed(Phase::Head, cause))
+        }
         Err(cause) => {
             request.body = body.take();
             movement.body_consumed.set(request.body.is_consumed());

@@ -26,7 +26,8 @@ pub use self::address::{Address, Target};
 /// Sends requests to endpoints. One per worker; nothing here is `Send`.
 pub trait Transport {
     /// One attempt. On success the answer's head has been read and its body is open; whatever of the request body was
-    /// not yet sent then goes on while the answer's body is read. On failure `request.body` tells what is left of it.
+    /// not yet sent then goes on while the answer's body is read; if all of it was sent and kept, `request.body` has it
+    /// once more. On failure `request.body` tells what is left of it.
     fn send<'a>(
         &'a self,
         to: &'a Target,
@@ -58,6 +59,13 @@ pub struct Outgoing {
     /// Where interim responses go (100 and 101 excepted), and where the request's trailers are had from once its body
     /// has ended.
     pub downstream: Option<Rc<dyn Downstream>>,
+}
+
+impl Outgoing {
+    /// It has been answered and could be sent once more: it had no body, or has got it back.
+    pub fn can_be_sent_again(&self, had_body: bool) -> bool {
+        self.upgrade.is_none() && (!had_body || !self.body.is_empty())
+    }
 }
 
 /// Limits of one attempt; `None` waits for ever.

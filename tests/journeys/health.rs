@@ -96,6 +96,39 @@ async fn an_answer_that_says_it_cannot_is_asked_for_elsewhere() {
 }
 
 #[actix_rt::test]
+async fn an_answer_is_asked_for_elsewhere_with_the_body_if_that_was_kept() {
+    let put = "PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
+    let (whole, pieces) = ("Content-Length: 4\r\n\r\nbody", "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n");
+    for (transport, kept, body, status, seen) in [
+        ("own", "16KiB", whole, 200, 1),
+        ("awc", "16KiB", whole, 200, 1),
+        ("own", "3B", whole, 503, 0),
+        // How long it will be is not known: it is kept for endpoints of HTTP/2 only.
+        ("own", "16KiB", pieces, 503, 0),
+    ] {
+        let (ill, well) = (unwell(&Arc::default()).await, Origin::echo().start().await);
+        let more = format!("transport = {transport:?}\nretry = {{ on = [\"503\"], body = {kept:?} }}");
+        let proxy = TestProxy::with(&pair(&ill, &well, &more)).start().await;
+
+        let response = proxy.send(format!("{put}{body}")).await;
+
+        assert_eq!((response.status, well.requests_seen()), (status, seen), "{transport} keeping {kept} of {body:?}");
+        assert_eq!(response.text().ends_with("\n\nbody"), status == 200);
+        assert_eq!(ill.requests_seen(), 1);
+    }
+}
+
+#[actix_rt::test]
+async fn what_may_not_be_sent_twice_is_not_for_an_answer_either() {
+    let (ill, well) = (unwell(&Arc::default()).await, Origin::answering("up").start().await);
+    let proxy = TestProxy::with(&pair(&ill, &well, "retry.on = [\"503\"]")).start().await;
+
+    let response = proxy.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\n.").await;
+
+    assert_eq!((response.status, well.requests_seen()), (503, 0));
+}
+
+#[actix_rt::test]
 async fn the_answer_of_the_last_one_is_passed_on_whatever_it_says() {
     let (ill, worse) = (unwell(&Arc::default()).await, unwell(&Arc::default()).await);
     let proxy = TestProxy::with(&pair(&ill, &worse, "retry.on = [\"503\"]")).start().await;

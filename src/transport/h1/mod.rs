@@ -114,6 +114,9 @@ fn answered(head: Head, mut flow: Flow, request: &mut Outgoing, shelf: Rc<Shelf>
     for protocol in demanded {
         headers.append(header::UPGRADE, protocol);
     }
+    if flow.sending.is_done() {
+        request.body = flow.sending.body.give_back();
+    }
     let reused = flow.connection.reused;
     let shelf = keeps.then_some(shelf);
     let body = match framing {

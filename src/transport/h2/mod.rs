@@ -108,7 +108,11 @@ fn elsewhere(to: &Target, request: &Outgoing, what: &'static str) -> Result<Answ
     Err(TransportError::unsent(Phase::Send, Cause::Upgrade(what), request))
 }
 
-fn answered((status, mut headers, frames): Answer, flow: Flow, request: &Outgoing) -> Result<Incoming, TransportError> {
+fn answered(
+    (status, mut headers, frames): Answer,
+    mut flow: Flow,
+    request: &mut Outgoing,
+) -> Result<Incoming, TransportError> {
     if request.upgrade.is_some() && status.is_success() {
         return Ok(websocket::agreed(headers, frames, flow, request));
     }
@@ -116,6 +120,9 @@ fn answered((status, mut headers, frames): Answer, flow: Flow, request: &Outgoin
     let framing = response_framing(&request.method, status, Version::HTTP_2, &headers, Marks::of(&headers));
     let framing = framing.map_err(|error| flow.failed(Cause::Malformed(error.as_str()).into()))?;
     headers.remove(header::CONTENT_LENGTH);
+    if flow.sending.is_done() {
+        request.body = flow.sending.body.give_back();
+    }
     let reused = flow.is_reused();
     let body = match framing {
         ResponseFraming::None(announced) => {
