@@ -100,6 +100,8 @@ pub struct Facts {
     pub endpoint: Option<Arc<str>>,
     /// How often it was sent.
     pub attempts: u32,
+    /// Two endpoints were asked at once.
+    pub hedged: bool,
     /// The last attempt went over a connection used before.
     pub reused: bool,
     /// From the start to the endpoint's response head.
@@ -144,6 +146,16 @@ impl Exchange {
             in_flight: None,
             id: OnceCell::new(),
         }
+    }
+
+    /// What can be known of it where nobody waits: without its fields, its body and its client's connection.
+    #[must_use]
+    pub fn shadow(&self) -> Self {
+        let (method, uri, body) = (self.method.clone(), self.uri.clone(), RequestBody::empty());
+        let mut shadow = Self::new(method, uri, self.version, HeaderMap::new(), body, self.client);
+        shadow.authority = self.authority.clone();
+        shadow.path = self.path.clone();
+        shadow
     }
 
     /// The request's name: what a trusted proxy called it, else a new one, made when it is first asked for.
@@ -219,6 +231,7 @@ impl Facts {
             upstream: None,
             endpoint: None,
             attempts: 0,
+            hedged: false,
             reused: false,
             first_byte: None,
             received: None,

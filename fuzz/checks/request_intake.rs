@@ -39,7 +39,7 @@ pub fn check(data: &[u8]) {
     // Without an edge there are no upgrades: those are refused here.
     let Ok(upgrade) = outgoing::upgrade(&exchange) else { return };
     let mut outgoing = outgoing::build(route, (target.clone(), upgrade), &mut exchange, &limits, Vec::new());
-    outgoing::address(&mut outgoing, route, &upstream.members().endpoints[0], &exchange);
+    outgoing::address(&mut outgoing, &route.host, &upstream.members().endpoints[0], &exchange);
     let mut written = Vec::new();
     head::write(&outgoing, &mut written);
     reread(&written, outgoing.method.as_str(), &target, &outgoing.headers);

@@ -18,10 +18,10 @@ use crate::{
 };
 
 /// Why a destination is none, and the likely fix.
-type Cause = (String, String);
+pub type Cause = (String, String);
 
 /// The same; nothing where it has been told already.
-type Wrong = Option<Cause>;
+pub type Wrong = Option<Cause>;
 
 impl Drawing<'_> {
     /// Where the route leads.
@@ -65,7 +65,7 @@ impl Drawing<'_> {
     }
 
     /// The upstream that is named, or is made of a URL, and what goes in front of paths there.
-    fn upstream(&mut self, to: &str) -> Result<(Arc<Upstream>, String), Wrong> {
+    pub fn upstream(&mut self, to: &str) -> Result<(Arc<Upstream>, String), Wrong> {
         if !url::is_url(to) {
             return self.named(to).map(|upstream| (upstream, String::new()));
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Plan, Split, Subjects, Upstreams};
+use super::{Plan, Split, Subjects, Upstreams, hedges, mirror::Mirror};
 use crate::{
     filters::Step,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, headers},
@@ -18,7 +18,7 @@ use crate::{
         values::Time,
     },
     transport::Timeouts,
-    upstream::Upstream,
+    upstream::{Upstream, hedge::Hedge},
 };
 
 /// One route.
@@ -39,6 +39,10 @@ pub struct Route {
     pub host: HostRule,
     /// What its requests are worth where not all can be carried.
     pub class: Class,
+    /// When a second endpoint is asked as well.
+    pub hedge: Option<Arc<Hedge>>,
+    /// Who gets copies.
+    pub mirror: Option<Arc<Mirror>>,
     /// Bytes of a request body; `None` is no limit.
     pub max_body: Option<u64>,
     /// What its requests are counted under.
@@ -160,9 +164,11 @@ impl Drawing<'_> {
         Some(Entry { pattern, priority: written.priority, value })
     }
 
-    fn route(&self, text: &str, written: &RouteSettings, filters: Vec<Step>, target: Target) -> Route {
+    fn route(&mut self, text: &str, written: &RouteSettings, filters: Vec<Step>, target: Target) -> Route {
         let said = written.overrides.or(&self.settings.defaults).or(&RouteDefaults::built_in());
         let limit = said.max_body.unwrap_or(self.settings.server.http.max_body).0;
+        let host = host_rule(said.host.as_deref()).unwrap_or(HostRule::Preserve);
+        let mirror = self.mirror(text, written, &host);
         Route {
             name: text.into(),
             filters,
@@ -170,8 +176,10 @@ impl Drawing<'_> {
             strip: written.strip,
             timeouts: timeouts(said.timeout.unwrap_or_default()),
             forwarded: said.forwarded.unwrap_or_default(),
-            host: host_rule(said.host.as_deref()).unwrap_or(HostRule::Preserve),
+            host,
             class: said.class.unwrap_or_default(),
+            hedge: hedges::hedge(text, &said, self.before),
+            mirror,
             max_body: (limit > 0).then_some(limit),
             subjects: Subjects::default(),
         }
@@ -331,6 +339,7 @@ impl Drawing<'_> {
     }
 
     fn check_defaults(&mut self, at: &[&str], written: &RouteDefaults) {
+        self.check_hedge(at, written);
         if let Some(host) = &written.host
             && host_rule(Some(host)).is_none()
         {

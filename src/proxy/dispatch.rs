@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     decision::{self, Verdict},
+    hedge::{Attempt, Race, Sent},
     outgoing,
     snapshot::Active,
     worker::Worker,
@@ -110,6 +111,11 @@ impl Dispatch<'_> {
         } else if upstream.retry.is_harmless(&exchange.method) {
             exchange.body.keep(upstream.retry.kept_body);
         }
+        let mirror = route.mirror.as_ref().filter(|mirror| mirror.takes_one());
+        if let Some(mirror) = mirror {
+            exchange.body.keep_up_to(mirror.max_body.max(upstream.retry.kept_body));
+        }
+        let has_body = !exchange.body.is_empty();
         let upgrade = outgoing::upgrade(exchange)?;
         let lines = scratch::lines();
         let mut outgoing = outgoing::build(route, (target, upgrade), exchange, &self.active.limits, lines);
@@ -117,6 +123,13 @@ impl Dispatch<'_> {
         if let Some(passage) = passage {
             let report = breaker::report(answer.as_ref().map(|answer| answer.status));
             passage.ended(&upstream.name, report, clock::coarse());
+        }
+        // Of a request that failed nobody knows how much of its body is there.
+        if let Some(mirror) = mirror
+            && outgoing.can_be_sent_again(has_body)
+            && (answer.is_ok() || !has_body)
+        {
+            self.mirror(mirror, exchange, &mut outgoing);
         }
         scratch::give_back_lines(outgoing.added);
         scratch::give_back_text(outgoing.target);
@@ -151,14 +164,21 @@ impl Dispatch<'_> {
         }
         loop {
             let pick = self.pick(upstream, &selection, exchange, outgoing).await?;
-            let endpoint = pick.endpoint;
             let has_body = !outgoing.body.is_empty();
             let began = upstream.is_timed(members).then(Instant::now);
-            let attempt = upstream.limit.as_ref().and_then(|limit| limit.attempt());
-            let sent = self.send(upstream.transport, endpoint, outgoing).await;
-            if let Some(attempt) = attempt {
-                attempt.ended(report_of(&sent));
-            }
+            let (Attempt { pick, began }, sent) = match self.hedge(&selection, exchange, outgoing) {
+                None => {
+                    let sent = ask(self.worker, upstream, pick.endpoint, outgoing).await;
+                    (Attempt { pick, began }, sent)
+                }
+                Some(hedge) => {
+                    let selection = &mut selection;
+                    let race = Race { dispatch: self, hedge, upstream, members, selection, exchange };
+                    // In a box: it is rare.
+                    Box::pin(race.run(Attempt { pick, began }, outgoing)).await
+                }
+            };
+            let endpoint = pick.endpoint;
             heed((upstream, members), pick, &sent, began);
             match sent {
                 Ok(Incoming::Response { head, .. })
@@ -219,7 +239,7 @@ impl Dispatch<'_> {
         if self.active.wants_names() {
             exchange.facts.endpoint = Some(Arc::clone(&pick.endpoint.name));
         }
-        outgoing::address(outgoing, &self.matched.entry.value, pick.endpoint, exchange);
+        outgoing::address(outgoing, &self.matched.entry.value.host, pick.endpoint, exchange);
         Ok(pick)
     }
 
@@ -227,19 +247,6 @@ impl Dispatch<'_> {
     async fn pause(&self, pause: Duration) {
         if !pause.is_zero() {
             Box::pin(tokio::time::sleep(pause)).await;
-        }
-    }
-
-    async fn send(
-        &self,
-        transport: TransportKind,
-        endpoint: &Endpoint,
-        outgoing: &mut Outgoing,
-    ) -> Result<Incoming, TransportError> {
-        match transport {
-            // In a box of its own: what is larger than a kilobyte in one piece takes an allocator's slow way.
-            TransportKind::Own => self.worker.own.send(&endpoint.target, outgoing).await,
-            TransportKind::Awc => self.worker.awc().send(&endpoint.target, outgoing).await,
         }
     }
 
@@ -299,11 +306,25 @@ fn names_one_of(agreed: &HeaderValue, asked: &HeaderValue) -> bool {
     asked.as_bytes().split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(agreed))
 }
 
+/// One attempt; where it is found out how many there may be, it is learned from, also if it is dropped before its end.
+pub async fn ask(worker: &Worker, upstream: &Upstream, endpoint: &Endpoint, outgoing: &mut Outgoing) -> Sent {
+    let attempt = upstream.limit.as_ref().and_then(|limit| limit.attempt());
+    let sent = match upstream.transport {
+        // In a box of its own: what is larger than a kilobyte in one piece takes an allocator's slow way.
+        TransportKind::Own => worker.own.send(&endpoint.target, outgoing).await,
+        TransportKind::Awc => worker.awc().send(&endpoint.target, outgoing).await,
+    };
+    if let Some(attempt) = attempt {
+        attempt.ended(report_of(&sent));
+    }
+    sent
+}
+
 /// What the next pick learns from an attempt.
-fn heed(
+pub fn heed(
     (upstream, members): (&Upstream, &Members),
     Pick { endpoint, trial }: Pick<'_>,
-    sent: &Result<Incoming, TransportError>,
+    sent: &Sent,
     began: Option<Instant>,
 ) {
     let report = report_of(sent);
@@ -326,7 +347,7 @@ fn most_closings(error: &TransportError) -> u32 {
 }
 
 /// Whose doing it was.
-fn report_of(sent: &Result<Incoming, TransportError>) -> Report {
+fn report_of(sent: &Sent) -> Report {
     match sent {
         Ok(Incoming::Response { head, .. }) if outlier::is_failure(head.status) => Report::Failed,
         Ok(_) => Report::Well,
@@ -348,7 +369,7 @@ fn report_of(sent: &Result<Incoming, TransportError>) -> Report {
 }
 
 /// What a failed attempt means for the client.
-fn told(error: TransportError) -> Error {
+pub fn told(error: TransportError) -> Error {
     match (error.cause, error.phase) {
         (Cause::Total(limit), _) => Error::TotalTimeout { limit },
         (Cause::Stalled(limit), _) => Error::EndpointStalled { limit },

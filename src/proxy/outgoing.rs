@@ -89,9 +89,9 @@ fn announce(route: &Route, exchange: &Exchange, limits: &Limits, added: &mut Vec
 }
 
 /// The `Host` this endpoint sees.
-pub fn address(outgoing: &mut Outgoing, route: &Route, endpoint: &Endpoint, exchange: &Exchange) {
+pub fn address(outgoing: &mut Outgoing, rule: &HostRule, endpoint: &Endpoint, exchange: &Exchange) {
     let own = || HeaderValue::from_str(&endpoint.target.authority).ok();
-    let host = match &route.host {
+    let host = match rule {
         HostRule::Literal(host) => Some(host.clone()),
         HostRule::Upstream => own(),
         HostRule::Preserve if exchange.authority.is_empty() => own(),

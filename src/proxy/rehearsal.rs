@@ -12,16 +12,16 @@ use crate::{
         Error, HeaderMap, HeaderName, HeaderValue, RequestBody, StatusCode, Uri, Version, downstream::Peer, header,
         request_line,
     },
-    plan::{Plan, Side},
+    plan::{Plan, Side, mirror::Mirror},
     routing::{Explanation, explain},
     settings::{
-        Problem, Problems,
+        HedgeSettings, Problem, Problems,
         route::{TestExpectation, TestRequest, TestSettings},
     },
 };
 
 /// What would become of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The route that takes it; none if it is refused before, or if there is none.
     pub route: Option<Arc<str>>,
@@ -31,6 +31,10 @@ pub struct Outcome {
     pub path: Option<String>,
     /// Where it may go instead, if the route is split.
     pub sides: Vec<PossibleSide>,
+    /// When an endpoint is asked as well, if one is.
+    pub hedge: Option<HedgeSettings>,
+    /// Who gets a copy.
+    pub mirror: Option<PossibleCopy>,
     /// The status, where it is the proxy that answers.
     pub status: Option<StatusCode>,
     /// The `Location` of a redirect.
@@ -54,6 +58,17 @@ pub struct PossibleSide {
     pub weight: u32,
 }
 
+/// Who gets copies of so many of all requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PossibleCopy {
+    /// The upstream.
+    pub upstream: Arc<str>,
+    /// Path and query the endpoint gets.
+    pub path: String,
+    /// The part of all requests.
+    pub sample: f64,
+}
+
 /// What would become of the request, by the same steps a live one takes.
 ///
 /// # Errors
@@ -64,6 +79,8 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
         upstream: None,
         path: None,
         sides: Vec::new(),
+        hedge: None,
+        mirror: None,
         status: None,
         location: None,
         redirected_by: None,
@@ -87,10 +104,17 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
     let Some(matched) = decision::route(plan, &exchange) else {
         return Ok(Outcome { status: Some(StatusCode::NOT_FOUND), explanation, ..nothing });
     };
-    let nothing = Outcome { route: Some(matched.entry.value.name.clone()), explanation, ..nothing };
+    let route = &matched.entry.value;
+    let nothing = Outcome { route: Some(route.name.clone()), explanation, ..nothing };
+    let copy = |mirror: &Arc<Mirror>| PossibleCopy {
+        upstream: Arc::clone(&mirror.upstream.name),
+        path: decision::target(&matched, &mirror.base, &exchange),
+        sample: mirror.sample,
+    };
+    let (hedge, mirror) = (route.hedge.as_ref().map(|hedge| hedge.written), route.mirror.as_ref().map(copy));
     Ok(match decision::verdict(&matched, &exchange) {
         Verdict::Forward { upstream, target } => {
-            Outcome { upstream: Some(upstream.name.clone()), path: Some(target), ..nothing }
+            Outcome { upstream: Some(upstream.name.clone()), path: Some(target), hedge, mirror, ..nothing }
         }
         Verdict::Split(split) => {
             let possible = |side: &Side| PossibleSide {
@@ -98,7 +122,7 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
                 path: decision::target(&matched, &side.base, &exchange),
                 weight: side.weight,
             };
-            Outcome { sides: split.sides().iter().map(possible).collect(), ..nothing }
+            Outcome { sides: split.sides().iter().map(possible).collect(), hedge, mirror, ..nothing }
         }
         Verdict::Redirect { status, location } => Outcome { status: Some(status), location: Some(location), ..nothing },
         Verdict::Respond(answer) => Outcome { status: Some(answer.status), ..nothing },
@@ -223,12 +247,31 @@ impl fmt::Display for Outcome {
             writeln!(f, "upstream `{upstream}` gets {path} ({percent}% of requests)")?;
         }
         match (&self.upstream, &self.path) {
-            _ if !self.sides.is_empty() => Ok(()),
-            (Some(upstream), Some(path)) => writeln!(f, "upstream `{upstream}` gets {path}"),
+            _ if !self.sides.is_empty() => self.besides(f),
+            (Some(upstream), Some(path)) => {
+                writeln!(f, "upstream `{upstream}` gets {path}")?;
+                self.besides(f)
+            }
             _ => {
                 let to = self.location.as_deref().map(|location| format!(" to {location}")).unwrap_or_default();
                 writeln!(f, "answered here: {}{to}", self.status.map_or_else(String::new, |status| status.to_string()))
             }
+        }
+    }
+}
+
+impl Outcome {
+    /// Who else is asked.
+    fn besides(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(HedgeSettings { at, budget }) = &self.hedge {
+            writeln!(f, "another endpoint as well at {at} ({budget} of requests at most)")?;
+        }
+        match &self.mirror {
+            Some(PossibleCopy { upstream, path, sample }) => {
+                let percent = (sample * 10_000.0).round() / 100.0;
+                writeln!(f, "upstream `{upstream}` gets a copy as {path} ({percent}% of requests)")
+            }
+            None => Ok(()),
         }
     }
 }
@@ -268,6 +311,27 @@ mod tests {
         let run = run_tests(&plan).map_err(|problems| problems.to_string());
 
         assert_eq!(run, Ok(5));
+    }
+
+    #[test]
+    fn who_else_is_asked_is_explained() {
+        let text = r#"
+            [routes]
+            "/" = { to = "web", hedge = { at = "p99" }, mirror = { to = "http://next/v2", sample = "2.5%" } }
+            [upstreams.web]
+            servers = ["http://a", "http://b"]
+        "#;
+        let loaded = Layers::new().text("test.toml", text).load();
+        let settings = loaded.unwrap_or_else(|problems| panic!("{}", problems.render(false))).settings;
+        let plan = Plan::draw(settings, &Kinds::built_in(), None).unwrap_or_else(|problems| panic!("{problems}"));
+        let request = TestRequest { method: "GET".into(), url: "/x?y".into(), headers: Vec::new(), from: None };
+
+        let told = rehearse(&plan, &request).expect("a request").to_string();
+
+        let expected = "upstream `web` gets /x?y\n\
+                        another endpoint as well at p99 (5% of requests at most)\n\
+                        upstream `http://next/v2` gets a copy as /v2/x?y (2.5% of requests)\n";
+        assert!(told.ends_with(expected), "{told}");
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl Worker {
         Self { proxy, snapshot, own: Own::new(), awc: OnceCell::new(), recorder: OnceCell::new(), born: Instant::now() }
     }
 
+    /// This worker, for a task of its own.
+    pub fn shared(&self) -> Rc<Self> {
+        Self::here(&self.proxy)
+    }
+
     /// The plan as of now, to be kept for the whole journey. One atomic load, unless there is a new plan; the copy
     /// is counted on this thread alone.
     pub fn snapshot(&self) -> Rc<Snapshot> {

@@ -8,10 +8,12 @@ pub mod balance;
 pub mod breaker;
 pub mod destination;
 pub mod health;
+pub mod hedge;
 mod layer;
 pub mod layers;
 pub mod limit;
 pub mod listener;
+pub mod mirror;
 mod origins;
 pub mod outlier;
 pub mod problem;
@@ -36,9 +38,11 @@ pub use self::{
     breaker::BreakerSettings,
     destination::Destination,
     health::HealthSettings,
+    hedge::{HedgeRule, HedgeSettings},
     layers::{Layers, Loaded, Reading},
     limit::LimitSettings,
     listener::Listener,
+    mirror::MirrorSettings,
     origins::Origins,
     outlier::OutlierSettings,
     problem::{Place, Problem, Problems, did_you_mean},

@@ -11,7 +11,9 @@ use serde::{
 
 use super::{
     destination::Destination,
+    hedge::HedgeRule,
     limit::Class,
+    mirror::MirrorSettings,
     sticky::CohortSettings,
     values::{Size, Time},
 };
@@ -25,6 +27,8 @@ pub struct RouteSettings {
     pub to: Option<Destination>,
     /// Clients keep their side of a split.
     pub sticky: Option<CohortSettings>,
+    /// Who gets copies of the requests.
+    pub mirror: Option<MirrorSettings>,
     /// Remove the matched prefix from the path.
     pub strip: bool,
     /// Answer with a redirect to this URL or path; `${rest}` is what follows the matched prefix, with the
@@ -59,9 +63,10 @@ pub struct RespondSettings {
 
 impl RouteSettings {
     /// The keys of a route that are not filters.
-    pub const KEYS: [&str; 12] = [
+    pub const KEYS: [&str; 14] = [
         "to",
         "sticky",
+        "mirror",
         "strip",
         "redirect",
         "status",
@@ -71,6 +76,7 @@ impl RouteSettings {
         "forwarded",
         "host",
         "class",
+        "hedge",
         "max_body",
     ];
 
@@ -101,6 +107,7 @@ impl RouteDefaults {
             forwarded: Some(ForwardedFields::Both),
             host: Some("preserve".into()),
             class: None,
+            hedge: None,
             max_body: None,
         }
     }
@@ -117,6 +124,7 @@ impl RouteDefaults {
             forwarded: self.forwarded.or(weaker.forwarded),
             host: self.host.as_ref().or(weaker.host.as_ref()).cloned(),
             class: self.class.or(weaker.class),
+            hedge: self.hedge.or(weaker.hedge),
             max_body: self.max_body.or(weaker.max_body),
         }
     }
@@ -143,6 +151,7 @@ impl Serialize for RouteSettings {
         let mut table = serializer.serialize_map(None)?;
         entry(&mut table, "to", self.to.as_ref())?;
         entry(&mut table, "sticky", self.sticky.as_ref())?;
+        entry(&mut table, "mirror", self.mirror.as_ref())?;
         entry(&mut table, "strip", self.strip.then_some(true))?;
         entry(&mut table, "redirect", self.redirect.as_ref())?;
         entry(&mut table, "status", self.status)?;
@@ -152,6 +161,7 @@ impl Serialize for RouteSettings {
         entry(&mut table, "forwarded", self.overrides.forwarded)?;
         entry(&mut table, "host", self.overrides.host.as_ref())?;
         entry(&mut table, "class", self.overrides.class)?;
+        entry(&mut table, "hedge", self.overrides.hedge)?;
         entry(&mut table, "max_body", self.overrides.max_body)?;
         for (kind, settings) in &self.filters {
             table.serialize_entry(kind, settings)?;
@@ -189,6 +199,7 @@ impl<'de> Visitor<'de> for RouteVisitor {
             match key.as_str() {
                 "to" => route.to = table.next_value()?,
                 "sticky" => route.sticky = table.next_value()?,
+                "mirror" => route.mirror = table.next_value()?,
                 "strip" => route.strip = table.next_value()?,
                 "redirect" => route.redirect = table.next_value()?,
                 "status" => route.status = table.next_value()?,
@@ -198,6 +209,7 @@ impl<'de> Visitor<'de> for RouteVisitor {
                 "forwarded" => route.overrides.forwarded = table.next_value()?,
                 "host" => route.overrides.host = table.next_value()?,
                 "class" => route.overrides.class = table.next_value()?,
+                "hedge" => route.overrides.hedge = table.next_value()?,
                 "max_body" => route.overrides.max_body = table.next_value()?,
                 _ => {
                     let settings = table.next_value()?;
@@ -348,6 +360,9 @@ pub struct RouteDefaults {
     /// What its requests are worth where an upstream cannot carry all: `"critical"`, `"normal"` or `"sheddable"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<Class>,
+    /// When a second endpoint is asked as well, because the first one takes long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hedge: Option<HedgeRule>,
     /// Bytes of a request body; overrides `server.http.max_body`. 0 is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_body: Option<Size>,

@@ -6,7 +6,9 @@ use std::{io, rc::Rc, time::Duration};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
-use crate::http::{Downstream, HeaderMap, HeaderValue, Io, Method, RequestBody, ResponseBody, StatusCode};
+use crate::http::{
+    Downstream, HeaderMap, HeaderValue, Io, Method, RequestBody, ResponseBody, StatusCode, body::Length,
+};
 
 pub mod address;
 pub mod awc;
@@ -62,6 +64,28 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// The same request for another endpoint, without its body.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let body = if self.body.length() == Length::Exact(0) {
+            RequestBody::buffered(Bytes::new())
+        } else {
+            RequestBody::empty()
+        };
+        Self {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers: self.headers.clone(),
+            added: self.added.clone(),
+            body,
+            upgrade: None,
+            timeouts: self.timeouts,
+            fresh: false,
+            preamble: None,
+            downstream: None,
+        }
+    }
+
     /// It has been answered and could be sent once more: it had no body, or has got it back.
     pub fn can_be_sent_again(&self, had_body: bool) -> bool {
         self.upgrade.is_none() && (!had_body || !self.body.is_empty())

@@ -29,6 +29,13 @@ impl Latency {
         self.known.store(known, Ordering::Relaxed);
     }
 
+    /// An answer that nobody waits for any more would have taken at least so long.
+    pub fn observe_at_least(&self, took: Duration, now: Duration) {
+        if self.at(now).is_none_or(|known| known < took) {
+            self.observe(took, now);
+        }
+    }
+
     /// Nothing is known any more: what was may be long ago, or of another process.
     pub fn forget(&self) {
         self.known.store(0, Ordering::Relaxed);

@@ -15,6 +15,7 @@ pub use self::{
     gate::Gate,
 };
 use super::{
+    Endpoint,
     outlier::Report,
     selection::{Pick, Selection, Unasked},
 };
@@ -147,6 +148,12 @@ impl Limit {
             Class::Critical | Class::Normal => allowed,
             Class::Sheddable => ((f64::from(allowed) * self.rules.sheddable) as u32).max(1),
         }
+    }
+
+    /// Counts a request that nobody needs at this endpoint, if there is a place for it at once.
+    pub fn admit_at_once(&self, endpoint: &Endpoint, exchange: &Exchange, class: Class) -> Option<InFlight> {
+        let mut slot = self.gate.enter(self.most(self.rules.named(exchange).unwrap_or(class)))?;
+        slot.enter(&endpoint.slots, self.rules.per_endpoint).then(|| endpoint.enter().with(slot))
     }
 
     fn try_now<'u>(&self, asking: &mut Asking<'_, 'u>, exchange: &Exchange) -> Result<Pick<'u>, Unasked> {

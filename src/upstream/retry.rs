@@ -125,6 +125,11 @@ impl Budget {
         }
     }
 
+    /// There is one left.
+    pub fn is_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed) >= RETRY
+    }
+
     /// Takes one retry, if there is one.
     pub fn spend(&self) -> bool {
         let left = |left: u64| left.checked_sub(RETRY);

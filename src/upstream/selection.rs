@@ -14,6 +14,7 @@ use crate::{chance, clock, exchange::Exchange, http::HeaderMap};
 pub use self::room::Unasked;
 
 mod room;
+mod spare;
 
 /// The picks for one request. Costs nothing until an endpoint failed.
 pub struct Selection<'u> {

@@ -68,6 +68,10 @@ bad! {
     a_network_that_is_none: "trusted_proxies = [\"10.0.0.0/8\", \"10.0.0.1\", \"10.0.0.0/33\", \"lan\"]\n";
     a_route_that_is_a_number: "[routes]\n\"/api\" = 8000\n";
     a_route_with_a_list_of_targets: "[routes]\n\"/api\" = { to = [\"a\", \"b\"] }\n";
+    a_hedge_that_is_none:
+        "[defaults]\nhedge = \"on\"\n[routes]\n\"/\" = { to = \"http://a\", hedge = { at = \"p100\", budget = 5 } }\n\"/b\" = { to = \"http://a\", hedge = { after = \"50ms\" } }\n";
+    a_mirror_that_is_none:
+        "[routes]\n\"/\" = { to = \"http://a\", mirror = [\"http://b\"] }\n\"/b\" = { to = \"http://a\", mirror = { sample = \"1%\" } }\n\"/c\" = { to = \"http://a\", mirror = { to = \"http://b\", sampel = \"1%\" } }\n";
     a_split_of_what_is_no_weight: "[routes]\n\"/\" = { to = { web = 0.9, web_next = -1, web_last = \"10%\" } }\n";
     a_cohort_with_a_secret: "[routes]\n\"/\" = { to = { a = 1, b = 1 }, sticky = { cookie = \"cohort\", secret = \"hunter2\" } }\n";
     a_status_that_does_not_fit: "[routes]\n\"/old\" = { redirect = \"/new\", status = 70000 }\n";

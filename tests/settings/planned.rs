@@ -55,6 +55,12 @@ impossible! {
         "[routes]\n\"/a\" = { to = \"http://a\", sticky = { cookie = \"a\" } }\n\"/b\" = { redirect = \"/c\", sticky = { cookie = \"b\" } }\n\"/c\" = { to = { \"http://a\" = 1 }, sticky = { cookie = \"c;\", ttl = \"off\" } }\n";
     a_side_that_is_none:
         "[routes]\n\"/\" = { to = { web = 9, web_nxt = 1, \"ftp://a\" = 1 } }\n\n[upstreams.web]\nservers = [\"http://a\"]\n\n[upstreams.web_next]\nservers = [\"http://b\"]\n";
+    a_hedge_that_asks_nobody:
+        "[defaults]\nhedge = { budget = \"0%\" }\n[routes]\n\"/\" = { to = \"http://a\", hedge = { at = \"p99\", budget = \"0.01%\" } }\n";
+    a_mirror_of_nothing:
+        "[routes]\n\"/a\" = { redirect = \"/b\", mirror = \"http://a\" }\n\"/b\" = { to = \"http://b\", mirror = { to = \"http://a\", sample = \"0%\", requests = 0 } }\n";
+    a_mirror_that_is_nowhere:
+        "[routes]\n\"/a\" = { to = \"web\", mirror = \"web_nxt\" }\n\"/b\" = { to = \"web\", mirror = { to = \"ftp://a\", sample = \"1%\" } }\n\n[upstreams.web]\nservers = [\"http://a\"]\n\n[upstreams.web_next]\nservers = [\"http://b\"]\n";
     an_upstream_without_servers: "[routes]\n\"/\" = \"api\"\n\n[upstreams.api]\nservers = []\n";
     an_upstream_that_no_variable_could_name: "[upstreams.\"My-API\"]\nservers = [\"http://a\"]\n";
     an_affinity_that_keeps_nobody:

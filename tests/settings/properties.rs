@@ -3,9 +3,9 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
-    BalanceSettings, BreakerSettings, CohortSettings, Destination, FileMode, HealthSettings, Layers, LimitSettings,
-    Listener, OutlierSettings, RetrySettings, RouteDefaults, RouteSettings, Settings, Size, Source, StickySettings,
-    Time, UpstreamSettings,
+    BalanceSettings, BreakerSettings, CohortSettings, Destination, FileMode, HealthSettings, HedgeRule, HedgeSettings,
+    Layers, LimitSettings, Listener, MirrorSettings, OutlierSettings, RetrySettings, RouteDefaults, RouteSettings,
+    Settings, Size, Source, StickySettings, Time, UpstreamSettings,
     layers::BUILT_IN,
     limit::Class,
     listener::{ListenerTimeouts, ProxyProtocolSettings},
@@ -50,6 +50,7 @@ fn route() -> impl Strategy<Value = RouteSettings> {
                 forwarded,
                 host,
                 class: size.map(|_| Class::Sheddable),
+                hedge: size.map(|size| if size > 4 { HedgeRule::Off } else { HedgeRule::On(HedgeSettings::default()) }),
                 max_body: size.map(Size::kib),
             });
     let respond = (0u16..999, ".{0,9}", vec((".{0,4}", ".{0,9}"), 0..3)).prop_map(|(status, body, headers)| {
@@ -63,6 +64,7 @@ fn route() -> impl Strategy<Value = RouteSettings> {
     (own, option::of(respond), overrides, any::<bool>()).prop_map(
         |((to, strip, redirect, status, priority), respond, overrides, filter)| RouteSettings {
             sticky: strip.then(|| CohortSettings::new("cohort")),
+            mirror: filter.then(|| MirrorSettings { requests: 7, ..MirrorSettings::to("next") }),
             to,
             strip,
             redirect,

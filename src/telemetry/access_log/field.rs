@@ -21,6 +21,7 @@ pub(super) enum Field {
     Upstream,
     Endpoint,
     Attempts,
+    Hedged,
     Reused,
     Error,
     Detail,
@@ -33,7 +34,7 @@ pub(super) enum Field {
 }
 
 /// All that have one name, in the order in which JSON has them.
-pub(super) const FIELDS: [(&str, Field); 22] = [
+pub(super) const FIELDS: [(&str, Field); 23] = [
     ("time", Field::Time),
     ("time_clf", Field::TimeClf),
     ("client", Field::Client),
@@ -50,6 +51,7 @@ pub(super) const FIELDS: [(&str, Field); 22] = [
     ("upstream", Field::Upstream),
     ("endpoint", Field::Endpoint),
     ("attempts", Field::Attempts),
+    ("hedged", Field::Hedged),
     ("reused", Field::Reused),
     ("error", Field::Error),
     ("detail", Field::Detail),

@@ -107,6 +107,7 @@ fn value<'a>(field: &Field, redaction: &Redaction, record: &Record<'a>) -> Value
         Field::Upstream => Value::maybe(facts.upstream.as_deref()),
         Field::Endpoint => Value::maybe(facts.endpoint.as_deref()),
         Field::Attempts => Value::Number(facts.attempts.into()),
+        Field::Hedged => Value::Flag(facts.hedged),
         Field::Reused => Value::Flag(facts.reused),
         Field::Error => Value::maybe(facts.error),
         Field::Detail => Value::maybe(facts.detail.as_deref()),

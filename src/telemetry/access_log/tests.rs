@@ -249,6 +249,7 @@ fn json_has_every_field_with_its_type() {
     exchange.facts.upstream = Some("api".into());
     exchange.facts.endpoint = Some("http://10.0.0.1".into());
     exchange.facts.attempts = 2;
+    exchange.facts.hedged = true;
     exchange.facts.reused = true;
     exchange.facts.first_byte = Some(Duration::from_micros(1_234_056));
     exchange.facts.error = Some("http_response_incomplete");
@@ -266,7 +267,7 @@ fn json_has_every_field_with_its_type() {
         "time": null, "client": "192.0.2.77", "peer": "192.0.2.77", "method": "GET", "path": "/a?b=c",
         "protocol": "HTTP/1.1", "host": "shop.example:8080", "status": 200, "bytes_out": 7, "duration": null,
         "first_byte": 1234.056, "route": "/a", "upstream": "api", "endpoint": "http://10.0.0.1", "attempts": 2,
-        "reused": true, "error": "http_response_incomplete", "detail": "it \"ended\"", "request_id": id,
+        "hedged": true, "reused": true, "error": "http_response_incomplete", "detail": "it \"ended\"", "request_id": id,
         "referer": null, "user_agent": "curl",
     });
     assert_eq!(read, expected);

@@ -1,0 +1,35 @@
+//! When requests of a route are hedged.
+
+use std::sync::Arc;
+
+use super::{Plan, routes::Drawing};
+use crate::{
+    settings::{HedgeSettings, Problem, RouteDefaults, hedge::HedgeRule},
+    upstream::hedge::Hedge,
+};
+
+/// The hedge of a route as it is written; what is known of its requests is known from before.
+pub fn hedge(route: &str, said: &RouteDefaults, before: Option<&Plan>) -> Option<Arc<Hedge>> {
+    let HedgeRule::On(written) = said.hedge? else { return None };
+    let known = || {
+        let entries = before?.routes.entries();
+        let route = entries.iter().find(|entry| *entry.value.name == *route)?;
+        route.value.hedge.as_ref().filter(|hedge| hedge.written == written).cloned()
+    };
+    known().or_else(|| Some(Arc::new(Hedge::new(written))))
+}
+
+impl Drawing<'_> {
+    /// Everything that is wrong with it.
+    pub fn check_hedge(&mut self, at: &[&str], written: &RouteDefaults) {
+        /// Budgets are counted in thousandths.
+        const LEAST: f64 = 0.001;
+        if let Some(HedgeRule::On(HedgeSettings { budget, .. })) = written.hedge
+            && budget.fraction() < LEAST
+        {
+            let problem =
+                Problem::at(at.iter().chain(&["hedge", "budget"]).copied(), "no request would ever be hedged");
+            self.problems.push(problem.help("0.1% or more, such as \"5%\"; hedge = \"off\" hedges nothing"));
+        }
+    }
+}
