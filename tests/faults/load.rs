@@ -84,7 +84,7 @@ impl Load {
 
     /// Goes on until each of these answers its part of the requests. In seconds in which this machine ran at all.
     pub async fn seconds_until_balanced(&self, names: [&str; 2]) -> f64 {
-        const WINDOW: usize = 200;
+        const WINDOW: usize = 100;
         const TICK: Duration = Duration::from_millis(10);
         let mut clock = interval(TICK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -5,6 +5,8 @@
 
 use std::{rc::Rc, time::Duration};
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 use self::{
     endpoint::{Endpoint, Ledger, Mood},
     load::{CLIENTS, Failure, Load, Told},
@@ -19,6 +21,8 @@ mod load;
 mod support;
 
 const NAMES: [&str; 2] = ["ill", "well"];
+/// So many tests at a time: more would take the time from each other that they measure.
+const AT_ONCE: usize = 2;
 /// How often the endpoint falls ill.
 const ROUNDS: usize = 2;
 
@@ -29,10 +33,13 @@ struct Pair {
     ledger: Ledger,
     proxy: Binary,
     _folder: tempfile::TempDir,
+    _turn: SemaphorePermit<'static>,
 }
 
 impl Pair {
     async fn start() -> Self {
+        static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
+        let turn = TURNS.acquire().await.expect("it is never closed");
         let folder = tempfile::tempdir().expect("a folder");
         let ledger = Ledger::default();
         let [ill, well] = NAMES.map(|name| Endpoint::start(name, &ledger));
@@ -47,7 +54,7 @@ impl Pair {
         );
         write(folder.path(), "a.toml", text);
         let proxy = Binary::run(folder.path(), &["--settings", "a.toml"]).await;
-        Self { ill, well, ledger, proxy, _folder: folder }
+        Self { ill, well, ledger, proxy, _folder: folder, _turn: turn }
     }
 
     /// One of them falls ill, until so many requests have met it, and recovers; some times.
@@ -57,7 +64,7 @@ impl Pair {
             load.seconds_until_balanced(NAMES).await;
             self.ill.becomes(mood).await;
             load.until("it is met", |_| self.ill.met() >= met).await;
-            load.another(500).await;
+            load.another(200).await;
             self.recovers(&load).await;
         }
         self.end(load).await
@@ -171,7 +178,7 @@ async fn who_comes_late_and_is_slow_at_first_fails_no_request_and_gets_its_share
     for _ in 0..ROUNDS {
         load.seconds_until_balanced(NAMES).await;
         pair.ill.becomes(Mood::TakesNoConnection).await;
-        load.another(500).await;
+        load.another(200).await;
         pair.ill.becomes(Mood::IsSlow(Duration::from_millis(30))).await;
         load.until("it is met", |_| pair.ill.met() >= 5).await;
         pair.recovers(&load).await;
@@ -187,7 +194,7 @@ async fn endpoints_that_close_when_the_next_request_comes_fail_no_get_and_send_n
 
     pair.ill.becomes(Mood::Leaves).await;
     pair.well.becomes(Mood::Leaves).await;
-    load.until("it is met", |_| pair.ill.met() + pair.well.met() >= 1000).await;
+    load.until("it is met", |_| pair.ill.met() + pair.well.met() >= 300).await;
 
     let told = pair.end(load).await;
     assert_eq!(told.failed("GET"), []);
