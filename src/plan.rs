@@ -11,6 +11,7 @@ use self::tls::Held;
 pub use self::{
     changes::Changes,
     cohort::{Cohort, Member},
+    discovery::{Discovery, Found, Question},
     https::Https,
     listeners::{ListenAddress, Listener},
     routes::{FixedAnswer, HostRule, Redirect, Route, Target},
@@ -35,6 +36,7 @@ mod changes;
 mod checks;
 mod cohort;
 mod destinations;
+pub mod discovery;
 mod hedges;
 mod http2;
 pub mod https;
@@ -54,6 +56,8 @@ pub struct Plan {
     pub routes: Table<Route>,
     /// All upstreams by name, those that a route names by URL included.
     pub upstreams: Upstreams,
+    /// Those of them whose endpoints are found.
+    pub discoveries: Vec<Arc<Discovery>>,
     /// Where to accept clients.
     pub listeners: Vec<Listener>,
     /// Where operators are answered.
@@ -87,7 +91,7 @@ impl Plan {
         warnings.extend(affinity::warnings(&settings));
         let https = Https::of(&tls, &listeners, &mut problems, &mut warnings);
         let mut held: Vec<_> = tls.values().flat_map(|tls| tls.held()).collect();
-        let named = upstreams::named(&settings, kinds, before, &mut problems, &mut warnings);
+        let (named, discoveries) = upstreams::named(&settings, kinds, before, &mut problems, &mut warnings);
         let mut drawing = routes::Drawing { settings: &settings, kinds, before, upstreams: named, problems };
         let mut entries = drawing.entries();
         let routes::Drawing { upstreams, mut problems, .. } = drawing;
@@ -112,7 +116,7 @@ impl Plan {
         held.extend(tls::held_by_upstreams(&settings, &upstreams));
         match routes {
             Some(routes) if problems.is_empty() => {
-                Ok(Self { routes, upstreams, listeners, https, admin, warnings, settings, ledger, held })
+                Ok(Self { routes, upstreams, discoveries, listeners, https, admin, warnings, settings, ledger, held })
             }
             _ => Err(Problems(problems)),
         }
@@ -120,6 +124,11 @@ impl Plan {
 }
 
 impl Plan {
+    /// How the endpoints of an upstream are found, if they are.
+    pub fn discovery(&self, upstream: &Arc<Upstream>) -> Option<&Arc<Discovery>> {
+        self.discoveries.iter().find(|discovery| Arc::ptr_eq(&discovery.upstream, upstream))
+    }
+
     /// Puts its warnings into the application log.
     pub fn warn(&self) {
         for warning in &self.warnings {

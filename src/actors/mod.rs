@@ -1,6 +1,7 @@
 //! What is not on a request's way: tasks with a mailbox, on a thread of their own where they may read files.
 
 mod certificates;
+mod discovery;
 mod expiry;
 mod file_watch;
 mod health;
@@ -55,6 +56,18 @@ impl Actors {
         let begin = move || health::check_all(proxy.clone());
         if !self.arbiter.spawn_fn(move || drop(actix_rt::spawn(supervise("checking endpoints", begin)))) {
             log::error!("endpoints will not be checked: the thread of the actors has ended");
+        }
+    }
+
+    /// Looks for the endpoints of upstreams that say how they are found, as long as this lives. `aqueduct run` does so by
+    /// itself; whoever mounts a proxy calls it. Otherwise such an upstream has no endpoints: its requests are answered with
+    /// 503.
+    pub fn discover(&self, proxy: &Proxy) {
+        proxy.will_be_told_of_endpoints();
+        let proxy = proxy.clone();
+        let begin = move || discovery::discover_all(proxy.clone());
+        if !self.arbiter.spawn_fn(move || drop(actix_rt::spawn(supervise("looking for endpoints", begin)))) {
+            log::error!("endpoints will not be looked for: the thread of the actors has ended");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     process,
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
@@ -14,7 +15,7 @@ use crate::{
         Handle,
         tls::{self, Certificates},
     },
-    plan::ListenAddress,
+    plan::{ListenAddress, Plan},
     proxy::Proxy,
     settings::upstream::Protocol,
     telemetry::time::Utc,
@@ -97,7 +98,17 @@ struct Upstream {
     breaker: Option<&'static str>,
     /// How many requests it carries, where that is limited.
     limit: Option<Limit>,
+    /// How its endpoints are found, where they are.
+    discovery: Option<Discovery>,
     endpoints: Vec<Endpoint>,
+}
+
+#[derive(Debug, Serialize)]
+struct Discovery {
+    /// Where they are looked for.
+    source: String,
+    /// Why the endpoints may be out of date, or are not known, if they could not be found of late.
+    trouble: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -174,7 +185,7 @@ impl Status {
             connections: self.server.connections(),
             listeners: self.server.listening().into_iter().map(listening).collect(),
             certificates: certificates(&self.server),
-            upstreams: plan.upstreams.values().map(|upstream| Upstream::of(upstream)).collect(),
+            upstreams: plan.upstreams.values().map(|upstream| Upstream::of(upstream, &plan)).collect(),
         }
     }
 }
@@ -203,12 +214,16 @@ impl Certificate {
 }
 
 impl Upstream {
-    fn of(upstream: &crate::upstream::Upstream) -> Self {
+    fn of(upstream: &Arc<crate::upstream::Upstream>, plan: &Plan) -> Self {
         let members = upstream.members();
         let endpoints = members.endpoints.iter().map(|endpoint| Endpoint::of(endpoint));
         let breaker = upstream.breaker.as_ref().map(|breaker| breaker.circuit.position());
         let limit = upstream.limit.as_ref().map(|limit| Limit::of(limit));
-        Self { name: upstream.name.to_string(), breaker, limit, endpoints: endpoints.collect() }
+        let discovery = plan.discovery(upstream).map(|discovery| Discovery {
+            source: discovery.source.to_string(),
+            trouble: discovery.trouble().map(|trouble| trouble.to_string()),
+        });
+        Self { name: upstream.name.to_string(), breaker, limit, discovery, endpoints: endpoints.collect() }
     }
 }
 

@@ -66,6 +66,9 @@ async fn serve(proxy: &Proxy, read: Read, mut beginning: Beginning) -> Exit {
     };
     let reopening = actix_rt::spawn(reopen_on_signal(reopenings, proxy.clone()));
     let plan = proxy.plan();
+    // Before there are requests, which wait for what is found first.
+    let actors = Actors::start();
+    actors.discover(proxy);
     // All that can fail is to fail before anybody is served.
     let bound = plan.admin.as_ref().map(|address| bind_for_operators(address, &beginning.inherited)).transpose();
     let (admin, mut running) = match bound.and_then(|admin| Ok((admin, listen(proxy, &beginning.inherited)?))) {
@@ -94,7 +97,6 @@ async fn serve(proxy: &Proxy, read: Read, mut beginning: Beginning) -> Exit {
         }
     }
     let Beginning { program, manager, .. } = beginning;
-    let actors = Actors::start();
     actors.keep_alive(&manager);
     actors.check_health(proxy);
     let reloading = actix_rt::spawn(reload_on_signal(hangups, actors.reload(reloader)));

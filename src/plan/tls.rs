@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 use super::{Upstreams, acme, url::EndpointUrl};
 use crate::{
     settings::{
-        Problem, Settings, UpstreamSettings,
+        DiscoverSettings, Problem, Settings, UpstreamSettings,
         problem::{self, did_you_mean},
         tls::TlsSettings,
         upstream::EndpointTls,
@@ -211,7 +211,8 @@ pub fn of_upstream(
 ) -> Option<Arc<ClientTls>> {
     let EndpointTls { ca, cert, key, server_name, insecure } = &written.tls;
     let at = |keys: &[&str], what: &str| Problem::at(["upstreams", name].iter().chain(keys).copied(), what);
-    if !written.servers.iter().any(|server| server.url.starts_with("https://")) {
+    let found = written.discover.as_ref().is_some_and(DiscoverSettings::is_tls);
+    if !found && !written.servers.iter().any(|server| server.url.starts_with("https://")) {
         if !written.tls.is_default() {
             problems.push(at(&["tls"], "none of the servers speaks TLS").help("servers = [\"https://..\"]"));
         }

@@ -3,13 +3,15 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
-    Plan, Upstreams, affinity, breaker, checks, limits, tls,
+    Plan, Upstreams, affinity, breaker, checks,
+    discovery::{self, Discovery},
+    limits, tls,
     url::{self, EndpointUrl},
 };
 use crate::{
     clock,
     http::{StatusCode, proxy_protocol::Version},
-    kinds::Kinds,
+    kinds::{BalancerKind, Kinds},
     settings::{
         BalanceSettings, OutlierSettings, Problem, RetrySettings, Settings, Share, UpstreamSettings,
         problem::did_you_mean,
@@ -33,22 +35,31 @@ pub fn named(
     before: Option<&Plan>,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<String>,
-) -> Upstreams {
-    let mut upstreams = Upstreams::new();
+) -> (Upstreams, Vec<Arc<Discovery>>) {
+    let (mut upstreams, mut discoveries) = (Upstreams::new(), Vec::new());
     for (name, written) in &settings.upstreams {
         if let Some(known) = unchanged(name, written, before) {
+            discoveries.extend(before.and_then(|plan| plan.discovery(&known)).cloned());
             upstreams.insert(name.as_str().into(), known);
             continue;
         }
         check(name, written, problems);
         let tls = tls::of_upstream(name, written, problems, warnings);
-        let endpoints = endpoints(name, written, tls.as_ref(), before, problems);
-        let balancer = balancer(name, &written.balance, &endpoints, kinds, problems);
-        if let (Some(balancer), false) = (balancer, endpoints.is_empty()) {
-            upstreams.insert(name.as_str().into(), upstream(name, endpoints, balancer, written, before));
+        let known = before.and_then(|plan| plan.upstreams.get(name.as_str())).map(|upstream| upstream.members());
+        let endpoints = endpoints(name, written, tls.as_ref(), known.as_deref(), problems);
+        let kind = balancer_kind(name, &written.balance, kinds, problems);
+        let built = kind.and_then(|kind| balancer(name, &written.balance, kind, &endpoints, problems));
+        let (Some(kind), Some(balancer)) = (kind, built) else { continue };
+        if written.discover.is_some() {
+            let drawn = discovery::draw(name, written, (tls, kind), before, problems).map(Arc::new);
+            upstreams.extend(drawn.iter().map(|drawn| (Arc::clone(&drawn.upstream.name), Arc::clone(&drawn.upstream))));
+            discoveries.extend(drawn);
+        } else if !endpoints.is_empty() {
+            let members = Members::new(endpoints, balancer, rules(written));
+            upstreams.insert(name.as_str().into(), ready(Upstream::new(name, members), written, before));
         }
     }
-    upstreams
+    (upstreams, discoveries)
 }
 
 /// The upstream that the plan before had under the same name by the same words: whose turn it is goes on, too. Words that
@@ -67,25 +78,25 @@ fn unchanged(name: &str, written: &UpstreamSettings, before: Option<&Plan>) -> O
 /// What is wrong with it, and the likely fix.
 pub fn unnamed(url: &EndpointUrl, name: &str, before: Option<&Plan>) -> Result<Arc<Upstream>, (String, &'static str)> {
     let written = UpstreamSettings::default();
-    let endpoints = vec![adopt(before, name, url, tls::of_route(url)?, &ServerUrl::new(name), &written)];
+    let known = before.and_then(|plan| plan.upstreams.get(name)).map(|upstream| upstream.members());
+    let endpoints = vec![adopt(known.as_deref(), url, tls::of_route(url)?, &ServerUrl::new(name), &written)];
     let balancer = Random::build(Nothing {}, &endpoints).expect("it needs no settings");
-    Ok(upstream(name, endpoints, balancer, &written, before))
+    let members = Members::new(endpoints, balancer, rules(&written));
+    Ok(ready(Upstream::new(name, members), &written, before))
 }
 
-fn upstream(
-    name: &str,
-    endpoints: Vec<Arc<Endpoint>>,
-    balancer: Box<dyn Balancer>,
-    written: &UpstreamSettings,
-    before: Option<&Plan>,
-) -> Arc<Upstream> {
-    let before = before.and_then(|plan| plan.upstreams.get(name));
-    let rules = Rules { panic: written.outlier.panic.fraction(), slow_start: written.slow_start.0 };
-    let mut upstream = Upstream::new(name, Members::new(endpoints, balancer, rules));
+/// Who of its members may be picked.
+pub fn rules(written: &UpstreamSettings) -> Rules {
+    Rules { panic: written.outlier.panic.fraction(), slow_start: written.slow_start.0 }
+}
+
+/// An upstream with all that is written besides its members.
+pub fn ready(mut upstream: Upstream, written: &UpstreamSettings, before: Option<&Plan>) -> Arc<Upstream> {
+    let before = before.and_then(|plan| plan.upstreams.get(&upstream.name));
     upstream.transport = written.transport;
     upstream.retry = retry(&written.retry);
     upstream.outlier = outlier(&written.outlier);
-    upstream.affinity = written.sticky.as_ref().and_then(|sticky| affinity::of(name, sticky)).map(Box::new);
+    upstream.affinity = written.sticky.as_ref().and_then(|sticky| affinity::of(&upstream.name, sticky)).map(Box::new);
     upstream.breaker = breaker::breaker(written.breaker.as_ref(), before.map(Arc::as_ref));
     upstream.limit = limits::limit(written.limit.as_ref(), before.map(Arc::as_ref));
     upstream.check = written.health.as_ref().and_then(checks::check).map(Arc::new);
@@ -134,7 +145,7 @@ fn check(name: &str, written: &UpstreamSettings, problems: &mut Vec<Problem>) {
                 .help("lower-case letters, digits and `_`"),
         );
     }
-    if written.servers.is_empty() {
+    if written.servers.is_empty() && written.discover.is_none() {
         problems.push(at(&["servers"], "an upstream without endpoints").help("servers = [\"http://127.0.0.1:8000\"]"));
     }
     for (index, on) in written.retry.on.iter().enumerate() {
@@ -191,21 +202,32 @@ pub fn can_be_named(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-fn balancer(
+fn balancer_kind(
     name: &str,
     written: &BalanceSettings,
-    endpoints: &[Arc<Endpoint>],
     kinds: &Kinds,
     problems: &mut Vec<Problem>,
-) -> Option<Box<dyn Balancer>> {
-    let at = ["upstreams", name, "balance"];
-    let Some(kind) = kinds.balancers().iter().find(|kind| kind.name == written.policy) else {
+) -> Option<BalancerKind> {
+    let kind = kinds.balancers().iter().find(|kind| kind.name == written.policy);
+    if kind.is_none() {
         let names = || kinds.balancers().iter().map(|kind| kind.name);
         let help = did_you_mean(&written.policy, names())
             .unwrap_or_else(|| format!("one of {}", names().collect::<Vec<_>>().join(", ")));
+        let at = ["upstreams", name, "balance"];
         problems.push(Problem::at(at, format!("unknown balancer `{}`", written.policy)).help(help));
-        return None;
-    };
+    }
+    kind.copied()
+}
+
+/// For these endpoints.
+pub fn balancer(
+    name: &str,
+    written: &BalanceSettings,
+    kind: BalancerKind,
+    endpoints: &[Arc<Endpoint>],
+    problems: &mut Vec<Problem>,
+) -> Option<Box<dyn Balancer>> {
+    let at = ["upstreams", name, "balance"];
     let built = kind.build(&written.options.clone().into(), endpoints, &at.map(str::to_owned));
     built.map_err(|wrong| problems.extend(wrong.0)).ok()
 }
@@ -214,7 +236,7 @@ fn endpoints(
     name: &str,
     written: &UpstreamSettings,
     tls: Option<&Arc<ClientTls>>,
-    before: Option<&Plan>,
+    before: Option<&Members>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Arc<Endpoint>> {
     let mut endpoints = Vec::with_capacity(written.servers.len());
@@ -244,13 +266,13 @@ fn endpoints(
                 at(format!("`{}` is not encrypted; h2 is agreed on in TLS", server.url))
                     .help("protocol = \"h2c\" speaks HTTP/2 in the clear, without asking"),
             ),
-            Ok(url) if !url.is_tls => endpoints.push(adopt(before, name, &url, None, server, written)),
+            Ok(url) if !url.is_tls => endpoints.push(adopt(before, &url, None, server, written)),
             Ok(url) => {
                 // Without it there is a problem already.
                 let Some(tls) = tls else { continue };
                 match tls::profile(&url, tls, written.tls.server_name.as_deref()) {
                     Some(profile) => {
-                        endpoints.push(adopt(before, name, &url, Some(profile), server, written));
+                        endpoints.push(adopt(before, &url, Some(profile), server, written));
                     }
                     None => problems.push(at(tls::NO_NAME.into()).help("tls = { server_name = \"..\" } names another")),
                 }
@@ -260,11 +282,10 @@ fn endpoints(
     endpoints
 }
 
-/// The endpoint the plan before had for this upstream and address, with its state and connections, or a new one. What is
+/// The endpoint that this address has had among those before, with its state and connections, or a new one. What is
 /// known of an address stays known when it is used otherwise.
-fn adopt(
-    before: Option<&Plan>,
-    upstream: &str,
+pub fn adopt(
+    before: Option<&Members>,
     url: &EndpointUrl,
     tls: Option<Profile>,
     server: &ServerUrl,
@@ -275,13 +296,10 @@ fn adopt(
         ProxyHeader::V1 => Some(Version::V1),
         ProxyHeader::V2 => Some(Version::V2),
     };
-    let before = before.and_then(|plan| plan.upstreams.get(upstream)).map(|upstream| upstream.members());
-    let known = before.as_ref().and_then(|members| {
-        members
-            .endpoints
-            .iter()
-            .find(|endpoint| endpoint.target.address == url.address && *endpoint.target.authority == *url.authority)
-    });
+    let before = before.map_or(&[][..], |members| &members.endpoints);
+    let known = before
+        .iter()
+        .find(|endpoint| endpoint.target.address == url.address && *endpoint.target.authority == *url.authority);
     let is_the_same = |endpoint: &&Arc<Endpoint>| {
         endpoint.target.tls.as_deref() == tls.as_ref()
             && (endpoint.weight, endpoint.is_backup) == (server.weight, server.backup)
@@ -297,15 +315,14 @@ fn adopt(
         .as_backup(server.backup)
         .announcing(announced)
         .speaking(written.protocol, &written.h2);
-    let endpoint = match (known, &before) {
-        (Some(known), _) => endpoint.known_as(known),
-        // It joins others that are warm.
-        (None, Some(_)) => {
-            endpoint.health.is_well_since(clock::coarse());
-            endpoint
-        }
-        (None, None) => endpoint,
+    let endpoint = match known {
+        Some(known) => endpoint.known_as(known),
+        None => endpoint,
     };
+    if known.is_none() && !before.is_empty() {
+        // It joins others that are warm.
+        endpoint.health.is_well_since(clock::coarse());
+    }
     Arc::new(match tls {
         Some(profile) => endpoint.over_tls(Arc::new(profile)),
         None => endpoint,

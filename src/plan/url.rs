@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// `http://HOST[:PORT][/BASE]`, the same with `https`, or `http+unix:PATH`, taken apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EndpointUrl {
     /// Where to connect.
     pub address: Address,

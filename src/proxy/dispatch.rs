@@ -31,11 +31,13 @@ use crate::{
     transport::{
         Cause, Incoming, IncomingHead, Outgoing, Phase, Transport, TransportError,
         address::Speech,
+        pool::by,
         tls,
         tunnel::{self, TunnelKind},
     },
     upstream::{
         Endpoint, Members, Upstream, breaker,
+        members::Held,
         outlier::{self, Report},
         selection::{Pick, Selection},
     },
@@ -104,7 +106,11 @@ impl Dispatch<'_> {
         let route = &self.matched.entry.value;
         exchange.facts.subject = route.subjects.of(upstream);
         self.limit_body(route, exchange)?;
-        let members = upstream.members();
+        let mut members = upstream.members();
+        if members.endpoints.is_empty() && self.worker.is_told_of_endpoints() {
+            // In a box: it is rare.
+            members = Box::pin(self.first_members(upstream, route.timeouts.connecting())).await;
+        }
         if members.endpoints.iter().any(|endpoint| endpoint.target.speech() != Speech::Http1) {
             // Whatever the method, an endpoint of HTTP/2 may say that it has not looked at it.
             exchange.body.keep_up_to(upstream.retry.kept_body);
@@ -136,6 +142,13 @@ impl Dispatch<'_> {
         // Filters on the way out may want to know what was asked.
         exchange.headers = outgoing.headers;
         answer
+    }
+
+    /// The first that are found, unless it is known that nobody can be.
+    async fn first_members<'u>(&self, upstream: &'u Upstream, limit: Option<Duration>) -> Held<'u> {
+        let until = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let _ = by(until, upstream.is_settled()).await;
+        upstream.members()
     }
 
     fn limit_body(&self, route: &Route, exchange: &mut Exchange) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -50,6 +50,8 @@ struct Shared {
     active: RwLock<Arc<Active>>,
     /// For who is on no request's way and wants to be told.
     plans: watch::Sender<()>,
+    /// Somebody looks for endpoints that are not written.
+    is_told_of_endpoints: AtomicBool,
 }
 
 /// A plan that could be drawn and is not in force.
@@ -113,6 +115,7 @@ impl Proxy {
             generation: AtomicU64::new(1),
             active: RwLock::new(Arc::new(active)),
             plans: watch::Sender::new(()),
+            is_told_of_endpoints: AtomicBool::new(false),
         })))
     }
 
@@ -152,7 +155,7 @@ impl Proxy {
         Arc::clone(&self.active().plan)
     }
 
-    /// Tells of every plan that comes into force.
+    /// Tells of every plan that comes into force, and of endpoints that came or are gone.
     pub fn plans(&self) -> watch::Receiver<()> {
         self.0.plans.subscribe()
     }
@@ -175,6 +178,16 @@ impl Proxy {
     /// Takes every request below a path of an `App`, whole: routes see the path as the client wrote it.
     pub fn mount(&self, path: &str) -> Mount {
         Mount::new(self.clone(), path)
+    }
+
+    /// Somebody looks for endpoints that are not written: requests wait until something is known of them.
+    pub(crate) fn will_be_told_of_endpoints(&self) {
+        self.0.is_told_of_endpoints.store(true, Ordering::Relaxed);
+    }
+
+    /// An upstream of the plan has others than before.
+    pub(crate) fn has_other_endpoints(&self) {
+        self.0.plans.send_replace(());
     }
 
     fn active(&self) -> Arc<Active> {

@@ -27,6 +27,8 @@ pub struct Outcome {
     pub route: Option<Arc<str>>,
     /// The upstream it goes to.
     pub upstream: Option<Arc<str>>,
+    /// How its endpoints are found, if they are.
+    pub found_by: Option<String>,
     /// Path and query the endpoint gets.
     pub path: Option<String>,
     /// Where it may go instead, if the route is split.
@@ -77,6 +79,7 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
     let nothing = Outcome {
         route: None,
         upstream: None,
+        found_by: None,
         path: None,
         sides: Vec::new(),
         hedge: None,
@@ -114,7 +117,8 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
     let (hedge, mirror) = (route.hedge.as_ref().map(|hedge| hedge.written), route.mirror.as_ref().map(copy));
     Ok(match decision::verdict(&matched, &exchange) {
         Verdict::Forward { upstream, target } => {
-            Outcome { upstream: Some(upstream.name.clone()), path: Some(target), hedge, mirror, ..nothing }
+            let found_by = plan.discovery(upstream).map(|discovery| discovery.source.to_string());
+            Outcome { upstream: Some(upstream.name.clone()), path: Some(target), found_by, hedge, mirror, ..nothing }
         }
         Verdict::Split(split) => {
             let possible = |side: &Side| PossibleSide {
@@ -250,6 +254,7 @@ impl fmt::Display for Outcome {
             _ if !self.sides.is_empty() => self.besides(f),
             (Some(upstream), Some(path)) => {
                 writeln!(f, "upstream `{upstream}` gets {path}")?;
+                self.found_by.iter().try_for_each(|source| writeln!(f, "  endpoints are found by {source}"))?;
                 self.besides(f)
             }
             _ => {

@@ -80,6 +80,11 @@ impl Worker {
         self.recorder.get_or_init(|| ledger.recorder())
     }
 
+    /// Somebody looks for endpoints that are not written.
+    pub fn is_told_of_endpoints(&self) -> bool {
+        self.proxy.0.is_told_of_endpoints.load(Ordering::Relaxed)
+    }
+
     /// The awc client, made when the first upstream asks for it.
     pub fn awc(&self) -> &AwcTransport {
         self.awc.get_or_init(AwcTransport::new)

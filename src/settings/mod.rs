@@ -7,6 +7,7 @@ pub mod admin;
 pub mod balance;
 pub mod breaker;
 pub mod destination;
+pub mod discover;
 pub mod health;
 pub mod hedge;
 mod layer;
@@ -37,6 +38,7 @@ pub use self::{
     balance::BalanceSettings,
     breaker::BreakerSettings,
     destination::Destination,
+    discover::DiscoverSettings,
     health::HealthSettings,
     hedge::{HedgeRule, HedgeSettings},
     layers::{Layers, Loaded, Reading},

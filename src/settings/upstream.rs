@@ -8,8 +8,8 @@ use serde::{
 };
 
 use super::{
-    balance::BalanceSettings, breaker::BreakerSettings, health::HealthSettings, limit::LimitSettings,
-    outlier::OutlierSettings, retry::RetrySettings, sticky::StickySettings, values::Time,
+    balance::BalanceSettings, breaker::BreakerSettings, discover::DiscoverSettings, health::HealthSettings,
+    limit::LimitSettings, outlier::OutlierSettings, retry::RetrySettings, sticky::StickySettings, values::Time,
 };
 
 /// `[upstreams.NAME]`
@@ -18,6 +18,9 @@ use super::{
 pub struct UpstreamSettings {
     /// The endpoints: `"http://10.0.0.1:8000"`, `"http+unix:/run/app.sock"`, or tables.
     pub servers: Vec<ServerUrl>,
+    /// How they are found, if they are not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discover: Option<DiscoverSettings>,
     /// How to choose among them.
     pub balance: BalanceSettings,
     /// Who carries the requests.
@@ -219,6 +222,7 @@ impl Default for UpstreamSettings {
     fn default() -> Self {
         Self {
             servers: Vec::new(),
+            discover: None,
             balance: BalanceSettings::default(),
             transport: TransportKind::Own,
             protocol: Protocol::Auto,

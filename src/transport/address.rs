@@ -18,7 +18,7 @@ use crate::{
 use crate::http::proxy_protocol::Version;
 
 /// Where to connect.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Address {
     /// A name or an IP address, and a port.
     Tcp {

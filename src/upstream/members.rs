@@ -6,9 +6,10 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
 
 use super::{
-    Endpoint,
+    Endpoint, Upstream,
     affinity::{Affinity, Tokens},
     balancers::Balancer,
     lineup::{Lineup, Rules},
@@ -38,7 +39,14 @@ pub enum Held<'u> {
 /// Where an upstream has its members.
 pub(super) enum Roster {
     Fixed(Members),
-    Changing(ArcSwap<Members>),
+    Changing(Changing),
+}
+
+/// Members that others may take the place of.
+pub(super) struct Changing {
+    members: ArcSwap<Members>,
+    /// Something is known: who there is, or that nobody can be found.
+    is_settled: watch::Sender<bool>,
 }
 
 impl Members {
@@ -64,12 +72,47 @@ impl Members {
     }
 }
 
+impl Upstream {
+    /// Its members now. A request asks once, and keeps to them.
+    pub fn members(&self) -> Held<'_> {
+        self.roster.held()
+    }
+
+    /// Others take the place of its members. Requests under way stay with those that they had. Says whether that may be.
+    pub fn replace(&self, members: Members) -> bool {
+        let Roster::Changing(changing) = &self.roster else { return false };
+        changing.members.store(Arc::new(members));
+        changing.is_settled.send_replace(true);
+        true
+    }
+
+    /// Nobody can be found just now: who waits for that waits no more.
+    pub fn give_up(&self) {
+        if let Roster::Changing(changing) = &self.roster {
+            changing.is_settled.send_replace(true);
+        }
+    }
+
+    /// Waits until it has members, or it is known that nobody can be found.
+    pub async fn is_settled(&self) {
+        if let Roster::Changing(changing) = &self.roster {
+            // It is there as long as this is.
+            let _ = changing.is_settled.subscribe().wait_for(|settled| *settled).await;
+        }
+    }
+}
+
 impl Roster {
+    pub(super) fn changing(members: Members) -> Self {
+        let is_settled = watch::Sender::new(!members.endpoints.is_empty());
+        Self::Changing(Changing { members: ArcSwap::from_pointee(members), is_settled })
+    }
+
     /// For as long as a request takes: a guard of `arc_swap` is for moments, and there are few of them.
-    pub(super) fn held(&self) -> Held<'_> {
+    fn held(&self) -> Held<'_> {
         match self {
             Self::Fixed(members) => Held::Fixed(members),
-            Self::Changing(members) => Held::Counted(members.load_full()),
+            Self::Changing(changing) => Held::Counted(changing.members.load_full()),
         }
     }
 }

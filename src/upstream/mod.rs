@@ -2,17 +2,9 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
 use self::{
-    affinity::Affinity,
-    breaker::Breaker,
-    check::Check,
-    counts::Counts,
-    limit::Limit,
-    members::{Held, Roster},
-    outlier::Outlier,
-    retry::Retry,
+    affinity::Affinity, breaker::Breaker, check::Check, counts::Counts, limit::Limit, members::Roster,
+    outlier::Outlier, retry::Retry,
 };
 pub use self::{
     candidates::{Candidates, Places},
@@ -73,7 +65,7 @@ impl Upstream {
 
     /// A group whose members may be [replaced](Self::replace): there may be none yet.
     pub fn changing(name: &str, members: Members) -> Self {
-        Self::with(name, Roster::Changing(ArcSwap::from_pointee(members)))
+        Self::with(name, Roster::changing(members))
     }
 
     fn with(name: &str, roster: Roster) -> Self {
@@ -92,11 +84,6 @@ impl Upstream {
         }
     }
 
-    /// Its members now. A request asks once, and keeps to them.
-    pub fn members(&self) -> Held<'_> {
-        self.roster.held()
-    }
-
     /// Takes one retry of the budget, if there is one.
     pub fn may_retry(&self) -> bool {
         let may = self.retry.budget.spend();
@@ -104,17 +91,6 @@ impl Upstream {
             self.counts.retry_refused();
         }
         may
-    }
-
-    /// Others take the place of its members. Requests under way stay with those that they had. Says whether that may be.
-    pub fn replace(&self, members: Members) -> bool {
-        match &self.roster {
-            Roster::Fixed(_) => false,
-            Roster::Changing(roster) => {
-                roster.store(Arc::new(members));
-                true
-            }
-        }
     }
 
     /// Somebody wants to know how long its endpoints take to answer: where there is a choice, and a balancer that looks.

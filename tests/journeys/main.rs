@@ -12,6 +12,7 @@ mod balance;
 mod breaker;
 mod certificates;
 mod client_certificates;
+mod discovery;
 mod drain;
 mod edge_answers;
 mod edge_connections;

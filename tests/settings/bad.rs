@@ -81,6 +81,7 @@ bad! {
     a_server_without_a_url: "[upstreams.api]\nservers = [{ weight = 2 }, \"http://b\", { url = \"http://c\", wieght = 1 }]\n";
     a_server_that_is_a_number: "[upstreams.api]\nservers = [8000]\n";
     an_unknown_key_of_an_upstream: "[upstreams.api]\nserver = [\"http://a\"]\n";
+    a_discovery_by_what_is_unknown: "[upstreams.api.discover]\ndsn = \"a\"\nrecord = \"a\"\nport = 70000\nmin_ttl = 5\nscheme = \"h2\"\n";
     an_unknown_transport: "[upstreams.api]\nservers = [\"http://a\"]\ntransport = \"h2\"\n";
     a_proxy_header_of_no_version: "[upstreams.api]\nservers = [\"http://a\"]\nproxy_protocol = \"v3\"\n";
     an_unknown_protocol: "[upstreams.api]\nservers = [\"http://a\"]\nprotocol = \"h3\"\nh2 = { max_stream = 5 }\n";

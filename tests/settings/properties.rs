@@ -3,9 +3,10 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
-    BalanceSettings, BreakerSettings, CohortSettings, Destination, FileMode, HealthSettings, HedgeRule, HedgeSettings,
-    Layers, LimitSettings, Listener, MirrorSettings, OutlierSettings, RetrySettings, RouteDefaults, RouteSettings,
-    Settings, Size, Source, StickySettings, Time, UpstreamSettings,
+    BalanceSettings, BreakerSettings, CohortSettings, Destination, DiscoverSettings, FileMode, HealthSettings,
+    HedgeRule, HedgeSettings, Layers, LimitSettings, Listener, MirrorSettings, OutlierSettings, RetrySettings,
+    RouteDefaults, RouteSettings, Settings, Size, Source, StickySettings, Time, UpstreamSettings,
+    discover::Record,
     layers::BUILT_IN,
     limit::Class,
     listener::{ListenerTimeouts, ProxyProtocolSettings},
@@ -122,6 +123,13 @@ fn upstream() -> impl Strategy<Value = UpstreamSettings> {
             ..LimitSettings::default()
         }),
         sticky: (attempts > 2).then(|| StickySettings::new("srv")),
+        discover: (attempts > 1).then(|| DiscoverSettings {
+            dns: Some("a.b".into()),
+            record: Some(Record::Srv),
+            max_ttl: Some(Time::secs(7)),
+            nameservers: vec!["::1".into()],
+            ..DiscoverSettings::default()
+        }),
         servers,
         balance,
         transport: TransportKind::Awc,

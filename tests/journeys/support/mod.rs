@@ -4,6 +4,7 @@
 pub mod binary;
 pub mod browser;
 pub mod client;
+pub mod dns;
 pub mod edge;
 pub mod exchange;
 pub mod frames;

@@ -1,0 +1,101 @@
+//! Endpoints that are found: DNS is asked again and again, as its answers say.
+
+mod dns;
+
+use std::{fmt::Display, sync::Arc};
+
+use super::{Aborting, supervise};
+use crate::{
+    plan::{
+        Discovery, Found,
+        discovery::{Change, Source},
+    },
+    proxy::Proxy,
+};
+
+/// Looks for the endpoints of whichever plan is in force.
+pub async fn discover_all(proxy: Proxy) {
+    let mut plans = proxy.plans();
+    let mut followed: Vec<(Arc<Discovery>, Aborting)> = Vec::new();
+    loop {
+        plans.mark_unchanged();
+        let wanted = proxy.plan().discoveries.clone();
+        followed.retain(|(known, _)| wanted.iter().any(|discovery| Arc::ptr_eq(discovery, known)));
+        for discovery in wanted {
+            if !followed.iter().any(|(known, _)| Arc::ptr_eq(&discovery, known)) {
+                followed.push((Arc::clone(&discovery), follow(Search { discovery, proxy: proxy.clone() })));
+            }
+        }
+        if plans.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn follow(search: Search) -> Aborting {
+    let begin = move || {
+        let search = search.clone();
+        async move {
+            match &search.discovery.source {
+                Source::Dns(question) => dns::ask_again_and_again(question, &search).await,
+            }
+        }
+    };
+    Aborting(actix_rt::spawn(supervise("looking for endpoints", begin)))
+}
+
+/// Whose endpoints are looked for.
+#[derive(Clone)]
+struct Search {
+    discovery: Arc<Discovery>,
+    proxy: Proxy,
+}
+
+impl Search {
+    /// These are the endpoints from now on.
+    fn found(&self, found: Vec<Found>) {
+        let (name, source) = (&self.discovery.upstream.name, &self.discovery.source);
+        match self.discovery.found(found) {
+            Ok(None) => {}
+            Ok(Some(change)) => {
+                log::info!("endpoints of {name} by {source}: {}", told(&change));
+                self.proxy.has_other_endpoints();
+            }
+            Err(problems) => log::error!("what {source} says cannot be used for {name}:\n{}", problems.render(false)),
+        }
+    }
+
+    /// Nothing was found: what is known holds. Told once, until something is.
+    fn failed(&self, why: &dyn Display) {
+        let (upstream, source) = (&self.discovery.upstream, &self.discovery.source);
+        let why = why.to_string();
+        if self.discovery.note(Some(&why)) {
+            let known = upstream.members().endpoints.len();
+            let holds = if known == 0 { "there are none" } else { "those that are known stay" };
+            log::warn!("endpoints of {} cannot be found, {holds}: {source}: {why}", upstream.name);
+        } else {
+            log::debug!("endpoints of {} cannot be found: {source}: {why}", upstream.name);
+        }
+        upstream.give_up();
+    }
+
+    /// All that was asked was answered.
+    fn succeeded(&self) {
+        if self.discovery.note(None) {
+            log::info!("endpoints of {} are found again by {}", self.discovery.upstream.name, self.discovery.source);
+        }
+    }
+}
+
+/// So many endpoints are named; of more, how many there are.
+const MOST_NAMES: usize = 10;
+
+fn told(Change { came, gone }: &Change) -> String {
+    let part = |what: &str, names: &[Arc<str>]| match names {
+        [] => None,
+        names if names.len() > MOST_NAMES => Some(format!("{} {what}", names.len())),
+        names => Some(format!("{} {what}", names.join(", "))),
+    };
+    let parts: Vec<_> = [part("came", came), part("gone", gone)].into_iter().flatten().collect();
+    if parts.is_empty() { "other weights".into() } else { parts.join("; ") }
+}
