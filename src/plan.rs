@@ -89,6 +89,7 @@ impl Plan {
         let admin = admin::address(&settings, &listeners, &mut problems);
         warnings.extend(acme::warnings(&tls, &listeners));
         warnings.extend(affinity::warnings(&settings));
+        warnings.extend(hedges::warnings(&settings));
         let https = Https::of(&tls, &listeners, &mut problems, &mut warnings);
         let mut held: Vec<_> = tls.values().flat_map(|tls| tls.held()).collect();
         let (named, discoveries) = upstreams::named(&settings, kinds, before, &mut problems, &mut warnings);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Plan, routes::Drawing};
 use crate::{
-    settings::{HedgeSettings, Problem, RouteDefaults, hedge::HedgeRule},
+    settings::{Destination, HedgeSettings, Problem, RouteDefaults, Settings, hedge::HedgeRule},
     upstream::hedge::Hedge,
 };
 
@@ -17,6 +17,21 @@ pub fn hedge(route: &str, said: &RouteDefaults, before: Option<&Plan>) -> Option
         route.value.hedge.as_ref().filter(|hedge| hedge.written == written).cloned()
     };
     known().or_else(|| Some(Arc::new(Hedge::new(written))))
+}
+
+/// Routes that ask for it where nothing can come of it.
+pub fn warnings(settings: &Settings) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (pattern, route) in &settings.routes {
+        let (Some(HedgeRule::On(_)), Some(Destination::One(to))) = (route.overrides.hedge, &route.to) else { continue };
+        let Some(upstream) = settings.upstreams.get(to) else { continue };
+        if upstream.sticky.is_some() {
+            warnings.push(format!("`{pattern}` is not hedged: `{to}` keeps clients with their endpoints"));
+        } else if upstream.retry.attempts == 1 {
+            warnings.push(format!("`{pattern}` is not hedged: `{to}` has one attempt for each request"));
+        }
+    }
+    warnings
 }
 
 impl Drawing<'_> {

@@ -179,7 +179,7 @@ impl Dispatch<'_> {
             let pick = self.pick(upstream, &selection, exchange, outgoing).await?;
             let has_body = !outgoing.body.is_empty();
             let began = upstream.is_timed(members).then(Instant::now);
-            let (Attempt { pick, began }, sent) = match self.hedge(&selection, exchange, outgoing) {
+            let (Attempt { pick, began }, sent) = match self.hedge(upstream, &selection, exchange, outgoing) {
                 None => {
                     let sent = ask(self.worker, upstream, pick.endpoint, outgoing).await;
                     (Attempt { pick, began }, sent)

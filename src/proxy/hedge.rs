@@ -50,11 +50,19 @@ pub struct Race<'r, 'u> {
 impl Dispatch<'_> {
     /// How this request is hedged, if it may be: sent twice at once it must do no harm. That is more than idempotent: a PUT that
     /// loses may arrive after the next one.
-    pub fn hedge(&self, selection: &Selection<'_>, exchange: &Exchange, outgoing: &Outgoing) -> Option<&Hedge> {
+    pub fn hedge(
+        &self,
+        upstream: &Upstream,
+        selection: &Selection<'_>,
+        exchange: &Exchange,
+        outgoing: &Outgoing,
+    ) -> Option<&Hedge> {
         let hedge = self.matched.entry.value.hedge.as_deref()?;
         let is_safe = matches!(exchange.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let has_nothing_else = outgoing.body.is_empty() && outgoing.upgrade.is_none();
-        (is_safe && has_nothing_else && selection.may_have_another()).then_some(hedge)
+        // A client that stays with its endpoint is not known to others.
+        let is_anybodys = upstream.affinity.is_none();
+        (is_safe && is_anybodys && has_nothing_else && selection.may_have_another()).then_some(hedge)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Requests that a slow endpoint keeps waiting are sent to another one as well.
 
-use std::time::Duration;
+use std::{future::poll_fn, time::Duration};
 
 use super::support::{
     client::Response,
+    h2_origin,
     origin::{Origin, Script},
     proxy::TestProxy,
     wire::patiently,
@@ -162,6 +163,33 @@ async fn with_one_endpoint_nobody_else_is_asked() {
     let (answer, ()) = tokio::join!(proxy.get("/"), asked);
 
     assert_eq!((answer.status, only.requests_seen()), (200, 1));
+}
+
+#[actix_rt::test]
+async fn a_client_that_stays_with_its_endpoint_waits_for_it() {
+    let (first, second) = (slow().start().await, slow().start().await);
+    let text = pair(&first, &second, "{ at = \"1ms\", budget = \"100%\" }");
+    let proxy = TestProxy::with(&format!("{text}sticky = {{ cookie = \"srv\" }}\n")).start().await;
+
+    assert_eq!(proxy.get("/").await.status, 200);
+
+    assert_eq!(first.requests_seen() + second.requests_seen(), 1);
+}
+
+#[actix_rt::test]
+async fn over_http_2_the_stream_of_who_is_too_slow_is_reset() {
+    let slow = h2_origin::answering(|mut call| async move {
+        let reset = poll_fn(|cx| call.respond.poll_reset(cx)).await;
+        assert_eq!(reset.expect("the connection goes on"), h2::Reason::CANCEL);
+        call.tell("reset");
+    });
+    let (slow, fast) = (slow.start().await, h2_origin::saying("up").start().await);
+    let proxy = TestProxy::with(&format!("{}protocol = \"h2c\"\n", pair(&slow, &fast, AT_ONCE))).start().await;
+
+    let answers = [proxy.get("/").await, proxy.get("/").await];
+
+    assert_eq!(answers.map(|answer| answer.text()), ["up", "up"]);
+    slow.wait_for("reset").await;
 }
 
 #[actix_rt::test]

@@ -275,6 +275,24 @@ fn cookies_that_get_in_each_others_way_are_a_warning() {
 }
 
 #[test]
+fn a_hedge_that_nothing_can_come_of_is_a_warning() {
+    let text = "[routes]\n\"/\" = { to = \"web\", hedge = {} }\n\"/a\" = { to = \"api\", hedge = {} }\n\"/b\" = { to = \"blog\", hedge = {} }\n\
+        [upstreams.web]\nservers = [\"http://a\"]\nsticky = { cookie = \"srv\" }\n\
+        [upstreams.api]\nservers = [\"http://b\"]\nretry.attempts = 1\n\
+        [upstreams.blog]\nservers = [\"http://c\"]\n";
+    let settings = Layers::new().text("a.toml", text).load().expect("they are good").settings;
+    let plan = Plan::draw(settings, &Kinds::built_in(), None).unwrap_or_else(|problems| panic!("{problems}"));
+
+    assert_eq!(
+        plan.warnings,
+        [
+            "`/` is not hedged: `web` keeps clients with their endpoints",
+            "`/a` is not hedged: `api` has one attempt for each request",
+        ]
+    );
+}
+
+#[test]
 fn what_would_keep_a_directory_from_validating_is_a_warning() {
     let folder = tempfile::tempdir().expect("a folder");
     let own = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).expect("a certificate");
