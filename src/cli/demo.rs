@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use clap::Args;
 
-use super::{Exit, fail, run, tell};
+use super::{Exit, application_log, fail, run, tell};
 use crate::{edge::Inherited, plan::ListenAddress, proxy::Proxy, settings::Listener};
 
 /// Where the demo listens.
@@ -18,7 +18,7 @@ pub struct Demo {
 
 impl Demo {
     pub fn run(self) -> Exit {
-        run::log_by("warn");
+        application_log::log_by("warn");
         actix_rt::System::new().block_on(serve(self.listen))
     }
 }

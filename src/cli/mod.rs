@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::settings::{Layers, Problems};
 
 mod activation;
+mod application_log;
 mod beginning;
 mod check;
 mod demo;

@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
     Exit, Source,
+    application_log::log_by,
     beginning::Beginning,
     fail,
     successor::{Given, Place},
@@ -50,12 +51,6 @@ fn use_small_pages() {
     // Refused, it serves as well, with more memory.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-}
-
-/// Puts the application log on stderr.
-pub fn log_by(level: &str) {
-    let logger = env_logger::Builder::new().parse_filters(level).try_init();
-    logger.expect("nothing logs before the command line is read");
 }
 
 async fn serve(proxy: &Proxy, read: Read, mut beginning: Beginning) -> Exit {
