@@ -2,6 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
+    task::Wake,
     thread,
 };
 
@@ -128,6 +129,39 @@ proptest! {
             prop_assert_eq!((endpoint.slots.load(Ordering::SeqCst), endpoint.in_flight()), (0, 0));
         }
     }
+}
+
+/// Counts how often somebody is called.
+#[derive(Default)]
+struct Called(AtomicU32);
+
+impl Wake for Called {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn who_is_called_and_leaves_calls_the_next() {
+    let gate = Arc::new(Gate::default());
+    let place = gate.enter(1).expect("it is free");
+    let queue_up = || gate.queue_up(Class::Normal, true, 9).expect("there is room");
+    let (first, second) = (queue_up(), queue_up());
+    let calls = [Arc::new(Called::default()), Arc::new(Called::default())];
+    for (waiting, called) in [&first, &second].into_iter().zip(&calls) {
+        let _ = waiting.poll_first(&Context::from_waker(&Arc::clone(called).into()));
+    }
+    let counts = || calls.each_ref().map(|called| called.0.load(Ordering::SeqCst));
+    assert_eq!(counts(), [0, 0]);
+
+    drop(place);
+    assert_eq!(counts(), [1, 0], "who is first");
+
+    drop(first);
+    assert_eq!(counts(), [1, 1]);
+    assert!(gate.enter(1).is_none(), "somebody waits");
+    drop(second);
+    assert!(gate.enter(1).is_some());
 }
 
 #[test]
