@@ -11,14 +11,14 @@ mod standing;
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use actix_rt::Arbiter;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, oneshot},
     task::{JoinError, JoinHandle},
     time::sleep,
 };
@@ -27,7 +27,7 @@ pub use self::{
     file_watch::FileWatch,
     reload::{Read, Reloader, certificates, server_settings},
     service_manager::ServiceManager,
-    standing::{Standing, State},
+    standing::{Refused, Standing, State},
 };
 use crate::proxy::Proxy;
 
@@ -41,7 +41,11 @@ pub struct Actors {
 pub struct Ask {
     settings: Arc<Notify>,
     certificates: Arc<Notify>,
+    waiting: Arc<Mutex<Vec<oneshot::Sender<Outcome>>>>,
 }
+
+/// What became of settings that were read: which plan is in force now, or why it is the same as before.
+pub type Outcome = Result<u64, Refused>;
 
 impl Actors {
     /// A thread for them.
@@ -73,7 +77,7 @@ impl Actors {
 
     /// Reloads whenever the settings change or it is asked to.
     pub fn reload(&self, reloader: Reloader) -> Ask {
-        let ask = Ask::default();
+        let ask = reloader.ask();
         let asked = ask.clone();
         let begin = move || reloader.clone().run(asked.clone());
         if !self.arbiter.spawn_fn(move || drop(actix_rt::spawn(supervise("reading settings", begin)))) {
@@ -133,6 +137,19 @@ impl Ask {
     /// Asks.
     pub fn now(&self) {
         self.settings.notify_one();
+    }
+
+    /// The same, and tells what became of it. Nobody may be there who does so.
+    pub fn and_hear(&self) -> oneshot::Receiver<Outcome> {
+        let (tell, outcome) = oneshot::channel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(tell);
+        self.now();
+        outcome
+    }
+
+    /// Those who are to be told.
+    fn those_who_wait(&self) -> Vec<oneshot::Sender<Outcome>> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn for_certificates(&self) {

@@ -11,7 +11,7 @@ use crate::{
     edge::{Handle, Reloaded},
     plan::{self, Changes, ListenAddress},
     proxy::{Prepared, Proxy},
-    settings::{Layers, Origins, ServerSettings, Settings, Size, admin::AdminListener},
+    settings::{Layers, Origins, Problem, ServerSettings, Settings, Size, admin::AdminListener},
 };
 
 /// How long a certificate may be there without its key, or the other way round, before that is told.
@@ -63,13 +63,14 @@ impl Reloader {
     /// Of what was read.
     pub fn new(read: Read, proxy: &Proxy, server: Handle, manager: &ServiceManager) -> Self {
         let Read { layers, origins, settings, certificates } = read;
+        let origins = Arc::new(origins);
         let plan = proxy.plan();
         Self {
-            standing: Standing::first(layers.files()),
+            standing: Standing::first(layers.files(), &origins),
             layers,
             settings,
             certificates,
-            origins: Arc::new(origins),
+            origins: Arc::clone(&origins),
             is_behind: false,
             proxy: proxy.clone(),
             server,
@@ -80,6 +81,11 @@ impl Reloader {
             level: plan.settings.log.level.clone(),
             admin: plan.settings.admin.listen.clone(),
         }
+    }
+
+    /// To ask it.
+    pub fn ask(&self) -> Ask {
+        self.asked.clone()
     }
 
     /// What it has to say of itself.
@@ -118,15 +124,23 @@ impl Reloader {
     /// All of it; the service manager hears of it.
     async fn reload(&mut self) {
         self.manager.reloading();
+        let waiting = self.asked.those_who_wait();
+        let before = self.proxy.generation();
         self.read_all().await;
-        self.manager.ready(self.standing.now());
+        let standing = self.standing.now();
+        for waits in waiting {
+            let refused = standing.refused.clone().filter(|_| standing.generation == before);
+            // Who has left need not know.
+            let _ = waits.send(refused.map_or(Ok(standing.generation), Err));
+        }
+        self.manager.ready(standing);
     }
 
     async fn read_all(&mut self) {
         let before = self.proxy.generation();
         if !self.settings.has_files() {
             let what = format!("there is nothing to read: no settings file; generation {before} stays in force");
-            return self.refuse(Level::Warn, what);
+            return self.refuse(Level::Warn, what, Vec::new());
         }
         self.settings.are_read();
         let mut certificates = None;
@@ -140,15 +154,16 @@ impl Reloader {
                 let changes = Changes::between(&self.proxy.plan().settings, &next.plan().settings);
                 if self.commit(next, &changes.to_string()).await {
                     self.origins = Arc::new(origins);
+                    self.standing.was_written(&self.origins);
                     self.certificates = certificates.take().unwrap_or_else(|| self.certificates.clone());
                 } else {
                     self.is_behind = true;
                 }
             }
             Err(problems) => {
-                let problems = problems.render(false);
-                let what = format!("the settings are wrong, generation {before} stays in force\n{problems}");
-                self.refuse(Level::Error, what);
+                let told = problems.render(false);
+                let what = format!("the settings are wrong, generation {before} stays in force\n{told}");
+                self.refuse(Level::Error, what, problems.0);
             }
         }
         if let Some(wanted) = certificates {
@@ -179,10 +194,11 @@ impl Reloader {
                     if timeout_at(until, self.certificates.changed()).await.is_ok() {
                         continue;
                     }
-                    let (before, problems) = (self.proxy.generation(), self.origins.locate(problems).render(false));
+                    let (before, problems) = (self.proxy.generation(), self.origins.locate(problems));
+                    let told = problems.render(false);
                     let what =
-                        format!("certificates cannot be used, those of generation {before} stay in force\n{problems}");
-                    return self.refuse(Level::Error, what);
+                        format!("certificates cannot be used, those of generation {before} stay in force\n{told}");
+                    return self.refuse(Level::Error, what, problems.0);
                 }
             }
         }
@@ -196,7 +212,7 @@ impl Reloader {
         let server = match self.server.prepare(&server_settings(settings), &settings.server_name, &plan.listeners) {
             Ok(server) => server,
             Err(error) => {
-                self.refuse(Level::Error, format!("{error}; generation {before} stays in force"));
+                self.refuse(Level::Error, format!("{error}; generation {before} stays in force"), Vec::new());
                 return false;
             }
         };
@@ -223,9 +239,9 @@ impl Reloader {
     }
 
     /// Nothing has changed, and why is told.
-    fn refuse(&self, level: Level, why: String) {
+    fn refuse(&self, level: Level, why: String, problems: Vec<Problem>) {
         // Whoever reads the log may ask at once.
-        self.standing.refused(why.clone());
+        self.standing.refused(why.clone(), problems);
         log::log!(level, "{why}");
     }
 }

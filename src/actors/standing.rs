@@ -7,6 +7,8 @@ use std::{
     time::SystemTime,
 };
 
+use crate::settings::{Origins, Problem};
+
 /// What the reloader has to say of itself; shared with whoever is asked.
 #[derive(Debug, Clone)]
 pub struct Standing(Arc<Mutex<State>>);
@@ -20,6 +22,8 @@ pub struct State {
     pub since: SystemTime,
     /// The files that are read, whether they are there or not; the later over the earlier.
     pub files: Vec<PathBuf>,
+    /// Where what is in force was written.
+    pub origins: Arc<Origins>,
     /// How many attempts there were.
     pub attempts: Attempts,
     /// The last attempt, if nothing came of it.
@@ -42,6 +46,8 @@ pub struct Refused {
     pub at: SystemTime,
     /// Why, as the log has it.
     pub why: String,
+    /// The same one by one, where the settings are wrong.
+    pub problems: Vec<Problem>,
 }
 
 impl fmt::Display for State {
@@ -53,9 +59,16 @@ impl fmt::Display for State {
 
 impl Standing {
     /// The first plan is in force from now on.
-    pub fn first(files: Vec<PathBuf>) -> Self {
-        let state =
-            State { generation: 1, since: SystemTime::now(), files, attempts: Attempts::default(), refused: None };
+    pub fn first(files: Vec<PathBuf>, origins: &Arc<Origins>) -> Self {
+        let origins = Arc::clone(origins);
+        let state = State {
+            generation: 1,
+            since: SystemTime::now(),
+            files,
+            origins,
+            attempts: Attempts::default(),
+            refused: None,
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -76,10 +89,15 @@ impl Standing {
     }
 
     /// There was an attempt, and nothing has changed.
-    pub(super) fn refused(&self, why: String) {
+    pub(super) fn refused(&self, why: String, problems: Vec<Problem>) {
         let mut state = self.state();
         state.attempts.refused += 1;
-        state.refused = Some(Refused { at: SystemTime::now(), why });
+        state.refused = Some(Refused { at: SystemTime::now(), why, problems });
+    }
+
+    /// What is in force was written there.
+    pub(super) fn was_written(&self, origins: &Arc<Origins>) {
+        self.state().origins = Arc::clone(origins);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,28 +1,46 @@
-//! What operators ask a running proxy, at an address of their own: `GET /status` and `GET /metrics`.
+//! What operators ask a running proxy, and have it do, at an address of their own: docs/admin.md says what there is.
 //!
-//! It is on this machine only. A browser on this machine could still be made to ask by any page that it shows; so the
-//! host that is asked for must be an address or `localhost`, which no page can have its own name resolve to.
+//! It is on this machine only, unless there is a token: see [`guard`].
 
+mod guard;
 mod metrics;
+mod plan;
+mod reload;
 mod status;
+mod upstreams;
 
-use std::{io, net::IpAddr};
+use std::io;
 
-use actix_web::{App, HttpRequest, HttpResponse, web};
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::StatusCode,
+    web::{self, Bytes},
+};
+use serde::Serialize;
 
 pub use self::status::Status;
 use crate::{
     edge::{EdgeServer, Inherited, Running},
-    http::{Method, headers},
+    http::Method,
     plan::ListenAddress,
     settings::{FileMode, ServerSettings, server::Workers},
 };
 
 /// Operators at once; nobody has so many.
 const MOST: usize = 64;
+/// Bytes that an operator can have to say.
+const LONGEST: usize = 4096;
 
 /// An address that is listened on, and nobody is answered at yet.
 pub struct Bound(EdgeServer<()>);
+
+/// What answers are made of.
+#[derive(Clone)]
+struct Desk {
+    status: Status,
+    /// Others than this machine can ask.
+    is_remote: bool,
+}
 
 /// Listens there.
 ///
@@ -37,24 +55,59 @@ pub fn bind(address: &ListenAddress, inherited: &Inherited) -> io::Result<Bound>
 impl Bound {
     /// Answers there, on a thread of its own, as long as what is returned is awaited.
     pub fn serve(self, status: &Status) -> (Running, ListenAddress) {
-        let status = web::Data::new(status.clone());
         let bound = self.0.addresses().remove(0);
-        let server = self.0.hosting(move || App::new().app_data(status.clone()).default_service(web::to(answer)));
+        let is_remote = matches!(bound, ListenAddress::Tcp(address) if !address.ip().is_loopback());
+        let desk = web::Data::new(Desk { status: status.clone(), is_remote });
+        let server = self.0.hosting(move || {
+            let limit = web::PayloadConfig::new(LONGEST);
+            App::new().app_data(desk.clone()).app_data(limit).default_service(web::to(answer))
+        });
         (server.run(), bound)
     }
 }
 
-async fn answer(request: HttpRequest, status: web::Data<Status>) -> HttpResponse {
-    let host = request.headers().get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
-    match (request.method(), request.path()) {
-        _ if !is_this_machine(host) => {
-            HttpResponse::MisdirectedRequest().body("ask for localhost, or for an address\n")
+async fn answer(request: HttpRequest, body: Bytes, desk: web::Data<Desk>) -> HttpResponse {
+    let status = &desk.status;
+    if let Err(refused) = guard::check(&request, &status.proxy().plan().settings.admin, desk.is_remote) {
+        let mut answer = problem(refused.status, refused.why);
+        if refused.status == StatusCode::UNAUTHORIZED {
+            let scheme = actix_web::http::header::HeaderValue::from_static("Bearer");
+            answer.headers_mut().insert(actix_web::http::header::WWW_AUTHENTICATE, scheme);
         }
-        (&Method::GET, "/status") => HttpResponse::Ok().insert_header(("cache-control", "no-store")).json(status.now()),
-        (&Method::GET, "/metrics") => measured(&request, &status),
-        (_, "/status" | "/metrics") => HttpResponse::MethodNotAllowed().insert_header(("allow", "GET")).finish(),
-        _ => HttpResponse::NotFound().body("there are /status and /metrics\n"),
+        return answer;
     }
+    let path: Vec<&str> = request.path().split('/').skip(1).collect();
+    match (request.method(), &path[..]) {
+        (&Method::GET, ["health"]) => found(&Word { status: "alive" }),
+        (&Method::GET, ["ready"]) => ready(status),
+        (&Method::GET, ["status"]) => found(&status.now()),
+        (&Method::GET, ["metrics"]) => measured(&request, status),
+        (&Method::GET, ["plan"]) => found(&plan::in_force(status)),
+        (&Method::GET, ["upstreams"]) => found(&upstreams::all(status)),
+        (&Method::GET, ["upstreams", name]) => upstreams::one(status, name),
+        (&Method::POST, ["upstreams", name, "drain"]) => upstreams::drain(status, name, &body, true),
+        (&Method::POST, ["upstreams", name, "revive"]) => upstreams::drain(status, name, &body, false),
+        (&Method::POST, ["reload"]) => reload::now(status).await,
+        (_, ["health" | "ready" | "status" | "metrics" | "plan" | "upstreams"] | ["upstreams", _]) => only("GET"),
+        (_, ["upstreams", _, "drain" | "revive"] | ["reload"]) => only("POST"),
+        _ => problem(
+            StatusCode::NOT_FOUND,
+            "there are /health, /ready, /status, /metrics, /upstreams, /plan and /reload",
+        ),
+    }
+}
+
+/// Whether clients are to be sent here. How upstreams are does not count: who has several of these would lose all of them.
+fn ready(status: &Status) -> HttpResponse {
+    if status.server().is_draining() {
+        return told(StatusCode::SERVICE_UNAVAILABLE, &Word { status: "draining" });
+    }
+    found(&Word { status: "ready" })
+}
+
+#[derive(Serialize)]
+struct Word {
+    status: &'static str,
 }
 
 fn measured(request: &HttpRequest, status: &Status) -> HttpResponse {
@@ -62,27 +115,31 @@ fn measured(request: &HttpRequest, status: &Status) -> HttpResponse {
     let format = metrics::Format::asked_for(accept);
     match metrics::written(status, format) {
         Ok(text) => HttpResponse::Ok().content_type(format.content_type()).body(text),
-        Err(error) => HttpResponse::InternalServerError().body(format!("{error}\n")),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 
-/// `localhost` or an address, with or without a port.
-fn is_this_machine(host: &str) -> bool {
-    let name = headers::host_name(host);
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+fn found(what: &impl Serialize) -> HttpResponse {
+    told(StatusCode::OK, what)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn told(status: StatusCode, what: &impl Serialize) -> HttpResponse {
+    HttpResponseBuilder::new(status).insert_header(("cache-control", "no-store")).json(what)
+}
 
-    #[test]
-    fn only_names_that_no_page_can_have_are_answered() {
-        for host in ["localhost", "LOCALHOST:9901", "127.0.0.1:9901", "[::1]:9901", "[::1]"] {
-            assert!(is_this_machine(host), "{host}");
-        }
-        for host in ["", "rebound.example", "localhost.example:9901", "127.0.0.1.example", "[rebound.example]"] {
-            assert!(!is_this_machine(host), "{host}");
-        }
-    }
+fn only(method: &'static str) -> HttpResponse {
+    let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, &format!("{method} is what is answered here"));
+    let method = actix_web::http::header::HeaderValue::from_static(method);
+    answer.headers_mut().insert(actix_web::http::header::ALLOW, method);
+    answer
+}
+
+/// RFC 9457.
+fn problem(status: StatusCode, detail: &str) -> HttpResponse {
+    let title = status.canonical_reason().unwrap_or_default();
+    let body = serde_json::json!({ "status": status.as_u16(), "title": title, "detail": detail });
+    HttpResponseBuilder::new(status)
+        .insert_header(("cache-control", "no-store"))
+        .content_type("application/problem+json")
+        .body(body.to_string())
 }

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    actors::{Standing, State},
+    actors::{Ask, Reloader, Standing, State},
     clock,
     edge::{
         Handle,
@@ -28,6 +28,7 @@ pub struct Status {
     proxy: Proxy,
     server: Handle,
     standing: Standing,
+    ask: Ask,
     started: (SystemTime, Instant),
 }
 
@@ -91,8 +92,9 @@ struct Certificate {
     expires_in: i64,
 }
 
+/// An upstream with its endpoints.
 #[derive(Debug, Serialize)]
-struct Upstream {
+pub struct Upstream {
     name: String,
     /// Whether it is asked: "closed", "open" or "half open", where it has a breaker.
     breaker: Option<&'static str>,
@@ -132,7 +134,7 @@ struct Endpoint {
     protocol: Protocol,
     /// Requests under way.
     in_flight: u32,
-    /// "well", "ejected", "on trial" or "fails checks".
+    /// "well", "ejected", "on trial", "fails checks" or "drained".
     health: String,
     /// It is used when too few of the others are well.
     backup: bool,
@@ -142,8 +144,9 @@ struct Endpoint {
 
 impl Status {
     /// Of this proxy and the server in front of it, which begin now.
-    pub fn of(proxy: &Proxy, server: Handle, standing: Standing) -> Self {
-        Self { proxy: proxy.clone(), server, standing, started: (SystemTime::now(), Instant::now()) }
+    pub fn of(proxy: &Proxy, server: Handle, reloader: &Reloader) -> Self {
+        let (standing, ask) = (reloader.standing(), reloader.ask());
+        Self { proxy: proxy.clone(), server, standing, ask, started: (SystemTime::now(), Instant::now()) }
     }
 
     /// Whom it is of.
@@ -159,6 +162,11 @@ impl Status {
     /// Which settings are in force.
     pub fn standing(&self) -> State {
         self.standing.now()
+    }
+
+    /// To have the settings read.
+    pub fn ask(&self) -> &Ask {
+        &self.ask
     }
 
     /// When the process began.
@@ -214,7 +222,8 @@ impl Certificate {
 }
 
 impl Upstream {
-    fn of(upstream: &Arc<crate::upstream::Upstream>, plan: &Plan) -> Self {
+    /// How it is now.
+    pub fn of(upstream: &Arc<crate::upstream::Upstream>, plan: &Plan) -> Self {
         let members = upstream.members();
         let endpoints = members.endpoints.iter().map(|endpoint| Endpoint::of(endpoint));
         let breaker = upstream.breaker.as_ref().map(|breaker| breaker.circuit.position());

@@ -78,7 +78,7 @@ async fn serve(proxy: &Proxy, read: Read, mut beginning: Beginning) -> Exit {
     let server = running.handle();
     let reloader = Reloader::new(read, proxy, server.clone(), &beginning.manager);
     let standing = reloader.standing();
-    let admin = admin.map(|admin| answer_operators(admin, &Status::of(proxy, server.clone(), standing.clone())));
+    let admin = admin.map(|admin| answer_operators(admin, &Status::of(proxy, server.clone(), &reloader)));
     let begun = async {
         server.accepts().await;
         beginning.is_over().await

@@ -105,6 +105,11 @@ impl Handle {
         self.live.end();
     }
 
+    /// It drains, whoever said so.
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_said()
+    }
+
     /// Ready once it drains, whoever said so.
     pub async fn drains(&self) {
         self.drain.said().await;

@@ -2,19 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::values::Secret;
+
 /// `[admin]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSettings {
-    /// Where it answers: `"127.0.0.1:9901"` or `"unix:/run/aqueduct-admin.sock"`, this machine only; `"off"`.
+    /// Where it answers: `"127.0.0.1:9901"` or `"unix:/run/aqueduct-admin.sock"`, this machine only unless there is a token; `"off"`.
     pub listen: AdminListener,
+    /// What operators have to show (`Authorization: Bearer`); nothing where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
     /// So many pairs of route and upstream are told apart in the metrics, and so many endpoints.
     pub max_series: usize,
 }
 
 impl Default for AdminSettings {
     fn default() -> Self {
-        Self { listen: AdminListener::Off, max_series: 1000 }
+        Self { listen: AdminListener::Off, token: None, max_series: 1000 }
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     Origins, Settings,
-    problem::{quoted, quoted_unless_bare},
+    problem::{Place, quoted, quoted_unless_bare},
     secrecy::{HIDDEN, is_secret, without_user_info},
 };
 
@@ -14,6 +14,58 @@ pub fn show(settings: &Settings, origins: Option<&Origins>) -> String {
     let mut printer = Printer { origins, lines: Vec::new(), path: Vec::new() };
     printer.section(&tree);
     printer.text()
+}
+
+/// The same as a tree. Secrets are `***`.
+pub fn tree(settings: &Settings) -> Value {
+    let mut tree = serde_json::to_value(settings).expect("settings are plain data with string keys");
+    hide(&mut tree, &mut Vec::new());
+    tree
+}
+
+/// Where each value of it was written that is not built in.
+pub fn written(settings: &Settings, origins: &Origins) -> Vec<(Vec<String>, Place)> {
+    let tree = serde_json::to_value(settings).expect("settings are plain data with string keys");
+    let mut found = Vec::new();
+    find(&tree, &mut Vec::new(), &mut |path| {
+        let origin = origins.origin(path);
+        if !matches!(origin, Place::BuiltIn) {
+            let shown = path.iter().map(|key| without_user_info(key).into_owned()).collect();
+            found.push((shown, origin));
+        }
+    });
+    found
+}
+
+fn hide(value: &mut Value, path: &mut Vec<String>) {
+    match value {
+        Value::Object(table) => {
+            let entries = std::mem::take(table);
+            for (key, mut value) in entries {
+                path.push(key.clone());
+                hide(&mut value, path);
+                path.pop();
+                table.insert(without_user_info(&key).into_owned(), value);
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(|element| hide(element, path)),
+        _ if is_secret(path) => *value = HIDDEN.into(),
+        Value::String(text) => *text = without_user_info(text).into_owned(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn find(value: &Value, path: &mut Vec<String>, told: &mut impl FnMut(&[String])) {
+    match value {
+        Value::Object(table) => {
+            for (key, value) in table {
+                path.push(key.clone());
+                find(value, path, told);
+                path.pop();
+            }
+        }
+        _ => told(path),
+    }
 }
 
 /// A key; of those of a split, which may be URLs, without what must not be shown.

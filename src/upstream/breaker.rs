@@ -68,7 +68,7 @@ impl Breaker {
         let health = &self.circuit.health;
         let closed = |retry_after| Error::CircuitOpen { retry_after };
         let trial = match health.standing(now) {
-            Standing::Well | Standing::FailsChecks => None,
+            Standing::Well | Standing::FailsChecks | Standing::Drained => None,
             Standing::Ejected => {
                 return Err(closed(health.ejected_until().unwrap_or_default().saturating_sub(now)));
             }
@@ -121,7 +121,7 @@ impl Circuit {
     /// As operators are told.
     pub fn position(&self) -> &'static str {
         match self.health.standing(clock::coarse()) {
-            Standing::Well | Standing::FailsChecks => "closed",
+            Standing::Well | Standing::FailsChecks | Standing::Drained => "closed",
             Standing::Ejected => "open",
             Standing::OnTrial => "half open",
         }

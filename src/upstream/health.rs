@@ -11,6 +11,8 @@ use super::window::Window;
 #[derive(Debug, Default)]
 pub struct Health {
     fails_checks: AtomicBool,
+    /// An operator wants it left alone.
+    is_drained: AtomicBool,
     /// Milliseconds of the coarse clock; 0 where it is not ejected.
     ejected_until: AtomicU64,
     /// How often it was ejected since it last stayed well.
@@ -36,6 +38,8 @@ pub enum Standing {
     Ejected,
     /// It does not pass its checks.
     FailsChecks,
+    /// An operator wants it left alone.
+    Drained,
 }
 
 /// One request that shows whether an endpoint has recovered; there is no second one while it is under way.
@@ -53,6 +57,9 @@ pub fn changes() -> u64 {
 impl Health {
     /// What it is good for at this time of the coarse clock.
     pub fn standing(&self, now: Duration) -> Standing {
+        if self.is_drained() {
+            return Standing::Drained;
+        }
         if self.fails_checks.load(Ordering::Relaxed) {
             return Standing::FailsChecks;
         }
@@ -61,6 +68,20 @@ impl Health {
             Some(until) if now < until => Standing::Ejected,
             Some(_) => Standing::OnTrial,
         }
+    }
+
+    /// It gets no more requests, whatever becomes of the others, or is one like others again. Says whether that is news.
+    pub fn drain(&self, drained: bool) -> bool {
+        let is_news = self.is_drained.swap(drained, Ordering::Relaxed) != drained;
+        if is_news {
+            changed();
+        }
+        is_news
+    }
+
+    /// An operator wants it left alone.
+    pub fn is_drained(&self) -> bool {
+        self.is_drained.load(Ordering::Relaxed)
     }
 
     /// When its ejection ends, or ended.
@@ -161,6 +182,7 @@ impl std::fmt::Display for Standing {
             Self::OnTrial => "on trial",
             Self::Ejected => "ejected",
             Self::FailsChecks => "fails checks",
+            Self::Drained => "drained",
         })
     }
 }

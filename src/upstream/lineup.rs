@@ -19,6 +19,8 @@ pub struct Lineup {
     pub places: Option<Places>,
     /// Who may be tried with one request.
     pub on_trial: Vec<usize>,
+    /// How many an operator wants left alone.
+    pub drained: usize,
     /// Some have not been well for long, and are to get less than their share.
     pub is_warming: bool,
 }
@@ -40,13 +42,14 @@ impl Lineup {
         let standing: Vec<Standing> = endpoints.iter().map(|endpoint| endpoint.health.standing(now)).collect();
         let picked = best_tier(endpoints, &standing, rules.panic);
         let places = if picked.len() == endpoints.len() { None } else { Places::these(picked) };
+        let drained = standing.iter().filter(|standing| **standing == Standing::Drained).count();
         let on_trial = (0..endpoints.len()).filter(|place| standing[*place] == Standing::OnTrial).collect();
         let warm = |endpoint: &Arc<Endpoint>| endpoint.warm_at(rules.slow_start?).filter(|warm| now < *warm);
         let is_warming = endpoints.iter().any(|endpoint| warm(endpoint).is_some());
         let freed =
             endpoints.iter().filter_map(|endpoint| endpoint.health.ejected_until().filter(|until| now < *until));
         let until = freed.chain(endpoints.iter().filter_map(warm)).min().unwrap_or(Duration::MAX);
-        Self { changes, until, places, on_trial, is_warming }
+        Self { changes, until, places, on_trial, drained, is_warming }
     }
 
     /// Nothing has changed since. The time is asked for only where it matters.
@@ -56,9 +59,12 @@ impl Lineup {
 }
 
 /// Those of the first tier of which enough are well; backups are a tier behind the others. If there is none, everyone
-/// that is no backup: a request that may fail is better than one that must.
+/// that is no backup: a request that may fail is better than one that must. Who is drained is in none.
 fn best_tier(endpoints: &[Arc<Endpoint>], standing: &[Standing], panic: f64) -> Vec<usize> {
-    let tier = |backup: bool| (0..endpoints.len()).filter(move |place| endpoints[*place].is_backup == backup);
+    let tier = |backup: bool| {
+        let all = (0..endpoints.len()).filter(|place| standing[*place] != Standing::Drained);
+        all.filter(move |place| endpoints[*place].is_backup == backup)
+    };
     for backup in [false, true] {
         let well: Vec<usize> = tier(backup).filter(|place| standing[*place] == Standing::Well).collect();
         if !well.is_empty() && well.len() as f64 >= panic * tier(backup).count() as f64 {

@@ -62,9 +62,12 @@ impl<'u> Selection<'u> {
     pub fn pick(&self, exchange: &Exchange, may_try: bool) -> Option<Pick<'u>> {
         // One endpoint needs no balancer, nor a counter that all cores write to.
         if let ([only], []) = (&self.members.endpoints[..], &self.tried[..]) {
-            return Some(Pick { endpoint: only, trial: None });
+            return (!only.health.is_drained()).then_some(Pick { endpoint: only, trial: None });
         }
         let lineup = self.members.lineup();
+        if lineup.drained == self.members.endpoints.len() {
+            return None;
+        }
         let home = self.home(&lineup);
         if let Some(endpoint) = home.filter(|home| home.health.standing(clock::coarse()) == Standing::Well) {
             return Some(Pick { endpoint, trial: None });
@@ -86,7 +89,7 @@ impl<'u> Selection<'u> {
 
     /// There is another one to ask.
     pub fn may_have_another(&self) -> bool {
-        self.count + 1 < self.upstream.retry.attempts && self.tried.len() + 1 < self.members.endpoints.len()
+        self.count + 1 < self.upstream.retry.attempts && self.tried.len() + 1 < self.members.may_be_asked()
     }
 
     /// If this one fails, the request does no harm at another one.
@@ -159,11 +162,12 @@ impl<'u> Selection<'u> {
     fn left(&self, lineup: &Lineup) -> Option<Places> {
         let all = 0..self.members.endpoints.len();
         let untried = |place: &usize| !self.tried.contains(place);
+        let may_be_asked = |place: &usize| untried(place) && !self.members.endpoints[*place].health.is_drained();
         lineup
             .places
             .as_ref()
             .and_then(|places| Places::these(places.as_slice().iter().copied().filter(untried)))
-            .or_else(|| Places::these(all.filter(untried)))
+            .or_else(|| Places::these(all.filter(may_be_asked)))
     }
 
     fn place_of(&self, endpoint: &Arc<Endpoint>) -> Option<usize> {

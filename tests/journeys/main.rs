@@ -6,6 +6,7 @@ mod support;
 mod access_log;
 mod acme;
 mod admin;
+mod admin_api;
 mod affinity;
 mod awc_transport;
 mod balance;

@@ -31,6 +31,7 @@ impossible! {
     proxy_headers_from_nobody: "listen = [{ addr = \"127.0.0.1:80\", proxy_protocol = { from = [\"unix\"] } }, { addr = \"unix:a.sock\", proxy_protocol = { from = [\"10.0.0.0/8\"] } }, { addr = \"127.0.0.1:81\", proxy_protocol = { from = [] } }]\n";
     an_address_twice: "listen = [\"127.0.0.1:80\", \"127.0.0.1:80\"]\n";
     an_admin_address_for_everybody: "admin.listen = \"0.0.0.0:9901\"\n";
+    an_admin_token_that_can_be_guessed: "admin.listen = \"0.0.0.0:9901\"\nadmin.token = \"hunter2\"\n";
     an_admin_address_that_is_none: "admin.listen = \"9901\"\n";
     an_admin_address_where_clients_are: "listen = [\"127.0.0.1:80\"]\nadmin.listen = \"127.0.0.1:80\"\n";
     a_name_that_cannot_stand_in_via: "server_name = \"edge 1\"\n";

@@ -31,7 +31,7 @@ catalogue! {
     RECEIVED = counter("aqueduct_request_body_bytes", "Content that clients have sent");
     SENT = counter("aqueduct_response_body_bytes", "Content that clients were sent");
     RETRIES = counter("aqueduct_retries", "Requests that were sent once more");
-    ENDPOINT_UP = gauge("aqueduct_endpoint_up", "1 if the endpoint is well, 0 if it is ejected, on trial or fails its checks");
+    ENDPOINT_UP = gauge("aqueduct_endpoint_up", "1 if the endpoint is well, 0 if it is ejected, on trial, drained or fails its checks");
     ENDPOINT_IN_FLIGHT = gauge("aqueduct_endpoint_requests_in_flight", "Requests under way at the endpoint");
     ENDPOINT_CONNECTIONS = gauge("aqueduct_endpoint_connections", "Connections to the endpoint that are open or being made");
     ENDPOINT_WAITING = gauge("aqueduct_endpoint_connection_waiters", "Requests that wait for a connection to the endpoint");

@@ -1,0 +1,69 @@
+//! `POST /reload`: what SIGHUP does, with an answer.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, http::StatusCode};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::{Status, found, problem, told};
+use crate::{
+    actors::Refused,
+    settings::{Problem, problem::Place},
+};
+
+/// To read settings takes no longer, unless something is badly wrong.
+const LONGEST: Duration = Duration::from_secs(30);
+
+#[derive(Serialize)]
+struct InForce {
+    generation: u64,
+}
+
+/// What is wrong with the settings: nothing has changed.
+#[derive(Serialize)]
+struct Wrong {
+    status: u16,
+    title: &'static str,
+    /// As the log has it.
+    detail: String,
+    problems: Vec<Told>,
+}
+
+#[derive(Serialize)]
+struct Told {
+    /// One element for each part of the key.
+    key: Vec<String>,
+    what: String,
+    help: Option<String>,
+    file: Option<String>,
+    line: Option<usize>,
+    column: Option<usize>,
+}
+
+/// Has the settings read, and waits for what becomes of it.
+pub async fn now(status: &Status) -> HttpResponse {
+    match timeout(LONGEST, status.ask().and_hear()).await {
+        Ok(Ok(Ok(generation))) => found(&InForce { generation }),
+        Ok(Ok(Err(refused))) => told(StatusCode::UNPROCESSABLE_ENTITY, &Wrong::of(refused)),
+        Ok(Err(_)) | Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "nobody reads settings here now: see the log"),
+    }
+}
+
+impl Wrong {
+    fn of(refused: Refused) -> Self {
+        let problems = refused.problems.into_iter().map(Told::of).collect();
+        Self { status: 422, title: "nothing has changed", detail: refused.why, problems }
+    }
+}
+
+impl Told {
+    fn of(problem: Problem) -> Self {
+        let Problem { key, what, help, place, .. } = problem;
+        let (file, line, column) = match place {
+            Some(Place::File(spot)) => (Some(spot.path), Some(spot.line), Some(spot.column)),
+            _ => (None, None, None),
+        };
+        Self { key, what, help, file, line, column }
+    }
+}
