@@ -10,7 +10,14 @@ pub enum Contestant {
     Haproxy {
         tuned: bool,
     },
-    Aqueduct(Balance),
+    Aqueduct(Balance, Hedging),
+}
+
+/// Whether another endpoint is asked, too, when an answer takes longer than 95 of 100 lately did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Hedging {
+    Off,
+    On,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,37 +32,41 @@ pub enum Balance {
 use Balance::{ConsistentHash, LeastRequests, P2c, Random, RoundRobin};
 
 pub fn all() -> Vec<Contestant> {
-    let ours = [P2c, LeastRequests, RoundRobin, Random, ConsistentHash].map(Contestant::Aqueduct);
-    [Contestant::Nginx, Contestant::Haproxy { tuned: false }, Contestant::Haproxy { tuned: true }]
-        .into_iter()
-        .chain(ours)
-        .collect()
+    let mut all = vec![Contestant::Nginx, Contestant::Haproxy { tuned: false }, Contestant::Haproxy { tuned: true }];
+    for balance in [P2c, LeastRequests, RoundRobin, Random, ConsistentHash] {
+        all.extend([Hedging::Off, Hedging::On].map(|hedging| Contestant::Aqueduct(balance, hedging)));
+    }
+    all
 }
 
 impl Contestant {
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Nginx => "nginx least_conn",
-            Self::Haproxy { tuned: false } => "HAProxy leastconn",
-            Self::Haproxy { tuned: true } => "HAProxy leastconn, tuned",
-            Self::Aqueduct(P2c) => "Aqueduct p2c",
-            Self::Aqueduct(LeastRequests) => "Aqueduct least_requests",
-            Self::Aqueduct(RoundRobin) => "Aqueduct round_robin",
-            Self::Aqueduct(Random) => "Aqueduct random",
-            Self::Aqueduct(ConsistentHash) => "Aqueduct consistent_hash",
-        }
+    pub fn name(&self) -> String {
+        let (balance, hedging) = match self {
+            Self::Nginx => return "nginx least_conn".into(),
+            Self::Haproxy { tuned: false } => return "HAProxy leastconn".into(),
+            Self::Haproxy { tuned: true } => return "HAProxy leastconn, tuned".into(),
+            Self::Aqueduct(balance, hedging) => (balance, hedging),
+        };
+        let balance = match balance {
+            P2c => "p2c",
+            LeastRequests => "least_requests",
+            RoundRobin => "round_robin",
+            Random => "random",
+            ConsistentHash => "consistent_hash",
+        };
+        format!("Aqueduct {balance}{}", if *hedging == Hedging::On { ", hedged" } else { "" })
     }
 
     pub fn settings(&self, listen: SocketAddr, endpoints: &[SocketAddr], directory: &Path) -> String {
         match self {
             Self::Nginx => nginx(listen, endpoints, directory),
             Self::Haproxy { tuned } => haproxy(listen, endpoints, *tuned),
-            Self::Aqueduct(balance) => aqueduct(listen, endpoints, *balance),
+            Self::Aqueduct(balance, hedging) => aqueduct(listen, endpoints, *balance, *hedging),
         }
     }
 }
 
-fn aqueduct(listen: SocketAddr, endpoints: &[SocketAddr], balance: Balance) -> String {
+fn aqueduct(listen: SocketAddr, endpoints: &[SocketAddr], balance: Balance, hedging: Hedging) -> String {
     let servers: Vec<String> = endpoints.iter().map(|endpoint| format!("\"http://{endpoint}\"")).collect();
     let servers = servers.join(", ");
     let balance = match balance {
@@ -65,11 +76,15 @@ fn aqueduct(listen: SocketAddr, endpoints: &[SocketAddr], balance: Balance) -> S
         Random => "\"random\"",
         ConsistentHash => "{ policy = \"consistent_hash\", key = \"path\" }",
     };
+    let route = match hedging {
+        Hedging::Off => "\"eight\"",
+        Hedging::On => "{ to = \"eight\", hedge = { at = \"p95\" } }",
+    };
     format!(
         "\
 listen = [\"{listen}\"]
 server.workers = 1
-routes.\"/\" = \"eight\"
+routes.\"/\" = {route}
 upstreams.eight = {{ servers = [{servers}], balance = {balance} }}
 "
     )

@@ -88,7 +88,7 @@ impl Cli {
             eprintln!("[{}/{total}, {} s left]  {:<32} {figures}", done + 1, left.as_secs(), contestants[place].name());
             samples[place].add(more);
         }
-        let rows = contestants.iter().zip(&mut samples).map(|(it, all)| (it.name().to_owned(), Figures::of(all)));
+        let rows = contestants.iter().zip(&mut samples).map(|(it, all)| (it.name(), Figures::of(all)));
         Ok(Results {
             rows: rows.collect(),
             rounds: self.rounds,

@@ -39,7 +39,7 @@ impl Proxy {
                 command.args(["-db", "-f"]).arg(&settings);
                 command
             }
-            Contestant::Aqueduct(_) => {
+            Contestant::Aqueduct(..) => {
                 let mut command = Command::new(aqueduct);
                 command.env_clear().args(["run", "--settings"]).arg(&settings);
                 command
