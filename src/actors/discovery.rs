@@ -1,6 +1,7 @@
-//! Endpoints that are found: DNS is asked again and again, as its answers say.
+//! Endpoints that are found: DNS is asked again and again, as its answers say, and files are watched.
 
 mod dns;
+mod file;
 
 use std::{fmt::Display, sync::Arc};
 
@@ -38,6 +39,7 @@ fn follow(search: Search) -> Aborting {
         async move {
             match &search.discovery.source {
                 Source::Dns(question) => dns::ask_again_and_again(question, &search).await,
+                Source::File(path) => file::read_again_and_again(path, &search).await,
             }
         }
     };
@@ -56,12 +58,16 @@ impl Search {
     fn found(&self, found: Vec<Found>) {
         let (name, source) = (&self.discovery.upstream.name, &self.discovery.source);
         match self.discovery.found(found) {
-            Ok(None) => {}
-            Ok(Some(change)) => {
-                log::info!("endpoints of {name} by {source}: {}", told(&change));
-                self.proxy.has_other_endpoints();
-            }
+            Ok(change) => self.tell(change),
             Err(problems) => log::error!("what {source} says cannot be used for {name}:\n{}", problems.render(false)),
+        }
+    }
+
+    fn tell(&self, change: Option<Change>) {
+        if let Some(change) = change {
+            let (name, source) = (&self.discovery.upstream.name, &self.discovery.source);
+            log::info!("endpoints of {name} by {source}: {}", told(&change));
+            self.proxy.has_other_endpoints();
         }
     }
 

@@ -1,14 +1,16 @@
 //! Endpoints that are found instead of written: what is asked, and how an answer becomes members of the upstream.
 
 use std::{
+    fs,
     net::SocketAddr,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use super::{
     Plan, tls,
-    upstreams::{adopt, balancer, ready, rules},
+    upstreams::{adopt, balancer, endpoints, ready, rules},
     url::EndpointUrl,
 };
 use crate::{
@@ -40,6 +42,8 @@ pub struct Discovery {
 pub enum Source {
     /// DNS.
     Dns(Question),
+    /// A file.
+    File(PathBuf),
 }
 
 /// What DNS is asked, and how often.
@@ -91,6 +95,8 @@ struct Recipe {
 #[derive(Default)]
 struct State {
     found: Vec<Found>,
+    /// What was read, where that is a file.
+    servers: Vec<ServerUrl>,
     trouble: Option<Arc<str>>,
 }
 
@@ -109,14 +115,24 @@ pub fn draw(
     if problems.len() > already || discover.is_tls() && tls.is_none() {
         return None;
     }
-    let source = Source::Dns(question(discover)?);
+    let source = match &discover.file {
+        Some(file) => Source::File(file.clone()),
+        None => Source::Dns(question(discover)?),
+    };
     let recipe = Recipe { name: name.to_owned(), written: written.clone(), tls, balancer };
     let known = before.and_then(|plan| plan.discovery(plan.upstreams.get(name)?));
     let found = known.filter(|known| known.source == source).map_or_else(Vec::new, |known| known.state().found.clone());
     let held = known.map(|known| known.upstream.members());
-    let members = recipe.members(&found, held.as_deref()).map_err(|wrong| problems.extend(wrong.0)).ok()?;
+    let servers =
+        known.filter(|known| known.source == source).map_or_else(Vec::new, |known| known.state().servers.clone());
+    let members = if servers.is_empty() {
+        recipe.members(&found, held.as_deref())
+    } else {
+        recipe.written(&servers, held.as_deref())
+    };
+    let members = members.map_err(|wrong| problems.extend(wrong.0)).ok()?;
     let upstream = ready(Upstream::changing(name, members), written, before);
-    Some(Discovery { upstream, source, recipe, state: Mutex::new(State { found, trouble: None }) })
+    Some(Discovery { upstream, source, recipe, state: Mutex::new(State { found, servers, trouble: None }) })
 }
 
 impl Discovery {
@@ -134,6 +150,24 @@ impl Discovery {
         let change = Change::between(&before, &members);
         self.upstream.replace(members);
         state.found = found;
+        Ok(Some(change))
+    }
+
+    /// The servers that a file names are the endpoints from now on. Says what is otherwise.
+    ///
+    /// # Errors
+    /// Why they cannot be; then those before stay.
+    pub fn read(&self, file: &Path) -> Result<Option<Change>, String> {
+        let Servers { servers } = servers(file)?;
+        let mut state = self.state();
+        if state.servers == servers {
+            return Ok(None);
+        }
+        let before = self.upstream.members();
+        let members = self.recipe.written(&servers, Some(&before)).map_err(|problems| problems.to_string())?;
+        let change = Change::between(&before, &members);
+        self.upstream.replace(members);
+        state.servers = servers;
         Ok(Some(change))
     }
 
@@ -165,6 +199,23 @@ impl Recipe {
         }
         let balancer = balancer(&self.name, &self.written.balance, self.balancer, &endpoints, &mut problems);
         balancer.map(|balancer| Members::new(endpoints, balancer, rules(&self.written))).ok_or(Problems(problems))
+    }
+
+    fn written(&self, servers: &[ServerUrl], before: Option<&Members>) -> Result<Members, Problems> {
+        let mut problems = Vec::new();
+        if self.tls.is_none() && servers.iter().any(|server| server.url.starts_with("https://")) {
+            let what = "the file names servers by `https://`";
+            problems.push(
+                Problem::at(["upstreams", &self.name, "discover"], what).help("scheme = \"https\" beside `file`"),
+            );
+        }
+        let written = UpstreamSettings { servers: servers.to_vec(), ..self.written.clone() };
+        let endpoints = endpoints(&self.name, &written, self.tls.as_ref(), before, &mut problems);
+        let balancer = balancer(&self.name, &self.written.balance, self.balancer, &endpoints, &mut problems);
+        match balancer {
+            Some(balancer) if problems.is_empty() => Ok(Members::new(endpoints, balancer, rules(&self.written))),
+            _ => Err(Problems(problems)),
+        }
     }
 
     /// Endpoints prove the name that was asked for, not whatever DNS has made of it (RFC 6125, 6.2.1).
@@ -209,9 +260,37 @@ impl Change {
 impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::File(path) => write!(f, "file: {}", path.display()),
             Self::Dns(Question { name, record: Record::Ip, .. }) => write!(f, "DNS: {name}"),
             Self::Dns(Question { name, record, .. }) => write!(f, "DNS: {} of {name}", record.name()),
         }
+    }
+}
+
+/// What a file says.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Servers {
+    servers: Vec<ServerUrl>,
+}
+
+/// Larger is no list of endpoints.
+const MOST_BYTES: u64 = 1 << 20;
+/// So many endpoints at most.
+const MOST_SERVERS: usize = 1024;
+
+fn servers(file: &Path) -> Result<Servers, String> {
+    let cannot = |error: std::io::Error| format!("it cannot be read: {error}");
+    let about = fs::metadata(file).map_err(cannot)?;
+    if !about.is_file() || about.len() > MOST_BYTES {
+        return Err(format!("it is no file, or larger than {MOST_BYTES} bytes"));
+    }
+    let read: Servers =
+        toml::from_str(&fs::read_to_string(file).map_err(cannot)?).map_err(|error| error.to_string())?;
+    match read.servers.len() {
+        0 => Err("it names no servers".into()),
+        count if count > MOST_SERVERS => Err(format!("it names {count} servers, and {MOST_SERVERS} are the most")),
+        _ => Ok(read),
     }
 }
 
@@ -257,6 +336,10 @@ fn check(name: &str, upstream: &UpstreamSettings, written: &DiscoverSettings, pr
         problems.push(at(&[], what).help("leave out `servers`, or `discover`"));
     }
     match &written.dns {
+        Some(_) if written.file.is_some() => {
+            problems.push(at(&["file"], "endpoints are found by a name, or in a file".into()).help("one of them"));
+        }
+        None if written.file.is_some() => check_file(written, &at, problems),
         None => problems.push(at(&[], "nowhere to look".into()).help("dns = \"shop.internal\"")),
         Some(dns) => problems.extend(wrong_name(dns).map(|(what, help)| at(&["dns"], what).help(help))),
     }
@@ -270,7 +353,7 @@ fn check(name: &str, upstream: &UpstreamSettings, written: &DiscoverSettings, pr
         (true, Protocol::H2c) => problems.push(
             at(&["scheme"], "https is encrypted, and h2c is HTTP/2 that is not".into()).help("protocol = \"h2\""),
         ),
-        (false, Protocol::H2) => {
+        (false, Protocol::H2) if written.file.is_none() => {
             problems.push(at(&[], "http is not encrypted; h2 is agreed on in TLS".into()).help("scheme = \"https\""));
         }
         _ => {}
@@ -285,6 +368,22 @@ fn check(name: &str, upstream: &UpstreamSettings, written: &DiscoverSettings, pr
     if written.nameservers.len() > MOST_NAMESERVERS {
         let what = format!("{} are more than are asked", written.nameservers.len());
         problems.push(at(&["nameservers"], what).help(format!("{MOST_NAMESERVERS} or fewer")));
+    }
+}
+
+/// What is about names says nothing of a file.
+fn check_file(written: &DiscoverSettings, at: &dyn Fn(&[&str], String) -> Problem, problems: &mut Vec<Problem>) {
+    for (key, is_written) in [
+        ("record", written.record.is_some()),
+        ("port", written.port.is_some()),
+        ("min_ttl", written.min_ttl.is_some()),
+        ("max_ttl", written.max_ttl.is_some()),
+        ("timeout", written.timeout.is_some()),
+        ("nameservers", !written.nameservers.is_empty()),
+    ] {
+        if is_written {
+            problems.push(at(&[key], "it is about names, and a file is read".into()).help("leave it out"));
+        }
     }
 }
 

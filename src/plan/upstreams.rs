@@ -232,7 +232,8 @@ pub fn balancer(
     built.map_err(|wrong| problems.extend(wrong.0)).ok()
 }
 
-fn endpoints(
+/// Those that are written.
+pub fn endpoints(
     name: &str,
     written: &UpstreamSettings,
     tls: Option<&Arc<ClientTls>>,

@@ -1,16 +1,21 @@
 //! Endpoints that are found instead of written.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::values::Time;
 
-/// `discover = { dns = "shop.internal", port = 8000 }`: the endpoints are what a name stands for, as long as it does.
+/// `discover = { dns = "shop.internal", port = 8000 }`, or `{ file = "endpoints.toml" }`: the endpoints are what a name stands for, as long as it does.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DiscoverSettings {
     /// The name to ask for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns: Option<String>,
+    /// Or the file to read: `servers = [..]`, in TOML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
     /// Which records of it; addresses of both kinds if nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<Record>,

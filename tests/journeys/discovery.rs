@@ -319,6 +319,31 @@ async fn endpoints_that_are_found_are_checked() {
 }
 
 #[actix_rt::test]
+async fn endpoints_are_those_that_a_file_names_and_a_bad_one_changes_nothing() {
+    let folder = folder();
+    let (one, two) = (Origin::answering("one").start().await, Origin::answering("two").start().await);
+    let text = "listen = [\"127.0.0.1:0\"]\nserver = { watch = false, workers = 1 }\nroutes.\"/\" = \"app\"\n\
+        [upstreams.app]\ndiscover = { file = \"endpoints.toml\" }\n";
+    let mut server = run(folder.path(), text).await;
+    server.says("cannot be found, there are none: file: endpoints.toml: it cannot be read").await;
+    assert_eq!(server.get("/").await.status, 503);
+
+    write(folder.path(), "endpoints.toml", format!("servers = [{:?}]\n", one.url()));
+    server.says("came").await;
+    assert_eq!(answers(&server, 2).await, ["one", "one"]);
+
+    write(folder.path(), "endpoints.toml", "servers = [\"ftp://a\"]\n");
+    let said = server.says("those that are known stay").await;
+    assert!(said.contains("endpoints.toml") && said.contains("ftp"), "{said}");
+    assert_eq!(answers(&server, 1).await, ["one"]);
+
+    write(folder.path(), "endpoints.toml", format!("servers = [{{ url = {:?}, weight = 2 }}]\n", two.url()));
+    server.says("gone").await;
+    one.wait_for_closed(1).await;
+    assert_eq!(answers(&server, 2).await, ["two", "two"]);
+}
+
+#[actix_rt::test]
 async fn a_name_that_is_written_is_looked_up_for_each_connection() {
     let folder = folder();
     let text =

@@ -71,6 +71,8 @@ impossible! {
     a_weight_of_nothing: "[upstreams.api]\nservers = [\"http://a\", { url = \"http://b\", weight = 0 }]\n";
     nothing_to_be_found:
         "[upstreams.a]\nservers = [\"http://a\"]\ndiscover = {}\n[upstreams.b.discover]\ndns = \"http://b:80\"\nrecord = \"SRV\"\nport = 0\nmin_ttl = \"1ms\"\nmax_ttl = \"1s\"\ntimeout = \"off\"\nnameservers = [\"dns.test\"]\n[upstreams.c]\nprotocol = \"h2\"\ndiscover = { dns = \"10.0.0.1\", max_ttl = \"1s\" }\n[upstreams.d]\nprotocol = \"h2c\"\ndiscover = { dns = \"d.test\", scheme = \"https\" }\n";
+    a_file_that_is_asked_like_a_name:
+        "[upstreams.a.discover]\ndns = \"a.test\"\nfile = \"a.toml\"\n[upstreams.b.discover]\nfile = \"b.toml\"\nrecord = \"A\"\nport = 80\n";
     an_unknown_balancer: "[upstreams.api]\nservers = [\"http://a\"]\nbalance = \"round_robbin\"\n";
     a_balancer_that_is_told_what_it_does_not_know:
         "[upstreams.api]\nservers = [\"http://a\"]\nbalance = { policy = \"consistent_hash\", key = \"header\", bound = 1, kee = 1 }\n";
