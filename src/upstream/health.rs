@@ -57,9 +57,11 @@ pub fn changes() -> u64 {
 impl Health {
     /// What it is good for at this time of the coarse clock.
     pub fn standing(&self, now: Duration) -> Standing {
-        if self.is_drained() {
-            return Standing::Drained;
-        }
+        if self.is_drained() { Standing::Drained } else { self.condition(now) }
+    }
+
+    /// The same, whatever an operator wants.
+    pub fn condition(&self, now: Duration) -> Standing {
         if self.fails_checks.load(Ordering::Relaxed) {
             return Standing::FailsChecks;
         }
@@ -70,7 +72,8 @@ impl Health {
         }
     }
 
-    /// It gets no more requests, whatever becomes of the others, or is one like others again. Says whether that is news.
+    /// It gets no more requests but of clients that stay with it, whatever becomes of the others, or is one like others
+    /// again. Says whether that is news.
     pub fn drain(&self, drained: bool) -> bool {
         let is_news = self.is_drained.swap(drained, Ordering::Relaxed) != drained;
         if is_news {

@@ -49,6 +49,10 @@ impl<'u> Selection<'u> {
     /// Tells the client whom to stay with, if that is news to it.
     pub fn remind(&self, endpoint: &Arc<Endpoint>, exchange: &Exchange, answer: &mut HeaderMap) {
         let Some(affinity) = &self.upstream.affinity else { return };
+        // Who is there leaves with the cookie that it has.
+        if endpoint.health.is_drained() {
+            return;
+        }
         let tokens = self.members.tokens(affinity);
         let is_this = |place: &usize| Arc::ptr_eq(&self.members.endpoints[*place], endpoint);
         // Mostly it is where the client was: nobody else is looked at then.
@@ -60,6 +64,9 @@ impl<'u> Selection<'u> {
     /// The next one; nobody twice. With `may_try` the request can be sent again, so that it costs its client nothing to show
     /// whether an endpoint has recovered.
     pub fn pick(&self, exchange: &Exchange, may_try: bool) -> Option<Pick<'u>> {
+        if let Some(endpoint) = self.home_that_empties() {
+            return Some(Pick { endpoint, trial: None });
+        }
         // One endpoint needs no balancer, nor a counter that all cores write to.
         if let ([only], []) = (&self.members.endpoints[..], &self.tried[..]) {
             return (!only.health.is_drained()).then_some(Pick { endpoint: only, trial: None });
@@ -89,7 +96,13 @@ impl<'u> Selection<'u> {
 
     /// There is another one to ask.
     pub fn may_have_another(&self) -> bool {
-        self.count + 1 < self.upstream.retry.attempts && self.tried.len() + 1 < self.members.may_be_asked()
+        self.count + 1 < self.upstream.retry.attempts && self.asked() < self.members.may_be_asked()
+    }
+
+    /// How many of those who may be asked were, or are being asked.
+    fn asked(&self) -> usize {
+        let may_be_asked = |place: &&usize| !self.members.endpoints[**place].health.is_drained();
+        self.tried.iter().filter(may_be_asked).count() + usize::from(self.home_that_empties().is_none())
     }
 
     /// If this one fails, the request does no harm at another one.
@@ -111,10 +124,22 @@ impl<'u> Selection<'u> {
     /// Where the client is at home, if that one may be picked. While it is well the client does not show whether another one
     /// has recovered: that one does not know it.
     fn home(&self, lineup: &Lineup) -> Option<&'u Arc<Endpoint>> {
-        let (guest, affinity) = self.guest.zip(self.upstream.affinity.as_ref())?;
-        let place = self.members.tokens(affinity).place_of(guest)?;
+        let place = self.place_of_guest()?;
         let may_be_picked = lineup.places.as_ref().is_none_or(|places| places.has(place));
-        (may_be_picked && self.tried.is_empty()).then(|| &self.members.endpoints[place])
+        may_be_picked.then(|| &self.members.endpoints[place])
+    }
+
+    /// Where the client is at home, if that one is drained and well: what it knows of the client it knows until the client
+    /// leaves.
+    fn home_that_empties(&self) -> Option<&'u Arc<Endpoint>> {
+        let endpoint = &self.members.endpoints[self.place_of_guest()?];
+        let health = &endpoint.health;
+        (health.is_drained() && health.condition(clock::coarse()) == Standing::Well).then_some(endpoint)
+    }
+
+    fn place_of_guest(&self) -> Option<usize> {
+        let (guest, affinity) = self.guest.zip(self.upstream.affinity.as_ref())?;
+        if self.tried.is_empty() { self.members.tokens(affinity).place_of(guest) } else { None }
     }
 
     fn trial(&self, lineup: &Lineup, may_try: bool) -> Option<Pick<'u>> {

@@ -171,6 +171,31 @@ async fn a_client_whose_endpoint_is_gone_has_another_and_keeps_it() {
 }
 
 #[actix_rt::test]
+async fn a_client_stays_with_an_endpoint_that_is_drained_as_long_as_its_cookie_lasts() {
+    let [one, two] = endpoints::<2>().await;
+    let proxy = shop([&one, &two], "").start().await;
+    let mut client = Browser::at(proxy.address);
+    while client.read("/").await != "one" {
+        client.cookies.clear();
+    }
+    let plan = proxy.proxy.plan();
+    let members = plan.upstreams["shop"].members();
+    let named = one.address().to_string();
+    let home = members.endpoints.iter().find(|endpoint| *endpoint.name == *named).expect("it is there");
+
+    home.health.drain(true);
+    for _ in 0..5 {
+        let answer = client.get("/").await;
+        assert_eq!((answer.text().as_str(), answer.header("set-cookie")), ("one", None));
+        assert_eq!(Browser::at(proxy.address).read("/").await, "two", "nobody else");
+    }
+    drop(one);
+    let moved = client.get("/").await;
+
+    assert_eq!((moved.text().as_str(), moved.header("set-cookie").is_some()), ("two", true));
+}
+
+#[actix_rt::test]
 async fn a_client_whose_endpoint_carries_all_it_may_goes_to_another() {
     let holding = |name: &'static str| {
         Origin::script(move |mut conn, _| async move {
