@@ -1,22 +1,10 @@
 //! One line a request, written off the workers: a worker makes the line, a thread of its own writes it.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{self, SyncSender, TrySendError},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::line::Record;
-use self::{
-    format::Format,
-    redact::Redaction,
-    writer::{Message, Output, Writer},
-};
+use self::{format::Format, output::Output, redact::Redaction};
+use super::line_queue::LineQueue;
 use crate::{
     exchange::Exchange,
     http::HeaderName,
@@ -27,8 +15,8 @@ mod escape;
 mod field;
 mod format;
 mod line;
+mod output;
 mod redact;
-mod writer;
 
 /// As many lines wait for the writer; more are dropped and counted.
 const QUEUE: usize = 8192;
@@ -44,36 +32,7 @@ struct Inner {
     redaction: Redaction,
     /// The fields of a request that a line shows.
     shown: Vec<HeaderName>,
-    queue: SyncSender<Message>,
-    signals: Arc<Signals>,
-}
-
-/// What the workers and the writer tell each other past the queue.
-#[derive(Debug, Default)]
-struct Signals {
-    reopen: AtomicBool,
-    dropped: AtomicU64,
-    /// Held by who asks for a place in the queue, so that no news of one is missed.
-    asking: Mutex<()>,
-    room: Condvar,
-}
-
-impl Signals {
-    fn asking(&self) -> MutexGuard<'_, ()> {
-        // It guards nothing that a panic could leave half done.
-        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until the writer has taken something off the queue.
-    fn room_made<'a>(&self, asking: MutexGuard<'a, ()>, limit: Duration) -> MutexGuard<'a, ()> {
-        self.room.wait_timeout(asking, limit).unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// The writer has taken something off the queue.
-    fn tell_of_room(&self) {
-        let _asking = self.asking();
-        self.room.notify_all();
-    }
+    lines: LineQueue,
 }
 
 impl AccessLog {
@@ -90,15 +49,10 @@ impl AccessLog {
             at_path(format!("cannot open `{}`: {error}", settings.path.escape_debug()))
                 .help("\"off\", \"stdout\", or a file that may be written to")
         })?;
-        let (queue, lines) = mpsc::sync_channel(QUEUE);
-        let signals = Arc::new(Signals::default());
-        let writer = Writer::new(output, Arc::clone(&signals));
-        thread::Builder::new()
-            .name("access-log".into())
-            .spawn(move || writer.run(&lines))
+        let lines = LineQueue::start("access-log", QUEUE, output)
             .map_err(|error| at_path(format!("cannot start a thread to write it: {error}")))?;
         let shown = format.header_names();
-        Ok(Some(Self(Arc::new(Inner { format, redaction, shown, queue, signals }))))
+        Ok(Some(Self(Arc::new(Inner { format, redaction, shown, lines }))))
     }
 
     /// What is wrong with the settings as far as it can be told without opening anything.
@@ -132,51 +86,22 @@ impl AccessLog {
     /// Queues the line of one exchange. Never waits: if the queue is full, the line is dropped and counted.
     pub fn write(&self, record: &Record<'_>) {
         let line = line::formatted(&self.0.format, &self.0.redaction, record);
-        self.queue(line);
+        self.0.lines.write(line.into_bytes());
     }
 
     /// Opens the file again, as after it was moved away, before anything is written that is queued from now on.
     pub fn reopen(&self) {
-        // In its turn, what was queued before goes where it was meant to. A full queue must not hold up who asks: the
-        // writer is awake then, and sees the signal before its next line.
-        if self.0.queue.try_send(Message::Reopen).is_err() {
-            self.0.signals.reopen.store(true, Ordering::Release);
-            // Between the two it may have written all and gone to sleep; to open twice does no harm.
-            let _ = self.0.queue.try_send(Message::Reopen);
-        }
+        self.0.lines.reopen();
     }
 
     /// Returns when everything queued before is written; gives up after five seconds if the file takes nothing.
     pub fn flush(&self) {
-        self.flush_within(FLUSH_LIMIT);
-    }
-
-    fn flush_within(&self, limit: Duration) {
-        let until = Instant::now() + limit;
-        let left = || until.saturating_duration_since(Instant::now());
-        let (done, wait) = mpsc::sync_channel(1);
-        let mut message = Message::Flush(done);
-        let mut asking = self.0.signals.asking();
-        while let Err(TrySendError::Full(back)) = self.0.queue.try_send(message) {
-            if left().is_zero() {
-                return;
-            }
-            message = back;
-            asking = self.0.signals.room_made(asking, left());
-        }
-        drop(asking);
-        let _ = wait.recv_timeout(left());
+        self.0.lines.flush(FLUSH_LIMIT);
     }
 
     /// How many lines were not written.
     pub fn dropped(&self) -> u64 {
-        self.0.signals.dropped.load(Ordering::Relaxed)
-    }
-
-    fn queue(&self, line: String) {
-        if self.0.queue.try_send(Message::Line(line)).is_err() {
-            self.0.signals.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        self.0.lines.dropped()
     }
 }
 

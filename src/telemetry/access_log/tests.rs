@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
+    thread,
 };
 
 use proptest::prelude::*;
@@ -198,7 +199,7 @@ fn waiting_for_a_pipe_nobody_reads_ends() {
     let (log, _) = stuck(&folder.path().join("pipe"));
 
     // Hangs, if it does not end.
-    log.flush_within(Duration::from_millis(20));
+    log.0.lines.flush(Duration::from_millis(20));
 }
 
 #[test]
@@ -211,7 +212,7 @@ fn reopening_and_waiting_find_their_place_once_a_full_queue_moves() {
 
     let reader = BufReader::new(File::open(&old).expect("the pipe"));
     let reading = thread::spawn(move || reader.lines().collect::<Result<Vec<_>, _>>().expect("lines"));
-    log.flush_within(Duration::from_secs(60));
+    log.0.lines.flush(Duration::from_secs(60));
 
     let new = fs::read_to_string(&pipe).expect("a file where the pipe was");
     let mut lines = reading.join().expect("the old one ended");
