@@ -1,22 +1,121 @@
-//! The application log, on stderr.
+//! The application log, on stderr: written by a thread of its own, so that nobody stands still where nobody reads it.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write as _},
+    io::{self, Write},
+    panic,
+    sync::OnceLock,
+    time::Duration,
+};
 
-use log::{Level, LevelFilter, Record};
+use env_logger::{Builder, Target};
+use log::{Level, LevelFilter, Log, Record};
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id},
 };
 
+use crate::telemetry::line_queue::{LineQueue, Output};
+
+/// As many lines wait for the writer; more are dropped and counted.
+const QUEUE: usize = 2048;
+/// Who ends waits no longer for somebody who reads.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
+/// Lines wait here once there is a log.
+static QUEUED: OnceLock<LineQueue> = OnceLock::new();
+
 /// Shows what this filter of env_logger lets through.
-pub fn log_by(filter: &str) {
-    let logger = env_logger::Builder::new().parse_filters(filter).try_init();
+///
+/// # Errors
+/// There can be no thread that writes it.
+pub fn log_by(filter: &str) -> io::Result<()> {
+    let queue = LineQueue::start("application-log", QUEUE, Stderr::new())
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot start a thread to write the log: {error}")))?;
+    QUEUED.set(queue).expect("it is called once");
+    let colours = anstream::AutoStream::choice(&io::stderr());
+    let logger = Builder::new()
+        .parse_filters(filter)
+        .target(Target::Pipe(Box::new(ToQueue)))
+        .write_style(colours.into())
+        .try_init();
     logger.expect("nothing logs before the command line is read");
+    flush_before_panics();
     // What libraries say by `tracing` comes to the log in any case, but unless somebody subscribes each of their spans is
     // written out first and thrown away after. Who wants to see so much gets the spans, too.
     if log::max_level() < LevelFilter::Debug {
         tracing::subscriber::set_global_default(Lines).expect("nobody else subscribes");
+    }
+    Ok(())
+}
+
+/// Says this as it is, behind all that was logged.
+pub fn say(line: fmt::Arguments<'_>) {
+    match QUEUED.get() {
+        Some(queue) => queue.write(format!("{line}\n").into_bytes()),
+        None => eprintln!("{line}"),
+    }
+}
+
+/// Returns when all that was logged is written, or nobody has read it for a second.
+pub fn flush() {
+    if let Some(queue) = QUEUED.get() {
+        queue.flush(FLUSH_LIMIT);
+    }
+}
+
+/// A panic may end the process, and tells of itself directly: what led to it is to be there, and before it.
+fn flush_before_panics() {
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        flush();
+        tell(panic);
+    }));
+}
+
+/// Takes a line at each call.
+struct ToQueue;
+
+impl Write for ToQueue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Some(queue) = QUEUED.get() {
+            queue.write(line.to_vec());
+        }
+        Ok(line.len())
+    }
+
+    /// It is called after each line, which must not wait for the writer.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The writer's side.
+struct Stderr {
+    /// What the writer has to say does not go through the queue, which may be full again.
+    direct: env_logger::Logger,
+}
+
+impl Stderr {
+    fn new() -> Self {
+        // Whatever is shown of others: who misses lines must know.
+        Self { direct: Builder::new().filter_level(LevelFilter::Warn).build() }
+    }
+}
+
+impl Output for Stderr {
+    fn write_all(&mut self, lines: &[u8]) -> io::Result<()> {
+        io::stderr().lock().write_all(lines)
+    }
+
+    fn tell_failure(&mut self, _: &io::Error) {
+        // There is nowhere to tell it.
+    }
+
+    fn tell_dropped(&mut self, lines: u64) {
+        let what = format_args!("the application log could not keep up: {lines} lines were dropped");
+        self.direct.log(&Record::builder().level(Level::Warn).target(module_path!()).args(what).build());
     }
 }
 

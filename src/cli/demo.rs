@@ -18,7 +18,9 @@ pub struct Demo {
 
 impl Demo {
     pub fn run(self) -> Exit {
-        application_log::log_by("warn");
+        if let Err(error) = application_log::log_by("warn") {
+            return fail(error);
+        }
         actix_rt::System::new().block_on(serve(self.listen))
     }
 }

@@ -84,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Settings(command) => command.run(),
         Command::Demo(demo) => demo.run(),
     };
+    application_log::flush();
     ExitCode::from(exit as u8)
 }
 
@@ -127,7 +128,7 @@ fn tell(problems: &Problems) -> Exit {
 
 /// Tells why it cannot go on.
 fn fail(what: impl std::fmt::Display) -> Exit {
-    eprintln!("aqueduct: {what}");
+    application_log::say(format_args!("aqueduct: {what}"));
     Exit::Failure
 }
 

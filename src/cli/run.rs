@@ -37,7 +37,9 @@ pub fn run(source: Source) -> Exit {
     });
     match drawn {
         Ok((proxy, origins)) => {
-            log_by(&proxy.plan().settings.log.level);
+            if let Err(error) = log_by(&proxy.plan().settings.log.level) {
+                return fail(error);
+            }
             let read = Read { layers, origins, settings, certificates };
             actix_rt::System::new().block_on(serve(&proxy, read, beginning))
         }

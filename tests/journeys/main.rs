@@ -8,6 +8,7 @@ mod acme;
 mod admin;
 mod admin_api;
 mod affinity;
+mod application_log;
 mod awc_transport;
 mod balance;
 mod breaker;
