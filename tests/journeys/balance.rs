@@ -139,8 +139,11 @@ async fn what_one_worker_has_under_way_is_seen_by_the_others() {
         })
         .await;
 
+        // An answer that took long for once may make the other one look worse for a while. Seen by its own worker alone it
+        // would leave the others with half of theirs.
+        let requests = 4 * (CLIENTS - 1);
         patiently(&format!("all others go elsewhere by {balance}"), async {
-            while group.ask_in_turn(4 * (CLIENTS - 1)).await[busy] > 0 {}
+            while group.ask_in_turn(requests).await[busy] > requests / 8 {}
         })
         .await;
 

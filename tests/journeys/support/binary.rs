@@ -1,6 +1,7 @@
 //! The real binary with real files, until it is dropped.
 
 use std::{
+    collections::VecDeque,
     fs,
     net::SocketAddr,
     path::Path,
@@ -25,6 +26,8 @@ pub struct Binary {
     /// The process that serves, and those before it.
     processes: Vec<i32>,
     log: Lines<BufReader<ChildStderr>>,
+    /// What it said before it listened, and nobody has looked at yet.
+    early: VecDeque<String>,
 }
 
 impl Binary {
@@ -52,9 +55,35 @@ impl Binary {
         let mut child = command.spawn().expect("the binary runs");
         let log = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         let processes = vec![child.id().expect("it was not waited for").cast_signed()];
-        let mut binary = Self { address: SocketAddr::from(([0; 4], 0)), child, processes, log };
-        binary.address = binary.says_address("listening on ").await;
+        let early = VecDeque::new();
+        let mut binary = Self { address: SocketAddr::from(([0; 4], 0)), child, processes, log, early };
+        binary.address = binary.listens().await;
         binary
+    }
+
+    /// Where it listens. What it says before that, by chance or not, is for whoever waits for it.
+    async fn listens(&mut self) -> SocketAddr {
+        const WORDS: &str = "listening on ";
+        let mut early = VecDeque::new();
+        let address = patiently(WORDS, async {
+            loop {
+                let line = self.next_line().await.unwrap_or_else(|| panic!("it ended: {early:?}"));
+                match line.split_once(WORDS) {
+                    Some((_, address)) => break address.trim().parse().expect("an address"),
+                    None => early.push_back(line),
+                }
+            }
+        })
+        .await;
+        self.early = early;
+        address
+    }
+
+    async fn next_line(&mut self) -> Option<String> {
+        match self.early.pop_front() {
+            Some(line) => Some(line),
+            None => self.log.next_line().await.expect("text"),
+        }
     }
 
     /// Another process takes its place.
@@ -74,8 +103,7 @@ impl Binary {
     pub async fn says(&mut self, text: &str) -> String {
         patiently(text, async {
             loop {
-                let line = self.log.next_line().await.expect("text");
-                let line = line.unwrap_or_else(|| panic!("it ended, and did not say {text}"));
+                let line = self.next_line().await.unwrap_or_else(|| panic!("it ended, and did not say {text}"));
                 if line.contains(text) {
                     return line;
                 }
@@ -86,7 +114,7 @@ impl Binary {
 
     /// Waits until all of its processes have ended.
     pub async fn says_nothing_more(&mut self) {
-        let over = async { while self.log.next_line().await.expect("text").is_some() {} };
+        let over = async { while self.next_line().await.is_some() {} };
         patiently("the end of what it says", over).await;
     }
 
@@ -94,8 +122,7 @@ impl Binary {
     pub async fn says_one_of(&mut self, texts: &[&str]) -> String {
         patiently(&texts.join(" or "), async {
             loop {
-                let line = self.log.next_line().await.expect("text");
-                let line = line.unwrap_or_else(|| panic!("it ended, and said none of {texts:?}"));
+                let line = self.next_line().await.unwrap_or_else(|| panic!("it ended, and said none of {texts:?}"));
                 if texts.iter().any(|text| line.contains(text)) {
                     return line;
                 }
