@@ -11,12 +11,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::{id::RequestId, slot::Slot};
+pub use self::{
+    awaited::{Awaited, BodyEnd, Learner},
+    id::RequestId,
+    slot::Slot,
+};
 use crate::http::{
     ClientCertificate, Downstream, HeaderMap, HeaderName, HeaderValue, Marks, Method, RequestBody, Uri, Version,
     downstream::Peer,
 };
 
+mod awaited;
 mod id;
 pub mod slot;
 
@@ -57,6 +62,8 @@ pub struct Exchange {
     pub facts: Facts,
     /// Counts this exchange at its endpoint; falls with the exchange, which lives to its last byte.
     pub in_flight: Option<InFlight>,
+    /// Waits for the body of its answer, where that tells of the endpoint.
+    pub awaited: Option<Awaited>,
     id: OnceCell<RequestId>,
 }
 
@@ -144,6 +151,7 @@ impl Exchange {
             downstream: None,
             facts: Facts::unknown(),
             in_flight: None,
+            awaited: None,
             id: OnceCell::new(),
         }
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     chance, clock,
-    exchange::Exchange,
+    exchange::{Awaited, Exchange},
     filters::End,
     http::{
         BodyError, Error, HeaderValue, Response, ResponseBody, StatusCode, Takeover,
@@ -165,7 +165,7 @@ impl Dispatch<'_> {
 
     async fn attempts(
         &self,
-        (upstream, members): (&Upstream, &Members),
+        (upstream, members): (&Arc<Upstream>, &Members),
         exchange: &mut Exchange,
         outgoing: &mut Outgoing,
     ) -> Result<Response, Error> {
@@ -192,7 +192,7 @@ impl Dispatch<'_> {
                 }
             };
             let endpoint = pick.endpoint;
-            heed((upstream, members), pick, &sent, began);
+            let awaited = heed((upstream, members), pick, &sent, began);
             match sent {
                 Ok(Incoming::Response { head, .. })
                     if outgoing.can_be_sent_again(has_body)
@@ -203,6 +203,7 @@ impl Dispatch<'_> {
                     selection.note(endpoint);
                 }
                 Ok(incoming) => {
+                    exchange.awaited = awaited;
                     let mut response = self.receive(incoming, exchange, outgoing)?;
                     selection.remind(endpoint, exchange, &mut response.headers);
                     return Ok(response);
@@ -333,19 +334,32 @@ pub async fn ask(worker: &Worker, upstream: &Upstream, endpoint: &Endpoint, outg
     sent
 }
 
-/// What the next pick learns from an attempt.
+/// What the next pick learns from an attempt, or will once the body has come whose head was good.
 pub fn heed(
-    (upstream, members): (&Upstream, &Members),
+    (upstream, members): (&Arc<Upstream>, &Members),
     Pick { endpoint, trial }: Pick<'_>,
     sent: &Sent,
     began: Option<Instant>,
-) {
+) -> Option<Awaited> {
     let report = report_of(sent);
     // How long it takes to fail says nothing about how long an answer takes.
     if let (Some(began), Report::Well) = (began, report) {
         endpoint.latency.observe(began.elapsed(), clock::coarse());
     }
-    upstream.heed(members, endpoint, report, trial, clock::coarse);
+    let awaited = match sent {
+        Ok(Incoming::Response { body: ResponseBody::Stream(body), .. })
+            if report == Report::Well && upstream.looks_for_outliers(members) =>
+        {
+            let (learner, endpoint) = (Arc::clone(upstream), Arc::clone(endpoint));
+            Some(Awaited::new(learner, endpoint, trial.is_some(), body.size()))
+        }
+        _ => None,
+    };
+    // A trial ends with the head: a body may take hours, and nobody else is let through before.
+    if awaited.is_none() || trial.is_some() {
+        upstream.heed(members, endpoint, report, trial, clock::coarse);
+    }
+    awaited
 }
 
 /// The connection had ended, or was about to: nothing that is wrong with the endpoint.

@@ -41,7 +41,7 @@ pub struct Attempt<'u> {
 pub struct Race<'r, 'u> {
     pub dispatch: &'r Dispatch<'r>,
     pub hedge: &'r Hedge,
-    pub upstream: &'u Upstream,
+    pub upstream: &'u Arc<Upstream>,
     pub members: &'u Members,
     pub selection: &'r mut Selection<'u>,
     pub exchange: &'r mut Exchange,
@@ -156,7 +156,8 @@ impl<'u> Race<'_, 'u> {
     }
 
     fn lost(&self, attempt: Attempt<'u>, sent: Sent) {
-        heed((self.upstream, self.members), attempt.pick, &sent, attempt.began);
+        // Nobody waits for its body.
+        let _ = heed((self.upstream, self.members), attempt.pick, &sent, attempt.began);
         if let Err(error) = sent {
             self.upstream.counts.failed(told(error).token());
         }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock,
-    exchange::Exchange,
+    exchange::{Awaited, Exchange},
     http::{Body, Frame, HeaderName, ResponseBody},
     plan::mirror::{Copy, Mirror},
     settings::limit::Class,
@@ -73,7 +73,7 @@ impl Dispatch<'_> {
 impl Errand {
     async fn run(mut self) {
         let mirror = Arc::clone(self.copy.mirror());
-        let upstream = &*mirror.upstream;
+        let upstream = &mirror.upstream;
         let breaker = upstream.breaker.as_ref().map(|breaker| breaker.pass(clock::coarse())).transpose();
         let Ok(passage) = breaker else { return };
         let members = upstream.members();
@@ -91,7 +91,7 @@ impl Errand {
         outgoing::address(&mut self.outgoing, &mirror.host, pick.endpoint, &self.exchange);
         let began = upstream.is_timed(&members).then(Instant::now);
         let sent = ask(&self.worker, upstream, pick.endpoint, &mut self.outgoing).await;
-        heed((upstream, &members), pick, &sent, began);
+        let awaited = heed((upstream, &members), pick, &sent, began);
         let answered = sent.map_err(told);
         if let Err(error) = &answered {
             log::debug!("a copy for {}: {error}", upstream.name);
@@ -104,15 +104,18 @@ impl Errand {
             passage.ended(&upstream.name, report, clock::coarse());
         }
         if let Ok(Incoming::Response { body, .. }) = answered {
-            throw_away(body).await;
+            throw_away(body, awaited).await;
         }
     }
 }
 
 /// Reads a body to its end, or until that is not worth it.
-async fn throw_away(mut body: ResponseBody) {
+async fn throw_away(mut body: ResponseBody, mut awaited: Option<Awaited>) {
     let mut read = 0;
-    while let Some(Ok(frame)) = poll_fn(|cx| body.poll_frame(cx)).await {
+    loop {
+        let next = poll_fn(|cx| body.poll_frame(cx)).await;
+        awaited = awaited.and_then(|awaited| awaited.saw(&next));
+        let Some(Ok(frame)) = next else { return };
         if let Frame::Data(data) = frame {
             read += data.len();
         }

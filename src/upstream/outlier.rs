@@ -1,12 +1,16 @@
 //! Endpoints whose answers fail are left alone for a while.
 
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use super::{
     Endpoint, Members, Upstream,
     health::{Standing, Trial},
 };
-use crate::http::StatusCode;
+use crate::{
+    clock,
+    exchange::{BodyEnd, Learner},
+    http::StatusCode,
+};
 
 /// When to leave an endpoint alone, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,7 +32,7 @@ pub struct Outlier {
 /// How an attempt ended, as far as it tells of the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
-    /// It answered.
+    /// It answered, to the last byte where that was waited for.
     Well,
     /// It could not be reached, broke off, kept us waiting, or said itself that it cannot answer.
     Failed,
@@ -66,8 +70,38 @@ impl Upstream {
         trial: Option<Trial<'_>>,
         now: impl Fn() -> Duration,
     ) {
-        let (Some(outlier), true) = (&self.outlier, members.endpoints.len() > 1) else { return };
-        Case { upstream: self, members, endpoint, outlier }.heed(report, trial, now);
+        if let Some(case) = self.case(members, endpoint) {
+            case.heed(report, trial, now);
+        }
+    }
+
+    /// What becomes of the answers of these members matters.
+    pub fn looks_for_outliers(&self, members: &Members) -> bool {
+        self.outlier.is_some() && members.endpoints.len() > 1
+    }
+
+    /// Learns how the body of an answer ended whose head was good.
+    pub fn heed_body(&self, endpoint: &Endpoint, end: BodyEnd, now: impl Fn() -> Duration) {
+        let members = self.members();
+        let Some(case) = self.case(&members, endpoint) else { return };
+        match end {
+            BodyEnd::Whole => case.heed(Report::Well, None, now),
+            BodyEnd::Cut { was_trial: true } if case.is_as_new(now()) => case.eject("it has not recovered", now()),
+            BodyEnd::Cut { .. } => case.heed(Report::Failed, None, now),
+        }
+    }
+
+    fn case<'c>(&'c self, members: &'c Members, endpoint: &'c Endpoint) -> Option<Case<'c>> {
+        let outlier = self.outlier.as_ref().filter(|_| self.looks_for_outliers(members))?;
+        Some(Case { upstream: self, members, endpoint, outlier })
+    }
+}
+
+impl Learner for Upstream {
+    fn learn(&self, endpoint: &dyn Any, end: BodyEnd) {
+        if let Some(endpoint) = endpoint.downcast_ref() {
+            self.heed_body(endpoint, end, clock::coarse);
+        }
     }
 }
 
@@ -96,6 +130,11 @@ impl Case<'_> {
                 }
             }
         }
+    }
+
+    /// It has recovered so lately that its trial still tells of it.
+    fn is_as_new(&self, now: Duration) -> bool {
+        self.endpoint.health.well_since().is_some_and(|since| now.saturating_sub(since) <= self.outlier.eject)
     }
 
     fn count(&self, failed: bool, now: Duration) {

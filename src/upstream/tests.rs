@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     chance, clock,
-    exchange::{Client, Exchange},
+    exchange::{BodyEnd, Client, Exchange},
     http::{HeaderMap, HeaderValue, Method, RequestBody, Uri, Version, cookies::OwnCookie, downstream::Peer, header},
     settings::upstream::PoolSettings,
     transport::Address,
@@ -85,6 +85,38 @@ fn who_failed_so_often_in_a_row_is_left_alone() {
 
     let counts = shares(&upstream, 30);
     assert_eq!((counts[1], counts.iter().sum::<usize>()), (0, 30));
+}
+
+#[test]
+fn who_breaks_off_its_answers_is_left_alone() {
+    let upstream = upstream(&[false; 4], Rules::default(), OUTLIER);
+    let (members, cut) = (upstream.members(), BodyEnd::Cut { was_trial: false });
+    let endpoint = &members.endpoints[1];
+    for end in [cut, cut, BodyEnd::Whole, cut, cut] {
+        upstream.heed_body(endpoint, end, clock::coarse);
+    }
+    assert_eq!(shares(&upstream, 40), [10; 4], "never three in a row");
+
+    upstream.heed_body(endpoint, cut, clock::coarse);
+
+    assert_eq!(shares(&upstream, 30)[1], 0);
+}
+
+#[test]
+fn a_trial_whose_body_is_cut_has_not_shown_that_the_endpoint_has_recovered() {
+    let s = Duration::from_secs;
+    for (after, is_ejected) in [(1, true), (3601, false)] {
+        let upstream = upstream(&[false; 2], Rules::default(), OUTLIER);
+        let members = upstream.members();
+        let health = &members.endpoints[0].health;
+        assert!(health.eject(OUTLIER.eject, OUTLIER.longest, s(100)).is_some());
+        health.begin_trial().expect("nobody else does").succeeded(s(5000));
+
+        let cut = BodyEnd::Cut { was_trial: true };
+        upstream.heed_body(&members.endpoints[0], cut, || s(5000 + after));
+
+        assert_eq!(health.ejected_until().is_some(), is_ejected, "after {after} s");
+    }
 }
 
 #[test]

@@ -5,7 +5,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use super::support::{origin::Origin, proxy::TestProxy, wire::patiently};
+use bytes::Bytes;
+
+use super::support::{
+    h2_origin,
+    origin::{Origin, Script},
+    proxy::TestProxy,
+    wire::patiently,
+};
 
 const DOWN: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ndown";
 const UP: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nup";
@@ -67,6 +74,70 @@ async fn an_endpoint_recovers_though_no_request_can_be_sent_again() {
         }
     };
     patiently("it gets requests again", recovered).await;
+}
+
+/// Begins each answer well, and then closes the connection.
+fn breaking_off(begun: &'static str) -> Script {
+    Origin::script(move |mut conn, _| async move {
+        conn.read_head().await;
+        conn.write(begun).await;
+    })
+}
+
+/// The same over HTTP/2, where the stream ends before the length it had announced.
+fn ending_early() -> Script {
+    h2_origin::answering(|mut call| async move {
+        let mut stream = call.begin(200, &[("content-length", "9")]);
+        stream.send_data(Bytes::from_static(b"part"), true).expect("it takes content");
+    })
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+#[actix_rt::test]
+async fn an_endpoint_that_breaks_off_its_answers_is_left_alone() {
+    let head = "HTTP/1.1 200 OK\r\n";
+    let (short, open) = (
+        format!("{head}Content-Length: 9\r\n\r\npart"),
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n"),
+    );
+    let h1 = |begun: String| (breaking_off(begun.leak()), Origin::answering("up"), "");
+    for (ill, well, protocol) in [h1(short), h1(open), (ending_early(), h2_origin::saying("up"), "protocol = \"h2c\"")]
+    {
+        let (ill, well) = (ill.start().await, well.start().await);
+        let outlier = format!("{protocol}\noutlier = {{ consecutive = 3, eject = \"1h\", max_eject = \"1h\" }}");
+        let proxy = TestProxy::with(&pair(&ill, &well, &outlier)).start().await;
+
+        for _ in 0..20 {
+            let mut client = proxy.connect().await;
+            client.send(GET).await;
+            client.read_to_end().await;
+        }
+
+        assert_eq!((ill.requests_seen(), well.requests_seen()), (3, 17), "{protocol}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_client_that_leaves_within_an_answer_ejects_nobody() {
+    let slow = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart").await;
+        conn.wait_closed().await;
+    });
+    let (slow, other) = (slow.start().await, Origin::answering("up").start().await);
+    let outlier = "outlier = { consecutive = 1, eject = \"1h\", max_eject = \"1h\" }";
+    let proxy = TestProxy::with(&pair(&slow, &other, outlier)).start().await;
+
+    for _ in 0..8 {
+        let mut client = proxy.connect().await;
+        client.send(GET).await;
+        client.read_head().await;
+        client.reset();
+        slow.wait_for_closed(slow.connections_seen()).await;
+    }
+
+    assert_eq!((slow.requests_seen(), other.requests_seen()), (4, 4));
 }
 
 #[actix_rt::test]

@@ -3,8 +3,10 @@
 use std::{mem, rc::Rc, time::Instant};
 
 use crate::{
-    exchange::{Exchange, InFlight},
-    http::{BodySize, Downstream, Method, StatusCode, Takeover, Version, downstream::TakenOver, scratch},
+    exchange::{Awaited, Exchange, InFlight},
+    http::{
+        BodyError, BodySize, Downstream, Frame, Method, StatusCode, Takeover, Version, downstream::TakenOver, scratch,
+    },
     proxy::worker::Worker,
     telemetry::tail::{Ears, Tail},
 };
@@ -22,6 +24,8 @@ pub struct Rest {
     /// Counts it at its endpoint until then.
     #[expect(dead_code, reason = "it counts until it is dropped")]
     pub in_flight: Option<InFlight>,
+    /// Its endpoint is judged by the body that is still to come.
+    pub awaited: Option<Awaited>,
     /// Where trailers go.
     pub downstream: Option<Rc<dyn Downstream>>,
 }
@@ -55,7 +59,7 @@ impl Passing {
     /// The answer's head is known.
     pub fn answered(mut self, status: StatusCode, size: BodySize) -> Rest {
         let mut exchange = self.exchange.take().expect("it is there until it is answered");
-        let in_flight = exchange.in_flight.take();
+        let (in_flight, awaited) = (exchange.in_flight.take(), exchange.awaited.take());
         let downstream = exchange.downstream.take();
         let ears = mem::take(&mut self.ears);
         let (tail, left) = if ears.is_empty() {
@@ -69,7 +73,7 @@ impl Passing {
             scratch::give_back_text(exchange.path);
             scratch::give_back_text(exchange.authority.into_text());
         }
-        Rest { tail, in_flight, downstream }
+        Rest { tail, in_flight, awaited, downstream }
     }
 
     /// A tunnel's last byte is the exchange's.
@@ -83,6 +87,18 @@ impl Passing {
                 }
             })
         }))
+    }
+}
+
+impl Rest {
+    /// This came next of the body.
+    pub fn saw(&mut self, next: &Option<Result<Frame, BodyError>>) {
+        if let Some(tail) = &mut self.tail {
+            tail.saw(next);
+        }
+        if let Some(awaited) = self.awaited.take() {
+            self.awaited = awaited.saw(next);
+        }
     }
 }
 

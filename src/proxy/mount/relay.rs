@@ -53,9 +53,7 @@ impl MessageBody for Relay {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         loop {
             let next = ready!(self.body.poll_frame(cx));
-            if let Some(tail) = &mut self.rest.tail {
-                tail.saw(&next);
-            }
+            self.rest.saw(&next);
             match next {
                 None => return Poll::Ready(None),
                 Some(Ok(Frame::Data(bytes))) => return Poll::Ready(Some(Ok(bytes))),
