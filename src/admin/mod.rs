@@ -1,6 +1,6 @@
 //! What operators ask a running proxy, and have it do, at an address of their own: docs/admin.md says what there is.
 //!
-//! It is on this machine only, unless there is a token: see [`guard`].
+//! It is on this machine only, unless there is a token: see `guard`.
 
 mod guard;
 mod metrics;
