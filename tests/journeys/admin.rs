@@ -28,8 +28,7 @@ fn settings(folder: &Path, more: &str) {
 async fn the_status_says_which_settings_are_in_force_and_why_others_are_not() {
     let folder = tempfile::tempdir().expect("a folder");
     settings(folder.path(), "listen = [\"127.0.0.1:0\"]\n");
-    let mut server = Binary::run(folder.path(), &["--settings", "edge.toml"]).await;
-    let admin = server.says_address("telling operators at ").await;
+    let (mut server, admin) = Binary::with_operators(folder.path()).await;
 
     let first = status(admin).await;
     settings(folder.path(), "listen = [\"127.0.0.1:0\"]\nserver.backlgo = 5\n");
@@ -68,8 +67,7 @@ async fn the_status_says_who_is_there_and_where_requests_are() {
     let shop =
         format!("listen = [\"127.0.0.1:0\"]\nroutes.\"/\" = \"shop\"\nupstreams.shop.servers = [{:?}]\n", origin.url());
     settings(folder.path(), &format!("{shop}upstreams.shop.limit.requests = 5\n"));
-    let mut server = Binary::run(folder.path(), &["--settings", "edge.toml"]).await;
-    let admin = server.says_address("telling operators at ").await;
+    let (server, admin) = Binary::with_operators(folder.path()).await;
     let mut client = server.connect().await;
 
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -96,8 +94,7 @@ async fn the_status_says_when_certificates_expire() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     settings(folder.path(), &authority.listener(&["shop"]));
-    let mut server = Binary::run(folder.path(), &["--settings", "edge.toml"]).await;
-    let admin = server.says_address("telling operators at ").await;
+    let (_server, admin) = Binary::with_operators(folder.path()).await;
 
     let status = status(admin).await;
 

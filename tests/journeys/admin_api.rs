@@ -13,9 +13,7 @@ use super::support::{
 
 async fn proxy(folder: &Path, more: &str) -> (Binary, SocketAddr) {
     settings(folder, more);
-    let mut server = Binary::run(folder, &["--settings", "edge.toml"]).await;
-    let admin = server.says_address("telling operators at ").await;
-    (server, admin)
+    Binary::with_operators(folder).await
 }
 
 fn settings(folder: &Path, more: &str) {

@@ -20,6 +20,8 @@ const FEW: usize = 80;
 const MANY: usize = 400;
 /// How long an answer takes: longer than what a busy machine adds to it by chance.
 const WORK: Duration = Duration::from_millis(10);
+/// The same where one answer that took twice as long by chance would look like another one under way.
+const MUCH_WORK: Duration = Duration::from_millis(30);
 
 /// The real binary in front of these, with clients connected to all of its workers.
 struct Group {
@@ -125,7 +127,7 @@ async fn every_endpoint_gets_its_part_whether_requests_come_one_by_one_or_togeth
 #[actix_rt::test]
 async fn what_one_worker_has_under_way_is_seen_by_the_others() {
     for balance in ["p2c", "least_requests"] {
-        let pair = vec![taking(WORK).start().await, taking(WORK).start().await];
+        let pair = vec![taking(MUCH_WORK).start().await, taking(MUCH_WORK).start().await];
         let mut group = Group::of(pair, balance).await;
         let mut waiting = group.clients.pop().expect("a client");
         // Whoever answers first is known to all.
@@ -139,11 +141,8 @@ async fn what_one_worker_has_under_way_is_seen_by_the_others() {
         })
         .await;
 
-        // An answer that took long for once may make the other one look worse for a while. Seen by its own worker alone it
-        // would leave the others with half of theirs.
-        let requests = 4 * (CLIENTS - 1);
         patiently(&format!("all others go elsewhere by {balance}"), async {
-            while group.ask_in_turn(requests).await[busy] > requests / 8 {}
+            while group.ask_in_turn(2 * (CLIENTS - 1)).await[busy] > 0 {}
         })
         .await;
 

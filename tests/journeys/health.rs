@@ -11,17 +11,9 @@ use super::support::{
     h2_origin,
     origin::{Origin, Script},
     proxy::TestProxy,
+    scripts::unwell,
     wire::patiently,
 };
-
-const DOWN: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ndown";
-const UP: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nup";
-
-/// An origin that answers 503 while it is unwell.
-async fn unwell(is_well: &Arc<AtomicBool>) -> Origin {
-    let is_well = Arc::clone(is_well);
-    Origin::serving(move |_, _| if is_well.load(Ordering::SeqCst) { UP } else { DOWN }.into()).start().await
-}
 
 fn pair(one: &Origin, other: &Origin, more: &str) -> String {
     let servers = format!("servers = [{:?}, {:?}]", one.url(), other.url());

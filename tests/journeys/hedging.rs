@@ -7,11 +7,9 @@ use super::support::{
     h2_origin,
     origin::{Origin, Script},
     proxy::TestProxy,
+    scripts::{DOWN, UP},
     wire::patiently,
 };
-
-const UP: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nup";
-const DOWN: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ndown";
 
 /// Two endpoints, asked in turn.
 fn pair(one: &Origin, other: &Origin, hedge: &str) -> String {
@@ -57,6 +55,15 @@ async fn post(proxy: &TestProxy) -> Response {
     proxy.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\n.").await
 }
 
+/// Asks; the first endpoint, which is [`late`], goes on once the second was asked as well.
+async fn get_from_both(proxy: &TestProxy, first: &Origin, second: &Origin) -> Response {
+    let both = async {
+        second.wait_for_requests(1).await;
+        first.tell("now");
+    };
+    tokio::join!(proxy.get("/"), both).0
+}
+
 #[actix_rt::test]
 async fn the_answer_of_another_endpoint_is_taken_and_the_slow_ones_connection_is_closed() {
     let (slow, fast) = (silent().start().await, Origin::answering("up").start().await);
@@ -83,12 +90,7 @@ async fn who_was_asked_first_may_still_be_the_first_to_answer() {
     let (first, second) = (late(UP).start().await, silent().start().await);
     let proxy = TestProxy::with(&pair(&first, &second, AT_ONCE)).start().await;
 
-    let asking = proxy.get("/");
-    let both = async {
-        second.wait_for_requests(1).await;
-        first.tell("now");
-    };
-    let (answer, ()) = tokio::join!(asking, both);
+    let answer = get_from_both(&proxy, &first, &second).await;
 
     assert_eq!(answer.text(), "up");
     second.wait_for_closed(1).await;
@@ -99,12 +101,7 @@ async fn an_answer_that_says_it_cannot_does_not_beat_one_that_is_still_to_come()
     let (first, second) = (late(UP).start().await, Origin::replying(DOWN).start().await);
     let proxy = TestProxy::with(&pair(&first, &second, AT_ONCE)).start().await;
 
-    let asking = proxy.get("/");
-    let both = async {
-        second.wait_for_requests(1).await;
-        first.tell("now");
-    };
-    let (answer, ()) = tokio::join!(asking, both);
+    let answer = get_from_both(&proxy, &first, &second).await;
 
     assert_eq!((answer.status, answer.text().as_str()), (200, "up"));
 }
@@ -114,12 +111,7 @@ async fn if_both_say_that_they_cannot_the_client_is_told_and_nobody_else_is_aske
     let (first, second) = (late(DOWN).start().await, Origin::replying(DOWN).start().await);
     let proxy = TestProxy::with(&pair(&first, &second, AT_ONCE)).start().await;
 
-    let asking = proxy.get("/");
-    let both = async {
-        second.wait_for_requests(1).await;
-        first.tell("now");
-    };
-    let (answer, ()) = tokio::join!(asking, both);
+    let answer = get_from_both(&proxy, &first, &second).await;
 
     assert_eq!((answer.status, answer.text().as_str()), (503, "down"));
     assert_eq!((first.requests_seen(), second.requests_seen()), (1, 1));

@@ -17,9 +17,7 @@ const CLEAR: &str = "listen = [\"127.0.0.1:0\"]\n";
 /// A proxy with these routes and upstreams, and where it is asked for metrics.
 async fn proxy(folder: &Path, more: &str) -> (Binary, SocketAddr) {
     settings(folder, more);
-    let mut server = Binary::run(folder, &["--settings", "edge.toml"]).await;
-    let admin = server.says_address("telling operators at ").await;
-    (server, admin)
+    Binary::with_operators(folder).await
 }
 
 fn settings(folder: &Path, more: &str) {

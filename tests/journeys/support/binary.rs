@@ -36,6 +36,13 @@ impl Binary {
         Self::run_as(Path::new(env!("CARGO_BIN_EXE_aqueduct")), folder, arguments).await
     }
 
+    /// By `edge.toml` in this folder, and where it answers operators.
+    pub async fn with_operators(folder: &Path) -> (Self, SocketAddr) {
+        let mut binary = Self::run(folder, &["--settings", "edge.toml"]).await;
+        let operators = binary.says_address("telling operators at ").await;
+        (binary, operators)
+    }
+
     /// By another path.
     pub async fn run_as(program: &Path, folder: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(program);

@@ -1,6 +1,22 @@
 //! What real origins do, right and wrong. Every transport plays against the same ones.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use super::origin::{Origin, Script};
+
+/// What somebody answers who is well.
+pub const UP: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nup";
+/// What somebody answers who is not.
+pub const DOWN: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ndown";
+
+/// An origin that answers 503 while it is unwell.
+pub async fn unwell(is_well: &Arc<AtomicBool>) -> Origin {
+    let is_well = Arc::clone(is_well);
+    Origin::serving(move |_, _| if is_well.load(Ordering::SeqCst) { UP } else { DOWN }.into()).start().await
+}
 
 /// A well-formed answer.
 pub const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
