@@ -16,6 +16,7 @@ mod endpoints;
 mod process;
 mod requests;
 mod server;
+mod upstreams;
 
 /// One metric, as [`catalogue`] has it.
 #[derive(Debug)]
@@ -76,6 +77,7 @@ struct Scrape(Vec<Family>);
 /// None: memory takes all text.
 pub fn written(status: &Status, format: Format) -> Result<String, fmt::Error> {
     let mut families = requests::now(status);
+    families.extend(upstreams::now(status));
     families.extend(endpoints::now(status));
     families.extend(server::now(status));
     families.extend(process::now());

@@ -245,7 +245,7 @@ impl Limit {
             adaptive: limit.adaptive.is_some(),
             in_flight: gate.in_flight(),
             waiting: gate.waiting(),
-            refused: gate.refused(),
+            refused: gate.refused.sum(),
         }
     }
 }

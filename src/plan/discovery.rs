@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use super::{
@@ -98,6 +98,8 @@ struct State {
     /// What was read, where that is a file.
     servers: Vec<ServerUrl>,
     trouble: Option<Arc<str>>,
+    /// When all that was asked was last answered.
+    succeeded: Option<SystemTime>,
 }
 
 /// The discovery of an upstream, or everything that is wrong with it. What was found for the plan before by the same
@@ -132,7 +134,8 @@ pub fn draw(
     };
     let members = members.map_err(|wrong| problems.extend(wrong.0)).ok()?;
     let upstream = ready(Upstream::changing(name, members), written, before);
-    Some(Discovery { upstream, source, recipe, state: Mutex::new(State { found, servers, trouble: None }) })
+    let succeeded = known.filter(|known| known.source == source).and_then(|known| known.state().succeeded);
+    Some(Discovery { upstream, source, recipe, state: Mutex::new(State { found, servers, trouble: None, succeeded }) })
 }
 
 impl Discovery {
@@ -176,7 +179,18 @@ impl Discovery {
         let mut state = self.state();
         let is_news = state.trouble.is_some() != trouble.is_some();
         state.trouble = trouble.map(Arc::from);
+        match trouble {
+            Some(_) => {
+                self.upstream.counts.searches_failed.one();
+            }
+            None => state.succeeded = Some(SystemTime::now()),
+        }
         is_news
+    }
+
+    /// When all that was asked was last answered.
+    pub fn succeeded(&self) -> Option<SystemTime> {
+        self.state().succeeded
     }
 
     /// Why the endpoints may be out of date, or are not known.

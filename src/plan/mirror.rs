@@ -44,6 +44,7 @@ impl Mirror {
         if self.at_once.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok() {
             return Some(Copy(Arc::clone(self)));
         }
+        self.upstream.counts.copies_dropped.one();
         let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
         // The more there were the less often it is told.
         if dropped.is_power_of_two() {

@@ -21,16 +21,23 @@ impl Subjects {
     }
 }
 
+impl Target {
+    /// Those that it leads to.
+    pub fn upstreams(&self) -> Vec<&Arc<Upstream>> {
+        match self {
+            Self::Upstream { upstream, .. } => vec![upstream],
+            Self::Split(split) => split.sides().iter().map(|side| &side.upstream).collect(),
+            Self::Redirect(_) | Self::Respond(_) => Vec::new(),
+        }
+    }
+}
+
 /// Gives all of them their subjects, `most` in all; those that had one before keep it.
 pub fn number(routes: &mut [Entry<Route>], ledger: &Ledger, most: usize) {
     for Entry { value: route, .. } in routes {
-        let upstreams: Vec<&Arc<str>> = match &route.target {
-            Target::Upstream { upstream, .. } => vec![&upstream.name],
-            Target::Split(split) => split.sides().iter().map(|side| &side.upstream.name).collect(),
-            Target::Redirect(_) | Target::Respond(_) => Vec::new(),
-        };
         let subject = |upstream: &Arc<str>| ledger.subject(&route.name, upstream, most);
-        let upstreams = upstreams.into_iter().map(|name| (Arc::clone(name), subject(name))).collect();
+        let names = route.target.upstreams().into_iter().map(|upstream| &upstream.name);
+        let upstreams = names.map(|name| (Arc::clone(name), subject(name))).collect();
         route.subjects = Subjects { own: subject(&"".into()), upstreams };
     }
 }

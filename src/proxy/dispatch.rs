@@ -130,12 +130,13 @@ impl Dispatch<'_> {
             let report = breaker::report(answer.as_ref().map(|answer| answer.status));
             passage.ended(&upstream.name, report, clock::coarse());
         }
-        // Of a request that failed nobody knows how much of its body is there.
-        if let Some(mirror) = mirror
-            && outgoing.can_be_sent_again(has_body)
-            && (answer.is_ok() || !has_body)
-        {
-            self.mirror(mirror, exchange, &mut outgoing);
+        if let Some(mirror) = mirror {
+            // Of a request that failed nobody knows how much of its body is there.
+            if outgoing.can_be_sent_again(has_body) && (answer.is_ok() || !has_body) {
+                self.mirror(mirror, exchange, &mut outgoing);
+            } else {
+                mirror.upstream.counts.copies_dropped.one();
+            }
         }
         scratch::give_back_lines(outgoing.added);
         scratch::give_back_text(outgoing.target);

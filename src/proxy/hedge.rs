@@ -139,6 +139,7 @@ impl<'u> Race<'_, 'u> {
         self.selection.note(first.pick.endpoint);
         self.exchange.facts.attempts += 1;
         self.exchange.facts.hedged = true;
+        self.upstream.counts.hedges_sent.one();
         outgoing::address(copy, &route.host, endpoint, self.exchange);
         let began = first.began.map(|_| Instant::now());
         Some((Attempt { pick: Pick { endpoint, trial: None }, began }, in_flight))
@@ -165,6 +166,7 @@ impl<'u> Race<'_, 'u> {
 
     fn won(&mut self, second: Attempt<'u>, in_flight: InFlight) -> Attempt<'u> {
         self.exchange.in_flight = Some(in_flight);
+        self.upstream.counts.hedges_won.one();
         if self.dispatch.active.wants_names() {
             self.exchange.facts.endpoint = Some(Arc::clone(&second.pick.endpoint.name));
         }

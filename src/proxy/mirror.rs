@@ -71,11 +71,15 @@ impl Dispatch<'_> {
 }
 
 impl Errand {
+    fn is_dropped(&self) {
+        self.copy.mirror().upstream.counts.copies_dropped.one();
+    }
+
     async fn run(mut self) {
         let mirror = Arc::clone(self.copy.mirror());
         let upstream = &mirror.upstream;
         let breaker = upstream.breaker.as_ref().map(|breaker| breaker.pass(clock::coarse())).transpose();
-        let Ok(passage) = breaker else { return };
+        let Ok(passage) = breaker else { return self.is_dropped() };
         let members = upstream.members();
         let selection = Selection::of(upstream, &members);
         // Balancers look for their keys in the exchange.
@@ -87,7 +91,8 @@ impl Errand {
             Some(limit) => Some((limit.admit_at_once(pick.endpoint, &self.exchange, self.class)?, pick)),
         });
         mem::swap(&mut self.exchange.headers, &mut self.outgoing.headers);
-        let Some((_in_flight, pick)) = entered else { return };
+        let Some((_in_flight, pick)) = entered else { return self.is_dropped() };
+        upstream.counts.copies_sent.one();
         outgoing::address(&mut self.outgoing, &mirror.host, pick.endpoint, &self.exchange);
         let began = upstream.is_timed(&members).then(Instant::now);
         let sent = ask(&self.worker, upstream, pick.endpoint, &mut self.outgoing).await;
@@ -95,6 +100,7 @@ impl Errand {
         let answered = sent.map_err(told);
         if let Err(error) = &answered {
             log::debug!("a copy for {}: {error}", upstream.name);
+            upstream.counts.failed(error.token());
         }
         if let Some(passage) = passage {
             let status = |incoming: &Incoming| match incoming {

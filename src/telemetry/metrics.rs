@@ -12,7 +12,7 @@ use std::{
 
 use self::recorder::Book;
 pub use self::{
-    count::Count,
+    count::{Count, SharedCount},
     histogram::{BOUNDS, Buckets},
     page::{CLASSES, Sums},
     recorder::Recorder,

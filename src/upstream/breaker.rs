@@ -118,6 +118,11 @@ impl Passage<'_> {
 }
 
 impl Circuit {
+    /// How often it was opened since the start.
+    pub fn openings(&self) -> u64 {
+        self.health.ejections()
+    }
+
     /// As operators are told.
     pub fn position(&self) -> &'static str {
         match self.health.standing(clock::coarse()) {

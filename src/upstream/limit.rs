@@ -99,7 +99,7 @@ impl Limit {
             Ok(pick) => pick,
             Err(Unasked::Nobody) => return Err(Error::NoEndpoint),
             Err(Unasked::Full) => {
-                Box::pin(self.wait(&mut asking, exchange)).await.inspect_err(|_| self.gate.refuse())?
+                Box::pin(self.wait(&mut asking, exchange)).await.inspect_err(|error| self.count(error))?
             }
         };
         let in_flight = pick.endpoint.enter();
@@ -112,6 +112,12 @@ impl Limit {
             self.gate.wake();
         }
         Ok(pick)
+    }
+
+    fn count(&self, error: &Error) {
+        if let Error::Overloaded(why) = error {
+            self.gate.refused.count(why);
+        }
     }
 
     /// How many requests may be under way now.

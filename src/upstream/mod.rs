@@ -88,7 +88,7 @@ impl Upstream {
     pub fn may_retry(&self) -> bool {
         let may = self.retry.budget.spend();
         if !may {
-            self.counts.retry_refused();
+            self.counts.retries_refused.one();
         }
         may
     }

@@ -179,7 +179,7 @@ async fn who_finds_no_place_is_told_why() {
     origin.tell("/held");
     assert_eq!(text(held).await, "/held");
     let plan = proxy.proxy.plan();
-    assert_eq!(plan.upstreams["few"].limit.as_ref().expect("it is limited").gate.refused(), 2);
+    assert_eq!(plan.upstreams["few"].limit.as_ref().expect("it is limited").gate.refused.sum(), 2);
 }
 
 #[actix_rt::test]

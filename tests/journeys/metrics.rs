@@ -1,46 +1,15 @@
 //! What Prometheus is told.
 
-use std::{net::SocketAddr, path::Path};
+use std::collections::BTreeSet;
 
 use super::support::{
-    binary::{Binary, write},
+    binary::write,
     client,
+    metrics::{CLEAR, metrics, proxy, says, settings, value},
     origin::Origin,
     prometheus::{Prometheus, found_wrong_with},
     tls::Authority,
-    wire::patiently,
 };
-
-/// A listener without TLS.
-const CLEAR: &str = "listen = [\"127.0.0.1:0\"]\n";
-
-/// A proxy with these routes and upstreams, and where it is asked for metrics.
-async fn proxy(folder: &Path, more: &str) -> (Binary, SocketAddr) {
-    settings(folder, more);
-    Binary::with_operators(folder).await
-}
-
-fn settings(folder: &Path, more: &str) {
-    let common = "admin.listen = \"127.0.0.1:0\"\nserver.watch = false\n";
-    write(folder, "edge.toml", format!("{common}{more}"));
-}
-
-async fn metrics(admin: SocketAddr) -> String {
-    let answer = client::get(admin, "/metrics").await;
-    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-    answer.text()
-}
-
-/// What stands behind this name with these labels.
-fn value(metrics: &str, series: &str) -> Option<f64> {
-    let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
-    Some(line.parse().expect("a number"))
-}
-
-/// Waits until it is this: who counts does so when the client has everything.
-async fn says(admin: SocketAddr, series: &str, wanted: f64) {
-    patiently(series, async { while value(&metrics(admin).await, series) != Some(wanted) {} }).await;
-}
 
 #[actix_rt::test]
 async fn a_real_prometheus_counts_as_many_requests_as_were_sent() {
@@ -61,36 +30,54 @@ async fn a_real_prometheus_counts_as_many_requests_as_were_sent() {
     prometheus.says("aqueduct_errors_total{route=\"\",error=\"destination_not_found\"}", 1.0).await;
 }
 
+/// What docs/metrics.md has a row of.
+fn documented() -> BTreeSet<&'static str> {
+    let rows = include_str!("../../docs/metrics.md").lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| row.split_once('`').expect("a name ends").0).collect()
+}
+
+/// Has something of everything that is told.
+fn everything(authority: &Authority, origin: &Origin) -> String {
+    let (well, dead) = (origin.url(), client::refusing());
+    format!(
+        "listen = [\"127.0.0.1:0\", {{ addr = \"127.0.0.1:0\", tls = \"main\" }}]\n{}\
+         log.access.path = \"access.log\"\nserver.workers = 1\n\
+         routes.\"/\" = {{ to = \"shop\", hedge = {{}}, mirror = \"found\" }}\nroutes.\"/gone\" = \"http://{dead}\"\n\
+         [upstreams.shop]\nservers = [\"http://{dead}\", {well:?}]\nbreaker = {{}}\nlimit = {{ requests = 9 }}\n\
+         outlier.latency_factor = 4.0\nbalance = \"round_robin\"\n[upstreams.found]\ndiscover = {{ file = \"endpoints.toml\" }}\n",
+        authority.certificates(&["shop"]),
+    )
+}
+
 #[actix_rt::test]
-async fn promtool_finds_nothing_wrong() {
+async fn everything_that_is_documented_is_told_and_promtool_and_prometheus_can_read_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let origin = Origin::answering("hello").start().await;
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
-    let more = format!(
-        "log.access.path = \"access.log\"\nroutes.\"/\" = \"shop\"\nroutes.\"/gone\" = \"http://{}\"\n\
-         upstreams.shop.servers = [\"http://{}\", {{ url = {:?}, backup = true }}]\n{}",
-        client::refusing(),
-        client::refusing(),
-        origin.url(),
-        authority.certificates(&["shop"]),
-    );
-    let listen = "listen = [\"127.0.0.1:0\", { addr = \"127.0.0.1:0\", tls = \"main\" }]\n";
-    let (server, admin) = proxy(folder.path(), &format!("{listen}{more}")).await;
-    for path in ["/", "/gone"] {
+    write(folder.path(), "endpoints.toml", format!("servers = [{:?}]\n", origin.url()));
+    let (server, admin) = proxy(folder.path(), &everything(&authority, &origin)).await;
+    let prometheus = Prometheus::scraping(admin).await;
+
+    for path in ["/", "/gone", "/", "/"] {
         server.get(path).await;
     }
-    says(admin, "aqueduct_retries_total{route=\"/\",upstream=\"shop\"}", 1.0).await;
-    says(admin, "aqueduct_requests_total{route=\"/\",upstream=\"shop\",class=\"2xx\"}", 1.0).await;
 
-    let text = metrics(admin).await;
-
-    assert_eq!(found_wrong_with(&text).await, "");
+    prometheus.says("aqueduct_breaker_state{upstream=\"shop\",state=\"closed\"}", 1.0).await;
+    prometheus.says("aqueduct_limit_requests{upstream=\"shop\"}", 9.0).await;
+    prometheus.says("aqueduct_mirror_copies_sent_total{upstream=\"found\"}", 3.0).await;
+    prometheus.says("aqueduct_discovery_endpoints{upstream=\"found\"}", 1.0).await;
+    prometheus.says("count(aqueduct_endpoint_state == 1)", 4.0).await;
+    let told = metrics(admin).await;
     for series in
         ["aqueduct_certificate_expiry_timestamp_seconds{tls=\"main\"", "aqueduct_errors_total{route=\"/gone\""]
     {
-        assert!(text.contains(series), "{text}");
+        assert!(told.contains(series), "{told}");
     }
+    let is_told = |name: &str| told.contains(&format!("\n# TYPE {name} "));
+    let missing: Vec<_> = documented().into_iter().filter(|name| !is_told(name)).collect();
+    assert!(missing.is_empty(), "{missing:?} of\n{told}");
+    assert_eq!(found_wrong_with(&told).await, "");
 }
 
 #[actix_rt::test]

@@ -24,6 +24,7 @@ pub fn now(status: &Status) -> Vec<Family> {
     let mut build = Family::of(&metrics::BUILD);
     build.push(vec![("version", env!("CARGO_PKG_VERSION").into())], Value::Gauge(1.0));
     vec![
+        Family::single(&metrics::DRAINING, Value::Gauge(f64::from(u8::from(status.server().is_draining())))),
         Family::single(&metrics::CONNECTIONS, Value::Gauge(status.server().connections() as f64)),
         reloads,
         Family::single(&metrics::GENERATION, Value::Gauge(standing.generation as f64)),
@@ -35,6 +36,6 @@ pub fn now(status: &Status) -> Vec<Family> {
 }
 
 /// In seconds.
-fn unix(time: SystemTime) -> f64 {
+pub fn unix(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
 };
@@ -12,7 +12,11 @@ use super::{
     Class,
     queue::{Full, Queue, Rank},
 };
-use crate::exchange::{Slot, slot};
+use crate::{
+    exchange::{Slot, slot},
+    http::error::Overload,
+    telemetry::metrics::SharedCount,
+};
 
 /// Counts. It outlives a reload.
 ///
@@ -24,7 +28,19 @@ pub struct Gate {
     /// As many as the queue has, to be read without it.
     waiting: AtomicUsize,
     queue: Mutex<Queue>,
-    refused: AtomicU64,
+    /// Those that were turned away since the start.
+    pub refused: Refused,
+}
+
+/// How many were turned away, by why.
+#[derive(Debug, Default)]
+pub struct Refused {
+    /// As many waited as may.
+    pub queue_full: SharedCount,
+    /// They got no place in time.
+    pub queue_timeout: SharedCount,
+    /// They gave way to others of a higher class.
+    pub shed: SharedCount,
 }
 
 /// A place among those who wait. Whoever leaves takes it along, and wakes the next.
@@ -66,11 +82,6 @@ impl Gate {
         }
     }
 
-    /// Counts one that was turned away.
-    pub fn refuse(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// How many places are taken.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
@@ -81,17 +92,28 @@ impl Gate {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// How many were turned away since the start.
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn counted(&self, queue: MutexGuard<'_, Queue>) {
         self.waiting.store(queue.len(), Ordering::SeqCst);
+    }
+}
+
+impl Refused {
+    /// One more.
+    pub fn count(&self, why: &Overload) {
+        match why {
+            Overload::QueueFull => self.queue_full.one(),
+            Overload::QueueTimeout { .. } => self.queue_timeout.one(),
+            Overload::Shed => self.shed.one(),
+        };
+    }
+
+    /// All of them.
+    pub fn sum(&self) -> u64 {
+        self.queue_full.now() + self.queue_timeout.now() + self.shed.now()
     }
 }
 

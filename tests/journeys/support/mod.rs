@@ -11,6 +11,7 @@ pub mod frames;
 pub mod grpc;
 pub mod h2;
 pub mod h2_origin;
+pub mod metrics;
 pub mod origin;
 pub mod pebble;
 pub mod peers;
