@@ -14,6 +14,7 @@ use std::{
 pub use self::{
     awaited::{Awaited, BodyEnd, Learner},
     id::RequestId,
+    identity::{Claim, Identity},
     slot::Slot,
 };
 use crate::http::{
@@ -23,6 +24,7 @@ use crate::http::{
 
 mod awaited;
 mod id;
+mod identity;
 pub mod slot;
 
 /// Some time before now.
@@ -56,6 +58,8 @@ pub struct Exchange {
     pub path: String,
     /// Who asks.
     pub client: Client,
+    /// Who the client has proved to be, in the order of the proofs.
+    pub identities: Vec<Identity>,
     /// What the edge can do for this exchange, if it is one of ours.
     pub downstream: Option<Rc<dyn Downstream>>,
     /// What was learned on the way; the access line and the metrics are made of it.
@@ -148,6 +152,7 @@ impl Exchange {
             authority: Authority::default(),
             path: String::new(),
             client,
+            identities: Vec::new(),
             downstream: None,
             facts: Facts::unknown(),
             in_flight: None,
@@ -178,6 +183,11 @@ impl Exchange {
     /// request says of one is the client's own word, and never this.
     pub fn client_certificate(&self) -> Option<&Arc<ClientCertificate>> {
         self.downstream.as_ref()?.client_certificate()
+    }
+
+    /// What is proved of the client under this name, by the first proof that says so: see [`Identity::claim`].
+    pub fn claim(&self, name: &str) -> Option<Claim<'_>> {
+        self.identities.iter().find_map(|identity| identity.claim(name))
     }
 
     /// The query with its question mark; empty if there is none.

@@ -72,6 +72,7 @@ pub mod exchange;
 pub mod filters;
 pub mod http;
 pub mod kinds;
+pub mod language;
 pub mod plan;
 pub mod proxy;
 pub mod routing;

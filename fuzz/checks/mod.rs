@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each target uses its own")]
 
 pub mod chunked_body;
+pub mod condition;
 pub mod forwarded;
 pub mod path;
 pub mod proxy_protocol;

@@ -1,0 +1,132 @@
+//! Parts of a request as conditions see them: in one spelling, whichever the client chose.
+
+use std::borrow::Cow;
+
+/// Texts of clients need not be UTF-8.
+pub(super) type Bytes<'e> = Cow<'e, [u8]>;
+
+/// A normalised path with what is encoded decoded, but for slashes, backslashes and percent signs, which would mean
+/// something else; several slashes in a row are one.
+pub(super) fn path(path: &str) -> Bytes<'_> {
+    let path = path.as_bytes();
+    if !path.contains(&b'%') && !path.windows(2).any(|pair| pair == b"//") {
+        return Cow::Borrowed(path);
+    }
+    let mut seen: Vec<u8> = Vec::with_capacity(path.len());
+    let mut at = 0;
+    while let Some(byte) = path.get(at) {
+        match decoded(path, at) {
+            Some(meant) if !b"/\\%".contains(&meant) => {
+                seen.push(meant);
+                at += 3;
+                continue;
+            }
+            None if *byte == b'/' && seen.last() == Some(&b'/') => {}
+            _ => seen.push(*byte),
+        }
+        at += 1;
+    }
+    Cow::Owned(seen)
+}
+
+/// The values that a query gives to a name: without an equals sign an empty one.
+pub(super) fn query<'e>(query: &'e str, name: &str) -> impl Iterator<Item = Bytes<'e>> {
+    let pairs = query.strip_prefix('?').into_iter().flat_map(|query| query.as_bytes().split(|byte| *byte == b'&'));
+    pairs.filter_map(move |pair| {
+        let (key, value) = split_at(pair, b'=').unwrap_or((pair, b""));
+        (form_text(key) == name.as_bytes()).then(|| form_text(value))
+    })
+}
+
+/// The values of the cookies of a name, without the spaces around them.
+pub(super) fn cookie<'e>(line: &'e [u8], name: &str) -> impl Iterator<Item = &'e [u8]> {
+    line.split(|byte| *byte == b';').filter_map(move |pair| {
+        let (key, value) = split_at(pair, b'=')?;
+        (key.trim_ascii() == name.as_bytes()).then(|| value.trim_ascii())
+    })
+}
+
+/// The media type of a `Content-Type`: lower case, no parameters.
+pub(super) fn media_type(value: &[u8]) -> Bytes<'_> {
+    let value = split_at(value, b';').map_or(value, |(essence, _)| essence).trim_ascii();
+    if value.iter().any(u8::is_ascii_uppercase) { Cow::Owned(value.to_ascii_lowercase()) } else { Cow::Borrowed(value) }
+}
+
+/// What a form writes: plus signs are spaces, and what can be decoded is.
+fn form_text(text: &[u8]) -> Bytes<'_> {
+    if !text.iter().any(|byte| b"%+".contains(byte)) {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded_text = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        let meant = decoded(text, at);
+        at += if meant.is_some() { 3 } else { 1 };
+        decoded_text.push(meant.unwrap_or(if *byte == b'+' { b' ' } else { *byte }));
+    }
+    Cow::Owned(decoded_text)
+}
+
+/// The byte that a percent sign at this place encodes.
+fn decoded(text: &[u8], at: usize) -> Option<u8> {
+    let [b'%', high, low] = *text.get(at..at + 3)? else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+fn split_at(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    let at = text.iter().position(|other| *other == byte)?;
+    Some((&text[..at], &text[at + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts<'b>(values: impl Iterator<Item = Bytes<'b>>) -> Vec<String> {
+        values.map(|value| String::from_utf8_lossy(&value).into_owned()).collect()
+    }
+
+    #[test]
+    fn a_path_is_seen_in_one_spelling() {
+        for (written, expected) in [
+            ("/a/b", "/a/b"),
+            ("/a%21%20b", "/a! b"),
+            ("/caf%C3%A9", "/caf\u{e9}"),
+            ("/a%2Fb%5Cc%252F", "/a%2Fb%5Cc%252F"),
+            ("//a///b/", "/a/b/"),
+            ("/a%2F/%2Fb", "/a%2F/%2Fb"),
+            ("*", "*"),
+        ] {
+            assert_eq!(path(written), expected.as_bytes(), "{written}");
+        }
+        assert_eq!(&*path("/%FF"), b"/\xff");
+    }
+
+    #[test]
+    fn a_query_is_read_as_forms_write_it() {
+        for (written, expected) in [
+            ("?x=1", vec!["1"]),
+            ("?y=1&x=a+b%20c&x", vec!["a b c", ""]),
+            ("?%78=%2B1&X=2&xx=3", vec!["+1"]),
+            ("?x=a=b&x=%zz", vec!["a=b", "%zz"]),
+            ("?", vec![]),
+            ("", vec![]),
+        ] {
+            assert_eq!(texts(query(written, "x")), expected, "{written}");
+        }
+        assert_eq!(texts(query("?=1&&", "")), ["1", "", ""]);
+    }
+
+    #[test]
+    fn cookies_are_found_with_spaces_around_and_a_media_type_without_its_parameters() {
+        let line = b"a=1; x = 2 ;xx=3;x;x=\"4\"; X=5";
+
+        assert_eq!(cookie(line, "x").collect::<Vec<_>>(), [&b"2"[..], b"\"4\""]);
+        for (written, expected) in
+            [("text/HTML ; charset=utf-8", "text/html"), ("application/json", "application/json"), (";", "")]
+        {
+            assert_eq!(media_type(written.as_bytes()), expected.as_bytes());
+        }
+    }
+}
