@@ -7,7 +7,7 @@ use std::{error::Error, sync::Arc};
 use actix_web::{App, HttpServer};
 use aqueduct::{
     Exchange, Proxy, Response,
-    filters::{Filter, Kind, Step},
+    filters::{Filter, Kind, Site, Step},
     http::{HeaderName, HeaderValue, StatusCode},
     settings::{Problem, Problems, RouteSettings},
 };
@@ -37,7 +37,7 @@ impl Kind for Sunset {
     const SUMMARY: &'static str = "announces when a route goes away, or that it is gone";
     type Settings = SunsetSettings;
 
-    fn build(settings: SunsetSettings) -> Result<Step, Problems> {
+    fn build(settings: SunsetSettings, _: &Site<'_>) -> Result<Step, Problems> {
         let on = HeaderValue::from_str(&settings.on)
             .map_err(|_| Problem::at(["on"], format!("`{}` is not a date", settings.on)))?;
         Ok(Step::Plain(Arc::new(Self { on, is_over: settings.is_over })))

@@ -1,17 +1,20 @@
 //! How settings name a filter or a balancer: two tables that can be read.
 
-use std::sync::Arc;
+use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
-use serde_json::Value;
+use schemars::Schema;
+use serde_json::{Map, Value};
 
 use crate::{
-    filters::{self, Kind, Step},
+    filters::{self, Kind, Step, site::Site},
     settings::{self, Problems},
     upstream::{
         Endpoint,
         balancers::{self, Balancer},
     },
 };
+
+pub mod reference;
 
 /// The kinds of filters and balancers that settings can name.
 #[derive(Clone)]
@@ -27,7 +30,10 @@ pub struct FilterKind {
     pub name: &'static str,
     /// One line for people.
     pub summary: &'static str,
-    build: fn(&Value, &[String]) -> Result<Step, Problems>,
+    build: fn(&Value, &Site<'_>) -> Result<Step, Problems>,
+    files: fn(&Value) -> Vec<PathBuf>,
+    about: &'static str,
+    schema: fn() -> Option<Schema>,
 }
 
 /// One kind of balancer.
@@ -87,14 +93,39 @@ impl Default for Kinds {
 }
 
 impl FilterKind {
-    /// Makes the step from what is written at the key `at`, or says everything that is wrong with it.
-    pub fn build(&self, settings: &Value, at: &[String]) -> Result<Step, Problems> {
-        (self.build)(settings, at)
+    /// Makes the step from what is written at a place, or says everything that is wrong with it.
+    ///
+    /// # Errors
+    /// Each with its place.
+    pub fn build(&self, settings: &Value, site: &Site<'_>) -> Result<Step, Problems> {
+        (self.build)(settings, site)
+    }
+
+    /// What people should know of it, in Markdown.
+    pub fn about(&self) -> &'static str {
+        self.about
+    }
+
+    /// What its settings may be, as a JSON Schema, if it tells.
+    pub fn schema(&self) -> Option<Value> {
+        (self.schema)().map(Schema::to_value)
+    }
+
+    /// The files that are read to make it, as far as what is written can be understood.
+    pub fn files(&self, settings: &Value) -> Vec<PathBuf> {
+        (self.files)(settings)
     }
 }
 
 fn filter_kind<K: Kind>() -> FilterKind {
-    FilterKind { name: K::NAME, summary: K::SUMMARY, build: build_filter::<K> }
+    FilterKind {
+        name: K::NAME,
+        summary: K::SUMMARY,
+        build: build_filter::<K>,
+        files: files_of::<K>,
+        about: K::ABOUT,
+        schema: K::schema,
+    }
 }
 
 impl BalancerKind {
@@ -112,9 +143,22 @@ impl BalancerKind {
     }
 }
 
-fn build_filter<K: Kind>(written: &Value, at: &[String]) -> Result<Step, Problems> {
-    let settings: K::Settings = settings::read(written, at)?;
-    K::build(settings).map_err(|wrong| placed(wrong, at, K::SUMMARY))
+fn build_filter<K: Kind>(written: &Value, site: &Site<'_>) -> Result<Step, Problems> {
+    let settings: K::Settings = settings::read(&as_table(written), site.key())?;
+    K::build(settings, site).map_err(|wrong| placed(wrong, site.key(), K::SUMMARY))
+}
+
+fn files_of<K: Kind>(written: &Value) -> Vec<PathBuf> {
+    // What is wrong with it is told where it is built.
+    settings::read::<K::Settings>(&as_table(written), &[]).map(|settings| K::files(&settings)).unwrap_or_default()
+}
+
+/// `compress = true` is `compress = {}`.
+fn as_table(written: &Value) -> Cow<'_, Value> {
+    match written {
+        Value::Bool(true) => Cow::Owned(Value::Object(Map::new())),
+        other => Cow::Borrowed(other),
+    }
 }
 
 fn build_balancer<K: balancers::Kind>(

@@ -1,25 +1,31 @@
 //! Settings become a plan, or every problem is told at once.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use indexmap::IndexMap;
 
-use self::tls::Held;
 pub use self::{
     changes::Changes,
     cohort::{Cohort, Member},
     discovery::{Discovery, Found, Question},
     https::Https,
     listeners::{ListenAddress, Listener},
+    passages::StepName,
     routes::{FixedAnswer, HostRule, Redirect, Route, Target},
     split::{Side, Split},
     subjects::Subjects,
-    tls::{ListenerTls, files as certificate_files},
+    tls::ListenerTls,
+};
+use self::{
+    passages::{Built, Passages},
+    tls::Held,
 };
 use crate::{
+    filters::Chore,
     http::Method,
     kinds::Kinds,
     routing::Table,
@@ -43,6 +49,7 @@ pub mod https;
 mod limits;
 mod listeners;
 pub mod mirror;
+pub mod passages;
 mod routes;
 mod split;
 mod subjects;
@@ -70,16 +77,25 @@ pub struct Plan {
     pub settings: Settings,
     /// What is counted; the same in every plan after it.
     pub ledger: Ledger,
+    /// Filters, by the place of their settings.
+    built: Built,
     /// Certificates and the like.
     held: Vec<Held>,
+}
+
+/// Every file that is read when a plan is drawn, but for settings themselves.
+pub fn files(settings: &Settings, kinds: &Kinds) -> Vec<PathBuf> {
+    let mut files = tls::files(settings);
+    files.extend(passages::files(settings, kinds));
+    files
 }
 
 /// Upstreams by name.
 pub type Upstreams = IndexMap<Arc<str>, Arc<Upstream>>;
 
 impl Plan {
-    /// Draws a plan, or says everything that is wrong with the settings. Opens nothing but files of
-    /// certificates, spawns nothing. Endpoints that
+    /// Draws a plan, or says everything that is wrong with the settings. Opens nothing but files that
+    /// settings name, spawns nothing. Endpoints that
     /// `before` had under the same upstream are carried over with their state.
     pub fn draw(settings: Settings, kinds: &Kinds, before: Option<&Plan>) -> Result<Self, Problems> {
         let (mut problems, mut warnings) = (Vec::new(), Vec::new());
@@ -93,10 +109,13 @@ impl Plan {
         let https = Https::of(&tls, &listeners, &mut problems, &mut warnings);
         let mut held: Vec<_> = tls.values().flat_map(|tls| tls.held()).collect();
         let (named, discoveries) = upstreams::named(&settings, kinds, before, &mut problems, &mut warnings);
-        let mut drawing = routes::Drawing { settings: &settings, kinds, before, upstreams: named, problems };
-        let mut entries = drawing.entries();
-        let routes::Drawing { upstreams, mut problems, .. } = drawing;
         let ledger = before.map_or_else(Ledger::default, |plan| plan.ledger.clone());
+        let passages = Passages::new(&settings, kinds, before.map(|plan| &plan.built), &ledger);
+        let mut drawing = routes::Drawing { settings: &settings, before, passages, upstreams: named, problems };
+        let mut entries = drawing.entries();
+        let routes::Drawing { upstreams, mut problems, passages, .. } = drawing;
+        let built = passages.into_built();
+        warnings.extend(built.warnings());
         if problems.is_empty() {
             subjects::number(&mut entries, &ledger, settings.admin.max_series);
         }
@@ -116,9 +135,19 @@ impl Plan {
         };
         held.extend(tls::held_by_upstreams(&settings, &upstreams));
         match routes {
-            Some(routes) if problems.is_empty() => {
-                Ok(Self { routes, upstreams, discoveries, listeners, https, admin, warnings, settings, ledger, held })
-            }
+            Some(routes) if problems.is_empty() => Ok(Self {
+                routes,
+                upstreams,
+                discoveries,
+                listeners,
+                https,
+                admin,
+                warnings,
+                settings,
+                ledger,
+                built,
+                held,
+            }),
             _ => Err(Problems(problems)),
         }
     }
@@ -128,6 +157,11 @@ impl Plan {
     /// How the endpoints of an upstream are found, if they are.
     pub fn discovery(&self, upstream: &Arc<Upstream>) -> Option<&Arc<Discovery>> {
         self.discoveries.iter().find(|discovery| Arc::ptr_eq(&discovery.upstream, upstream))
+    }
+
+    /// What its filters have to do that is on no request's way.
+    pub fn chores(&self) -> impl Iterator<Item = &Arc<dyn Chore>> {
+        self.built.chores()
     }
 
     /// Puts its warnings into the application log.

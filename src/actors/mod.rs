@@ -1,6 +1,7 @@
 //! What is not on a request's way: tasks with a mailbox, on a thread of their own where they may read files.
 
 mod certificates;
+mod chores;
 mod discovery;
 mod expiry;
 mod file_watch;
@@ -25,7 +26,7 @@ use tokio::{
 
 pub use self::{
     file_watch::FileWatch,
-    reload::{Read, Reloader, certificates, server_settings},
+    reload::{Read, Reloader, named_files, server_settings},
     service_manager::ServiceManager,
     standing::{Refused, Standing, State},
 };
@@ -72,6 +73,16 @@ impl Actors {
         let begin = move || discovery::discover_all(proxy.clone());
         if !self.arbiter.spawn_fn(move || drop(actix_rt::spawn(supervise("looking for endpoints", begin)))) {
             log::error!("endpoints will not be looked for: the thread of the actors has ended");
+        }
+    }
+
+    /// Does what filters have to do that is on no request's way, such as fetching keys, as long as this lives. `aqueduct run`
+    /// does so by itself; whoever mounts a proxy calls it.
+    pub fn do_chores(&self, proxy: &Proxy) {
+        let proxy = proxy.clone();
+        let begin = move || chores::do_all(proxy.clone());
+        if !self.arbiter.spawn_fn(move || drop(actix_rt::spawn(supervise("doing the chores of filters", begin)))) {
+            log::error!("filters will not have their chores done: the thread of the actors has ended");
         }
     }
 

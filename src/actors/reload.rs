@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Ask, FileWatch, ServiceManager, Standing, certificates::Keepers, expiry::Expiry};
 use crate::{
     edge::{Handle, Reloaded},
+    kinds::Kinds,
     plan::{self, Changes, ListenAddress},
     proxy::{Prepared, Proxy},
     settings::{Layers, Origins, Problem, ServerSettings, Settings, Size, admin::AdminListener},
@@ -23,8 +24,8 @@ pub struct Reloader {
     layers: Layers,
     /// Files of settings.
     settings: FileWatch,
-    /// Files of certificates that settings name.
-    certificates: FileWatch,
+    /// Files that settings name, of certificates and for filters.
+    named: FileWatch,
     /// Where what is in force was written.
     origins: Arc<Origins>,
     /// Settings were read that could not be put in force: it may be for the sake of a certificate.
@@ -50,26 +51,26 @@ pub struct Read {
     pub origins: Origins,
     /// Files of settings.
     pub settings: FileWatch,
-    /// Files of certificates that settings name: see [`certificates()`].
-    pub certificates: FileWatch,
+    /// Files that settings name: see [`named_files()`].
+    pub named: FileWatch,
 }
 
-/// The files of certificates that settings name; to be asked for before a plan is drawn, which reads them.
-pub fn certificates(settings: &Settings) -> FileWatch {
-    FileWatch::before_reading(plan::certificate_files(settings))
+/// The files that settings name, of certificates and for filters; to be asked for before a plan is drawn, which reads them.
+pub fn named_files(settings: &Settings, kinds: &Kinds) -> FileWatch {
+    FileWatch::before_reading(plan::files(settings, kinds))
 }
 
 impl Reloader {
     /// Of what was read.
     pub fn new(read: Read, proxy: &Proxy, server: Handle, manager: &ServiceManager) -> Self {
-        let Read { layers, origins, settings, certificates } = read;
+        let Read { layers, origins, settings, named } = read;
         let origins = Arc::new(origins);
         let plan = proxy.plan();
         Self {
             standing: Standing::first(layers.files(), &origins),
             layers,
             settings,
-            certificates,
+            named,
             origins: Arc::clone(&origins),
             is_behind: false,
             proxy: proxy.clone(),
@@ -101,20 +102,20 @@ impl Reloader {
             let watches = self.proxy.plan().settings.server.watch;
             if !watches {
                 self.settings.rest();
-                self.certificates.rest();
+                self.named.rest();
             }
             tokio::select! {
                 () = asked.heard() => self.reload().await,
                 () = asked.heard_for_certificates() => self.renew().await,
                 () = self.settings.changed(), if watches => self.reload().await,
-                () = self.certificates.changed(), if watches => self.follow_certificates().await,
+                () = self.named.changed(), if watches => self.follow_named().await,
                 () = self.expiry.due() => self.expiry.tell(&self.proxy.plan()),
             }
         }
     }
 
-    /// A file of certificates is another one: of the plan in force, or of settings that could not be.
-    async fn follow_certificates(&mut self) {
+    /// A file that settings name is another one: of the plan in force, or of settings that could not be.
+    async fn follow_named(&mut self) {
         if self.is_behind {
             self.reload().await;
         }
@@ -143,9 +144,9 @@ impl Reloader {
             return self.refuse(Level::Warn, what, Vec::new());
         }
         self.settings.are_read();
-        let mut certificates = None;
+        let mut named = None;
         let drawn = self.layers.clone().read().draw(|settings| {
-            certificates = Some(self::certificates(&settings));
+            named = Some(named_files(&settings, self.proxy.kinds()));
             self.proxy.prepare(settings)
         });
         self.is_behind = drawn.is_err();
@@ -155,7 +156,7 @@ impl Reloader {
                 if self.commit(next, &changes.to_string()).await {
                     self.origins = Arc::new(origins);
                     self.standing.was_written(&self.origins);
-                    self.certificates = certificates.take().unwrap_or_else(|| self.certificates.clone());
+                    self.named = named.take().unwrap_or_else(|| self.named.clone());
                 } else {
                     self.is_behind = true;
                 }
@@ -166,20 +167,20 @@ impl Reloader {
                 self.refuse(Level::Error, what, problems.0);
             }
         }
-        if let Some(wanted) = certificates {
-            self.certificates.watch_also(&wanted);
+        if let Some(wanted) = named {
+            self.named.watch_also(&wanted);
         }
     }
 
-    /// What is in force, with what its files of certificates hold by now. A pair that does not fit may be half written:
+    /// What is in force, with what the files hold by now that it names. A pair that does not fit may be half written:
     /// what is wrong with it is told only if nothing more comes.
     async fn renew(&mut self) {
         let until = Instant::now() + SETTLE;
         let settings = self.proxy.plan().settings.clone();
-        let in_force = plan::certificate_files(&settings);
+        let in_force = plan::files(&settings, self.proxy.kinds());
         let mut others = Vec::new();
         loop {
-            let read = self.certificates.are_read().into_iter().filter(|file| in_force.contains(file));
+            let read = self.named.are_read().into_iter().filter(|file| in_force.contains(file));
             others.extend(read.filter(|file| !others.contains(file)).collect::<Vec<_>>());
             if others.is_empty() {
                 return;
@@ -191,13 +192,13 @@ impl Reloader {
                 }
                 Err(problems) => {
                     log::debug!("{} may be half written: more is waited for", listed(&others));
-                    if timeout_at(until, self.certificates.changed()).await.is_ok() {
+                    if timeout_at(until, self.named.changed()).await.is_ok() {
                         continue;
                     }
                     let (before, problems) = (self.proxy.generation(), self.origins.locate(problems));
                     let told = problems.render(false);
                     let what =
-                        format!("certificates cannot be used, those of generation {before} stay in force\n{told}");
+                        format!("what files hold cannot be used, that of generation {before} stays in force\n{told}");
                     return self.refuse(Level::Error, what, problems.0);
                 }
             }

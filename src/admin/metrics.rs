@@ -13,6 +13,7 @@ use super::Status;
 
 mod catalogue;
 mod endpoints;
+mod filters;
 mod process;
 mod requests;
 mod server;
@@ -79,6 +80,7 @@ pub fn written(status: &Status, format: Format) -> Result<String, fmt::Error> {
     let mut families = requests::now(status);
     families.extend(upstreams::now(status));
     families.extend(endpoints::now(status));
+    families.extend(filters::now(status));
     families.extend(server::now(status));
     families.extend(process::now());
     families.retain(|family| !family.samples.is_empty());

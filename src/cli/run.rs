@@ -17,6 +17,7 @@ use crate::{
     actors::{self, Actors, Ask, FileWatch, Read, Reloader},
     admin::{self, Status},
     edge::{EdgeServer, Handle, Inherited, Outcome, Running, cannot_listen, tls::Certificates},
+    kinds::Kinds,
     plan::{ListenAddress, Listener},
     proxy::Proxy,
     settings::Settings,
@@ -30,9 +31,9 @@ pub fn run(source: Source) -> Exit {
     };
     let layers = source.layers();
     let settings = FileWatch::before_reading(layers.files());
-    let mut certificates = FileWatch::before_reading(Vec::new());
+    let mut named = FileWatch::before_reading(Vec::new());
     let drawn = layers.clone().read().draw(|settings| {
-        certificates = actors::certificates(&settings);
+        named = actors::named_files(&settings, &Kinds::built_in());
         Proxy::from_settings(settings)
     });
     match drawn {
@@ -40,7 +41,7 @@ pub fn run(source: Source) -> Exit {
             if let Err(error) = log_by(&proxy.plan().settings.log.level) {
                 return fail(error);
             }
-            let read = Read { layers, origins, settings, certificates };
+            let read = Read { layers, origins, settings, named };
             actix_rt::System::new().block_on(serve(&proxy, read, beginning))
         }
         Err(problems) => tell(&problems),
@@ -66,6 +67,7 @@ async fn serve(proxy: &Proxy, read: Read, mut beginning: Beginning) -> Exit {
     // Before there are requests, which wait for what is found first.
     let actors = Actors::start();
     actors.discover(proxy);
+    actors.do_chores(proxy);
     // All that can fail is to fail before anybody is served.
     let bound = plan.admin.as_ref().map(|address| bind_for_operators(address, &beginning.inherited)).transpose();
     let (admin, mut running) = match bound.and_then(|admin| Ok((admin, listen(proxy, &beginning.inherited)?))) {

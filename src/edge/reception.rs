@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     exchange::RequestId,
-    http::{Error, StatusCode, downstream::Peer, proxy_protocol::Ends},
+    http::{Error, Refusal, StatusCode, downstream::Peer, proxy_protocol::Ends},
     settings::listener::ListenerTimeouts,
     telemetry::refusals,
     transport::dial::Stream as Socket,
@@ -316,7 +316,7 @@ fn turn_away(socket: &Socket, spoken: &Spoken) {
         return;
     }
     let id = RequestId::generate();
-    let full = Error::Refused { status: StatusCode::SERVICE_UNAVAILABLE, what: "there is no place for one more" };
+    let full = Refusal::new("edge", StatusCode::SERVICE_UNAVAILABLE, "there is no place for one more").into();
     refusals::tell(None, &id, "a connection", &full);
     let full = format!(
         "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\nx-request-id: {}\r\n\

@@ -11,9 +11,9 @@
 use std::{borrow::Cow, sync::Arc};
 
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Filter, Kind, Step};
+use super::{Filter, JsonSchema, Kind, Schema, Site, Step, schemars};
 use crate::{
     exchange::{Exchange, REQUEST_ID},
     http::{
@@ -22,6 +22,20 @@ use crate::{
     settings::{Problem, Problems},
 };
 
+const ABOUT: &str = r#"
+```toml
+[routes]
+"/api" = { to = "http://127.0.0.1:8000", header_rules = { request = { set = { x-tier = "gold" } }, response = { remove = ["server"] } } }
+```
+
+Fields are removed first, then set, then added. What frames a message, belongs to one connection or is written by the proxy itself
+(`Host`, `Via`, `Forwarded`, `X-Forwarded-*`, `X-Request-Id`) is not for a rule.
+
+A value may hold what the client's certificate tells: `${client_cert.subject}`, also `issuer`, `serial`, `names` and `fingerprint`. Of a
+client without one such a field is not written, and with `set` what was there is removed: nobody can say of himself what only a
+certificate can.
+"#;
+
 /// Sets, adds and removes header fields.
 pub struct HeaderRules {
     request: Rules,
@@ -29,7 +43,7 @@ pub struct HeaderRules {
 }
 
 /// What is written under `header_rules`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HeaderRulesSettings {
     /// For the request, before it is sent on.
@@ -39,7 +53,7 @@ pub struct HeaderRulesSettings {
 }
 
 /// Rules for one direction; removed first, then set, then added.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuleSettings {
     /// Fields to remove.
@@ -106,9 +120,14 @@ impl Value {
 impl Kind for HeaderRules {
     const NAME: &'static str = "header_rules";
     const SUMMARY: &'static str = "sets, adds and removes header fields of requests and responses";
+    const ABOUT: &'static str = ABOUT;
     type Settings = HeaderRulesSettings;
 
-    fn build(settings: Self::Settings) -> Result<Step, Problems> {
+    fn schema() -> Option<Schema> {
+        Some(schemars::schema_for!(HeaderRulesSettings))
+    }
+
+    fn build(settings: Self::Settings, _: &Site<'_>) -> Result<Step, Problems> {
         let mut problems = Problems::default();
         let request = Rules::new(&settings.request, Way::In, &mut problems);
         let response = Rules::new(&settings.response, Way::Out, &mut problems);
@@ -248,11 +267,7 @@ fn name(text: &str, way: Way) -> Result<HeaderName, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn problems(json: serde_json::Value) -> Vec<Problem> {
-        let settings = serde_json::from_value(json).expect("well-formed settings");
-        HeaderRules::build(settings).err().map(|problems| problems.0).unwrap_or_default()
-    }
+    use crate::filters::testing;
 
     #[test]
     fn fields_are_removed_then_set_then_added() {
@@ -290,7 +305,7 @@ mod tests {
             (serde_json::json!({ "request": { "set": { "x": "a\r\nb: c" } } }), "not a header field value"),
             (serde_json::json!({ "request": { "add": { "a b": "c" } } }), "not a header field name"),
         ] {
-            let told = problems(json);
+            let told = testing::problems::<HeaderRules>(json);
             assert_eq!(told.len(), 1, "expected: {expected}");
             assert!(told[0].what.contains(expected), "{}", told[0].what);
         }
@@ -327,7 +342,7 @@ mod tests {
     #[test]
     fn a_variable_that_is_none_is_told() {
         for value in ["${client_cert.subjec}", "${client_cert.subject", "${}"] {
-            let told = problems(serde_json::json!({ "request": { "set": { "x-a": value } } }));
+            let told = testing::problems::<HeaderRules>(serde_json::json!({ "request": { "set": { "x-a": value } } }));
 
             assert_eq!(told.len(), 1, "{value}");
             assert!(told[0].what.contains("a variable that is none"), "{}", told[0].what);
@@ -336,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_rule_may_touch_everything_else() {
-        let told = problems(serde_json::json!({
+        let told = testing::problems::<HeaderRules>(serde_json::json!({
             "request": { "set": { "x-forwarded-prefix": "/api", "x-forwarded-port": "443" }, "remove": ["cookie"] },
             "response": { "remove": ["via", "server"], "set": { "cache-control": "no-store" } },
         }));
@@ -346,7 +361,7 @@ mod tests {
 
     #[test]
     fn every_bad_rule_is_told_at_its_key_and_no_value_is() {
-        let told = problems(serde_json::json!({
+        let told = testing::problems::<HeaderRules>(serde_json::json!({
             "request": { "set": { "authorization": "Bearer hunter2\n", "host": "a" }, "remove": ["x", "te"] },
             "response": { "add": { "x-token": "hunter2\n" } },
         }));

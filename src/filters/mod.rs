@@ -3,18 +3,24 @@
 //! A [`Filter`] looks at the request on its way in and at the response on its way out, and never waits. What must
 //! wait, store or try again is an [`Around`]: it holds the rest of the passage in its hands as [`Next`].
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, path::PathBuf, sync::Arc};
 
 use futures_util::future::LocalBoxFuture;
+pub use schemars::{self, JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
+pub use self::site::{Chore, Site};
 use crate::{exchange::Exchange, http::Response, settings::Problems};
 
 pub mod header_rules;
+pub mod site;
+#[cfg(test)]
+pub mod testing;
 
 /// A step that need not wait.
 pub trait Filter: Send + Sync {
-    /// On the way in. An answer turns the request back: nothing further in sees it.
+    /// On the way in. An answer turns the request back: nothing further in sees it. A
+    /// [`Refusal`](crate::http::Refusal) becomes one.
     fn on_request(&self, _exchange: &mut Exchange) -> Option<Response> {
         None
     }
@@ -45,18 +51,38 @@ pub trait Kind: 'static {
     const NAME: &'static str;
     /// One line for people.
     const SUMMARY: &'static str;
+    /// What people should know of it beyond that, in Markdown; for the reference. Each example of settings (```toml) is
+    /// one that can be used.
+    const ABOUT: &'static str = "";
     /// What is written under the key.
     type Settings: DeserializeOwned;
 
+    /// What its settings may be, for the reference: `Some(schemars::schema_for!(Self::Settings))`.
+    fn schema() -> Option<Schema> {
+        None
+    }
+
     /// Makes the step, or says everything that is wrong with the settings. The keys of its problems begin below its own:
     /// `Problem::at(["request", "set"], ..)`, or none for all of it. What has no help of its own gets the summary.
-    fn build(settings: Self::Settings) -> Result<Step, Problems>;
+    ///
+    /// # Errors
+    /// All of that.
+    fn build(settings: Self::Settings, site: &Site<'_>) -> Result<Step, Problems>;
+
+    /// The files that [`build`](Self::build) reads: when one of them changes, it is called again. A file that cannot be
+    /// read is a problem, and the step from before stays.
+    fn files(_settings: &Self::Settings) -> Vec<PathBuf> {
+        Vec::new()
+    }
 }
 
 /// Where the passage ends: with whoever sends the request on.
 pub trait End {
     /// Sends the exchange to its target.
     fn send(&self, exchange: &mut Exchange) -> impl Future<Output = Response>;
+
+    /// Makes of a refusal what the client can read: every filter further out sees that.
+    fn show(&self, exchange: &mut Exchange, refused: Response) -> Response;
 }
 
 /// The rest of the passage, from an [`Around`] inwards.
@@ -79,18 +105,24 @@ pub async fn pass<E: End>(steps: &[Step], exchange: &mut Exchange, end: &E) -> R
         match step {
             Step::Plain(filter) => {
                 if let Some(response) = filter.on_request(exchange) {
+                    let response = shown(exchange, response, end);
                     return leave(&steps[..=index], exchange, response);
                 }
             }
             Step::Around(around) => {
                 let next = Next { steps: &steps[index + 1..], end };
                 let response = around.pass(exchange, next).await;
+                let response = shown(exchange, response, end);
                 return leave(&steps[..index], exchange, response);
             }
         }
     }
     let response = end.send(exchange).await;
     leave(steps, exchange, response)
+}
+
+fn shown<E: End>(exchange: &mut Exchange, response: Response, end: &E) -> Response {
+    if response.is_bare() { end.show(exchange, response) } else { response }
 }
 
 fn leave(entered: &[Step], exchange: &Exchange, mut response: Response) -> Response {
@@ -104,16 +136,25 @@ fn leave(entered: &[Step], exchange: &Exchange, mut response: Response) -> Respo
 
 trait BoxedEnd {
     fn send_boxed<'e>(&'e self, exchange: &'e mut Exchange) -> LocalBoxFuture<'e, Response>;
+    fn show_refusal(&self, exchange: &mut Exchange, refused: Response) -> Response;
 }
 
 impl<E: End> BoxedEnd for E {
     fn send_boxed<'e>(&'e self, exchange: &'e mut Exchange) -> LocalBoxFuture<'e, Response> {
         Box::pin(self.send(exchange))
     }
+
+    fn show_refusal(&self, exchange: &mut Exchange, refused: Response) -> Response {
+        self.show(exchange, refused)
+    }
 }
 
 impl End for &dyn BoxedEnd {
     async fn send(&self, exchange: &mut Exchange) -> Response {
         self.send_boxed(exchange).await
+    }
+
+    fn show(&self, exchange: &mut Exchange, refused: Response) -> Response {
+        self.show_refusal(exchange, refused)
     }
 }

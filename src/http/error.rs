@@ -1,8 +1,8 @@
 //! What can go wrong with one request: status, RFC 9209 token, whose fault, may it be tried again.
 
-use std::{fmt, io, time::Duration};
+use std::{borrow::Cow, fmt, io, time::Duration};
 
-use super::StatusCode;
+use super::{Refusal, StatusCode};
 
 /// Why this proxy, and not an endpoint, ended a request.
 ///
@@ -74,13 +74,8 @@ pub enum Error {
     #[error("no route matches")]
     NoRoute,
     /// A filter said no.
-    #[error("refused: {what}")]
-    Refused {
-        /// The status the filter chose.
-        status: StatusCode,
-        /// Which filter, and why.
-        what: &'static str,
-    },
+    #[error("{0}")]
+    Refused(Box<Refusal>),
 
     // -- the upstream's -----------------------------------------------------------------------------------------
     /// Nobody is there to take the request.
@@ -248,7 +243,7 @@ impl Error {
             Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::Refused { status, .. } => *status,
+            Self::Refused(refusal) => refusal.status,
             Self::NoEndpoint
             | Self::PoolExhausted
             | Self::Overloaded(_)
@@ -286,7 +281,7 @@ impl Error {
             | Self::ClientGone(_)
             | Self::Version
             | Self::Coding => "http_request_error",
-            Self::Refused { .. } => "http_request_denied",
+            Self::Refused(_) => "http_request_denied",
             Self::Loop => "proxy_loop_detected",
             Self::NoRoute => "destination_not_found",
             Self::NoEndpoint | Self::CircuitOpen { .. } => "destination_unavailable",
@@ -313,17 +308,19 @@ impl Error {
     }
 
     /// Which of the errors with the same [token](Self::token) it is (`details`, RFC 9209, 2.1.5).
-    pub fn details(&self) -> Option<&'static str> {
-        match self {
-            Self::PoolExhausted => Some("no free connection"),
-            Self::Overloaded(Overload::QueueFull) => Some("queue full"),
-            Self::Overloaded(Overload::QueueTimeout { .. }) => Some("queue timeout"),
-            Self::Overloaded(Overload::Shed) => Some("shed"),
-            Self::CircuitOpen { .. } => Some("circuit open"),
-            Self::FirstByteTimeout { .. } => Some("first byte"),
-            Self::TotalTimeout { .. } => Some("total"),
-            _ => None,
-        }
+    pub fn details(&self) -> Option<Cow<'static, str>> {
+        let details = match self {
+            Self::Refused(refusal) => return Some(refusal.details().into()),
+            Self::PoolExhausted => "no free connection",
+            Self::Overloaded(Overload::QueueFull) => "queue full",
+            Self::Overloaded(Overload::QueueTimeout { .. }) => "queue timeout",
+            Self::Overloaded(Overload::Shed) => "shed",
+            Self::CircuitOpen { .. } => "circuit open",
+            Self::FirstByteTimeout { .. } => "first byte",
+            Self::TotalTimeout { .. } => "total",
+            _ => return None,
+        };
+        Some(details.into())
     }
 
     /// After how long it makes sense to come back: for a 503, a second where nobody knows better.
@@ -331,6 +328,7 @@ impl Error {
         const SOON: Duration = Duration::from_secs(1);
         match self {
             Self::CircuitOpen { retry_after } => Some(SOON.max(*retry_after)),
+            Self::Refused(refusal) if refusal.retry_after.is_some() => refusal.retry_after,
             _ => (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(SOON),
         }
     }
@@ -353,7 +351,7 @@ impl Error {
             | Self::Coding
             | Self::Loop
             | Self::NoRoute
-            | Self::Refused { .. } => Fault::Client,
+            | Self::Refused(_) => Fault::Client,
             Self::NoEndpoint
             | Self::PoolExhausted
             | Self::Overloaded(_)

@@ -64,6 +64,12 @@ pub fn respond(error: Error, request: &HeaderMap, id: &str, style: &Style) -> Re
     {
         fields.insert(PROXY_STATUS, value);
     }
+    if let Error::Refused(refusal) = &error {
+        for (name, value) in &refusal.fields {
+            fields.append(name.clone(), value.clone());
+        }
+    }
+    response.is_shown = true;
     response.cause = Some(error);
     response
 }
@@ -134,7 +140,7 @@ fn shown(error: &Error) -> String {
 
 fn problem(status: StatusCode, detail: &str, error: &Error, id: &str) -> String {
     let problem = serde_json::json!({
-        "type": "about:blank",
+        "type": kind(error),
         "title": title(status),
         "status": status.as_u16(),
         "detail": detail,
@@ -142,6 +148,14 @@ fn problem(status: StatusCode, detail: &str, error: &Error, id: &str) -> String 
         "id": id,
     });
     format!("{problem}\n")
+}
+
+/// What sort of problem it is (RFC 9457, 3.1.1): of most, the status says it all.
+fn kind(error: &Error) -> Cow<'static, str> {
+    match error {
+        Error::Refused(refusal) => refusal.problem_type(),
+        _ => "about:blank".into(),
+    }
 }
 
 fn title(status: StatusCode) -> &'static str {

@@ -48,7 +48,7 @@ impl Code {
             | Error::Loop
             | Error::Upgrade { .. }
             | Error::Internal { .. } => Self::Internal,
-            Error::Refused { status, .. } => Self::of_status(*status),
+            Error::Refused(refusal) => Self::of_status(refusal.status),
             Error::ClientTimeout { .. }
             | Error::FirstByteTimeout { .. }
             | Error::TotalTimeout { .. }
@@ -121,6 +121,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::http::Refusal;
 
     #[test]
     fn a_call_is_known_by_its_content_type() {
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn each_error_has_the_code_a_client_can_act_on() {
         let limit = Duration::from_secs(1);
-        let refused = |status| Error::Refused { status, what: "a rule" };
+        let refused = |status| Error::from(Refusal::new("rules", status, "a rule"));
         for (error, expected) in [
             (Error::NoRoute, 12),
             (Error::NoEndpoint, 14),

@@ -16,6 +16,7 @@ pub mod headers;
 pub mod marks;
 pub mod path;
 pub mod proxy_protocol;
+pub mod refusal;
 pub mod request_line;
 pub mod response;
 pub mod scratch;
@@ -29,5 +30,6 @@ pub use self::{
     downstream::{Downstream, Io, Takeover},
     error::{Error, Fault},
     marks::Marks,
+    refusal::Refusal,
     response::Response,
 };

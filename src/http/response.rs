@@ -15,12 +15,19 @@ pub struct Response {
     pub takeover: Option<Takeover>,
     /// Present when this proxy, not an endpoint, failed the request.
     pub cause: Option<Error>,
+    /// The cause was made into something that a client can read.
+    pub(crate) is_shown: bool,
 }
 
 impl Response {
     /// An empty response.
     pub fn new(status: StatusCode) -> Self {
         Self { status, ..Self::default() }
+    }
+
+    /// It says no more than why, and is to be made into something that a client can read.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.cause.is_some() && !self.is_shown
     }
 
     /// The status that logs know it by: a client of gRPC is told of every error with 200.

@@ -38,6 +38,7 @@ impl Changes {
             ("admin", before.admin != after.admin),
             ("server", before.server != after.server),
             ("defaults", before.defaults != after.defaults),
+            ("policies", before.policies != after.policies),
             ("log", before.log != after.log),
         ];
         Self {

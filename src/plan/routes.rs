@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Plan, Split, Subjects, Upstreams, hedges, mirror::Mirror};
+use super::{
+    Plan, Split, Subjects, Upstreams, hedges,
+    mirror::Mirror,
+    passages::{Passage, Passages, StepName},
+};
 use crate::{
     filters::Step,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, headers},
-    kinds::Kinds,
     routing::{Entry, Pattern},
     settings::{
         Destination, Problem, RouteDefaults, RouteSettings, Settings,
@@ -27,6 +30,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// The filters a request passes, outermost first.
     pub filters: Vec<Step>,
+    /// What they are.
+    pub filter_names: Vec<StepName>,
     /// Where it ends.
     pub target: Target,
     /// The matched prefix is taken off the path.
@@ -127,21 +132,22 @@ impl Redirect {
 /// Routes while they are drawn.
 pub struct Drawing<'s> {
     pub settings: &'s Settings,
-    pub kinds: &'s Kinds,
     pub before: Option<&'s Plan>,
+    pub passages: Passages<'s>,
     pub upstreams: Upstreams,
     pub problems: Vec<Problem>,
 }
 
-impl Drawing<'_> {
+impl<'s> Drawing<'s> {
     /// Every route that could be drawn, with its pattern.
     pub fn entries(&mut self) -> Vec<Entry<Route>> {
         let settings = self.settings;
         self.check_defaults(&["defaults"], &settings.defaults);
+        self.passages.check_shared(&mut self.problems);
         settings.routes.iter().filter_map(|(pattern, written)| self.entry(pattern, written)).collect()
     }
 
-    fn entry(&mut self, text: &str, written: &RouteSettings) -> Option<Entry<Route>> {
+    fn entry(&mut self, text: &'s str, written: &'s RouteSettings) -> Option<Entry<Route>> {
         self.check_defaults(&["routes", text], &written.overrides);
         let parsed = text.parse::<Pattern>();
         if let Err(error) = &parsed {
@@ -158,20 +164,21 @@ impl Drawing<'_> {
         }
         let groups: Vec<String> = parsed.iter().flat_map(Pattern::group_names).map(str::to_owned).collect();
         let target = self.target(text, written, &groups);
-        let filters = self.filters(text, written);
+        let passage = self.passages.of_route(text, written, &mut self.problems);
         let pattern = parsed.ok()?;
-        let value = self.route(text, written, filters, target?);
+        let value = self.route(text, written, passage, target?);
         Some(Entry { pattern, priority: written.priority, value })
     }
 
-    fn route(&mut self, text: &str, written: &RouteSettings, filters: Vec<Step>, target: Target) -> Route {
+    fn route(&mut self, text: &str, written: &RouteSettings, passage: Passage, target: Target) -> Route {
         let said = written.overrides.or(&self.settings.defaults).or(&RouteDefaults::built_in());
         let limit = said.max_body.unwrap_or(self.settings.server.http.max_body).0;
         let host = host_rule(said.host.as_deref()).unwrap_or(HostRule::Preserve);
         let mirror = self.mirror(text, written, &host);
         Route {
             name: text.into(),
-            filters,
+            filters: passage.steps,
+            filter_names: passage.names,
             target,
             strip: written.strip,
             timeouts: timeouts(said.timeout.unwrap_or_default()),
@@ -313,29 +320,6 @@ impl Drawing<'_> {
             headers: fields,
             body: Bytes::from(written.body.clone().into_bytes()),
         }))
-    }
-
-    /// The steps of a route in the order of the table of kinds: the order in a file never matters.
-    fn filters(&mut self, text: &str, written: &RouteSettings) -> Vec<Step> {
-        for name in written.filters.keys() {
-            if !self.kinds.filters().iter().any(|kind| kind.name == name) {
-                let known =
-                    RouteSettings::KEYS.iter().copied().chain(self.kinds.filters().iter().map(|kind| kind.name));
-                let help = did_you_mean(name, known.clone())
-                    .unwrap_or_else(|| format!("one of {}", known.collect::<Vec<_>>().join(", ")));
-                let problem = Problem::at_key(["routes", text, name], format!("unknown key `{name}`"));
-                self.problems.push(problem.help(help));
-            }
-        }
-        let mut steps = Vec::new();
-        for kind in self.kinds.filters() {
-            let Some(settings) = written.filters.get(kind.name) else { continue };
-            match kind.build(settings, &["routes", text, kind.name].map(String::from)) {
-                Ok(step) => steps.push(step),
-                Err(wrong) => self.problems.extend(wrong.0),
-            }
-        }
-        steps
     }
 
     fn check_defaults(&mut self, at: &[&str], written: &RouteDefaults) {

@@ -76,6 +76,13 @@ impl End for Dispatch<'_> {
             Err(error) => self.active.refuse(error, exchange),
         }
     }
+
+    fn show(&self, exchange: &mut Exchange, refused: Response) -> Response {
+        match refused.cause {
+            Some(error) => self.active.refuse(error, exchange),
+            None => refused,
+        }
+    }
 }
 
 fn respond(answer: &FixedAnswer) -> Response {
@@ -272,7 +279,7 @@ impl Dispatch<'_> {
         let mut response = match incoming {
             Incoming::Response { head, body, reused } => {
                 exchange.facts.reused = reused;
-                Response { status: head.status, headers: head.headers, body, takeover: None, cause: None }
+                Response { headers: head.headers, body, ..Response::new(head.status) }
             }
             Incoming::Upgraded { head, io, early } => self.upgraded(head, io, early, exchange, outgoing)?,
         };

@@ -120,7 +120,7 @@ impl Proxy {
     }
 
     /// Swaps the plan. Requests under way keep the one they started with; endpoints that stay keep their state and
-    /// their connections. Files of certificates for endpoints are read here: not on a worker. Where a server listens, what it
+    /// their connections. Files that settings name are read here: not on a worker. Where a server listens, what it
     /// shows there and its limits are its own: see [`Handle::reload`].
     ///
     /// # Errors
@@ -143,6 +143,11 @@ impl Proxy {
         let plan = Plan::draw(settings, &self.0.kinds, Some(&before.plan))?;
         plan.warn();
         Ok(Prepared { proxy: self.clone(), next: Active::after(plan, &before)? })
+    }
+
+    /// The kinds of filters and balancers that its settings can name.
+    pub fn kinds(&self) -> &Kinds {
+        &self.0.kinds
     }
 
     /// Counts the plans that were in force so far, this one included.

@@ -127,7 +127,7 @@ fn receive(request: &mut ServiceRequest) -> Box<Exchange> {
 fn answer(passing: Passing, response: Response) -> HttpResponse {
     let version = passing.version();
     let outcome = response.outcome();
-    let Response { status, headers, body, takeover, cause: _ } = response;
+    let Response { status, headers, body, takeover, .. } = response;
     let mut answer = HttpResponse::with_body(status, ());
     *answer.headers_mut() = headers;
     if let Some(takeover) = takeover {

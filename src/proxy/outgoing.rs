@@ -5,7 +5,7 @@ use std::{net::SocketAddr, rc::Rc};
 use crate::{
     exchange::Exchange,
     http::{
-        Error, HeaderValue, StatusCode, Version,
+        Error, HeaderValue, Refusal, StatusCode, Version,
         downstream::Peer,
         forwarded::{self, Hop},
         header, headers,
@@ -55,10 +55,8 @@ pub fn build(
 /// answer another question.
 pub fn upgrade(exchange: &Exchange) -> Result<Option<HeaderValue>, Error> {
     if exchange.upgrade.is_some() && exchange.downstream.is_none() {
-        return Err(Error::Refused {
-            status: StatusCode::NOT_IMPLEMENTED,
-            what: "upgrades need aqueduct's EdgeServer",
-        });
+        let what = "upgrades need aqueduct's EdgeServer";
+        return Err(Refusal::new("edge", StatusCode::NOT_IMPLEMENTED, what).into());
     }
     Ok(exchange.upgrade.clone())
 }

@@ -1,6 +1,8 @@
 //! A request that is not sent: what would become of it. `check` runs `[[tests]]` through it, `explain` shows it.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{cell::RefCell, fmt, net::IpAddr, sync::Arc};
+
+use futures_util::FutureExt;
 
 use super::{
     decision::{self, Verdict},
@@ -8,14 +10,15 @@ use super::{
 };
 use crate::{
     exchange::{Client, Exchange},
+    filters::{self, End},
     http::{
-        Error, HeaderMap, HeaderName, HeaderValue, RequestBody, StatusCode, Uri, Version, downstream::Peer, header,
-        request_line,
+        Error, HeaderMap, HeaderName, HeaderValue, RequestBody, Response, StatusCode, Uri, Version, downstream::Peer,
+        header, request_line,
     },
-    plan::{Plan, Side, mirror::Mirror},
-    routing::{Explanation, explain},
+    plan::{Plan, Route, Side, StepName, mirror::Mirror},
+    routing::{Explanation, Match, explain},
     settings::{
-        HedgeSettings, Problem, Problems,
+        HedgeSettings, Problem, Problems, problem,
         route::{TestExpectation, TestRequest, TestSettings},
     },
 };
@@ -43,6 +46,10 @@ pub struct Outcome {
     pub location: Option<String>,
     /// The `[tls.NAME]` that sends it to https, before any route is asked.
     pub redirected_by: Option<Arc<str>>,
+    /// The filters it passes, or would if none of them turned it back.
+    pub filters: Vec<StepName>,
+    /// One of them has to ask somebody first, so this is what becomes of it if all of them let it pass.
+    pub is_undecided: bool,
     /// Why it was refused.
     pub refused: Option<String>,
     /// Why the other routes did not take it.
@@ -87,6 +94,8 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
         status: None,
         location: None,
         redirected_by: None,
+        filters: Vec::new(),
+        is_undecided: false,
         refused: None,
         explanation: None,
     };
@@ -95,7 +104,7 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
         intake::check(&mut exchange, &limits)?;
         Ok(exchange)
     });
-    let exchange = match taken_in {
+    let mut exchange = match taken_in {
         Ok(exchange) => exchange,
         Err(error) => return Ok(Outcome { status: Some(error.status()), refused: Some(error.to_string()), ..nothing }),
     };
@@ -108,14 +117,59 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
         return Ok(Outcome { status: Some(StatusCode::NOT_FOUND), explanation, ..nothing });
     };
     let route = &matched.entry.value;
-    let nothing = Outcome { route: Some(route.name.clone()), explanation, ..nothing };
+    let filters = route.filter_names.clone();
+    let nothing = Outcome { route: Some(route.name.clone()), filters, explanation, ..nothing };
+    let end = RehearsedEnd { plan, matched: &matched, nothing, outcome: RefCell::new(None) };
+    let response = filters::pass(&route.filters, &mut exchange, &end).now_or_never();
+    let RehearsedEnd { nothing, outcome, .. } = end;
+    Ok(match (response, outcome.into_inner()) {
+        (_, Some(outcome)) => outcome,
+        // A filter has answered.
+        (Some(Response { status, headers, .. }), None) => {
+            let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
+            Outcome { status: Some(status), location: location.map(str::to_owned), ..nothing }
+        }
+        (None, None) => {
+            let outcome = ended(plan, &matched, &exchange, nothing);
+            Outcome { is_undecided: true, ..outcome }
+        }
+    })
+}
+
+/// Where the passage ends if nothing is sent.
+struct RehearsedEnd<'r> {
+    plan: &'r Plan,
+    matched: &'r Match<'r, Route>,
+    nothing: Outcome,
+    outcome: RefCell<Option<Outcome>>,
+}
+
+impl End for RehearsedEnd<'_> {
+    async fn send(&self, exchange: &mut Exchange) -> Response {
+        let outcome = ended(self.plan, self.matched, exchange, self.nothing.clone());
+        self.outcome.replace(Some(outcome));
+        Response::new(StatusCode::OK)
+    }
+
+    fn show(&self, _: &mut Exchange, refused: Response) -> Response {
+        let Some(error) = refused.cause else { return refused };
+        let (status, why) = (error.status(), Some(error.to_string()));
+        let outcome = Outcome { status: Some(status), refused: why, ..self.nothing.clone() };
+        self.outcome.replace(Some(outcome));
+        Response::new(status)
+    }
+}
+
+/// What becomes of a request that no filter turns back.
+fn ended(plan: &Plan, matched: &Match<'_, Route>, exchange: &Exchange, nothing: Outcome) -> Outcome {
+    let route = &matched.entry.value;
     let copy = |mirror: &Arc<Mirror>| PossibleCopy {
         upstream: Arc::clone(&mirror.upstream.name),
-        path: decision::target(&matched, &mirror.base, &exchange),
+        path: decision::target(matched, &mirror.base, exchange),
         sample: mirror.sample,
     };
     let (hedge, mirror) = (route.hedge.as_ref().map(|hedge| hedge.written), route.mirror.as_ref().map(copy));
-    Ok(match decision::verdict(&matched, &exchange) {
+    match decision::verdict(matched, exchange) {
         Verdict::Forward { upstream, target } => {
             let found_by = plan.discovery(upstream).map(|discovery| discovery.source.to_string());
             Outcome { upstream: Some(upstream.name.clone()), path: Some(target), found_by, hedge, mirror, ..nothing }
@@ -123,14 +177,14 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
         Verdict::Split(split) => {
             let possible = |side: &Side| PossibleSide {
                 upstream: Arc::clone(&side.upstream.name),
-                path: decision::target(&matched, &side.base, &exchange),
+                path: decision::target(matched, &side.base, exchange),
                 weight: side.weight,
             };
             Outcome { sides: split.sides().iter().map(possible).collect(), hedge, mirror, ..nothing }
         }
         Verdict::Redirect { status, location } => Outcome { status: Some(status), location: Some(location), ..nothing },
         Verdict::Respond(answer) => Outcome { status: Some(answer.status), ..nothing },
-    })
+    }
 }
 
 /// Runs every test of the settings.
@@ -236,7 +290,7 @@ fn exchange(request: &TestRequest, limits: &Limits) -> Result<Result<Exchange, E
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(why) = &self.refused {
+        if let (Some(why), None) = (&self.refused, &self.route) {
             return writeln!(f, "refused: {} ({why})", self.status.map_or(0, |status| status.as_u16()));
         }
         if let Some(name) = &self.redirected_by {
@@ -244,6 +298,10 @@ impl fmt::Display for Outcome {
         }
         if let Some(explanation) = &self.explanation {
             write!(f, "{explanation}")?;
+        }
+        self.passage(f)?;
+        if let Some(why) = &self.refused {
+            return writeln!(f, "answered here: {} ({why})", self.status.map_or(0, |status| status.as_u16()));
         }
         let sum: f64 = self.sides.iter().map(|side| f64::from(side.weight)).sum();
         for PossibleSide { upstream, path, weight } in &self.sides {
@@ -266,6 +324,19 @@ impl fmt::Display for Outcome {
 }
 
 impl Outcome {
+    /// The filters, and where those of other places stand.
+    fn passage(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for StepName { kind, at } in &self.filters {
+            let place = problem::name(&at[..at.len() - 1]);
+            let of_others = if at[0] == "routes" { String::new() } else { format!(" (of {place})") };
+            writeln!(f, "passes {kind}{of_others}")?;
+        }
+        if self.is_undecided {
+            writeln!(f, "somebody else is asked whether it may; if so:")?;
+        }
+        Ok(())
+    }
+
     /// Who else is asked.
     fn besides(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(HedgeSettings { at, budget }) = &self.hedge {

@@ -17,6 +17,7 @@ pub mod listener;
 pub mod mirror;
 mod origins;
 pub mod outlier;
+pub mod policy;
 pub mod problem;
 mod render;
 pub mod retry;
@@ -47,6 +48,7 @@ pub use self::{
     mirror::MirrorSettings,
     origins::Origins,
     outlier::OutlierSettings,
+    policy::{PolicyNames, PolicySettings},
     problem::{Place, Problem, Problems, did_you_mean},
     retry::RetrySettings,
     route::{RouteDefaults, RouteSettings, TestSettings},
@@ -79,6 +81,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// What holds for every route that does not say otherwise.
     pub defaults: RouteDefaults,
+    /// Filters that routes use by name.
+    pub policies: IndexMap<String, PolicySettings>,
     /// Patterns and what to do with the requests they match.
     pub routes: IndexMap<String, RouteSettings>,
     /// Named groups of endpoints.
@@ -99,6 +103,7 @@ impl Default for Settings {
             admin: AdminSettings::default(),
             server: ServerSettings::default(),
             defaults: RouteDefaults::built_in(),
+            policies: IndexMap::new(),
             routes: IndexMap::new(),
             upstreams: IndexMap::new(),
             log: LogSettings::default(),

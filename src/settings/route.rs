@@ -14,6 +14,7 @@ use super::{
     hedge::HedgeRule,
     limit::Class,
     mirror::MirrorSettings,
+    policy::PolicyNames,
     sticky::CohortSettings,
     values::{Size, Time},
 };
@@ -63,7 +64,7 @@ pub struct RespondSettings {
 
 impl RouteSettings {
     /// The keys of a route that are not filters.
-    pub const KEYS: [&str; 14] = [
+    pub const KEYS: [&str; 15] = [
         "to",
         "sticky",
         "mirror",
@@ -78,6 +79,7 @@ impl RouteSettings {
         "class",
         "hedge",
         "max_body",
+        "use",
     ];
 
     /// A route that only says where to.
@@ -95,6 +97,24 @@ impl RouteSettings {
 }
 
 impl RouteDefaults {
+    /// The keys that are not filters.
+    pub const KEYS: &[&str] = &["timeout", "forwarded", "host", "class", "hedge", "max_body", "use"];
+
+    /// Takes the value of this key, if it is one of these.
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, table: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "timeout" => self.timeout = table.next_value()?,
+            "forwarded" => self.forwarded = table.next_value()?,
+            "host" => self.host = table.next_value()?,
+            "class" => self.class = table.next_value()?,
+            "hedge" => self.hedge = table.next_value()?,
+            "max_body" => self.max_body = table.next_value()?,
+            "use" => self.policies = table.next_value()?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// What holds when nothing else is said.
     pub fn built_in() -> Self {
         Self {
@@ -109,6 +129,8 @@ impl RouteDefaults {
             class: None,
             hedge: None,
             max_body: None,
+            policies: None,
+            filters: IndexMap::new(),
         }
     }
 
@@ -126,6 +148,8 @@ impl RouteDefaults {
             class: self.class.or(weaker.class),
             hedge: self.hedge.or(weaker.hedge),
             max_body: self.max_body.or(weaker.max_body),
+            policies: self.policies.as_ref().or(weaker.policies.as_ref()).cloned(),
+            filters: IndexMap::new(),
         }
     }
 }
@@ -163,6 +187,7 @@ impl Serialize for RouteSettings {
         entry(&mut table, "class", self.overrides.class)?;
         entry(&mut table, "hedge", self.overrides.hedge)?;
         entry(&mut table, "max_body", self.overrides.max_body)?;
+        entry(&mut table, "use", self.overrides.policies.as_ref())?;
         for (kind, settings) in &self.filters {
             table.serialize_entry(kind, settings)?;
         }
@@ -205,12 +230,7 @@ impl<'de> Visitor<'de> for RouteVisitor {
                 "status" => route.status = table.next_value()?,
                 "respond" => route.respond = table.next_value()?,
                 "priority" => route.priority = table.next_value()?,
-                "timeout" => route.overrides.timeout = table.next_value()?,
-                "forwarded" => route.overrides.forwarded = table.next_value()?,
-                "host" => route.overrides.host = table.next_value()?,
-                "class" => route.overrides.class = table.next_value()?,
-                "hedge" => route.overrides.hedge = table.next_value()?,
-                "max_body" => route.overrides.max_body = table.next_value()?,
+                key if route.overrides.take(key, &mut table)? => {}
                 _ => {
                     let settings = table.next_value()?;
                     route.filters.insert(key, settings);
@@ -345,8 +365,9 @@ impl Default for RespondSettings {
 }
 
 /// `[defaults]`, and the same keys inside a route.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+///
+/// Other keys of `[defaults]` are filters, as they are in a route.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct RouteDefaults {
     /// How long to wait for an endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -366,6 +387,39 @@ pub struct RouteDefaults {
     /// Bytes of a request body; overrides `server.http.max_body`. 0 is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_body: Option<Size>,
+    /// The policies that are used.
+    #[serde(rename = "use", skip_serializing_if = "Option::is_none")]
+    pub policies: Option<PolicyNames>,
+    /// The settings of filters, by kind; only of `[defaults]`, a route has its own.
+    #[serde(flatten)]
+    pub filters: IndexMap<String, serde_json::Value>,
+}
+
+impl<'de> Deserialize<'de> for RouteDefaults {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DefaultsVisitor)
+    }
+}
+
+struct DefaultsVisitor;
+
+impl<'de> Visitor<'de> for DefaultsVisitor {
+    type Value = RouteDefaults;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<RouteDefaults, A::Error> {
+        let mut defaults = RouteDefaults::default();
+        while let Some(key) = table.next_key::<String>()? {
+            if !defaults.take(&key, &mut table)? {
+                let settings = table.next_value()?;
+                defaults.filters.insert(key, settings);
+            }
+        }
+        Ok(defaults)
+    }
 }
 
 /// `timeout = { connect = "2s", first_byte = "60s", idle = "60s", total = "off" }`

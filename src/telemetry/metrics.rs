@@ -10,17 +10,19 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use self::recorder::Book;
 pub use self::{
     count::{Count, SharedCount},
+    events::Event,
     histogram::{BOUNDS, Buckets},
     page::{CLASSES, Sums},
     recorder::Recorder,
     tally::Tally,
 };
+use self::{events::Events, recorder::Book};
 use crate::exchange::Subject;
 
 mod count;
+mod events;
 mod histogram;
 mod page;
 mod recorder;
@@ -34,6 +36,7 @@ pub struct Ledger(Arc<Inner>);
 struct Inner {
     subjects: Mutex<Subjects>,
     books: Mutex<Vec<Arc<Book>>>,
+    events: Events,
 }
 
 /// The names of subjects; their place is their number.
@@ -97,6 +100,16 @@ impl Ledger {
             }
         }
         names.into_iter().zip(sums).filter(|(_, sum)| !sum.is_empty()).collect()
+    }
+
+    /// Counts what happens to filters of this kind: both are words of the source.
+    pub fn event(&self, filter: &'static str, event: &'static str) -> Event {
+        self.0.events.named((filter, event))
+    }
+
+    /// How often each of these has happened.
+    pub fn events(&self) -> Vec<((&'static str, &'static str), u64)> {
+        self.0.events.counts()
     }
 
     fn subjects(&self) -> MutexGuard<'_, Subjects> {

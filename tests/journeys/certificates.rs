@@ -107,7 +107,7 @@ async fn a_pair_that_does_not_fit_is_told_by_file_and_line_and_the_old_one_stays
     authority.issue("other", &["other.example"]);
 
     fs::copy(authority.path("other.key"), authority.path("shop.key")).expect("a file");
-    server.says("certificates cannot be used, those of generation 1 stay in force").await;
+    server.says("what files hold cannot be used, that of generation 1 stays in force").await;
     server.says(&authority.path("shop.key")).await;
     server.says("a.toml:2:").await;
 

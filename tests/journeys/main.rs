@@ -43,6 +43,7 @@ mod metrics;
 mod metrics_of_upstreams;
 mod mirroring;
 mod passing;
+mod policies;
 mod pooling;
 mod proxy_protocol;
 mod proxy_protocol_out;

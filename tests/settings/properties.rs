@@ -4,8 +4,8 @@ use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
     BalanceSettings, BreakerSettings, CohortSettings, Destination, DiscoverSettings, FileMode, HealthSettings,
-    HedgeRule, HedgeSettings, Layers, LimitSettings, Listener, MirrorSettings, OutlierSettings, RetrySettings,
-    RouteDefaults, RouteSettings, Settings, Size, Source, StickySettings, Time, UpstreamSettings,
+    HedgeRule, HedgeSettings, Layers, LimitSettings, Listener, MirrorSettings, OutlierSettings, PolicyNames,
+    RetrySettings, RouteDefaults, RouteSettings, Settings, Size, Source, StickySettings, Time, UpstreamSettings,
     discover::Record,
     layers::BUILT_IN,
     limit::Class,
@@ -16,6 +16,7 @@ use aqueduct::settings::{
     tls::{AcmeSettings, CertificateFiles, ClientMode, ClientSettings, TlsSettings, TlsVersion},
     upstream::{EndpointHttp2, EndpointTls, PoolSettings, Protocol, ProxyHeader, ServerUrl, TransportKind},
 };
+use indexmap::IndexMap;
 use proptest::{collection::vec, option, prelude::*, sample::Index};
 use serde_json::json;
 
@@ -53,6 +54,8 @@ fn route() -> impl Strategy<Value = RouteSettings> {
                 class: size.map(|_| Class::Sheddable),
                 hedge: size.map(|size| if size > 4 { HedgeRule::Off } else { HedgeRule::On(HedgeSettings::default()) }),
                 max_body: size.map(Size::kib),
+                policies: size.map(|size| PolicyNames(vec!["a".into(); size as usize % 3])),
+                filters: IndexMap::new(),
             });
     let respond = (0u16..999, ".{0,9}", vec((".{0,4}", ".{0,9}"), 0..3)).prop_map(|(status, body, headers)| {
         RespondSettings { status, body, headers: headers.into_iter().collect(), ..RespondSettings::default() }

@@ -55,6 +55,7 @@ catalogue! {
     DISCOVERY_SUCCESS = gauge("aqueduct_discovery_last_success_timestamp_seconds", "When the endpoints of the upstream were last found");
     LEFT_OUT = gauge("aqueduct_endpoints_left_out", "Endpoints beyond admin.max_series, of which nothing is told here");
     DRAINING = gauge("aqueduct_draining", "1 if clients are not taken in any more, and what is under way is finished");
+    FILTER_EVENTS = counter("aqueduct_filter_events", "What happened to filters of a kind; `refused` are the requests that they turned back");
     CONNECTIONS = gauge("aqueduct_connections", "Connections of clients that are open");
     RELOADS = counter("aqueduct_reloads", "Attempts to put other settings in force, by what became of them");
     GENERATION = gauge("aqueduct_generation", "The number of the plan in force");

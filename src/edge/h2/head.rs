@@ -7,8 +7,8 @@ use super::websocket::Upgrade;
 use crate::{
     edge::{h1::head::Head, limits::Limits},
     http::{
-        Error, HeaderMap, HeaderValue, Marks, Method, StatusCode, Uri, Version, body::Length, framing, h2::fields,
-        header, request_line,
+        Error, HeaderMap, HeaderValue, Marks, Method, Refusal, StatusCode, Uri, Version, body::Length, framing,
+        h2::fields, header, request_line,
     },
 };
 
@@ -155,7 +155,7 @@ fn content(fields: &HeaderMap, has_ended: bool) -> Result<(Length, bool), Error>
 fn upgrade(protocol: &Protocol, head: &mut Head) -> Result<Upgrade, Error> {
     if protocol.as_str() != "websocket" {
         let what = "an extended CONNECT to something other than a WebSocket";
-        return Err(Error::Refused { status: StatusCode::NOT_IMPLEMENTED, what });
+        return Err(Refusal::new("edge", StatusCode::NOT_IMPLEMENTED, what).into());
     }
     if Marks::of(&head.headers).has(Marks::CONTENT_LENGTH.and(Marks::EXPECT)) {
         return Err(Error::Malformed { what: "a WebSocket with content" });

@@ -1,0 +1,115 @@
+//! Where a filter is built, and what it can have there.
+
+use std::{
+    any::Any,
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::future::LocalBoxFuture;
+
+use crate::telemetry::metrics::{Event, Ledger};
+
+/// Where a filter is built. What is had here lasts as long as the plan, and what is kept goes on in the next.
+pub struct Site<'s> {
+    at: &'s [String],
+    filter: &'static str,
+    before: Option<&'s Belongings>,
+    ledger: &'s Ledger,
+    belongings: Mutex<Belongings>,
+}
+
+/// What a filter has besides itself.
+#[derive(Default, Clone)]
+pub struct Belongings {
+    kept: HashMap<&'static str, Arc<dyn Any + Send + Sync>>,
+    /// Its work that is on no request's way.
+    pub chores: Vec<Arc<dyn Chore>>,
+    /// What can be done as it was written, and still should be known.
+    pub warnings: Vec<String>,
+}
+
+/// Work of a filter that is on no request's way, such as fetching keys. It is done on the thread of the actors as long as a
+/// plan has it, and begun again if it panics: by `aqueduct run`, and in an application of one's own by
+/// [`Actors::do_chores`](crate::actors::Actors::do_chores).
+pub trait Chore: Send + Sync {
+    /// For the log: what is being done.
+    fn name(&self) -> &'static str;
+    /// Does it, for ever or until nothing is left to do.
+    fn work(self: Arc<Self>) -> LocalBoxFuture<'static, ()>;
+}
+
+impl<'s> Site<'s> {
+    /// Where settings are written at this key, and what the filter there had before.
+    pub fn new(filter: &'static str, at: &'s [String], before: Option<&'s Belongings>, ledger: &'s Ledger) -> Self {
+        Self { at, filter, before, ledger, belongings: Mutex::default() }
+    }
+
+    /// The key of its settings: `["routes", "/api", "jwt"]`, `["policies", "staff", "jwt"]` or `["defaults", "jwt"]`.
+    pub fn key(&self) -> &[String] {
+        self.at
+    }
+
+    /// Something that the filter of other settings at the same place goes on with, if it fits them: the state of limits, what
+    /// was fetched. Under unchanged settings the whole filter stays as it is, unless it reads files.
+    pub fn keep<T: Any + Send + Sync>(
+        &self,
+        name: &'static str,
+        fits: impl FnOnce(&T) -> bool,
+        make: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let known = self.before.and_then(|before| before.kept.get(name)).cloned();
+        let known = known.and_then(|known| known.downcast::<T>().ok()).filter(|known| fits(known));
+        let kept = known.unwrap_or_else(|| Arc::new(make()));
+        self.belongings().kept.insert(name, Arc::clone(&kept) as _);
+        kept
+    }
+
+    /// Has this done as long as the filter is there. One that is [kept](Self::keep) goes on over a reload.
+    pub fn chore(&self, chore: Arc<dyn Chore>) {
+        self.belongings().chores.push(chore);
+    }
+
+    /// What can be done as it is written, and still should be known.
+    pub fn warn(&self, warning: impl Into<String>) {
+        let place = crate::settings::problem::name(self.at);
+        self.belongings().warnings.push(format!("{place}: {}", warning.into()));
+    }
+
+    /// Counts something that happens to this kind of filter: `aqueduct_filter_events_total{filter="..", event=".."}`.
+    /// What it refuses is counted without it.
+    pub fn event(&self, event: &'static str) -> Event {
+        self.ledger.event(self.filter, event)
+    }
+
+    /// What was had here.
+    pub fn into_belongings(self) -> Belongings {
+        self.belongings.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn belongings(&self) -> std::sync::MutexGuard<'_, Belongings> {
+        self.belongings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_goes_on_if_it_fits() {
+        let ledger = Ledger::default();
+        let at = ["routes", "/", "rate_limit"].map(String::from);
+        let first = Site::new("rate_limit", &at, None, &ledger);
+        let kept = first.keep("buckets", |_| true, || 7_u32);
+        let before = first.into_belongings();
+
+        let again =
+            |fits: bool| Site::new("rate_limit", &at, Some(&before), &ledger).keep("buckets", |_| fits, || 8_u32);
+
+        assert!(Arc::ptr_eq(&again(true), &kept));
+        assert_eq!(*again(false), 8);
+        let other = Site::new("rate_limit", &at, Some(&before), &ledger).keep("others", |_| true, || 9_u32);
+        assert_eq!(*other, 9);
+    }
+}

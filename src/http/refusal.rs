@@ -1,0 +1,80 @@
+//! What a filter says no with.
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+use super::{Error, HeaderName, HeaderValue, Response, StatusCode};
+
+/// Why a filter does not let a request pass. It becomes a [`Response`] that names only this; the rest of the house makes
+/// of it what the client can read, logs it and counts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The filter, as settings name it.
+    pub by: &'static str,
+    /// The status.
+    pub status: StatusCode,
+    /// Why, in words that a client may read.
+    pub reason: &'static str,
+    /// After how long it makes sense to come back.
+    pub retry_after: Option<Duration>,
+    /// What else the status asks for, such as `WWW-Authenticate`.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// Its type (RFC 9457, 3.1.1), where there is a registered one.
+    pub kind: Option<&'static str>,
+}
+
+impl Refusal {
+    /// Without more than that.
+    pub fn new(by: &'static str, status: StatusCode, reason: &'static str) -> Self {
+        Self { by, status, reason, retry_after: None, fields: Vec::new(), kind: None }
+    }
+
+    /// With a field.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+
+    /// With a time to come back after.
+    #[must_use]
+    pub fn after(mut self, time: Duration) -> Self {
+        self.retry_after = Some(time);
+        self
+    }
+
+    /// With a registered type.
+    #[must_use]
+    pub fn of_kind(mut self, kind: &'static str) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// The `type` of the problem (RFC 9457, 3.1.1).
+    pub fn problem_type(&self) -> Cow<'static, str> {
+        self.kind.map_or_else(|| format!("urn:aqueduct:refused:{}", self.by).into(), Cow::Borrowed)
+    }
+
+    /// The `details` of `Proxy-Status` (RFC 9209, 2.1.5).
+    pub fn details(&self) -> String {
+        format!("{}: {}", self.by, self.reason)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused: {}", self.reason)
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+/// What is to be made readable yet.
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Self {
+        Self { cause: Some(refusal.into()), ..Self::default() }
+    }
+}
