@@ -8,17 +8,13 @@ use super::{End, Kind, Site, Step, pass};
 use crate::{
     exchange::{Client, Exchange},
     http::{HeaderMap, HeaderName, HeaderValue, Method, RequestBody, Response, StatusCode, Version, downstream::Peer},
-    kinds::Kinds,
-    settings::{Problem, Problems},
+    settings::{self, Problem, Problems},
     telemetry::metrics::Ledger,
 };
 
 /// Builds it of these settings, as a plan does.
 pub fn build<K: Kind>(written: Value) -> Result<Step, Problems> {
-    let mut kinds = Kinds::built_in();
-    kinds.add_filter::<K>();
-    let kind = kinds.filters().iter().find(|kind| kind.name == K::NAME).expect("it was just added");
-    kind.build(&written, &Site::new(K::NAME, &[], None, &Ledger::default()))
+    K::build(settings::read(&written, &[])?, &Site::new(K::NAME, &[], None, &Ledger::default()))
 }
 
 /// The same, of settings that are right.

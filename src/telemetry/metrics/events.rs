@@ -2,15 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock},
 };
+
+use super::SharedCount;
 
 /// Counts one thing that happens.
 #[derive(Debug, Clone, Default)]
-pub struct Event(Arc<AtomicU64>);
+pub struct Event(Arc<SharedCount>);
 
 /// A filter, and what happens to it. Both are words of the source, never of a client.
 pub type Name = (&'static str, &'static str);
@@ -22,12 +21,12 @@ pub struct Events(RwLock<BTreeMap<Name, Event>>);
 impl Event {
     /// It has happened.
     pub fn happened(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.one();
     }
 
     /// How often it has.
     pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.now()
     }
 }
 
