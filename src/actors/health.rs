@@ -1,11 +1,13 @@
 //! Endpoints are asked whether they are well, as often as their upstreams say.
 
+mod ejected;
 mod question;
 
 use std::sync::Arc;
 
 use tokio::time::{sleep, timeout};
 
+pub use self::ejected::ask_all as ask_for_connections;
 use super::{Aborting, supervise};
 use crate::{
     clock,

@@ -54,12 +54,18 @@ impl Actors {
         Self { arbiter: Arbiter::new() }
     }
 
-    /// Asks endpoints whether they are well, wherever their upstream says so, as long as this lives. `aqueduct run`
-    /// does so by itself; whoever mounts a proxy calls it.
+    /// Asks endpoints whether they are well, wherever their upstream says so, and those that are left alone whether they take
+    /// connections, as long as this lives. `aqueduct run` does so by itself; whoever mounts a proxy calls it. Otherwise
+    /// requests alone show whether an endpoint has recovered.
     pub fn check_health(&self, proxy: &Proxy) {
-        let proxy = proxy.clone();
-        let begin = move || health::check_all(proxy.clone());
-        if !self.arbiter.spawn_fn(move || drop(actix_rt::spawn(supervise("checking endpoints", begin)))) {
+        let (checked, ejected) = (proxy.clone(), proxy.clone());
+        let begin = move || health::check_all(checked.clone());
+        let also_begin = move || health::ask_for_connections(ejected.clone());
+        let spawn = move || {
+            actix_rt::spawn(supervise("checking endpoints", begin));
+            actix_rt::spawn(supervise("asking endpoints for connections", also_begin));
+        };
+        if !self.arbiter.spawn_fn(spawn) {
             log::error!("endpoints will not be checked: the thread of the actors has ended");
         }
     }

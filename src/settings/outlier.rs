@@ -17,7 +17,8 @@ pub struct OutlierSettings {
     /// How many times as long as the endpoint in the middle it may take to answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_factor: Option<f64>,
-    /// How long it is left alone, before one request shows whether it has recovered; twice as long each time again.
+    /// How long it is left alone, before one request shows whether it has recovered; twice as long each time that it soon
+    /// fails again.
     pub eject: Time,
     /// The longest that becomes.
     pub max_eject: Time,

@@ -65,6 +65,14 @@ pub async fn dial(target: &Target, offer: Offer, preamble: Option<&[u8]>, phase:
     }
 }
 
+/// Whether there is somebody to connect to. Nothing is said.
+///
+/// # Errors
+/// Why there is not.
+pub async fn knock(at: &Address) -> io::Result<()> {
+    reach(at, &Cell::new(Phase::Resolve)).await.map(drop)
+}
+
 /// Every address of a name is tried in its turn; it is the last one's reason that is told.
 async fn reach(address: &Address, phase: &Cell<Phase>) -> io::Result<Stream> {
     let (host, port) = match address {

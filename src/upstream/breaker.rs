@@ -72,7 +72,7 @@ impl Breaker {
             Standing::Ejected => {
                 return Err(closed(health.ejected_until().unwrap_or_default().saturating_sub(now)));
             }
-            Standing::OnTrial => Some(health.begin_trial().ok_or(closed(Duration::ZERO))?),
+            Standing::OnTrial => Some(health.begin_trial(now).ok_or(closed(Duration::ZERO))?),
         };
         Ok(Passage { breaker: self, trial })
     }

@@ -1,9 +1,14 @@
 //! Whether an endpoint is well, as far as checks and its own traffic tell.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
     time::Duration,
 };
+
+use tokio::sync::watch;
 
 use super::window::Window;
 
@@ -20,6 +25,8 @@ pub struct Health {
     /// The same since ever.
     all_ejections: AtomicU64,
     failures_in_a_row: AtomicU32,
+    /// How many requests have shown since that it has not recovered.
+    failed_trials: AtomicU32,
     is_tried: AtomicBool,
     /// Milliseconds of the coarse clock; 0 where it always was.
     well_since: AtomicU64,
@@ -44,7 +51,10 @@ pub enum Standing {
 
 /// One request that shows whether an endpoint has recovered; there is no second one while it is under way.
 #[derive(Debug)]
-pub struct Trial<'e>(&'e Health);
+pub struct Trial<'e> {
+    health: &'e Health,
+    began: Duration,
+}
 
 /// Counts what changed of any endpoint: who has chosen from a lineup that is older draws up another.
 static CHANGES: AtomicU64 = AtomicU64::new(0);
@@ -52,6 +62,13 @@ static CHANGES: AtomicU64 = AtomicU64::new(0);
 /// The number of changes so far.
 pub fn changes() -> u64 {
     CHANGES.load(Ordering::Acquire)
+}
+
+static EJECTED: LazyLock<watch::Sender<()>> = LazyLock::new(|| watch::Sender::new(()));
+
+/// Tells whenever any endpoint is ejected, for who is on no request's way and looks after them.
+pub fn ejected() -> watch::Receiver<()> {
+    EJECTED.subscribe()
 }
 
 impl Health {
@@ -119,23 +136,63 @@ impl Health {
     /// It gets no request for a time: `base`, and twice as long each time again, at most `longest`, until it has been
     /// well for as long as the last one. Returns that time, or `None` if somebody else did so just now.
     pub fn eject(&self, base: Duration, longest: Duration, now: Duration) -> Option<Duration> {
+        let ejections = self.ejections.load(Ordering::Relaxed);
+        let stayed_well =
+            self.well_since().is_some_and(|since| now.saturating_sub(since) > doubled(base, ejections, longest));
+        let is_over = self.ejected_until.load(Ordering::Relaxed) == 0;
+        let ejections = if stayed_well && is_over { 0 } else { ejections };
+        self.leave_alone(doubled(base, ejections, longest), ejections + 1, now)
+    }
+
+    /// The same once a request has soon shown that it has not recovered: for as long as before. The next one can be sent
+    /// again, too, and costs its client little; so there is no reason to let an endpoint wait that may be well by now.
+    pub fn eject_again(&self, base: Duration, longest: Duration, now: Duration) -> Option<Duration> {
+        let ejections = self.ejections.load(Ordering::Relaxed).max(1);
+        let time = self.leave_alone(doubled(base, ejections - 1, longest), ejections, now)?;
+        self.failed_trials.fetch_add(1, Ordering::Relaxed);
+        Some(time)
+    }
+
+    fn leave_alone(&self, time: Duration, ejections: u32, now: Duration) -> Option<Duration> {
         let before = self.ejected_until.load(Ordering::Relaxed);
         if known(before).is_some_and(|until| now < until) {
             return None;
         }
-        let lasted = |ejections: u32| base.saturating_mul(1 << ejections.min(20)).min(longest);
-        let ejections = self.ejections.load(Ordering::Relaxed);
-        let stayed_well = self.well_since().is_some_and(|since| now.saturating_sub(since) > lasted(ejections));
-        let ejections = if stayed_well && before == 0 { 0 } else { ejections };
-        let time = lasted(ejections);
         let until = millis(now + time);
         self.ejected_until.compare_exchange(before, until, Ordering::Relaxed, Ordering::Relaxed).ok()?;
-        self.ejections.store(ejections + 1, Ordering::Relaxed);
+        self.ejections.store(ejections, Ordering::Relaxed);
         self.all_ejections.fetch_add(1, Ordering::Relaxed);
         self.failures_in_a_row.store(0, Ordering::Relaxed);
         self.window.forget();
         changed();
+        EJECTED.send_replace(());
         Some(time)
+    }
+
+    /// From when on any request shows whether it has recovered, also one that cannot be sent again: `base` after its ejection
+    /// has ended, and twice as long each time that one has shown that it has not.
+    pub fn overdue_at(&self, base: Duration, longest: Duration) -> Option<Duration> {
+        Some(self.ejected_until()? + doubled(base, self.failed_trials.load(Ordering::Relaxed), longest))
+    }
+
+    /// It cannot have recovered before this: nobody is to find that out with a request.
+    pub fn stays_ejected(&self, until: Duration) {
+        let until = millis(until);
+        let longer = |before: u64| (before != 0 && before < until).then_some(until);
+        // Whoever has drawn up a lineup looks again when the ejection would have ended.
+        let _ = self.ejected_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, longer);
+    }
+
+    /// Its ejection ends now: what it was ejected for is over. Says whether that is news.
+    pub fn may_be_tried(&self, now: Duration) -> bool {
+        let now = millis(now);
+        let sooner = |before: u64| (before > now).then_some(now);
+        let is_news = self.ejected_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sooner).is_ok();
+        if is_news {
+            self.failed_trials.store(0, Ordering::Relaxed);
+            changed();
+        }
+        is_news
     }
 
     /// How often it was ejected since the start.
@@ -144,9 +201,9 @@ impl Health {
     }
 
     /// To send it one request, if nobody does so yet.
-    pub fn begin_trial(&self) -> Option<Trial<'_>> {
+    pub fn begin_trial(&self, now: Duration) -> Option<Trial<'_>> {
         let first = self.is_tried.compare_exchange(false, true, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        first.then_some(Trial(self))
+        first.then_some(Trial { health: self, began: now })
     }
 
     /// Checks have found that it is well, or not. Says whether that is news.
@@ -166,14 +223,20 @@ impl Health {
 impl Trial<'_> {
     /// It was answered: the endpoint is one like others again.
     pub fn succeeded(self, now: Duration) {
-        self.0.ejected_until.store(0, Ordering::Relaxed);
-        self.0.is_well_since(now);
+        self.health.ejected_until.store(0, Ordering::Relaxed);
+        self.health.failed_trials.store(0, Ordering::Relaxed);
+        self.health.is_well_since(now);
+    }
+
+    /// Its client has waited for so long.
+    pub fn took(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.began)
     }
 }
 
 impl Drop for Trial<'_> {
     fn drop(&mut self) {
-        self.0.is_tried.store(false, Ordering::Relaxed);
+        self.health.is_tried.store(false, Ordering::Relaxed);
     }
 }
 
@@ -192,6 +255,11 @@ impl std::fmt::Display for Standing {
 
 fn changed() {
     CHANGES.fetch_add(1, Ordering::Release);
+}
+
+/// So many times twice as long, but no longer than this.
+fn doubled(base: Duration, times: u32, longest: Duration) -> Duration {
+    base.saturating_mul(1 << times.min(20)).min(longest)
 }
 
 fn known(at: u64) -> Option<Duration> {
@@ -224,22 +292,59 @@ mod tests {
         assert_eq!(health.eject(BASE, LONGEST, s(130)), Some(s(40)));
         assert_eq!(health.eject(BASE, LONGEST, s(170)), Some(s(60)));
 
-        health.begin_trial().expect("nobody else does").succeeded(s(230));
+        health.begin_trial(s(230)).expect("nobody else does").succeeded(s(230));
         assert_eq!(health.standing(s(230)), Standing::Well);
         assert_eq!(health.eject(BASE, LONGEST, s(235)), Some(s(60)), "it was well for a moment only");
-        health.begin_trial().expect("nobody else does").succeeded(s(300));
+        health.begin_trial(s(300)).expect("nobody else does").succeeded(s(300));
         assert_eq!(health.eject(BASE, LONGEST, s(400)), Some(s(10)), "it has been well for long");
+    }
+
+    #[test]
+    fn a_trial_that_fails_lets_the_next_one_wait_no_longer_unless_its_client_pays() {
+        let health = Health::default();
+        let overdue = || health.overdue_at(BASE, LONGEST);
+        assert_eq!(health.eject(BASE, LONGEST, s(100)), Some(s(10)));
+        assert_eq!(overdue(), Some(s(120)));
+
+        assert_eq!(health.eject_again(BASE, LONGEST, s(110)), Some(s(10)));
+        assert_eq!(overdue(), Some(s(140)));
+        assert_eq!(health.eject_again(BASE, LONGEST, s(120)), Some(s(10)));
+        assert_eq!(overdue(), Some(s(170)));
+
+        health.begin_trial(s(130)).expect("nobody else does").succeeded(s(130));
+        assert_eq!(health.eject(BASE, LONGEST, s(135)), Some(s(20)), "it was well for a moment only");
+        assert_eq!(overdue(), Some(s(165)), "that no client has paid for");
+        assert_eq!(health.eject_again(BASE, LONGEST, s(155)), Some(s(20)));
+    }
+
+    #[test]
+    fn an_ejection_goes_on_while_it_must_and_ends_when_it_need_not() {
+        let health = Health::default();
+        health.stays_ejected(s(105));
+        assert!(!health.may_be_tried(s(100)) && health.ejected_until().is_none(), "it is well");
+        health.eject(BASE, LONGEST, s(100));
+        let before = changes();
+
+        health.stays_ejected(s(105));
+        assert_eq!(health.ejected_until(), Some(s(110)), "longer as it is");
+        health.stays_ejected(s(120));
+        assert_eq!(health.standing(s(119)), Standing::Ejected);
+
+        assert!(health.may_be_tried(s(119)) && !health.may_be_tried(s(119)));
+        assert_eq!(health.standing(s(119)), Standing::OnTrial);
+        assert!(changes() > before);
     }
 
     #[test]
     fn there_is_one_trial_at_a_time_and_who_gives_up_leaves_it_to_others() {
         let health = Health::default();
-        let trial = health.begin_trial();
-        assert!(trial.is_some() && health.begin_trial().is_none());
+        let trial = health.begin_trial(s(1)).expect("nobody else does");
+        assert!(health.begin_trial(s(2)).is_none());
+        assert_eq!(trial.took(s(3)), s(2));
 
         drop(trial);
 
-        assert!(health.begin_trial().is_some());
+        assert!(health.begin_trial(s(3)).is_some());
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Upstream {
         let Some(case) = self.case(&members, endpoint) else { return };
         match end {
             BodyEnd::Whole => case.heed(Report::Well, None, now),
-            BodyEnd::Cut { was_trial: true } if case.is_as_new(now()) => case.eject("it has not recovered", now()),
+            BodyEnd::Cut { was_trial: true } if case.is_as_new(now()) => case.eject_again(now()),
             BodyEnd::Cut { .. } => case.heed(Report::Failed, None, now),
         }
     }
@@ -114,7 +114,11 @@ impl Case<'_> {
                 self.endpoint.latency.forget();
                 log::info!("{} of {} has recovered", self.endpoint.name, self.upstream.name);
             }
-            (Report::Failed, Some(_trial)) => self.eject("it has not recovered", now()),
+            // Whoever has it wait for long is not asked to do so as often.
+            (Report::Failed, Some(trial)) if trial.took(now()) > self.outlier.eject => {
+                self.eject("it has not recovered", now());
+            }
+            (Report::Failed, Some(_trial)) => self.eject_again(now()),
             (Report::Well, None) => {
                 self.endpoint.health.went_well();
                 if self.outlier.counts() {
@@ -181,6 +185,14 @@ impl Case<'_> {
     fn eject(&self, why: impl std::fmt::Display, now: Duration) {
         if let Some(time) = self.endpoint.health.eject(self.outlier.eject, self.outlier.longest, now) {
             log::warn!("{} of {} gets no requests for {time:?}: {why}", self.endpoint.name, self.upstream.name);
+        }
+    }
+
+    fn eject_again(&self, now: Duration) {
+        if let Some(time) = self.endpoint.health.eject_again(self.outlier.eject, self.outlier.longest, now) {
+            let (name, upstream) = (&self.endpoint.name, &self.upstream.name);
+            // As often as it is tried, and no news.
+            log::debug!("{name} of {upstream} gets no requests for another {time:?}: it has not recovered");
         }
     }
 }

@@ -146,7 +146,8 @@ impl<'u> Selection<'u> {
         let mut free = lineup.on_trial.iter().filter(|place| !self.tried.contains(place));
         free.find_map(|place| {
             let endpoint = &self.members.endpoints[*place];
-            let trial = (may_try || self.upstream.is_overdue(endpoint)).then(|| endpoint.health.begin_trial());
+            let trial =
+                (may_try || self.upstream.is_overdue(endpoint)).then(|| endpoint.health.begin_trial(clock::coarse()));
             Some(Pick { endpoint, trial: Some(trial.flatten()?) })
         })
     }
@@ -203,7 +204,7 @@ impl<'u> Selection<'u> {
 impl Upstream {
     /// It has waited for a request that can be sent again, and none came: there may never be one, as with gRPC.
     fn is_overdue(&self, endpoint: &Endpoint) -> bool {
-        let due = endpoint.health.ejected_until().zip(self.outlier).map(|(until, outlier)| until + outlier.eject);
+        let due = self.outlier.and_then(|outlier| endpoint.health.overdue_at(outlier.eject, outlier.longest));
         due.is_some_and(|due| due <= clock::coarse())
     }
 }

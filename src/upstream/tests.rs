@@ -110,12 +110,29 @@ fn a_trial_whose_body_is_cut_has_not_shown_that_the_endpoint_has_recovered() {
         let members = upstream.members();
         let health = &members.endpoints[0].health;
         assert!(health.eject(OUTLIER.eject, OUTLIER.longest, s(100)).is_some());
-        health.begin_trial().expect("nobody else does").succeeded(s(5000));
+        health.begin_trial(s(5000)).expect("nobody else does").succeeded(s(5000));
 
         let cut = BodyEnd::Cut { was_trial: true };
         upstream.heed_body(&members.endpoints[0], cut, || s(5000 + after));
 
         assert_eq!(health.ejected_until().is_some(), is_ejected, "after {after} s");
+    }
+}
+
+#[test]
+fn a_trial_that_takes_long_to_fail_has_the_next_one_wait_longer() {
+    let s = Duration::from_secs;
+    for (took, expected) in [(0, OUTLIER.eject), (3599, OUTLIER.eject), (3601, OUTLIER.eject * 2)] {
+        let upstream = upstream(&[false; 2], Rules::default(), OUTLIER);
+        let members = upstream.members();
+        let endpoint = &members.endpoints[0];
+        endpoint.health.eject(OUTLIER.eject, OUTLIER.longest, s(100));
+        let (begins, ends) = (s(4000), s(4000 + took));
+        let trial = endpoint.health.begin_trial(begins);
+
+        upstream.heed(&members, endpoint, Report::Failed, trial, || ends);
+
+        assert_eq!(endpoint.health.ejected_until(), Some(ends + expected), "it took {took} s");
     }
 }
 
@@ -322,7 +339,8 @@ fn who_is_unwell_keeps_nobody_and_who_has_moved_stays_where_it_is() {
     let (other, _) = visit(&upstream, &mut client, false);
     assert_ne!(other, home);
 
-    upstream.members().endpoints[home].health.begin_trial().expect("nobody else does").succeeded(clock::coarse());
+    let (health, now) = (&upstream.members().endpoints[home].health, clock::coarse());
+    health.begin_trial(now).expect("nobody else does").succeeded(now);
     assert!((0..10).all(|_| visit(&upstream, &mut client, false).0 == other));
 }
 

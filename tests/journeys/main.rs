@@ -47,6 +47,7 @@ mod policies;
 mod pooling;
 mod proxy_protocol;
 mod proxy_protocol_out;
+mod recovery;
 mod redirect_http;
 mod reload;
 mod routing;
