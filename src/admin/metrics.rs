@@ -14,6 +14,7 @@ use super::Status;
 mod catalogue;
 mod endpoints;
 mod filters;
+mod listeners;
 mod process;
 mod requests;
 mod server;
@@ -81,6 +82,7 @@ pub fn written(status: &Status, format: Format) -> Result<String, fmt::Error> {
     families.extend(upstreams::now(status));
     families.extend(endpoints::now(status));
     families.extend(filters::now(status));
+    families.extend(listeners::now(status));
     families.extend(server::now(status));
     families.extend(process::now());
     families.retain(|family| !family.samples.is_empty());

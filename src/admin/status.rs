@@ -12,10 +12,10 @@ use crate::{
     actors::{Ask, Reloader, Standing, State},
     clock,
     edge::{
-        Handle,
+        Handle, ListensAt,
         tls::{self, Certificates},
     },
-    plan::{ListenAddress, Plan},
+    plan::Plan,
     proxy::Proxy,
     settings::upstream::Protocol,
     telemetry::time::Utc,
@@ -198,7 +198,7 @@ impl Status {
     }
 }
 
-fn listening((address, tls): (ListenAddress, Option<String>)) -> Listening {
+fn listening(ListensAt { address, tls, .. }: ListensAt) -> Listening {
     Listening { address: address.to_string(), tls }
 }
 

@@ -214,6 +214,17 @@ pub struct Caps {
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
+/// Where there is no place for one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// At the whole server.
+    Server,
+    /// Where it came in.
+    Listener,
+    /// Among those of its client.
+    Address,
+}
+
 /// A connection's place among them.
 #[derive(Debug)]
 pub struct Place {
@@ -246,43 +257,43 @@ impl Caps {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// A place for one more; `None` if there is none.
-    pub fn enter(self: &Arc<Self>, peer: Peer) -> Option<Place> {
+    /// A place for one more.
+    pub fn enter(self: &Arc<Self>, peer: Peer) -> Result<Place, Full> {
         self.enter_for_another().and_then(|place| place.of(peer))
     }
 
     /// The same while it is not known whose it is.
-    pub fn enter_for_another(self: &Arc<Self>) -> Option<Place> {
+    pub fn enter_for_another(self: &Arc<Self>) -> Result<Place, Full> {
         let place = Place { caps: Arc::clone(self), address: None, here: None };
         let open = self.open.fetch_add(1, Ordering::Relaxed);
-        (open < self.all.load(Ordering::Relaxed)).then_some(place)
+        if open < self.all.load(Ordering::Relaxed) { Ok(place) } else { Err(Full::Server) }
     }
 }
 
 impl Place {
-    /// Counts among these, too; `None` if that is one too many.
-    pub fn within(mut self, here: Option<&Arc<Caps>>) -> Option<Self> {
+    /// Counts among these, too, unless that is one too many.
+    pub fn within(mut self, here: Option<&Arc<Caps>>) -> Result<Self, Full> {
         if let Some(here) = here {
-            self.here = Some(Box::new(here.enter_for_another()?));
+            self.here = Some(Box::new(here.enter_for_another().map_err(|_| Full::Listener)?));
         }
-        Some(self)
+        Ok(self)
     }
 
-    /// Counts for this one from now on; `None` if that is one too many.
-    pub fn of(mut self, peer: Peer) -> Option<Self> {
+    /// Counts for this one from now on, unless that is one too many.
+    pub fn of(mut self, peer: Peer) -> Result<Self, Full> {
         let per_address = self.caps.per_address.load(Ordering::Relaxed);
         if let (Peer::Tcp(address), 1..) = (peer, per_address) {
             let network = network(address.ip());
             let mut by_address = self.caps.by_address.lock().unwrap_or_else(PoisonError::into_inner);
             let open = by_address.entry(network).or_default();
             if *open >= per_address {
-                return None;
+                return Err(Full::Address);
             }
             *open += 1;
             drop(by_address);
             self.address = Some(network);
         }
-        Some(self)
+        Ok(self)
     }
 }
 
@@ -323,11 +334,11 @@ mod tests {
     fn a_place_is_free_again_once_it_was_left() {
         let caps = Caps::new(2, 1);
         let first = caps.enter(peer("192.0.2.1")).expect("a place");
-        assert!(caps.enter(peer("192.0.2.1")).is_none(), "one for each address");
+        assert_eq!(caps.enter(peer("192.0.2.1")).err(), Some(Full::Address));
         let _second = caps.enter(peer("192.0.2.2")).expect("a place");
-        assert!(caps.enter(peer("192.0.2.3")).is_none(), "two in all");
+        assert_eq!(caps.enter(peer("192.0.2.3")).err(), Some(Full::Server));
         drop(first);
-        assert!(caps.enter(peer("192.0.2.1")).is_some());
+        assert!(caps.enter(peer("192.0.2.1")).is_ok());
     }
 
     #[test]
@@ -336,16 +347,17 @@ mod tests {
         let _first = caps.enter(peer("192.0.2.1")).expect("a place");
         caps.change(3, 1);
         let _second = caps.enter(peer("192.0.2.1")).expect("the first was not counted for its address");
-        assert!(caps.enter(peer("192.0.2.1")).is_none());
+        assert!(caps.enter(peer("192.0.2.1")).is_err());
         caps.change(2, 0);
-        assert!(caps.enter(peer("192.0.2.2")).is_none());
+        assert!(caps.enter(peer("192.0.2.2")).is_err());
     }
 
     #[test]
     fn a_place_at_a_listener_is_one_in_all() {
         let (all, here) = (Caps::new(9, 0), Caps::new(1, 0));
         let first = all.enter_for_another().and_then(|place| place.within(Some(&here))).expect("a place");
-        assert!(all.enter_for_another().and_then(|place| place.within(Some(&here))).is_none());
+        let another = all.enter_for_another().and_then(|place| place.within(Some(&here)));
+        assert_eq!(another.err(), Some(Full::Listener));
         assert_eq!((all.open(), here.open()), (1, 1));
         let _elsewhere = all.enter_for_another().and_then(|place| place.within(None)).expect("a place");
         drop(first);
@@ -356,8 +368,8 @@ mod tests {
     fn a_network_of_ipv6_is_one_client() {
         let caps = Caps::new(9, 1);
         let _first = caps.enter(peer("2001:db8::1")).expect("a place");
-        assert!(caps.enter(peer("2001:db8::ffff")).is_none());
-        assert!(caps.enter(peer("2001:db8:0:1::1")).is_some());
+        assert!(caps.enter(peer("2001:db8::ffff")).is_err());
+        assert!(caps.enter(peer("2001:db8:0:1::1")).is_ok());
     }
 
     #[test]

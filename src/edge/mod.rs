@@ -25,6 +25,7 @@ use self::{
 };
 pub use self::{
     inherited::{Inherited, Passed, Purpose},
+    open::ListensAt,
     reload::{Offer, Prepared, Reloaded, cannot_listen},
     running::{Handle, Outcome, Running},
 };
@@ -38,6 +39,7 @@ use crate::{
 };
 
 mod accept;
+pub mod counts;
 mod drain;
 pub mod h1;
 mod h2;
@@ -204,7 +206,7 @@ impl<F> EdgeServer<F> {
 
     fn spoken(&self, certificates: Option<Certificates>) -> Spoken {
         let room = self.room.map(|most| Caps::new(most, 0));
-        Spoken { certificates, room, ..self.spoken.clone() }
+        Spoken { certificates, room, counts: Arc::default(), ..self.spoken.clone() }
     }
 
     /// Where it listens.

@@ -1,18 +1,30 @@
 //! An address that is listened on: what is spoken there, and where workers stand.
 
-use std::{io, os::fd::AsFd};
+use std::{io, os::fd::AsFd, sync::Arc};
 
 use tokio::sync::watch;
 
 use super::{
+    counts::Counts,
     drain::Stop,
     inherited::{Passed, Purpose},
     listener::{Door, Listening, Opened},
     socket_file::SocketFile,
-    tls::Speaks,
+    tls::{Certificates, Speaks, Spoken},
     worker::Entrance,
 };
 use crate::plan::ListenAddress;
+
+/// It, as others are told of it.
+#[derive(Debug, Clone)]
+pub struct ListensAt {
+    /// The address.
+    pub address: ListenAddress,
+    /// The name of what is shown there, where TLS is spoken.
+    pub tls: Option<String>,
+    /// What was counted there.
+    pub counts: Arc<Counts>,
+}
 
 /// It, as long as it is one.
 pub struct Open {
@@ -49,6 +61,12 @@ impl Open {
             Ok(Entrance { door: door.again()?, is_shared, speaks, stop, until_closed: self.closed.subscribe() })
         });
         entrances.collect()
+    }
+
+    /// How others are told of it.
+    pub fn told(&self) -> ListensAt {
+        let Spoken { certificates, counts, .. } = self.speaks.now();
+        ListensAt { address: self.address.clone(), tls: certificates.as_ref().map(Certificates::name), counts }
     }
 
     /// For another process.

@@ -22,7 +22,7 @@ use super::{
     h1::{self, Arrival},
     h2,
     limits::Limits,
-    listener::{Caps, Place},
+    listener::{Caps, Full, Place},
     proxy_protocol::Senders,
     tls::{Certificates, Protocol, Speaks, Spoken},
     worker::{Change, Entrance},
@@ -148,8 +148,8 @@ impl<A: h1::Answers + 'static> Reception<A> {
             return self.hear_out((socket, peer), senders, spoken, draining);
         }
         match self.caps.enter(peer).and_then(|place| place.within(spoken.room.as_ref())) {
-            Some(place) => self.serve((socket, peer, None), place, spoken, draining),
-            None => turn_away(&socket, &spoken),
+            Ok(place) => self.serve((socket, peer, None), place, spoken, draining),
+            Err(full) => turn_away(&socket, &spoken, full),
         }
     }
 
@@ -162,7 +162,10 @@ impl<A: h1::Answers + 'static> Reception<A> {
         draining: &Rc<drain::Worker>,
     ) {
         let place = self.caps.enter_for_another().and_then(|place| place.within(spoken.room.as_ref()));
-        let Some(place) = place else { return turn_away(&socket, &spoken) };
+        let place = match place {
+            Ok(place) => place,
+            Err(full) => return turn_away(&socket, &spoken, full),
+        };
         let (reception, draining, one) = (Rc::clone(self), Rc::clone(draining), self.open.one());
         actix_rt::spawn(async move {
             let heard = tokio::select! {
@@ -174,10 +177,10 @@ impl<A: h1::Answers + 'static> Reception<A> {
                 Ok(Some(ends)) => {
                     let client = Peer::Tcp(ends.client());
                     match place.of(client) {
-                        Some(place) => {
+                        Ok(place) => {
                             reception.serve((socket, client, Some(Box::new(ends))), place, spoken, &draining);
                         }
-                        None => turn_away(&socket, &spoken),
+                        Err(full) => turn_away(&socket, &spoken, full),
                     }
                 }
                 // It is the sender's own, and he may have as many as there is room for.
@@ -185,6 +188,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
                 // A load balancer may only have looked whether somebody is here.
                 Err(Error::ClientGone(_)) => log::debug!("{sender} left before its PROXY header"),
                 Err(error) => {
+                    spoken.counts.refused.proxy_header.one();
                     refusals::tell(None, &RequestId::generate(), format_args!("a connection from {sender}"), &error);
                 }
             }
@@ -196,10 +200,11 @@ impl<A: h1::Answers + 'static> Reception<A> {
         &self,
         (socket, peer, announced): (Socket, Peer, Option<Box<Ends>>),
         place: Place,
-        Spoken { certificates, newest, timeouts, .. }: Spoken,
+        Spoken { certificates, newest, timeouts, counts, .. }: Spoken,
         draining: &Rc<drain::Worker>,
     ) {
-        let arrival = Arrival { socket, peer, announced, greeted: None, newest };
+        counts.accepted.one();
+        let arrival = Arrival { socket, peer, announced, greeted: None, newest, counts };
         let limits = self.limits_at(timeouts.as_deref());
         if let Some(certificates) = certificates {
             return self.serve_encrypted(arrival, certificates, (place, limits), draining);
@@ -223,10 +228,11 @@ impl<A: h1::Answers + 'static> Reception<A> {
         let (app, draining) = (Rc::clone(&self.app), Rc::clone(draining));
         let one = self.open.one();
         actix_rt::spawn(async move {
-            let Arrival { socket, newest, .. } = arrival;
-            if let Some((socket, greeted)) = certificates.greet(socket, newest, limits.tls_handshake).await {
+            let Arrival { socket, newest, counts, .. } = arrival;
+            let greeting = certificates.greet(socket, newest, limits.tls_handshake, &counts.handshakes);
+            if let Some((socket, greeted)) = greeting.await {
                 let protocol = greeted.protocol;
-                let arrival = Arrival { socket, greeted: Some(greeted), ..arrival };
+                let arrival = Arrival { socket, greeted: Some(greeted), counts, ..arrival };
                 match protocol {
                     Protocol::Http1 => h1::serve(arrival, app, limits, draining.ear()).await,
                     Protocol::Http2 => Box::pin(h2::serve(arrival, Bytes::new(), app, limits, draining.ear())).await,
@@ -310,7 +316,8 @@ impl Drop for One {
 }
 
 /// Says that there is no room, if the client's buffer takes it; nobody waits for a client that is not served.
-fn turn_away(socket: &Socket, spoken: &Spoken) {
+fn turn_away(socket: &Socket, spoken: &Spoken, full: Full) {
+    spoken.counts.refused.count(full);
     if spoken.certificates.is_some() {
         // Words in the clear are none to a client that expects to shake hands.
         return;

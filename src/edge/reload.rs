@@ -15,7 +15,7 @@ use super::{
     inherited::{Passed, Purpose},
     limits::Limits,
     listener::{self, Caps, Manner, Opened},
-    open::{self, Open},
+    open::{self, ListensAt, Open},
     proxy_protocol::Senders,
     socket_file,
     tls::{Certificates, Next, Protocol, Speaks, Spoken},
@@ -147,10 +147,9 @@ impl Live {
         self.now().open.iter().map(|open| open.address.clone()).collect()
     }
 
-    /// The same, with the name of what is shown there.
-    pub fn listening(&self) -> Vec<(ListenAddress, Option<String>)> {
-        let shown = |open: &Open| open.speaks.now().certificates.as_ref().map(Certificates::name);
-        self.now().open.iter().map(|open| (open.address.clone(), shown(open))).collect()
+    /// The same, with what is shown and what was counted there.
+    pub fn listening(&self) -> Vec<ListensAt> {
+        self.now().open.iter().map(Open::told).collect()
     }
 
     /// Connections that are open.
@@ -186,7 +185,7 @@ impl Live {
             let senders = proxy_protocol.as_ref().map(|settings| Arc::new(Senders::of(settings)));
             let room = max_connections.map(|most| Caps::new(most, 0));
             let timeouts = timeouts.clone().map(Arc::new);
-            let spoken = Spoken { certificates, newest, senders, room, timeouts };
+            let spoken = Spoken { certificates, newest, senders, room, timeouts, counts: Arc::default() };
             if let Some(at) = known.iter().position(|known| known.asked == *address) {
                 let open = known.swap_remove(at);
                 speak.push((open.speaks.clone(), spoken));

@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     drain::Stop,
     inherited::Purpose,
+    open::ListensAt,
     reload::{Live, Offer, Prepared, Reloaded},
     tls::Certificates,
     worker::Workers,
@@ -85,8 +86,8 @@ impl Handle {
         self.live.addresses()
     }
 
-    /// The same, each with the name of what is shown there to those who speak TLS.
-    pub fn listening(&self) -> Vec<(ListenAddress, Option<String>)> {
+    /// The same, each with what is shown and what was counted there.
+    pub fn listening(&self) -> Vec<ListensAt> {
         self.live.listening()
     }
 

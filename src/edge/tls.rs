@@ -18,7 +18,7 @@ use rustls::{
 
 use self::{directory::Directory, validation::Validations};
 pub use self::{greeting::Greeted, validation::Validating};
-use super::{listener::Caps, proxy_protocol::Senders};
+use super::{counts::Counts, listener::Caps, proxy_protocol::Senders};
 use crate::{
     http::ClientCertificate,
     plan::ListenerTls,
@@ -57,11 +57,14 @@ pub struct Spoken {
     pub room: Option<Arc<Caps>>,
     /// How long he is waited for, where that differs from the server's.
     pub timeouts: Option<Arc<ListenerTimeouts>>,
+    /// What is counted there.
+    pub counts: Arc<Counts>,
 }
 
 impl Default for Spoken {
     fn default() -> Self {
-        Self { certificates: None, newest: Protocol::Http2, senders: None, room: None, timeouts: None }
+        let (newest, counts) = (Protocol::Http2, Arc::default());
+        Self { certificates: None, newest, senders: None, room: None, timeouts: None, counts }
     }
 }
 
@@ -84,6 +87,7 @@ impl Speaks {
             room.become_like(next);
             *next = Arc::clone(room);
         }
+        spoken.counts = Arc::clone(&now.counts);
         *now = spoken;
     }
 }

@@ -40,6 +40,7 @@ mod intake;
 mod limits;
 mod listeners;
 mod metrics;
+mod metrics_of_listeners;
 mod metrics_of_upstreams;
 mod mirroring;
 mod passing;

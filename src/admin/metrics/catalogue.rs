@@ -57,6 +57,11 @@ catalogue! {
     DRAINING = gauge("aqueduct_draining", "1 if clients are not taken in any more, and what is under way is finished");
     FILTER_EVENTS = counter("aqueduct_filter_events", "What happened to filters of a kind; `refused` are the requests that they turned back");
     CONNECTIONS = gauge("aqueduct_connections", "Connections of clients that are open");
+    ACCEPTED = counter("aqueduct_connections_accepted", "Connections of clients that were taken in");
+    REFUSED = counter("aqueduct_connections_refused", "Connections of clients that were turned away, by why");
+    HANDSHAKES = counter("aqueduct_tls_handshakes", "Handshakes with clients, by what became of them");
+    HTTP2_CONNECTIONS = counter("aqueduct_http2_connections", "Connections of clients that speak HTTP/2");
+    HTTP2_RESETS = counter("aqueduct_http2_resets", "Requests over HTTP/2 that were reset, by whom");
     RELOADS = counter("aqueduct_reloads", "Attempts to put other settings in force, by what became of them");
     GENERATION = gauge("aqueduct_generation", "The number of the plan in force");
     LOG_DROPPED = counter("aqueduct_access_log_dropped_lines", "Lines of the access log in use that could not be written");

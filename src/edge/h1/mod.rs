@@ -6,6 +6,7 @@
 use std::{
     future::poll_fn,
     rc::Rc,
+    sync::Arc,
     task::{Poll, ready},
     time::Duration,
 };
@@ -17,6 +18,7 @@ use self::{
     wire::Wire,
 };
 use super::{
+    counts::Counts,
     drain::Draining,
     h2,
     limits::Limits,
@@ -58,6 +60,8 @@ pub struct Arrival {
     pub greeted: Option<Greeted>,
     /// The newest protocol that is spoken where it came in.
     pub newest: Protocol,
+    /// What is counted there.
+    pub counts: Arc<Counts>,
 }
 
 /// Serves a connection to its end.
@@ -113,8 +117,8 @@ async fn linger(wire: &Wire) {
 /// The client has spoken HTTP/2 from its first byte.
 async fn hand_on<A: Answers>(wire: &Wire, app: Rc<A>, draining: Draining) {
     let Some((socket, early)) = wire.take() else { return };
-    let (peer, announced, newest) = (wire.peer, wire.announced.clone(), wire.newest);
-    let arrival = Arrival { socket, peer, announced, greeted: None, newest };
+    let (peer, announced, newest, counts) = (wire.peer, wire.announced.clone(), wire.newest, Arc::clone(&wire.counts));
+    let arrival = Arrival { socket, peer, announced, greeted: None, newest, counts };
     h2::serve(arrival, early, app, Rc::clone(&wire.limits), draining).await;
 }
 

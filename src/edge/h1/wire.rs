@@ -22,6 +22,7 @@ use super::{Arrival, response};
 use crate::{
     clock::Deadline,
     edge::{
+        counts::Counts,
         limits::Limits,
         proxy_protocol::accepted_at,
         tls::{Greeted, Protocol},
@@ -81,6 +82,7 @@ pub struct Wire {
     /// What was agreed on, where TLS is spoken.
     pub greeted: Option<Greeted>,
     pub newest: Protocol,
+    pub counts: Arc<Counts>,
     pub limits: Rc<Limits>,
     /// The task that serves the connection.
     task: RefCell<Option<Waker>>,
@@ -88,7 +90,7 @@ pub struct Wire {
 
 impl Wire {
     pub fn new(arrival: Arrival, limits: Rc<Limits>) -> Self {
-        let Arrival { socket, peer, announced, greeted, newest } = arrival;
+        let Arrival { socket, peer, announced, greeted, newest, counts } = arrival;
         Self {
             socket: RefCell::new(Some(socket)),
             input: RefCell::default(),
@@ -106,6 +108,7 @@ impl Wire {
             announced,
             greeted,
             newest,
+            counts,
             limits,
             task: RefCell::default(),
         }

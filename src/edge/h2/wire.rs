@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
@@ -16,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::budget::Budget;
 use crate::{
     clock::Deadline,
-    edge::{h1::Arrival, limits::Limits, proxy_protocol::accepted_at, tls::Greeted},
+    edge::{counts::Counts, h1::Arrival, limits::Limits, proxy_protocol::accepted_at, tls::Greeted},
     http::{
         downstream::Peer,
         h2::{
@@ -60,6 +61,7 @@ pub struct Wire {
     announced: Option<Box<Ends>>,
     /// What was agreed on, where TLS is spoken.
     pub greeted: Option<Greeted>,
+    counts: Arc<Counts>,
     pub limits: Rc<Limits>,
 }
 
@@ -83,7 +85,8 @@ pub struct Place {
 
 impl Wire {
     pub fn new(arrival: Arrival, early: Bytes, limits: Rc<Limits>) -> Self {
-        let Arrival { socket, peer, announced, greeted, .. } = arrival;
+        let Arrival { socket, peer, announced, greeted, newest: _, counts } = arrival;
+        counts.http2.connections.one();
         Self {
             socket: RefCell::new(Some(socket)),
             early: RefCell::new(early),
@@ -104,6 +107,7 @@ impl Wire {
             peer,
             announced,
             greeted,
+            counts,
             limits,
         }
     }
@@ -226,6 +230,7 @@ impl Wire {
             () => self.budget.borrow_mut().came(frame).err().map(|what| (Reason::ENHANCE_YOUR_CALM, what)),
         };
         if frame.kind == kind::RST_STREAM {
+            self.counts.http2.resets_by_clients.one();
             self.note(frame, 0);
         }
         if verdict.is_some() {
@@ -235,6 +240,9 @@ impl Wire {
     }
 
     fn went(&self, frame: &FrameHead) {
+        if frame.kind == kind::RST_STREAM {
+            self.counts.http2.resets_by_us.one();
+        }
         if let Err(what) = self.budget.borrow_mut().went(frame) {
             self.verdict.set(Some((Reason::ENHANCE_YOUR_CALM, what)));
         }

@@ -15,7 +15,10 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsAcceptor};
 
 use super::{Certificates, Protocol};
 use crate::{
-    edge::h1::{LINGER, head::Head},
+    edge::{
+        counts::Handshakes,
+        h1::{LINGER, head::Head},
+    },
     http::{ClientCertificate, header, headers, proxy_protocol},
     transport::{dial::Stream as Socket, tls::MOST_UNSENT},
 };
@@ -34,9 +37,15 @@ pub struct Greeted {
 impl Certificates {
     /// Shakes hands with whoever has connected, and offers the `newest` protocol with what is older; `None` if nothing
     /// came of it within `limit`.
-    pub async fn greet(&self, socket: Socket, newest: Protocol, limit: Option<Duration>) -> Option<(Socket, Greeted)> {
+    pub async fn greet(
+        &self,
+        socket: Socket,
+        newest: Protocol,
+        limit: Option<Duration>,
+        counts: &Handshakes,
+    ) -> Option<(Socket, Greeted)> {
         let Socket::Tcp(socket) = socket else { return None };
-        let greeting = self.shake_hands(socket, newest);
+        let greeting = self.shake_hands(socket, newest, counts);
         let greeted = match limit {
             Some(limit) => tokio::time::timeout(limit, greeting).await,
             None => Ok(greeting.await),
@@ -44,24 +53,32 @@ impl Certificates {
         match greeted {
             Ok(Ok(greeted)) => greeted,
             Ok(Err(error)) => {
+                counts.failed.one();
                 log::debug!("no TLS with a client: {error}");
                 None
             }
             Err(_) => {
+                counts.late.one();
                 log::debug!("no TLS with a client in time");
                 None
             }
         }
     }
 
-    async fn shake_hands(&self, socket: TcpStream, newest: Protocol) -> io::Result<Option<(Socket, Greeted)>> {
+    async fn shake_hands(
+        &self,
+        socket: TcpStream,
+        newest: Protocol,
+        counts: &Handshakes,
+    ) -> io::Result<Option<(Socket, Greeted)>> {
         let mut first = [0; 16];
         let seen = socket.peek(&mut first).await?;
         if proxy_protocol::seems_begun(&first[..seen]) {
             return Err(io::Error::other("a PROXY header from whom none is expected"));
         }
         if first[0].is_ascii_alphabetic() {
-            return tell_in_the_clear(socket).await.map(|()| None);
+            tell_in_the_clear(socket).await?;
+            return Err(io::Error::other("it speaks in the clear"));
         }
         let shown = self.shown();
         let config = shown.config(newest);
@@ -82,6 +99,7 @@ impl Certificates {
             asked_for: connection.server_name().map(|name| name.to_ascii_lowercase().into()),
             certificates: self.clone(),
         };
+        counts.count(connection.handshake_kind());
         Ok(Some((Socket::Tls(Box::new(stream.into())), greeted)))
     }
 }
