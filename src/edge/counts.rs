@@ -1,7 +1,5 @@
 //! What is counted of connections where they come in.
 
-use rustls::HandshakeKind;
-
 use super::listener::Full;
 use crate::telemetry::metrics::SharedCount;
 
@@ -62,16 +60,6 @@ impl Refused {
             Full::Server => self.server.one(),
             Full::Listener => self.listener.one(),
             Full::Address => self.address.one(),
-        };
-    }
-}
-
-impl Handshakes {
-    /// One more that has ended well.
-    pub fn count(&self, kind: Option<HandshakeKind>) {
-        match kind {
-            Some(HandshakeKind::Resumed) => self.resumed.one(),
-            _ => self.full.one(),
         };
     }
 }

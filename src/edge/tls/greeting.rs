@@ -4,7 +4,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use rustls::{
-    ServerConfig,
+    HandshakeKind, ServerConfig,
     server::{Acceptor, ServerConnection},
 };
 use tokio::{
@@ -99,7 +99,10 @@ impl Certificates {
             asked_for: connection.server_name().map(|name| name.to_ascii_lowercase().into()),
             certificates: self.clone(),
         };
-        counts.count(connection.handshake_kind());
+        match connection.handshake_kind() {
+            Some(HandshakeKind::Resumed) => counts.resumed.one(),
+            _ => counts.full.one(),
+        };
         Ok(Some((Socket::Tls(Box::new(stream.into())), greeted)))
     }
 }
