@@ -27,4 +27,6 @@ macro_rules! corpora {
     };
 }
 
-corpora! { chunked_body condition forwarded path proxy_protocol request_head request_intake response_head settings }
+corpora! {
+    chunked_body condition forwarded path proxy_protocol request_head request_intake response_head response_out settings
+}

@@ -9,4 +9,5 @@ pub mod proxy_protocol;
 pub mod request_head;
 pub mod request_intake;
 pub mod response_head;
+pub mod response_out;
 pub mod settings;

@@ -20,6 +20,12 @@ pub fn check(data: &[u8]) {
     let edge = EdgeLimits::of(&ServerSettings::default(), "fuzz");
     let mut buffer = BytesMut::from(data);
     let Ok(Some(read)) = HeadReader::default().read(&mut buffer, &edge) else { return };
+    let nominated: Vec<Vec<u8>> = read
+        .headers
+        .get_all("connection")
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(|token| token.trim_ascii().to_ascii_lowercase())
+        .collect();
     let client = Client::at(Peer::Tcp(([192, 0, 2, 1], 1000).into()), false);
     let body = RequestBody::empty();
     let mut exchange = Exchange::new(read.method, read.uri, read.version, read.headers, body, client);
@@ -42,8 +48,20 @@ pub fn check(data: &[u8]) {
     outgoing::address(&mut outgoing, &route.host, &upstream.members().endpoints[0], &exchange);
     let mut written = Vec::new();
     head::write(&outgoing, &mut written);
-    reread(&written, outgoing.method.as_str(), &target, &outgoing.headers);
+    reread(&written, outgoing.method.as_str(), &target, &outgoing.headers, &nominated);
 }
+
+/// What the proxy writes itself, whatever a client says of a field of this name.
+const OURS: [&str; 8] = [
+    "host",
+    "content-length",
+    "via",
+    "x-request-id",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+];
 
 fn plan() -> std::sync::Arc<Plan> {
     thread_local! {
@@ -54,7 +72,7 @@ fn plan() -> std::sync::Arc<Plan> {
 }
 
 /// Another parser reads one request and nothing behind it, with one Host, no framing and nothing of one connection.
-fn reread(written: &[u8], method: &str, target: &str, headers: &HeaderMap) {
+fn reread(written: &[u8], method: &str, target: &str, headers: &HeaderMap, nominated: &[Vec<u8>]) {
     let mut fields = [httparse::EMPTY_HEADER; 256];
     let mut request = httparse::Request::new(&mut fields);
     let length = request.parse(written).expect("it is well formed").unwrap();
@@ -65,6 +83,12 @@ fn reread(written: &[u8], method: &str, target: &str, headers: &HeaderMap) {
     assert_eq!(count("host"), 1, "{headers:?}");
     for name in ["transfer-encoding", "keep-alive", "proxy-connection", "upgrade", "expect"] {
         assert_eq!(count(name), 0, "{name}");
+    }
+    for field in request.headers.iter().filter(|field| !OURS.contains(&&*field.name.to_ascii_lowercase())) {
+        let name = field.name.to_ascii_lowercase();
+        // That trailers are welcome is said anew, of our own connection.
+        let is_ours = ["te", "connection"].contains(&&*name);
+        assert!(is_ours || !nominated.contains(&name.into_bytes()), "{} was of the client's connection", field.name);
     }
     assert!(count("content-length") <= 1 && count("connection") <= 1 && count("x-request-id") == 1);
 }

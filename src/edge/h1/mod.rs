@@ -35,7 +35,7 @@ use crate::{
 
 mod connection;
 pub mod head;
-pub(super) mod response;
+pub mod response;
 pub(super) mod unseen;
 mod wire;
 

@@ -23,7 +23,9 @@ use crate::{
 /// What the request decides about its answer.
 #[derive(Debug, Clone)]
 pub struct Asked {
+    /// Its method.
     pub method: Method,
+    /// Its version.
     pub version: Version,
     /// The client and the server want to go on with the connection.
     pub keeps_alive: bool,
@@ -84,7 +86,7 @@ pub fn write_head(head: &ResponseHead, size: BodySize, asked: &mut Asked, out: &
 }
 
 /// What this server itself says no with, in actix's terms.
-pub fn of_refusal(refusal: http::Response) -> Response<BoxBody> {
+pub(in crate::edge) fn of_refusal(refusal: http::Response) -> Response<BoxBody> {
     let mut answer = Response::new(refusal.status);
     *answer.headers_mut() = refusal.headers;
     answer.set_body(match refusal.body {
@@ -205,7 +207,7 @@ impl Date {
 }
 
 /// What became of asking a body for more.
-pub enum More {
+pub(super) enum More {
     /// There is something to write.
     Bytes,
     /// It has ended as it should.
@@ -215,7 +217,7 @@ pub enum More {
 }
 
 /// A body that is written.
-pub struct Outgoing {
+pub(super) struct Outgoing {
     pub body: BoxBody,
     pub ending: Ending,
 }

@@ -15,24 +15,21 @@ use self::{
     exchange::Flow,
     head::Head,
     sending::Sending,
+    settled::{Settled, settle},
 };
 use super::{
     Cause, Incoming, IncomingHead, Outgoing, Target, Transport, TransportError,
     dial::Stream,
     pool::{Connection, Pool, Shelf, Want},
 };
-use crate::http::{
-    Marks, ResponseBody, StatusCode, Version,
-    chunked::ChunkedDecoder,
-    framing::{ResponseFraming, response_framing},
-    header, headers,
-};
+use crate::http::{ResponseBody, StatusCode, chunked::ChunkedDecoder, framing::ResponseFraming, header, headers};
 
 pub mod body;
 mod buffers;
 pub mod exchange;
 pub mod head;
 pub mod sending;
+pub mod settled;
 pub mod whole;
 
 pub use self::whole::read_all;
@@ -100,20 +97,11 @@ impl Transport for H1 {
 }
 
 fn answered(head: Head, mut flow: Flow, request: &mut Outgoing, shelf: Rc<Shelf>) -> Result<Incoming, TransportError> {
-    let Head { status, version, mut headers, marks } = head;
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(upgraded(headers, flow));
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(upgraded(head.headers, flow));
     }
-    let framing = response_framing(&request.method, status, version, &headers, marks);
-    let framing = framing.map_err(|error| flow.failed(Cause::Malformed(error.as_str())))?;
-    let keeps = version >= Version::HTTP_11 && headers::keeps_alive(&headers, marks, version);
-    let demanded = if status == StatusCode::UPGRADE_REQUIRED { protocols(&headers) } else { Vec::new() };
-    if marks.has(Marks::HOP_BY_HOP.and(Marks::CONTENT_LENGTH)) {
-        headers::strip_hop_by_hop_and(&mut headers, |name| *name == header::CONTENT_LENGTH);
-    }
-    for protocol in demanded {
-        headers.append(header::UPGRADE, protocol);
-    }
+    let settled = settle(head, &request.method);
+    let Settled { head, framing, keeps } = settled.map_err(|error| flow.failed(Cause::Malformed(error.as_str())))?;
     if flow.sending.is_done() {
         request.body = flow.sending.body.give_back();
     }
@@ -141,7 +129,7 @@ fn answered(head: Head, mut flow: Flow, request: &mut Outgoing, shelf: Rc<Shelf>
         }
         ResponseFraming::UntilClose => open(flow, Ending::Close, None),
     };
-    Ok(Incoming::Response { head: IncomingHead { status, headers }, body, reused })
+    Ok(Incoming::Response { head, body, reused })
 }
 
 /// Neither a slow endpoint nor a client that leaves says anything about the other connections.
@@ -158,11 +146,6 @@ fn whole(flow: &mut Flow, length: u64) -> Option<Bytes> {
 
 fn open(flow: Flow, ending: Ending, shelf: Option<Rc<Shelf>>) -> ResponseBody {
     ResponseBody::Stream(Box::new(OpenBody::new(flow, ending, shelf)))
-}
-
-/// The protocols to upgrade to, line by line.
-fn protocols(headers: &crate::http::HeaderMap) -> Vec<crate::http::HeaderValue> {
-    headers.get_all(header::UPGRADE).cloned().collect()
 }
 
 fn upgraded(headers: crate::http::HeaderMap, mut flow: Flow) -> Incoming {
