@@ -32,6 +32,7 @@ fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
 /// A server that was started and has said where it listens.
 struct Server {
     child: Child,
+    /// The first of those it listens at.
     address: SocketAddr,
     log: mpsc::Receiver<String>,
 }
@@ -50,9 +51,8 @@ impl Server {
                 let _ = told.send(line);
             }
         });
-        let line = next_with(&log, "listening on ");
-        let (_, address) = line.split_once("listening on ").expect("it is in it");
-        Self { child, address: address.trim().parse().expect("an address"), log }
+        let address = next_address(&log);
+        Self { child, address, log }
     }
 
     /// The next line on stderr that has this in it.
@@ -77,11 +77,15 @@ impl Server {
     }
 
     fn ask(&self, path: &str) -> String {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+        self.send(&get(path))
     }
 
     fn send(&self, request: &str) -> String {
-        let mut client = TcpStream::connect(self.address).expect("it listens");
+        Self::send_to(self.address, request)
+    }
+
+    fn send_to(address: SocketAddr, request: &str) -> String {
+        let mut client = TcpStream::connect(address).expect("it listens");
         client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         client.write_all(request.as_bytes()).expect("it reads");
         let mut answer = String::new();
@@ -95,6 +99,16 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+}
+
+fn next_address(log: &mpsc::Receiver<String>) -> SocketAddr {
+    let line = next_with(log, "listening on ");
+    let (_, address) = line.split_once("listening on ").expect("it is in it");
+    address.trim().parse().expect("an address")
 }
 
 fn next_with(log: &mpsc::Receiver<String>, text: &str) -> String {
@@ -163,6 +177,32 @@ fn a_proxy_needs_no_file() {
 
     assert!(server.ask("/api").ends_with("done"));
     assert!(server.ask("/else").starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn it_listens_wherever_it_is_told_to() {
+    let folder = folder();
+    let arguments = ["run", "--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--route", "/=http://127.0.0.1:9"];
+
+    let server = Server::start(folder.path(), &arguments);
+    let second = next_address(&server.log);
+
+    assert_ne!(server.address, second);
+    for address in [server.address, second] {
+        let answer = Server::send_to(address, &get("/"));
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{address}: {answer}");
+    }
+}
+
+#[test]
+fn help_says_what_there_is() {
+    let folder = folder();
+    for (name, arguments) in [("help", &["--help"][..]), ("help_of_run", &["run", "--help"])] {
+        let (code, said, told) = run(folder.path(), arguments);
+
+        assert_eq!((code, told.as_str()), (0, ""));
+        insta::assert_snapshot!(name, said);
+    }
 }
 
 #[test]
@@ -431,23 +471,78 @@ fn sigusr1_reopens_the_access_log() {
     assert_eq!(fs::read_to_string(&log).expect("it is there"), "/second\n");
 }
 
+/// A server that writes its access log to stdout, and where that can be read.
+fn telling_at_stdout(folder: &Path) -> (Server, impl Iterator<Item = String> + use<>) {
+    let settings = "listen = [\"127.0.0.1:0\"]\nroutes.\"/\".respond = { status = 204 }\n\
+        [log.access]\npath = \"stdout\"\nformat = \"${method} ${path} ${status}\"\n";
+    fs::write(folder.join("a.toml"), settings).expect("a file");
+    let mut command = aqueduct(folder, &["run", "--settings", "a.toml"]);
+    command.stdout(Stdio::piped());
+    let mut server = Server::start_as(command);
+    let lines = BufReader::new(server.child.stdout.take().expect("it is piped")).lines();
+    (server, lines.map_while(Result::ok))
+}
+
+#[test]
+fn the_access_log_can_be_written_to_stdout() {
+    let folder = folder();
+    let (server, mut lines) = telling_at_stdout(folder.path());
+
+    let answer = server.ask("/orders?id=7");
+
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    assert_eq!(lines.next().as_deref(), Some("GET /orders?id=7 204"));
+}
+
+#[test]
+fn where_nobody_reads_the_access_log_clients_are_answered() {
+    // Many times what a pipe holds, and less than the queue before it.
+    const REQUESTS: usize = 5_000;
+    let folder = folder();
+    let path = format!("/{}", "a".repeat(200));
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (server, lines) = telling_at_stdout(folder.path());
+    let mut client = BufReader::new(TcpStream::connect(server.address).expect("it listens"));
+    client.get_ref().set_read_timeout(Some(PATIENCE)).expect("a timeout");
+
+    for _ in 0..REQUESTS {
+        client.get_mut().write_all(request.as_bytes()).expect("it reads");
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(client.read_line(&mut head).expect("it answers") > 0, "it has left");
+        }
+        assert!(head.starts_with("HTTP/1.1 204 "), "{head}");
+    }
+
+    let line = format!("GET {path} 204");
+    assert!(lines.take(REQUESTS).all(|told| told == line), "and who reads it in the end misses nothing");
+}
+
 #[test]
 fn the_id_of_a_refusal_leads_to_a_line_of_the_log() {
     let folder = folder();
     let server = Server::start(folder.path(), &["run", "--listen", "127.0.0.1:0", "--route", "/a=http://127.0.0.1:9"]);
 
-    for (request, told) in [
-        ("GET /nowhere?a=secret HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "GET /nowhere: no route matches"),
-        ("GET /a?b=secret HTTP/1.1\r\na b: c\r\n\r\n", "GET /a: malformed request: a malformed field name"),
-        ("GET / HTTP/1.1\nHost: a\n\n", "GET /: malformed request: a line that ends in LF alone"),
-        ("GET /\u{e4} HTTP/1.1\r\n\r\n", "GET -: malformed request"),
-        ("\x16\x03\x01", "- -: malformed request: no method"),
+    for (request, status, level, told) in [
+        (&*get("/nowhere?a=secret"), 404, "INFO", "GET /nowhere: no route matches"),
+        (
+            "GET /a?b=secret HTTP/1.1\r\na b: c\r\n\r\n",
+            400,
+            "INFO",
+            "GET /a: malformed request: a malformed field name",
+        ),
+        ("GET / HTTP/1.1\nHost: a\n\n", 400, "INFO", "GET /: malformed request: a line that ends in LF alone"),
+        ("GET /\u{e4} HTTP/1.1\r\n\r\n", 400, "INFO", "GET -: malformed request"),
+        ("\x16\x03\x01", 400, "INFO", "- -: malformed request: no method"),
+        // The operator's to look at.
+        (&*get("/a?b=secret"), 502, "WARN", "GET /a to 127.0.0.1:9: "),
     ] {
         let answer = server.send(request);
 
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?}: {answer}");
         let id = answer.lines().find_map(|line| line.strip_prefix("x-request-id: ")).expect("an id");
         let line = server.says(id);
-        assert!(line.contains("INFO") && line.contains(told) && !line.contains("secret"), "{request:?}: {line}");
+        assert!(line.contains(level) && line.contains(told) && !line.contains("secret"), "{request:?}: {line}");
     }
 }
 

@@ -231,6 +231,7 @@ impl Dispatch<'_> {
                     } else {
                         let error = told(error);
                         upstream.counts.failed(error.token());
+                        exchange.facts.endpoint = Some(Arc::clone(&endpoint.name));
                         return Err(error);
                     }
                 }
