@@ -52,7 +52,10 @@ impl Kinds {
     /// Those that come with the house, filters in the order in which a request passes them.
     pub fn built_in() -> Self {
         Self {
-            filters: vec![filter_kind::<filters::header_rules::HeaderRules>()],
+            filters: vec![
+                filter_kind::<filters::ip_access::IpAccess>(),
+                filter_kind::<filters::header_rules::HeaderRules>(),
+            ],
             balancers: vec![
                 balancer_kind::<balancers::P2c>(),
                 balancer_kind::<balancers::RoundRobin>(),

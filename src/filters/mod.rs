@@ -13,6 +13,7 @@ pub use self::site::{Chore, Site};
 use crate::{exchange::Exchange, http::Response, settings::Problems};
 
 pub mod header_rules;
+pub mod ip_access;
 pub mod site;
 #[cfg(test)]
 pub mod testing;

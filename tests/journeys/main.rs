@@ -37,6 +37,7 @@ mod health;
 mod health_checks;
 mod hedging;
 mod intake;
+mod ip_access;
 mod limits;
 mod listeners;
 mod metrics;
