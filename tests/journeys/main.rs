@@ -16,6 +16,7 @@ mod certificates;
 mod client_certificates;
 mod discovery;
 mod drain;
+mod drained_endpoints;
 mod edge_answers;
 mod edge_connections;
 mod edge_requests;
