@@ -72,8 +72,10 @@ impl Members {
         if lineup.is_current(clock::coarse) {
             return lineup;
         }
-        self.lineup.store(Arc::new(Lineup::of(&self.endpoints, &self.rules, clock::coarse())));
-        self.lineup.load()
+        let drawn = Arc::new(Lineup::of(&self.endpoints, &self.rules, clock::coarse()));
+        self.lineup.store(Arc::clone(&drawn));
+        // This one, not whichever is there by now: another worker may just have put down one that it drew up before.
+        Guard::from_inner(drawn)
     }
 }
 
