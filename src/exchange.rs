@@ -12,7 +12,7 @@ use std::{
 };
 
 pub use self::{
-    awaited::{Awaited, BodyEnd, Learner},
+    awaited::{Awaited, BodyEnd, Learner, Trials},
     id::RequestId,
     identity::{Claim, Identity},
     slot::Slot,

@@ -16,17 +16,23 @@ pub enum BodyEnd {
     /// All of it came.
     Whole,
     /// The endpoint broke off.
-    Cut {
-        /// The answer's head had shown that the endpoint has recovered.
-        was_trial: bool,
-    },
+    Cut(Trials),
+}
+
+/// What the head of an answer had shown, so that its body takes that back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Trials {
+    /// That the endpoint has recovered.
+    pub of_endpoint: bool,
+    /// That the upstream has.
+    pub of_upstream: bool,
 }
 
 /// A body that is still to come. Dropped before its end it tells nothing: it was the client who left.
 pub struct Awaited {
     learner: Arc<dyn Learner>,
     endpoint: Arc<dyn Any + Send + Sync>,
-    was_trial: bool,
+    trials: Trials,
     /// So many bytes are still to come, if that is known.
     left: Option<u64>,
 }
@@ -40,7 +46,12 @@ impl Awaited {
         size: BodySize,
     ) -> Self {
         let left = if let BodySize::Sized(length) = size { Some(length) } else { None };
-        Self { learner, endpoint, was_trial, left }
+        Self { learner, endpoint, trials: Trials { of_endpoint: was_trial, of_upstream: false }, left }
+    }
+
+    /// Its head has shown that the upstream has recovered.
+    pub fn was_trial_of_upstream(&mut self) {
+        self.trials.of_upstream = true;
     }
 
     /// This came next. Nothing is left to wait for once it has ended.
@@ -53,7 +64,7 @@ impl Awaited {
                 (self.left == Some(0)).then_some(BodyEnd::Whole)
             }
             Some(Ok(Frame::Trailers(_))) => None,
-            Some(Err(_)) => Some(BodyEnd::Cut { was_trial: self.was_trial }),
+            Some(Err(_)) => Some(BodyEnd::Cut(self.trials)),
             None => Some(BodyEnd::Whole),
         };
         let Some(end) = end else { return Some(self) };
@@ -96,10 +107,10 @@ mod tests {
         for (size, frames, expected) in [
             (BodySize::Sized(4), vec![data("ab")], vec![]),
             (BodySize::Sized(4), vec![data("ab"), data("cd")], vec![BodyEnd::Whole]),
-            (BodySize::Sized(4), vec![data("ab"), cut()], vec![BodyEnd::Cut { was_trial: false }]),
+            (BodySize::Sized(4), vec![data("ab"), cut()], vec![BodyEnd::Cut(Trials::default())]),
             (BodySize::Stream, vec![data("ab")], vec![]),
             (BodySize::Stream, vec![data("ab"), None], vec![BodyEnd::Whole]),
-            (BodySize::Stream, vec![data("ab"), cut(), None], vec![BodyEnd::Cut { was_trial: false }]),
+            (BodySize::Stream, vec![data("ab"), cut(), None], vec![BodyEnd::Cut(Trials::default())]),
         ] {
             let said = format!("{size:?} {frames:?}");
             assert_eq!(learned(size, frames), expected, "{said}");

@@ -135,7 +135,7 @@ impl Dispatch<'_> {
         let answer = self.attempts((upstream, &members), exchange, &mut outgoing).await;
         if let Some(passage) = passage {
             let report = breaker::report(answer.as_ref().map(|answer| answer.status));
-            passage.ended(&upstream.name, report, clock::coarse());
+            passage.ended(&upstream.name, report, exchange.awaited.as_mut(), clock::coarse());
         }
         if let Some(mirror) = mirror {
             // Of a request that failed nobody knows how much of its body is there.
@@ -357,7 +357,7 @@ pub fn heed(
     }
     let awaited = match sent {
         Ok(Incoming::Response { body: ResponseBody::Stream(body), .. })
-            if report == Report::Well && upstream.looks_for_outliers(members) =>
+            if report == Report::Well && upstream.looks_at_bodies(members) =>
         {
             let (learner, endpoint) = (Arc::clone(upstream), Arc::clone(endpoint));
             Some(Awaited::new(learner, endpoint, trial.is_some(), body.size()))

@@ -96,7 +96,7 @@ impl Errand {
         outgoing::address(&mut self.outgoing, &mirror.host, pick.endpoint, &self.exchange);
         let began = upstream.is_timed(&members).then(Instant::now);
         let sent = ask(&self.worker, upstream, pick.endpoint, &mut self.outgoing).await;
-        let awaited = heed((upstream, &members), pick, &sent, began);
+        let mut awaited = heed((upstream, &members), pick, &sent, began);
         let answered = sent.map_err(told);
         if let Err(error) = &answered {
             log::debug!("a copy for {}: {error}", upstream.name);
@@ -107,7 +107,7 @@ impl Errand {
                 Incoming::Response { head, .. } | Incoming::Upgraded { head, .. } => head.status,
             };
             let report: Report = breaker::report(answered.as_ref().map(status));
-            passage.ended(&upstream.name, report, clock::coarse());
+            passage.ended(&upstream.name, report, awaited.as_mut(), clock::coarse());
         }
         if let Ok(Incoming::Response { body, .. }) = answered {
             throw_away(body, awaited).await;

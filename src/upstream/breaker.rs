@@ -14,9 +14,11 @@ use std::{
 use super::{
     health::{Health, Standing, Trial},
     outlier::{self, Report},
+    window::Count,
 };
 use crate::{
     clock,
+    exchange::Awaited,
     http::{Error, Fault, StatusCode},
 };
 
@@ -53,6 +55,9 @@ pub struct Circuit {
     passed: AtomicU32,
 }
 
+/// Why it stays open.
+const NOT_YET: &str = "it has not recovered";
+
 /// One request that is let through.
 pub struct Passage<'b> {
     breaker: &'b Breaker,
@@ -77,6 +82,31 @@ impl Breaker {
         Ok(Passage { breaker: self, trial })
     }
 
+    /// A request that was counted as answered well has failed: the answer has broken off within its body.
+    pub fn broke_off(&self, name: &str, was_trial: bool, now: Duration) {
+        let health = &self.circuit.health;
+        let is_as_new = || health.well_since().is_some_and(|since| now.saturating_sub(since) <= self.rules.open);
+        match health.standing(now) {
+            Standing::Ejected => {}
+            Standing::OnTrial if was_trial => self.open(name, NOT_YET, now),
+            Standing::OnTrial => {}
+            Standing::Well | Standing::FailsChecks | Standing::Drained if was_trial && is_as_new() => {
+                self.open(name, NOT_YET, now);
+            }
+            Standing::Well | Standing::FailsChecks | Standing::Drained => {
+                self.judge(name, health.window.recount(now), now);
+            }
+        }
+    }
+
+    /// Opens it, if so many failures are too many.
+    fn judge(&self, name: &str, Count { requests, failures }: Count, now: Duration) {
+        let share = f64::from(failures) / f64::from(requests.max(1));
+        if requests >= self.rules.requests && share >= self.rules.error_rate {
+            self.open(name, format_args!("{failures} of {requests} requests failed"), now);
+        }
+    }
+
     fn open(&self, name: &str, why: impl std::fmt::Display, now: Duration) {
         self.circuit.passed.store(0, Ordering::Relaxed);
         if let Some(time) = self.circuit.health.eject(self.rules.open, self.rules.longest, now) {
@@ -86,13 +116,16 @@ impl Breaker {
 }
 
 impl Passage<'_> {
-    /// What became of it.
-    pub fn ended(self, name: &str, report: Report, now: Duration) {
+    /// What became of it. Where a body is still to come, that may tell otherwise.
+    pub fn ended(self, name: &str, report: Report, awaited: Option<&mut Awaited>, now: Duration) {
         let Self { breaker, trial } = self;
         let circuit = &breaker.circuit;
+        if let (Some(_), Some(awaited)) = (&trial, awaited) {
+            awaited.was_trial_of_upstream();
+        }
         match (report, trial) {
             (Report::Nothing, _) => {}
-            (Report::Failed, Some(_trial)) => breaker.open(name, "it has not recovered", now),
+            (Report::Failed, Some(_trial)) => breaker.open(name, NOT_YET, now),
             (Report::Well, Some(trial)) => {
                 if circuit.passed.fetch_add(1, Ordering::Relaxed) + 1 >= breaker.rules.trials {
                     circuit.passed.store(0, Ordering::Relaxed);
@@ -103,14 +136,10 @@ impl Passage<'_> {
             // One that began before it was opened is no news.
             (_, None) if circuit.health.standing(now) != Standing::Well => {}
             (_, None) => {
-                let count = circuit.health.window.count(report == Report::Failed, now);
-                let share = f64::from(count.failures) / f64::from(count.requests);
-                if report == Report::Failed
-                    && count.requests >= breaker.rules.requests
-                    && share >= breaker.rules.error_rate
-                {
-                    let why = format_args!("{} of {} requests failed", count.failures, count.requests);
-                    breaker.open(name, why, now);
+                let failed = report == Report::Failed;
+                let count = circuit.health.window.count(failed, now);
+                if failed {
+                    breaker.judge(name, count, now);
                 }
             }
         }
@@ -170,7 +199,7 @@ mod tests {
 
     fn requests(breaker: &Breaker, report: Report, count: u32, now: Duration) {
         for _ in 0..count {
-            breaker.pass(now).unwrap_or_else(|error| panic!("{error}")).ended("test", report, now);
+            breaker.pass(now).unwrap_or_else(|error| panic!("{error}")).ended("test", report, None, now);
         }
     }
 
@@ -203,10 +232,10 @@ mod tests {
 
         let trial = breaker.pass(s(105)).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(refused(&breaker, s(105)), Some(Duration::ZERO), "one at a time");
-        trial.ended("test", Report::Well, s(106));
+        trial.ended("test", Report::Well, None, s(106));
         let another = breaker.pass(s(106)).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(refused(&breaker, s(106)), Some(Duration::ZERO), "one is not enough");
-        another.ended("test", Report::Well, s(106));
+        another.ended("test", Report::Well, None, s(106));
 
         requests(&breaker, Report::Failed, 9, s(107));
         assert_eq!(refused(&breaker, s(107)), None, "what was before is forgotten");
@@ -229,12 +258,41 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_breaks_off_counts_as_a_failure_and_not_twice_as_a_request() {
+        let breaker = breaker();
+        requests(&breaker, Report::Well, 10, s(100));
+        for _ in 0..4 {
+            breaker.broke_off("test", false, s(101));
+        }
+        assert_eq!(refused(&breaker, s(101)), None, "four of ten");
+
+        breaker.broke_off("test", false, s(101));
+
+        assert_eq!(refused(&breaker, s(101)), Some(s(5)));
+    }
+
+    #[test]
+    fn a_trial_that_breaks_off_has_shown_nothing_if_it_does_so_soon() {
+        for (closes, breaks, expected) in [(false, 106, true), (true, 106, true), (true, 112, false)] {
+            let breaker = breaker();
+            requests(&breaker, Report::Failed, 10, s(100));
+            requests(&breaker, Report::Well, if closes { 2 } else { 1 }, s(106));
+
+            breaker.broke_off("test", false, s(106));
+            assert_eq!(refused(&breaker, s(106)), None, "one that came before it opened");
+            breaker.broke_off("test", true, s(breaks));
+
+            assert_eq!(refused(&breaker, s(breaks)).is_some(), expected, "{closes} {breaks}");
+        }
+    }
+
+    #[test]
     fn what_began_before_it_opened_tells_nothing_new() {
         let breaker = breaker();
         let early = breaker.pass(s(100)).unwrap_or_else(|error| panic!("{error}"));
         requests(&breaker, Report::Failed, 10, s(100));
 
-        early.ended("test", Report::Failed, s(105));
+        early.ended("test", Report::Failed, None, s(105));
 
         assert_eq!(refused(&breaker, s(105)), None, "a trial is due");
     }

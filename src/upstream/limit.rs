@@ -133,6 +133,16 @@ impl Limit {
         self.adaptive.as_ref().map(|_| Attempt { limit: self, began: Instant::now(), report: None })
     }
 
+    /// How many there may be is found out, not written.
+    pub fn is_found_out(&self) -> bool {
+        self.adaptive.is_some()
+    }
+
+    /// An attempt that was counted as answered has failed: the answer has broken off within its body.
+    pub fn broke_off(&self) {
+        self.heed(Some(Report::Failed), Duration::ZERO);
+    }
+
     fn heed(&self, report: Option<Report>, took: Duration) {
         let Some(adaptive) = &self.adaptive else { return };
         let answered = match report {

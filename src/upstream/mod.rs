@@ -15,6 +15,7 @@ use crate::settings::upstream::TransportKind;
 
 pub mod affinity;
 pub mod balancers;
+mod body_end;
 pub mod breaker;
 pub mod candidates;
 pub mod check;

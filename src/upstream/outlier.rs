@@ -1,14 +1,13 @@
 //! Endpoints whose answers fail are left alone for a while.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Endpoint, Members, Upstream,
     health::{Standing, Trial},
 };
 use crate::{
-    clock,
-    exchange::{BodyEnd, Learner},
+    exchange::{BodyEnd, Trials},
     http::StatusCode,
 };
 
@@ -80,28 +79,20 @@ impl Upstream {
         self.outlier.is_some() && members.endpoints.len() > 1
     }
 
-    /// Learns how the body of an answer ended whose head was good.
-    pub fn heed_body(&self, endpoint: &Endpoint, end: BodyEnd, now: impl Fn() -> Duration) {
+    /// Learns how an answer of one of its members ended whose head was good.
+    pub(super) fn heed_end(&self, endpoint: &Endpoint, end: BodyEnd, now: impl Fn() -> Duration) {
         let members = self.members();
         let Some(case) = self.case(&members, endpoint) else { return };
         match end {
             BodyEnd::Whole => case.heed(Report::Well, None, now),
-            BodyEnd::Cut { was_trial: true } if case.is_as_new(now()) => case.eject_again(now()),
-            BodyEnd::Cut { .. } => case.heed(Report::Failed, None, now),
+            BodyEnd::Cut(Trials { of_endpoint: true, .. }) if case.is_as_new(now()) => case.eject_again(now()),
+            BodyEnd::Cut(_) => case.heed(Report::Failed, None, now),
         }
     }
 
     fn case<'c>(&'c self, members: &'c Members, endpoint: &'c Endpoint) -> Option<Case<'c>> {
         let outlier = self.outlier.as_ref().filter(|_| self.looks_for_outliers(members))?;
         Some(Case { upstream: self, members, endpoint, outlier })
-    }
-}
-
-impl Learner for Upstream {
-    fn learn(&self, endpoint: &dyn Any, end: BodyEnd) {
-        if let Some(endpoint) = endpoint.downcast_ref() {
-            self.heed_body(endpoint, end, clock::coarse);
-        }
     }
 }
 

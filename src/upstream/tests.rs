@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     chance, clock,
-    exchange::{BodyEnd, Client, Exchange},
+    exchange::{BodyEnd, Client, Exchange, Trials},
     http::{HeaderMap, HeaderValue, Method, RequestBody, Uri, Version, cookies::OwnCookie, downstream::Peer, header},
     settings::upstream::PoolSettings,
     transport::Address,
@@ -90,7 +90,7 @@ fn who_failed_so_often_in_a_row_is_left_alone() {
 #[test]
 fn who_breaks_off_its_answers_is_left_alone() {
     let upstream = upstream(&[false; 4], Rules::default(), OUTLIER);
-    let (members, cut) = (upstream.members(), BodyEnd::Cut { was_trial: false });
+    let (members, cut) = (upstream.members(), BodyEnd::Cut(Trials::default()));
     let endpoint = &members.endpoints[1];
     for end in [cut, cut, BodyEnd::Whole, cut, cut] {
         upstream.heed_body(endpoint, end, clock::coarse);
@@ -112,7 +112,7 @@ fn a_trial_whose_body_is_cut_has_not_shown_that_the_endpoint_has_recovered() {
         assert!(health.eject(OUTLIER.eject, OUTLIER.longest, s(100)).is_some());
         health.begin_trial(s(5000)).expect("nobody else does").succeeded(s(5000));
 
-        let cut = BodyEnd::Cut { was_trial: true };
+        let cut = BodyEnd::Cut(Trials { of_endpoint: true, of_upstream: false });
         upstream.heed_body(&members.endpoints[0], cut, || s(5000 + after));
 
         assert_eq!(health.ejected_until().is_some(), is_ejected, "after {after} s");

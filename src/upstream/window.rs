@@ -33,7 +33,16 @@ impl Window {
     /// One request more. Returns all that are counted.
     pub fn count(&self, failed: bool, now: Duration) -> Count {
         self.move_on(now);
-        let one = REQUEST + u64::from(failed);
+        self.add(REQUEST + u64::from(failed))
+    }
+
+    /// One that was counted as good has failed after all.
+    pub fn recount(&self, now: Duration) -> Count {
+        self.move_on(now);
+        self.add(1)
+    }
+
+    fn add(&self, one: u64) -> Count {
         let current = self.current.fetch_add(one, Ordering::Relaxed).wrapping_add(one);
         let (current, previous) = (Count::of(current), Count::of(self.previous.load(Ordering::Relaxed)));
         Count { requests: current.requests + previous.requests, failures: current.failures + previous.failures }
@@ -69,7 +78,8 @@ mod tests {
     fn it_counts_the_last_two_lengths() {
         let window = Window::default();
         let at = Duration::from_secs;
-        window.count(true, at(1000));
+        window.count(false, at(1000));
+        assert_eq!(window.recount(at(1000)), Count { requests: 1, failures: 1 });
         assert_eq!(window.count(false, at(1009)), Count { requests: 2, failures: 1 });
         assert_eq!(window.count(true, at(1010)), Count { requests: 3, failures: 2 });
         assert_eq!(window.count(false, at(1020)), Count { requests: 2, failures: 1 });

@@ -75,6 +75,33 @@ async fn it_closes_when_trials_have_shown_that_it_has_recovered() {
 }
 
 #[actix_rt::test]
+async fn answers_that_break_off_open_it_and_a_trial_that_does_opens_it_again() {
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart").await;
+    });
+    let origin = origin.start().await;
+    let breaker = "breaker = { requests = 4, open = \"300ms\", max_open = \"1h\", trials = 1 }";
+    let proxy = TestProxy::with(&settings(&[&origin], breaker)).start().await;
+    let cut = async || {
+        let mut client = proxy.connect().await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let response = client.read_response().await;
+        assert!(is_refused(&response) || !response.complete, "{}", response.head);
+        is_refused(&response)
+    };
+    for _ in 0..4 {
+        assert!(!cut().await);
+    }
+    assert!(cut().await, "it is open");
+
+    patiently("a trial", async { while cut().await {} }).await;
+
+    assert!(cut().await, "it is open again");
+    assert_eq!(origin.requests_seen(), 5);
+}
+
+#[actix_rt::test]
 async fn one_request_at_a_time_is_a_trial_and_a_client_that_leaves_gives_it_up() {
     let origin = Origin::script(|mut conn, number| async move {
         while conn.next_head().await.is_some() {

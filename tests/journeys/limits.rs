@@ -420,3 +420,24 @@ async fn a_limit_that_is_found_out_falls_while_answers_fail_and_grows_when_they_
         patiently(&format!("a limit of {reached:?}"), found).await;
     }
 }
+
+#[actix_rt::test]
+async fn a_limit_that_is_found_out_falls_while_answers_break_off() {
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart").await;
+    });
+    let origin = origin.start().await;
+    let proxy = TestProxy::with(&limited(&[&origin], "adaptive = true, requests = 5, least = 1")).start().await;
+    let allowed = || proxy.proxy.plan().upstreams["few"].limit.as_ref().expect("it is limited").allowed();
+    assert_eq!(allowed(), 5);
+
+    let found = async {
+        while allowed() > 1 {
+            let mut client = proxy.connect().await;
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            assert!(!client.read_response().await.complete);
+        }
+    };
+    patiently("a limit of one", found).await;
+}
