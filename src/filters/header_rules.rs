@@ -4,21 +4,21 @@
 //! "/api" = { to = "api", header_rules = { request = { set = { x-tier = "gold" } }, response = { remove = ["server"] } } }
 //! ```
 //!
-//! A value may hold what the client's certificate tells: `${client_cert.subject}`, also `issuer`, `serial`, `names` and
-//! `fingerprint`. Of a client without one such a field is not written, and with `set` what was there is removed: nobody
-//! can say of himself what only a certificate can.
+//! A value may hold what the request tells: `${client.ip}`, `${claim.sub}`, `${client_cert.subject}` (docs/conditions.md has
+//! all of them). Where one of them is missing such a field is not written, and with `set` what was there is removed: nobody
+//! can say of himself what only a proof can.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::{Filter, JsonSchema, Kind, Schema, Site, Step, schemars};
 use crate::{
     exchange::{Exchange, REQUEST_ID},
-    http::{
-        ClientCertificate, HeaderMap, HeaderName, HeaderValue, Response, client_certificate::Part, header, headers,
-    },
+    http::{HeaderMap, HeaderName, HeaderValue, Response, header, headers},
+    language::{Fault, Template},
     settings::{Problem, Problems},
 };
 
@@ -31,9 +31,9 @@ const ABOUT: &str = r#"
 Fields are removed first, then set, then added. What frames a message, belongs to one connection or is written by the proxy itself
 (`Host`, `Via`, `Forwarded`, `X-Forwarded-*`, `X-Request-Id`) is not for a rule.
 
-A value may hold what the client's certificate tells: `${client_cert.subject}`, also `issuer`, `serial`, `names` and `fingerprint`. Of a
-client without one such a field is not written, and with `set` what was there is removed: nobody can say of himself what only a
-certificate can.
+A value may hold what the request tells: `${client.ip}`, `${claim.sub}`, `${client_cert.subject}`, `${host.0}` and
+[more](../conditions.md#templates). Where one of them is missing the field is not written, and with `set` what was there is removed: nobody
+can say of himself what only a proof can. What a client sends cannot add a line.
 "#;
 
 /// Sets, adds and removes header fields.
@@ -66,55 +66,8 @@ pub struct RuleSettings {
 
 struct Rules {
     remove: Vec<HeaderName>,
-    set: Vec<(HeaderName, Value)>,
-    add: Vec<(HeaderName, Value)>,
-    /// One of the values is made of the client's certificate.
-    tell_of_clients: bool,
-}
-
-/// What a field is to hold.
-enum Value {
-    /// This.
-    Fixed(HeaderValue),
-    /// This, with what the client's certificate tells in between.
-    Made(Vec<Piece>),
-}
-
-enum Piece {
-    Text(String),
-    Part(Part),
-}
-
-impl Value {
-    /// `None` if it is not one, be it for a variable that is none.
-    fn parse(mut text: &str) -> Option<Self> {
-        let fixed = HeaderValue::from_str(text).ok()?;
-        let mut pieces = Vec::new();
-        while let Some((before, rest)) = text.split_once("${") {
-            let (name, rest) = rest.split_once('}')?;
-            pieces.extend([Piece::Text(before.to_owned()), Piece::Part(Part::named(name)?)]);
-            text = rest;
-        }
-        if pieces.is_empty() {
-            return Some(Self::Fixed(fixed));
-        }
-        pieces.push(Piece::Text(text.to_owned()));
-        Some(Self::Made(pieces))
-    }
-
-    /// For this client; `None` where it has no certificate to be made of.
-    fn of(&self, client: Option<&ClientCertificate>) -> Option<HeaderValue> {
-        let pieces = match self {
-            Self::Fixed(value) => return Some(value.clone()),
-            Self::Made(pieces) => pieces,
-        };
-        let client = client?;
-        let pieces = pieces.iter().map(|piece| match piece {
-            Piece::Text(text) => Cow::from(text),
-            Piece::Part(part) => part.of(client),
-        });
-        HeaderValue::from_str(&pieces.collect::<String>()).ok()
-    }
+    set: Vec<(HeaderName, Template)>,
+    add: Vec<(HeaderName, Template)>,
 }
 
 impl Kind for HeaderRules {
@@ -137,14 +90,15 @@ impl Kind for HeaderRules {
 
 impl Filter for HeaderRules {
     fn on_request(&self, exchange: &mut Exchange) -> Option<Response> {
-        let client = if self.request.tell_of_clients { exchange.client_certificate().cloned() } else { None };
-        self.request.apply(&mut exchange.headers, client.as_deref());
+        // What is written is made of the request as it came to this filter, whatever the other rules do to it.
+        let made = self.request.make(exchange);
+        self.request.apply(&mut exchange.headers, made);
         None
     }
 
     fn on_response(&self, exchange: &Exchange, response: &mut Response) {
-        let client = if self.response.tell_of_clients { exchange.client_certificate() } else { None };
-        self.response.apply(&mut response.headers, client.map(|client| &**client));
+        let made = self.response.make(exchange);
+        self.response.apply(&mut response.headers, made);
     }
 }
 
@@ -157,22 +111,27 @@ impl Rules {
         let remove = remove.collect();
         let set = fields(&settings.set, way, "set", problems);
         let add = fields(&settings.add, way, "add", problems);
-        let tell_of_clients = set.iter().chain(&add).any(|(_, value)| matches!(value, Value::Made(_)));
-        Self { remove, set, add, tell_of_clients }
+        Self { remove, set, add }
     }
 
-    fn apply(&self, headers: &mut HeaderMap, client: Option<&ClientCertificate>) {
+    /// The values to set and to add, in their order.
+    fn make(&self, exchange: &Exchange) -> SmallVec<[Option<HeaderValue>; 8]> {
+        self.set.iter().chain(&self.add).map(|(_, value)| value.field(exchange)).collect()
+    }
+
+    fn apply(&self, headers: &mut HeaderMap, made: impl IntoIterator<Item = Option<HeaderValue>>) {
         for name in &self.remove {
             headers.remove(name);
         }
-        for (name, value) in &self.set {
-            match value.of(client) {
+        let mut made = made.into_iter();
+        for ((name, _), value) in self.set.iter().zip(made.by_ref()) {
+            match value {
                 Some(value) => drop(headers.insert(name.clone(), value)),
                 None => drop(headers.remove(name)),
             }
         }
-        for (name, value) in &self.add {
-            if let Some(value) = value.of(client) {
+        for ((name, _), value) in self.add.iter().zip(made) {
+            if let Some(value) = value {
                 headers.append(name.clone(), value);
             }
         }
@@ -202,27 +161,34 @@ fn fields(
     way: Way,
     verb: &str,
     problems: &mut Problems,
-) -> Vec<(HeaderName, Value)> {
+) -> Vec<(HeaderName, Template)> {
     let mut fields = Vec::with_capacity(written.len());
     for (key, text) in written {
         let at = [way.key(), verb, key].map(String::from);
-        match (name(key, way), Value::parse(text)) {
-            (Ok(name), Some(value)) => fields.push((name, value)),
+        match (name(key, way), value(text)) {
+            (Ok(name), Ok(value)) => fields.push((name, value)),
             (Err(why), _) => problems.push(why.of(key, at)),
             // The value is not told: it may be a secret, whatever the field is called.
-            (_, None) if text.contains("${") => problems.push(
-                Problem::at(at, format!("the value for `{}` has a variable that is none", key.escape_debug()))
-                    .help(format!("one of {}", Part::ALL.map(|part| format!("${{{part}}}")).join(", ")))
-                    .hide_value(),
-            ),
-            (_, None) => problems.push(
-                Problem::at(at, format!("the value for `{}` is not a header field value", key.escape_debug()))
-                    .help("visible characters, without line breaks")
-                    .hide_value(),
-            ),
+            (_, Err(Fault { what, help, .. })) => {
+                let what = format!("the value for `{}` {what}", key.escape_debug());
+                problems.push(Problem::at(at, what).hint(help).hide_value());
+            }
         }
     }
     fields
+}
+
+/// What a field is to hold. Why it cannot is told of a variable alone, if that looks like one.
+fn value(text: &str) -> Result<Template, Fault> {
+    let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let wrong = |what: &str, help: &str| Fault { at: 0..0, what: what.into(), help: Some(help.into()) };
+    if HeaderValue::from_str(text).is_err() {
+        return Err(wrong("is not a header field value", "visible characters, without line breaks"));
+    }
+    Template::parse(text).map_err(|fault| match text.get(fault.at.clone()) {
+        Some(name) if is_name(name) => Fault { what: format!("has a variable that is none: {}", fault.what), ..fault },
+        _ => wrong("has a variable that is none", "`${` begins a variable, such as `${client.ip}`; `$${` writes `${`"),
+    })
 }
 
 /// Why a rule may not touch a field, and what to do instead.
@@ -267,7 +233,7 @@ fn name(text: &str, way: Way) -> Result<HeaderName, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filters::testing;
+    use crate::{exchange::Identity, filters::testing};
 
     #[test]
     fn fields_are_removed_then_set_then_added() {
@@ -281,7 +247,7 @@ mod tests {
         headers.append(HeaderName::from_static("x-old"), HeaderValue::from_static("1"));
         headers.append(HeaderName::from_static("x-one"), HeaderValue::from_static("old"));
 
-        rules.apply(&mut headers, None);
+        rules.apply(&mut headers, rules.make(&testing::request("GET /", &[])));
 
         assert!(!headers.contains_key("x-old"));
         assert_eq!(headers.get_all("x-one").collect::<Vec<_>>(), ["new", "more"]);
@@ -312,40 +278,48 @@ mod tests {
     }
 
     #[test]
-    fn what_a_certificate_tells_replaces_what_a_client_says() {
-        let alice = ClientCertificate {
-            subject: "CN=alice".into(),
-            issuer: "CN=ca".into(),
-            serial: "0a".into(),
-            names: vec!["DNS:a".into(), "DNS:b".into()],
-            fingerprint: "ff".into(),
-        };
+    fn what_is_proved_replaces_what_a_client_says() {
         let settings = RuleSettings {
-            remove: Vec::new(),
-            set: IndexMap::from([("x-client".into(), "${client_cert.subject}; by=${client_cert.issuer}!".into())]),
-            add: IndexMap::from([("x-names".into(), "${client_cert.names}".into())]),
+            remove: vec!["x-claim".into()],
+            set: IndexMap::from([("x-client".into(), "${claim.sub}; from=${header.x-claim}".into())]),
+            add: IndexMap::from([("x-names".into(), "${claim.names}".into())]),
         };
-        let rules = Rules::new(&settings, Way::In, &mut Problems::default());
-        for (client, expected) in
-            [(Some(&alice), (Some("CN=alice; by=CN=ca!"), Some("DNS:a,DNS:b"))), (None, (None, None))]
-        {
-            let mut headers = HeaderMap::new();
-            headers.append(HeaderName::from_static("x-client"), HeaderValue::from_static("CN=root"));
+        let rules = HeaderRules {
+            request: Rules::new(&settings, Way::In, &mut Problems::default()),
+            response: Rules::new(&RuleSettings::default(), Way::Out, &mut Problems::default()),
+        };
+        let claims = serde_json::json!({ "names": ["a", "b"] }).as_object().cloned().unwrap_or_default();
+        let alice = Identity { scheme: "jwt", subject: Some("alice".into()), claims };
+        for (identities, expected) in [(vec![alice], (Some("alice; from=root"), Some("a,b"))), (vec![], (None, None))] {
+            let forged = [("x-client", "root"), ("x-claim", "root")];
+            let mut exchange = testing::request("GET /", &forged);
+            exchange.identities = identities;
 
-            rules.apply(&mut headers, client);
+            rules.on_request(&mut exchange);
 
-            let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-            assert_eq!((value("x-client"), value("x-names")), expected);
+            let value = |name: &str| exchange.headers.get(name).and_then(|value| value.to_str().ok());
+            assert_eq!((value("x-client"), value("x-names"), value("x-claim")), (expected.0, expected.1, None));
         }
     }
 
     #[test]
-    fn a_variable_that_is_none_is_told() {
-        for value in ["${client_cert.subjec}", "${client_cert.subject", "${}"] {
+    fn a_variable_that_is_none_is_told_and_what_may_be_a_secret_is_not() {
+        for (value, expected, help) in [
+            (
+                "${client_cert.subjec}",
+                "there is no variable `client_cert.subjec`",
+                "did you mean `client_cert.subject`?",
+            ),
+            ("${client_cert.subject", "has a variable that is none", "`$${` writes"),
+            ("hunter2 ${hunter2 }", "has a variable that is none", "`$${` writes"),
+            ("${}", "there is no variable ``", "one of client.ip"),
+        ] {
             let told = testing::problems::<HeaderRules>(serde_json::json!({ "request": { "set": { "x-a": value } } }));
 
             assert_eq!(told.len(), 1, "{value}");
-            assert!(told[0].what.contains("a variable that is none"), "{}", told[0].what);
+            assert!(told[0].what.contains(expected), "{}", told[0].what);
+            assert!(told[0].help.as_deref().unwrap_or_default().contains(help), "{:?}", told[0].help);
+            assert!(!told[0].what.contains("hunter2") && told[0].hides_value);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Range};
 
+use crate::settings::Problem;
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -14,6 +16,11 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// The same of a setting: the key of the text, which the problem points into.
+    pub fn problem<K: Into<String>>(self, key: impl IntoIterator<Item = K>) -> Problem {
+        Problem::at(key, self.what).within(self.at).hint(self.help)
+    }
+
     pub(super) fn new(at: Range<usize>, what: impl Into<String>) -> Self {
         Self { at, what: what.into(), help: None }
     }

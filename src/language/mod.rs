@@ -1,7 +1,8 @@
-//! What settings can ask of a request: `path starts_with '/internal' and not client.ip in cidr('10.0.0.0/8')`.
+//! What settings can ask of a request, `path starts_with '/internal' and not client.ip in cidr('10.0.0.0/8')`, and make of
+//! it, `user=${claim.sub}`.
 //!
 //! A [`Condition`] is read once, when settings are; what is wrong with it is told then, with its place. Asking it never
-//! fails and never waits.
+//! fails and never waits. A [`Template`] is the same for texts.
 //!
 //! A client can write a field twice, and who reads it may take the first, the last, or all of them. A condition that lets
 //! in must hold for whatever is taken ([`Condition::holds`]); one that refuses, or protects, must hold if it does for
@@ -15,11 +16,13 @@ mod condition;
 mod fault;
 mod operand;
 mod parser;
+mod template;
 mod token;
 mod value;
+mod variable;
 mod view;
 
-pub use self::{condition::Condition, fault::Fault};
+pub use self::{condition::Condition, fault::Fault, template::Template};
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::Condition;
+use super::{Condition, Template};
 use crate::{
     exchange::{Authority, Client, Exchange, Identity},
     http::{
@@ -18,7 +18,7 @@ use crate::{
 mod laws;
 
 /// A request in words: `POST /a?x=1`, its fields, and where it comes from.
-fn request(line: &str, fields: &[(&str, &str)], from: &str) -> Exchange {
+pub(super) fn request(line: &str, fields: &[(&str, &str)], from: &str) -> Exchange {
     let (method, target) = line.split_once(' ').expect("a method and a target");
     let mut headers = HeaderMap::new();
     for (name, value) in fields {
@@ -33,6 +33,40 @@ fn request(line: &str, fields: &[(&str, &str)], from: &str) -> Exchange {
     exchange.path = exchange.uri.path().to_owned();
     exchange.authority = Authority::new("shop.example.:8080".into(), "shop.example.".len());
     exchange
+}
+
+/// A connection whose client has shown a certificate.
+pub(super) struct Shown(Arc<ClientCertificate>);
+impl Downstream for Shown {
+    fn peer(&self) -> Peer {
+        Peer::Unix
+    }
+    fn local(&self) -> Option<SocketAddr> {
+        None
+    }
+    fn is_tls(&self) -> bool {
+        true
+    }
+    fn client_certificate(&self) -> Option<&Arc<ClientCertificate>> {
+        Some(&self.0)
+    }
+    fn informational(&self, _: StatusCode, _: &HeaderMap) {}
+    fn request_trailers(&self) -> Option<HeaderMap> {
+        None
+    }
+    fn response_trailers(&self, _: HeaderMap) {}
+}
+
+impl Shown {
+    pub(super) fn certificate() -> Rc<dyn Downstream> {
+        Rc::new(Self(Arc::new(ClientCertificate {
+            subject: "CN=alice".into(),
+            issuer: "CN=ca".into(),
+            serial: "0a".into(),
+            names: vec!["DNS:a".into(), "DNS:b".into()],
+            fingerprint: "ff".into(),
+        })))
+    }
 }
 
 fn get(target: &str) -> Exchange {
@@ -236,37 +270,11 @@ fn claims_are_what_they_are() {
 
 #[test]
 fn a_certificate_is_what_the_connection_tells_not_what_a_field_says() {
-    struct Connection(Arc<ClientCertificate>);
-    impl Downstream for Connection {
-        fn peer(&self) -> Peer {
-            Peer::Unix
-        }
-        fn local(&self) -> Option<SocketAddr> {
-            None
-        }
-        fn is_tls(&self) -> bool {
-            true
-        }
-        fn client_certificate(&self) -> Option<&Arc<ClientCertificate>> {
-            Some(&self.0)
-        }
-        fn informational(&self, _: StatusCode, _: &HeaderMap) {}
-        fn request_trailers(&self) -> Option<HeaderMap> {
-            None
-        }
-        fn response_trailers(&self, _: HeaderMap) {}
-    }
     let texts =
         ["client_cert.subject == 'CN=alice'", "'DNS:b' in client_cert.names", "client_cert.issuer matches '^CN=ca$'"];
     none_holds(&with(&[("client-cert", "CN=alice"), ("client_cert.subject", "CN=alice")]), &texts);
     let mut exchange = get("/");
-    exchange.downstream = Some(Rc::new(Connection(Arc::new(ClientCertificate {
-        subject: "CN=alice".into(),
-        issuer: "CN=ca".into(),
-        serial: "0a".into(),
-        names: vec!["DNS:a".into(), "DNS:b".into()],
-        fingerprint: "ff".into(),
-    }))));
+    exchange.downstream = Some(Shown::certificate());
     all_hold(&exchange, &texts);
 }
 
@@ -343,4 +351,20 @@ fn a_text_is_bounded_in_length_and_depth() {
     assert!(Condition::parse(&deep(32)).expect_err("too deep").what.contains("within each other"));
     assert!(Condition::parse(&"not ".repeat(2_000)).expect_err("too deep").what.contains("within each other"));
     assert!(Condition::parse(&" ".repeat(9_000)).expect_err("too long").what.contains("longer than"));
+}
+
+#[test]
+fn the_examples_of_the_docs_can_be_read() {
+    let docs = include_str!("../../docs/conditions.md");
+    let examples = |kind: &str| -> Vec<&str> {
+        let block = docs.split(&format!("```{kind}\n")).nth(1).and_then(|rest| rest.split("```").next());
+        block.expect("examples").lines().collect()
+    };
+
+    for example in examples("condition") {
+        condition(example);
+    }
+    for example in examples("template") {
+        assert!(Template::parse(example).is_ok(), "{example}");
+    }
 }

@@ -84,6 +84,11 @@ const FUNCTIONS: [(&str, Function); 4] = [
     ("claim", |name| Ok(Value::Claim(name.into()))),
 ];
 
+/// The names of the functions.
+pub(super) fn families() -> impl Iterator<Item = &'static str> + Clone {
+    FUNCTIONS.iter().map(|(known, _)| *known)
+}
+
 /// What is wrong, and what to do about it.
 pub(super) struct Refusal(pub(super) String, pub(super) String);
 
@@ -220,7 +225,8 @@ impl Value {
     }
 }
 
-fn host(exchange: &Exchange) -> &str {
+/// Without the dot of the root; empty if there is none.
+pub(super) fn host(exchange: &Exchange) -> &str {
     let host = exchange.authority.host();
     host.strip_suffix('.').unwrap_or(host)
 }

@@ -10,13 +10,14 @@ use super::{
     passages::{Passage, Passages, StepName},
 };
 use crate::{
+    exchange::Exchange,
     filters::Step,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, headers},
+    language::Template,
     routing::{Entry, Pattern},
     settings::{
         Destination, Problem, RouteDefaults, RouteSettings, Settings,
         limit::Class,
-        problem::did_you_mean,
         route::{ForwardedFields, RespondSettings, TimeoutSettings},
         values::Time,
     },
@@ -75,7 +76,7 @@ pub enum Target {
 pub struct Redirect {
     /// 301, 302, 303, 307 or 308.
     pub status: StatusCode,
-    location: Vec<Piece>,
+    location: Template,
 }
 
 /// An answer that is always the same.
@@ -99,35 +100,24 @@ pub enum HostRule {
     Literal(HeaderValue),
 }
 
-enum Piece {
-    Text(String),
-    Rest,
-    Group(String),
-}
-
 impl Redirect {
     /// The `Location` for what the pattern matched: `rest` is the path behind it with the query, `group` its groups.
-    pub fn location(&self, rest: &str, group: impl Fn(&str) -> Option<String>) -> String {
-        let mut location = String::new();
-        for piece in &self.location {
-            match piece {
-                Piece::Text(text) => location.push_str(text),
-                Piece::Rest => location.push_str(rest),
-                Piece::Group(name) => location.push_str(&group(name).unwrap_or_default()),
-            }
-        }
+    pub fn location(&self, exchange: &Exchange, rest: &str, group: impl Fn(&str) -> Option<String>) -> String {
+        let mut location = self.location.url(exchange, |name| match name {
+            REST => rest.into(),
+            name => group(name).unwrap_or_default().into(),
+        });
         // Behind two slashes stands a host: what a client writes there must not choose one.
-        if location.starts_with("//") && !self.names_host() {
+        if location.starts_with("//") && !self.location.beginning().starts_with("//") {
             let path = location.trim_start_matches('/').len();
             location.replace_range(1..location.len() - path, "");
         }
         location
     }
-
-    fn names_host(&self) -> bool {
-        matches!(self.location.first(), Some(Piece::Text(text)) if text.starts_with("//"))
-    }
 }
+
+/// The variable of a redirect for what follows the match.
+const REST: &str = "rest";
 
 /// Routes while they are drawn.
 pub struct Drawing<'s> {
@@ -241,27 +231,14 @@ impl<'s> Drawing<'s> {
             self.problem(text, &["status"], format!("{status} is not a redirect"), "301, 302, 303, 307 or 308");
         }
         let location = written.redirect.as_deref()?;
-        let pieces = match pieces(location) {
-            Ok(pieces) => pieces,
-            Err(what) => {
-                self.problem(
-                    text,
-                    &["redirect"],
-                    what,
-                    "${rest} for what follows the match, ${name} for a group of the pattern",
-                );
+        let local: Vec<&str> = [REST].into_iter().chain(groups.iter().map(String::as_str)).collect();
+        let template = match Template::parse_with(location, &local) {
+            Ok(template) => template,
+            Err(fault) => {
+                self.problems.push(fault.problem(["routes", text, "redirect"]));
                 return None;
             }
         };
-        for piece in &pieces {
-            if let Piece::Group(name) = piece
-                && !groups.contains(name)
-            {
-                let help = did_you_mean(name, groups.iter().map(String::as_str))
-                    .unwrap_or_else(|| "(?<name>..) in the pattern makes a group".into());
-                self.problem(text, &["redirect"], format!("the pattern has no group `{name}`"), help);
-            }
-        }
         if HeaderValue::from_str(location).is_err() || location.is_empty() {
             self.problem(
                 text,
@@ -271,7 +248,7 @@ impl<'s> Drawing<'s> {
             );
             return None;
         }
-        Some(Target::Redirect(Redirect { status: StatusCode::from_u16(status).ok()?, location: pieces }))
+        Some(Target::Redirect(Redirect { status: StatusCode::from_u16(status).ok()?, location: template }))
     }
 
     fn respond(&mut self, text: &str, written: &RespondSettings) -> Option<Target> {
@@ -364,26 +341,4 @@ fn timeouts(said: TimeoutSettings) -> Timeouts {
         idle: limit(said.idle),
         total: limit(said.total),
     }
-}
-
-fn pieces(text: &str) -> Result<Vec<Piece>, String> {
-    let mut pieces = Vec::new();
-    let mut left = text;
-    while let Some(start) = left.find("${") {
-        let (before, from) = left.split_at(start);
-        let end = from.find('}').ok_or_else(|| format!("`{from}` has no closing brace"))?;
-        if !before.is_empty() {
-            pieces.push(Piece::Text(before.to_owned()));
-        }
-        pieces.push(match &from[2..end] {
-            "rest" => Piece::Rest,
-            "" => return Err("`${}` names nothing".into()),
-            name => Piece::Group(name.to_owned()),
-        });
-        left = &from[end + 1..];
-    }
-    if !left.is_empty() {
-        pieces.push(Piece::Text(left.to_owned()));
-    }
-    Ok(pieces)
 }

@@ -68,8 +68,8 @@ pub fn verdict<'p>(matched: &Match<'p, Route>, exchange: &Exchange) -> Verdict<'
             // The whole server, `*`, has no path.
             let [slash, below] = if path == "*" { ["", ""] } else { below(matched.rest(path)) };
             let rest = [slash, below, query].concat();
-            let mut location = redirect.location(&rest, |name| matched.group(path, name).map(str::to_owned));
-            if location == query {
+            let mut location = redirect.location(exchange, &rest, |name| matched.group(path, name).map(str::to_owned));
+            if location.is_empty() || location == query {
                 // Nothing is left of the path: that is the root, where no path at all would be this one again.
                 location.insert(0, '/');
             }

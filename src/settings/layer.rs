@@ -254,7 +254,31 @@ impl File {
 
     fn find(&self, path: &[String], part: Part) -> Option<Range<usize>> {
         let trace = path.iter().try_fold(&self.trace, |trace, key| trace.inner.get(key))?;
-        Some(if part == Part::Key { trace.key.clone() } else { trace.value.clone() })
+        Some(match part {
+            Part::Key => trace.key.clone(),
+            Part::Value => trace.value.clone(),
+            Part::Within(start, end) => self.within(&trace.value, start..end).unwrap_or_else(|| trace.value.clone()),
+        })
+    }
+
+    /// Where these bytes of a string are written; `None` where they are not written as they are meant.
+    fn within(&self, value: &Range<usize>, bytes: Range<usize>) -> Option<Range<usize>> {
+        let written = self.text.get(value.clone())?;
+        let (thrice, escapes) = match written.as_bytes().first()? {
+            b'"' => (r#"""""#, true),
+            b'\'' => ("'''", false),
+            _ => return None,
+        };
+        if escapes && written.contains('\\') {
+            return None;
+        }
+        let is_tripled = written.len() >= 6 && written.starts_with(thrice);
+        let opened = if is_tripled { 3 } else { 1 };
+        // A line break right behind three quotes is none of the text.
+        let broken = ["\r\n", "\n"].into_iter().find(|line_break| is_tripled && written[3..].starts_with(line_break));
+        let start = opened + broken.map_or(0, str::len);
+        let is_inside = start + bytes.end + opened <= written.len();
+        is_inside.then(|| value.start + start + bytes.start..value.start + start + bytes.end)
     }
 
     /// Where a syntax error stands. What could not be read may be a secret as well.

@@ -34,7 +34,7 @@ pub struct Related {
     pub place: Option<Place>,
 }
 
-/// The half of a setting that a problem points at.
+/// The part of a setting that a problem points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Part {
     /// The key: it is unknown, or is a pattern that cannot be read.
@@ -42,6 +42,8 @@ pub enum Part {
     /// What it is set to.
     #[default]
     Value,
+    /// These bytes of it, a text: from and to.
+    Within(usize, usize),
 }
 
 /// Where a value was written.
@@ -95,6 +97,13 @@ impl Problem {
     /// A problem with the key itself.
     pub fn at_key<K: Into<String>>(key: impl IntoIterator<Item = K>, what: impl Into<String>) -> Self {
         Self { part: Part::Key, ..Self::at(key, what) }
+    }
+
+    /// Points at these bytes of the value alone, where that is a text.
+    #[must_use]
+    pub fn within(mut self, bytes: std::ops::Range<usize>) -> Self {
+        self.part = Part::Within(bytes.start, bytes.end);
+        self
     }
 
     /// Adds what was expected, or the likely fix.

@@ -56,6 +56,7 @@ mod reload;
 mod routing;
 mod service_manager;
 mod split;
+mod templates;
 mod test_kit;
 mod tls;
 mod tunnels;

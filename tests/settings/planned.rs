@@ -101,6 +101,7 @@ impossible! {
     a_pattern_with_a_bad_method: "[routes]\n\"get /\" = \"http://a\"\n";
     a_pattern_with_a_bad_expression: "[routes]\n\"~^/(a\" = \"http://a\"\n";
     a_redirect_with_a_bad_status: "[routes]\n\"/a\" = { redirect = \"/b\", status = 200 }\n";
+    variables_that_are_none: "[routes]\n\"/a\" = { redirect = '''/${pth}''' }\n\"/b\" = { redirect = \"\"\"\n/b${headers.x}\"\"\" }\n\"/c\" = { redirect = \"/\\u0063${hots}\" }\n\"/d\" = { to = \"http://a\", header_rules = { request = { set = { x-a = '${clientip}' } } } }\n";
     a_redirect_with_a_group_that_is_not_there:
         "[routes]\n\"~^/v(?<major>[0-9]+)/\" = { redirect = \"/${majr}/${rest}\" }\n\"/b\" = { redirect = \"/${x\" }\n";
     a_redirect_that_breaks_the_line: "[routes]\n\"/a\" = { redirect = \"/b\\r\\nx: y\" }\n";
