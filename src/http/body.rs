@@ -14,7 +14,7 @@ use futures_core::Stream;
 
 pub use actix_http::body::BodySize;
 
-use super::HeaderMap;
+use super::{HeaderMap, scratch};
 
 /// One piece of a body. Trailers, if any, are the last piece (RFC 9112, 7.1.2).
 #[derive(Debug)]
@@ -206,7 +206,7 @@ impl RequestBody {
 
     /// Counts the bytes of content that come from now on.
     pub fn counted(&mut self) -> Rc<Cell<u64>> {
-        Rc::clone(self.count.get_or_insert_default())
+        Rc::clone(self.count.get_or_insert_with(scratch::count))
     }
 
     /// Discards content without reading it: the edge decides whether the connection lives on.

@@ -1,6 +1,9 @@
 //! Memory that goes from message to message on one worker.
 
-use std::cell::RefCell;
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use super::HeaderMap;
 
@@ -8,6 +11,7 @@ thread_local! {
     static MAPS: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
     static LINES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static TEXTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static COUNTS: RefCell<Vec<Rc<Cell<u64>>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What is kept for later; more than this were never in use at once, or soon will not be.
@@ -68,7 +72,43 @@ pub fn give_back_text(mut text: String) {
     }
 }
 
+/// A count of nothing yet, to be shared.
+pub fn count() -> Rc<Cell<u64>> {
+    COUNTS.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Takes back a count that nobody needs any more; if somebody else still does, it is his.
+pub fn give_back_count(mut count: Rc<Cell<u64>>) {
+    if let Some(only) = Rc::get_mut(&mut count) {
+        only.set(0);
+        COUNTS.with_borrow_mut(|kept| {
+            if kept.len() < MAX_KEPT {
+                kept.push(count)
+            }
+        });
+    }
+}
+
 /// Writes a number in decimal.
 pub fn write_decimal(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_somebody_still_has_is_not_given_to_another() {
+        let (shared, own) = (count(), count());
+        let body = Rc::clone(&shared);
+        body.set(7);
+        own.set(3);
+
+        give_back_count(shared);
+        give_back_count(own);
+
+        assert_eq!((count().get(), count().get(), body.get()), (0, 0, 7));
+        assert_eq!(Rc::strong_count(&body), 1);
+    }
 }

@@ -67,6 +67,11 @@ impl Tail {
         self
     }
 
+    /// It is only counted: nobody reads of it alone.
+    pub fn is_only_counted(&self) -> bool {
+        self.line.is_none()
+    }
+
     /// The next that came of the body.
     pub fn saw(&mut self, next: &Option<Result<Frame, BodyError>>) {
         match next {
@@ -102,7 +107,7 @@ impl Drop for Tail {
         if !over && !self.has_failed() {
             self.went_wrong("http_request_error", || "the client left before the end".into());
         }
-        if let Some(tally) = &self.tally {
+        if let Some(tally) = self.tally.take() {
             tally.over(self.status, self.bytes_out);
         }
         if let Some((log, exchange)) = &self.line {

@@ -18,12 +18,17 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// What is in memory needs no relay, unless somebody waits for its end.
+    /// What is in memory needs no relay, unless a line is to be written of how it ended: it goes out at once.
     pub fn boxed(body: ResponseBody, status: StatusCode, passing: Passing) -> BoxBody {
-        let keeps_empty = keeps_empty(status) && !passing.is_head();
+        let is_head = passing.is_head();
+        let keeps_empty = keeps_empty(status) && !is_head;
         let mut rest = passing.answered(status, body.size());
         match (body, &mut rest.tail) {
             (ResponseBody::Bytes(bytes), None) => BoxBody::new(bytes),
+            (ResponseBody::Bytes(bytes), Some(tail)) if tail.is_only_counted() && !is_head => {
+                tail.saw(&Some(Ok(Frame::Data(bytes.clone()))));
+                BoxBody::new(bytes)
+            }
             (ResponseBody::Empty, None) if keeps_empty => BoxBody::new(Bytes::new()),
             (ResponseBody::Empty, tail) => {
                 // There is no more to come; who sends it need not ask.

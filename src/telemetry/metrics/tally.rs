@@ -9,7 +9,7 @@ use std::{
 use super::Recorder;
 use crate::{
     exchange::{Facts, Subject},
-    http::StatusCode,
+    http::{StatusCode, scratch},
 };
 
 /// A request whose answer has begun, until it is over.
@@ -45,7 +45,10 @@ impl Tally {
     }
 
     /// It was answered with this, and so many bytes of content.
-    pub fn over(&self, status: StatusCode, sent: u64) {
-        self.recorder.on_page(self.subject, |page| page.enter(self, status, sent));
+    pub fn over(self, status: StatusCode, sent: u64) {
+        self.recorder.on_page(self.subject, |page| page.enter(&self, status, sent));
+        if let Some(received) = self.received {
+            scratch::give_back_count(received);
+        }
     }
 }

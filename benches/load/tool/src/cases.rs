@@ -134,7 +134,7 @@ impl Case {
             Peer::Relay => !self.is_secure(),
             Peer::Caddy => self.is_secure(),
             Peer::AqueductShared | Peer::AqueductReusePort => self.kind == Fresh && !self.is_secure(),
-            Peer::Nginx | Peer::NginxSame | Peer::Haproxy | Peer::Aqueduct => true,
+            Peer::Nginx | Peer::NginxSame | Peer::Haproxy | Peer::Aqueduct | Peer::AqueductCounted => true,
         }
     }
 }

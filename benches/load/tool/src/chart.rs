@@ -110,6 +110,7 @@ fn colour(peer: Peer) -> &'static str {
         Peer::Caddy => "#aa6688",
         Peer::Relay => "#ccbb44",
         Peer::Aqueduct => "#00997a",
+        Peer::AqueductCounted => "#33ad94",
         Peer::AqueductShared => "#66c2ae",
         Peer::AqueductReusePort => "#006652",
     }

@@ -118,7 +118,7 @@ impl Compare {
         let comparison = Comparison { cases, peers, rounds, window, place, shown, interrupt };
         let cases = comparison.run(&mut generator)?;
         let results = Results { machine, rounds, seconds, cases };
-        println!("\n{}", report::table(&results));
+        println!("\n{}{}", report::table(&results), report::counting(&results));
         let failed = results.failures();
         if failed > 0 {
             eprintln!("note: {failed} measurements failed and count for nothing; see above why");

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::cases::Case;
 use crate::generator::Endpoints;
 use crate::running::Running;
-use crate::settings::{Accepting, Tells, Wanted, aqueduct, caddy, haproxy, nginx};
+use crate::settings::{Tells, Variant, Wanted, aqueduct, caddy, haproxy, nginx};
 use crate::socket;
 use crate::tls::Certificate;
 
@@ -25,6 +25,8 @@ pub enum Peer {
     Caddy,
     Relay,
     Aqueduct,
+    /// Aqueduct that counts its requests, for whoever asks for metrics.
+    AqueductCounted,
     /// Aqueduct with two workers that share a socket.
     AqueductShared,
     /// Aqueduct with two workers that have one each.
@@ -57,6 +59,7 @@ impl Peer {
             Self::Caddy => "caddy",
             Self::Relay => "relay",
             Self::Aqueduct => "aqueduct",
+            Self::AqueductCounted => "aqueduct-counted",
             Self::AqueductShared => "aqueduct-shared",
             Self::AqueductReusePort => "aqueduct-reuse-port",
         }
@@ -71,6 +74,7 @@ impl Peer {
             Self::Caddy => "Caddy",
             Self::Relay => "TCP relay",
             Self::Aqueduct => "Aqueduct",
+            Self::AqueductCounted => "Aqueduct, counted",
             Self::AqueductShared => "Aqueduct, shared",
             Self::AqueductReusePort => "Aqueduct, reuse_port",
         }
@@ -83,7 +87,9 @@ impl Peer {
             Self::Haproxy => command_with("haproxy", &["-v"]),
             Self::Caddy => command_with(programs.caddy.as_ref()?, &["version"]),
             Self::Aqueduct => command_with(programs.aqueduct.as_ref()?, &["--version"]),
-            Self::NginxSame | Self::Relay | Self::AqueductShared | Self::AqueductReusePort => return None,
+            Self::NginxSame | Self::Relay | Self::AqueductCounted | Self::AqueductShared | Self::AqueductReusePort => {
+                return None;
+            }
         };
         let output = command.output().ok()?;
         let said = [output.stdout, output.stderr].concat();
@@ -139,15 +145,16 @@ impl Peer {
                 let words = ["relay", "--listen", &listen, "--to", &to];
                 Ok(command_with(std::env::current_exe()?, &words))
             }
-            Self::Aqueduct | Self::AqueductShared | Self::AqueductReusePort => {
-                let accepting = match self {
-                    Self::AqueductShared => Accepting::TwoAtOneSocket,
-                    Self::AqueductReusePort => Accepting::TwoAtOneEach,
-                    _ => Accepting::One,
+            Self::Aqueduct | Self::AqueductCounted | Self::AqueductShared | Self::AqueductReusePort => {
+                let variant = match self {
+                    Self::AqueductCounted => Variant::Counted,
+                    Self::AqueductShared => Variant::TwoAtOneSocket,
+                    Self::AqueductReusePort => Variant::TwoAtOneEach,
+                    _ => Variant::Usual,
                 };
                 // A single file is known by its extension.
                 let settings = settings.with_extension("toml");
-                fs::write(&settings, aqueduct(&wanted, accepting))?;
+                fs::write(&settings, aqueduct(&wanted, variant))?;
                 let mut command = command_with(installed(&programs.aqueduct)?, &["run", "--settings"]);
                 command.arg(&settings);
                 for (name, _) in std::env::vars_os() {

@@ -66,6 +66,19 @@ pub fn table(results: &Results) -> String {
     text
 }
 
+/// What it costs Aqueduct to count its requests, finer than the table is; nothing where that was not measured.
+pub fn counting(results: &Results) -> String {
+    let mut text = String::new();
+    for (case, result) in measured(results) {
+        let Some(Spread { median, least, most }) = result.ratio(Peer::AqueductCounted, Peer::Aqueduct) else {
+            continue;
+        };
+        let percent = (median - 1.0) * 100.0;
+        text.push_str(&format!("{}: counting costs {percent:+.2}% ({median:.4}, {least:.4}-{most:.4})\n", case.title));
+    }
+    text
+}
+
 /// 8.13, 81.3, 813, 81,300.
 pub fn amount(value: f64) -> String {
     let size = value.abs();
@@ -103,7 +116,26 @@ pub fn ratio(spread: Option<Spread>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::results::Machine;
+
+    fn rounds(of: [f64; 3]) -> Vec<Round> {
+        let cpu = |user_us| Cpu { user_us, system_us: 0.0, requests: 1, requests_per_second: 1.0 };
+        of.map(|user_us| Round { cpu: Some(cpu(user_us)), ..Round::default() }).into()
+    }
+
+    #[test]
+    fn what_counting_costs_is_told_by_neighbours_in_time() {
+        let peers = [(Peer::Aqueduct, [10.0, 20.0, 10.0]), (Peer::AqueductCounted, [10.05, 20.3, 10.1])];
+        let peers = peers.map(|(peer, of)| (peer, rounds(of)));
+        let both = CaseResult { name: "128b".into(), peers: BTreeMap::from(peers) };
+        let alone = CaseResult { name: "10k".into(), peers: BTreeMap::from([(Peer::Aqueduct, rounds([1.0; 3]))]) };
+        let results = Results { machine: Machine::default(), rounds: 3, seconds: 1.0, cases: vec![both, alone] };
+
+        assert_eq!(counting(&results), "128 B, 64 connections: counting costs +1.00% (1.0100, 1.0050-1.0150)\n");
+    }
 
     #[test]
     fn amounts_keep_three_figures_and_group_thousands() {

@@ -18,7 +18,7 @@ pub struct Results {
 }
 
 /// Where and with what: figures mean nothing without it.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Machine {
     pub date: String,
     pub processor: String,

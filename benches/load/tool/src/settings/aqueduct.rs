@@ -1,22 +1,28 @@
-//! Aqueduct as it is, with one worker; and with two, to see what it costs that they share a socket.
+//! Aqueduct as it is, with one worker; counting, to see what that costs; and with two workers, to see what it costs that
+//! they share a socket.
 
 use super::Wanted;
 
-/// Which workers accept, and where.
-#[derive(Clone, Copy)]
-pub enum Accepting {
-    One,
+/// What is otherwise than usual.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    Usual,
+    Counted,
     TwoAtOneSocket,
     TwoAtOneEach,
 }
 
-pub fn aqueduct(wanted: &Wanted, accepting: Accepting) -> String {
-    let (workers, reuse_port) = match accepting {
-        Accepting::One => (1, false),
-        Accepting::TwoAtOneSocket => (2, false),
-        Accepting::TwoAtOneEach => (2, true),
+pub fn aqueduct(wanted: &Wanted, variant: Variant) -> String {
+    let (workers, reuse_port) = match variant {
+        Variant::Usual | Variant::Counted => (1, false),
+        Variant::TwoAtOneSocket => (2, false),
+        Variant::TwoAtOneEach => (2, true),
     };
-    let Wanted { case, listen, endpoint, certificate, .. } = wanted;
+    let Wanted { case, listen, endpoint, certificate, directory } = wanted;
+    let admin = match variant {
+        Variant::Counted => format!("\n[admin]\nlisten = \"unix:{}\"\n", directory.join("admin.sock").display()),
+        _ => String::new(),
+    };
     let (listen, tls) = match case.is_secure() {
         true => {
             let (chain, key) = (certificate.chain.display(), certificate.key.display());
@@ -54,6 +60,6 @@ reuse_port = {reuse_port}
 
 [routes]
 \"/\" = \"{to}\"
-{upstream}{tls}"
+{upstream}{tls}{admin}"
     )
 }

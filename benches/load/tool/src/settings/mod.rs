@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::cases::Case;
 use crate::tls::Certificate;
 
-pub use aqueduct::{Accepting, aqueduct};
+pub use aqueduct::{Variant, aqueduct};
 pub use caddy::caddy;
 pub use haproxy::haproxy;
 pub use nginx::{Tells, nginx};
@@ -33,7 +33,7 @@ mod tests {
     use crate::socket::loopback;
 
     /// What all peers are told in a case, with their names.
-    fn told(case: &Case) -> [(&'static str, String); 4] {
+    fn told(case: &Case) -> [(&'static str, String); 5] {
         let directory = Path::new("/x");
         let certificate = Certificate::at(directory);
         let wanted = Wanted { case, listen: loopback(1), endpoint: loopback(2), directory, certificate: &certificate };
@@ -41,7 +41,8 @@ mod tests {
             ("nginx", nginx(&wanted, Tells::ForwardedFor)),
             ("haproxy", haproxy(&wanted)),
             ("caddy", caddy(&wanted)),
-            ("aqueduct", aqueduct(&wanted, Accepting::One)),
+            ("aqueduct", aqueduct(&wanted, Variant::Usual)),
+            ("aqueduct-counted", aqueduct(&wanted, Variant::Counted)),
         ]
     }
 
