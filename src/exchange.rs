@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use smallvec::SmallVec;
+
 pub use self::{
     awaited::{Awaited, BodyEnd, Learner, Trials},
     id::RequestId,
@@ -60,6 +62,10 @@ pub struct Exchange {
     pub client: Client,
     /// Who the client has proved to be, in the order of the proofs.
     pub identities: Vec<Identity>,
+    /// It is not sent: whoever keeps count of requests leaves it out.
+    pub is_rehearsal: bool,
+    /// What filters have noted on the way in, for their way out.
+    pub notes: SmallVec<[Note; 1]>,
     /// What the edge can do for this exchange, if it is one of ours.
     pub downstream: Option<Rc<dyn Downstream>>,
     /// What was learned on the way; the access line and the metrics are made of it.
@@ -69,6 +75,15 @@ pub struct Exchange {
     /// Waits for the body of its answer, where that tells of the endpoint.
     pub awaited: Option<Awaited>,
     id: OnceCell<RequestId>,
+}
+
+/// What a filter wants to know again when the answer passes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Note {
+    /// Which kind of filter.
+    pub by: &'static str,
+    /// What only that kind can read.
+    pub number: u64,
 }
 
 /// The authority a request asks for.
@@ -153,6 +168,8 @@ impl Exchange {
             path: String::new(),
             client,
             identities: Vec::new(),
+            is_rehearsal: false,
+            notes: SmallVec::new(),
             downstream: None,
             facts: Facts::unknown(),
             in_flight: None,

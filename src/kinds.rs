@@ -54,6 +54,8 @@ impl Kinds {
         Self {
             filters: vec![
                 filter_kind::<filters::ip_access::IpAccess>(),
+                filter_kind::<filters::rate_limit::RateLimit>(),
+                filter_kind::<filters::rate_limit::Quota>(),
                 filter_kind::<filters::header_rules::HeaderRules>(),
             ],
             balancers: vec![

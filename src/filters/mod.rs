@@ -14,7 +14,10 @@ use crate::{exchange::Exchange, http::Response, settings::Problems};
 
 pub mod header_rules;
 pub mod ip_access;
+pub mod keys;
+pub mod rate_limit;
 pub mod site;
+pub mod table;
 #[cfg(test)]
 pub mod testing;
 

@@ -139,7 +139,7 @@ fn shown(error: &Error) -> String {
 }
 
 fn problem(status: StatusCode, detail: &str, error: &Error, id: &str) -> String {
-    let problem = serde_json::json!({
+    let mut problem = serde_json::json!({
         "type": kind(error),
         "title": title(status),
         "status": status.as_u16(),
@@ -147,6 +147,11 @@ fn problem(status: StatusCode, detail: &str, error: &Error, id: &str) -> String 
         "error": error.token(),
         "id": id,
     });
+    if let Error::Refused(refusal) = error {
+        for (name, value) in &refusal.members {
+            problem[*name] = value.clone();
+        }
+    }
     format!("{problem}\n")
 }
 

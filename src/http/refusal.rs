@@ -20,12 +20,14 @@ pub struct Refusal {
     pub fields: Vec<(HeaderName, HeaderValue)>,
     /// Its type (RFC 9457, 3.1.1), where there is a registered one.
     pub kind: Option<&'static str>,
+    /// What that type has beside the members of all problems (RFC 9457, 3.2).
+    pub members: Vec<(&'static str, serde_json::Value)>,
 }
 
 impl Refusal {
     /// Without more than that.
     pub fn new(by: &'static str, status: StatusCode, reason: &'static str) -> Self {
-        Self { by, status, reason, retry_after: None, fields: Vec::new(), kind: None }
+        Self { by, status, reason, retry_after: None, fields: Vec::new(), kind: None, members: Vec::new() }
     }
 
     /// With a field.
@@ -46,6 +48,13 @@ impl Refusal {
     #[must_use]
     pub fn of_kind(mut self, kind: &'static str) -> Self {
         self.kind = Some(kind);
+        self
+    }
+
+    /// With a member of that type.
+    #[must_use]
+    pub fn with_member(mut self, name: &'static str, value: impl Into<serde_json::Value>) -> Self {
+        self.members.push((name, value.into()));
         self
     }
 

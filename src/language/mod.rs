@@ -22,7 +22,7 @@ mod value;
 mod variable;
 mod view;
 
-pub use self::{condition::Condition, fault::Fault, template::Template};
+pub use self::{condition::Condition, fault::Fault, template::Template, value::host, view::path};
 
 #[cfg(test)]
 mod tests;

@@ -225,8 +225,8 @@ impl Value {
     }
 }
 
-/// Without the dot of the root; empty if there is none.
-pub(super) fn host(exchange: &Exchange) -> &str {
+/// The name asked for, without the dot of the root; empty if there is none.
+pub fn host(exchange: &Exchange) -> &str {
     let host = exchange.authority.host();
     host.strip_suffix('.').unwrap_or(host)
 }

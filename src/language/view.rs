@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 /// Texts of clients need not be UTF-8.
-pub(super) type Bytes<'e> = Cow<'e, [u8]>;
+pub type Bytes<'e> = Cow<'e, [u8]>;
 
 /// A normalised path with what is encoded decoded, but for slashes, backslashes and percent signs, which would mean
 /// something else; several slashes in a row are one.
-pub(super) fn path(path: &str) -> Bytes<'_> {
+pub fn path(path: &str) -> Bytes<'_> {
     let path = path.as_bytes();
     if !path.contains(&b'%') && !path.windows(2).any(|pair| pair == b"//") {
         return Cow::Borrowed(path);

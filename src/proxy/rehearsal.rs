@@ -102,6 +102,7 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
     let limits = Limits::of(&plan.settings);
     let taken_in = exchange(request, &limits)?.and_then(|mut exchange| {
         intake::check(&mut exchange, &limits)?;
+        exchange.is_rehearsal = true;
         Ok(exchange)
     });
     let mut exchange = match taken_in {

@@ -19,6 +19,7 @@ mod origins;
 pub mod outlier;
 pub mod policy;
 pub mod problem;
+pub mod rate;
 mod render;
 pub mod retry;
 pub mod route;
@@ -50,6 +51,7 @@ pub use self::{
     outlier::OutlierSettings,
     policy::{PolicyNames, PolicySettings},
     problem::{Place, Problem, Problems, did_you_mean},
+    rate::Rate,
     retry::RetrySettings,
     route::{RouteDefaults, RouteSettings, TestSettings},
     server::ServerSettings,

@@ -50,6 +50,7 @@ mod policies;
 mod pooling;
 mod proxy_protocol;
 mod proxy_protocol_out;
+mod rate_limit;
 mod recovery;
 mod redirect_http;
 mod reload;

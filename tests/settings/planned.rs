@@ -47,6 +47,8 @@ impossible! {
     policies_that_both_have_it: "[policies.a]\nheader_rules = {}\n[policies.b]\nheader_rules = true\n[routes]\n\"/\" = { to = \"http://a\", use = [\"a\", \"b\"] }\n\"/own\" = { to = \"http://a\", use = [\"a\", \"b\"], header_rules = false }\n";
     a_filter_that_is_wrong_for_all: "[defaults]\nheader_rules = { request = { set = { host = \"a\" } } }\n[policies.x]\nheader_rules = 5\n[routes]\n\"/\" = \"http://a\"\n\"/b\" = { to = \"http://a\", use = \"x\" }\n\"/c\" = { to = \"http://a\", use = \"x\" }\n";
     addresses_that_are_none: "[policies.office]\nip_access = { allow = [\"10.0.0.0/8\", \"10.0.0.0/33\", \"office\", 7], deny_files = [\"no/such/list\"], form = [] }\n[routes]\n\"/a\" = { to = \"http://a\", ip_access = true }\n\"/b\" = { to = \"http://a\", ip_access = { deny_files = [\"no/such/list\"] } }\n";
+    limits_that_nobody_could_keep:
+        "[policies.api]\nrate_limit = [{ rate = \"100\", key = [\"ip\", \"header:host\"] }, { rate = \"1/s\", burst = 0, key = \"claim:sub\", nmae = \"a\" }]\n[defaults]\nquota = { rate = \"1/s\", key = [], max_keys = 0 }\n[routes]\n\"/\" = \"http://a\"\n\"/a\" = { to = \"http://a\", rate_limit = { rate = \"1/s\", key = \"identity\", ipv6_prefix = 8 } }\n\"/b\" = { to = \"http://a\", rate_limit = [{ rate = \"1/s\", name = \"a\" }, { rate = \"2/s\", name = \"a\" }] }\n";
     a_route_to_nowhere: "[routes]\n\"/a\" = { strip = true }\n\"/b\" = {}\n";
     a_route_to_two_places: "[routes]\n\"/a\" = { to = \"http://a\", redirect = \"/b\" }\n";
     a_url_without_a_host: "[routes]\n\"/a\" = \"http://\"\n\"/b\" = \"http://:80\"\n";

@@ -1,0 +1,315 @@
+//! Rate limits: so often for each key and no more, told so that good clients can keep to it.
+//!
+//! Two kinds with one code: `rate_limit` stands before whoever asks who a client is, so that guessing is limited, too; `quota` behind it, so that
+//! it can count by who that is.
+
+use std::{borrow::Cow, fmt::Write, sync::Arc, time::Duration};
+
+use smallvec::SmallVec;
+
+pub use self::settings::{LimitSettings, RateLimitSettings};
+use self::{
+    bucket::{Bucket, Empty},
+    settings::MOST_LIMITS,
+};
+use super::{
+    Filter, Kind, Schema, Site, Step,
+    keys::{Key, Stage},
+    schemars,
+    table::{Place, Rule, Table},
+};
+use crate::{
+    clock,
+    exchange::{Exchange, Note},
+    http::{HeaderName, HeaderValue, Refusal, Response, StatusCode},
+    settings::Problems,
+    telemetry::metrics::Event,
+};
+
+mod bucket;
+mod settings;
+
+const ABOUT: &str = r#"
+```toml
+[routes."/api"]
+to = "http://127.0.0.1:8000"
+rate_limit = { rate = "100/1m", burst = 50, key = "ip" }
+
+[routes."/login"]
+to = "http://127.0.0.1:8000"
+rate_limit = [{ rate = "5/s" }, { rate = "100/1h" }, { rate = "1000/s", key = "route", name = "all" }]
+```
+
+Each key has a bucket of `burst` requests that fills at `rate`: so many may come at once, and from then on one an interval. So in any time
+at most `burst` pass and what flows in. Of several limits all must hold; where one refuses, nothing is taken of the others.
+
+A key is `ip` (of IPv6 the network of `ipv6_prefix` bits), `host`, `route`, `path` (in one spelling), `method`, `header:NAME` or `cookie:NAME`, or an array
+of several: each combination has a bucket. Behind authentication, in `quota`, it can be `claim:NAME` or `identity` as well. What a request
+has not, or has more than once, is the same for all such requests: leaving a field out is no way around, nor is saying it twice. What a client may choose
+freely it can choose anew each time: a limit by a field or a cookie is for those that somebody checks, beside one by `ip`.
+
+**Refused** is with 429, `Retry-After`, and a problem of type `https://iana.org/assignments/http-problem-types#quota-exceeded` that names the limit
+among its `violated-policies`. `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10) tell each answer's client the limits, what is left of
+them, and for how long that must do; `fields = false` keeps it quiet. With `dry_run` a limit refuses nobody and counts `would_refuse`.
+
+**Memory** is set aside when the settings are read: 34 bytes for each of `max_keys`, 3.4 MB for 100,000. A key whose bucket is full needs none. Who
+floods the table with new keys makes it forget nobody who has used something up. A key that finds no place shares a bucket with others
+like it, so it may be refused early, and never passes more than the limit; `crowded` counts that. With as many keys as there
+may be, all of them at once, about one of a thousand has to share.
+
+All workers count together, and a limit in a policy is one for all routes that use it. A reload keeps what is counted as long as `key`, `ipv6_prefix` and
+`max_keys` are what they were. `explain` and `[[tests]]` count nothing and are let pass.
+"#;
+
+/// So often for each key; asked before who the client is.
+pub struct RateLimit;
+
+/// So often for each key; asked when it is known who the client is.
+pub struct Quota;
+
+impl Kind for RateLimit {
+    const NAME: &'static str = "rate_limit";
+    const SUMMARY: &'static str = "lets each key, such as an address, pass so often and no more";
+    const ABOUT: &'static str = ABOUT;
+    type Settings = RateLimitSettings;
+
+    fn schema() -> Option<Schema> {
+        Some(schemars::schema_for!(LimitSettings))
+    }
+
+    fn build(settings: Self::Settings, site: &Site<'_>) -> Result<Step, Problems> {
+        Limiter::build(Self::NAME, &settings, site, Stage::BeforeAuthentication)
+    }
+}
+
+const ABOUT_QUOTA: &str = r#"
+```toml
+[policies.api]
+quota = [{ rate = "10000/1d", key = "identity", name = "daily" }, { rate = "20/s", key = "claim:tenant" }]
+
+[routes."/api"]
+to = "http://127.0.0.1:8000"
+use = "api"
+```
+
+All of it is as with [`rate_limit`](rate_limit.md), but that it is asked behind authentication: it can count by `identity`, which is who the client has
+proved to be and how, and by `claim:NAME`, which is what is proved of it under that name. Who is refused by authentication has taken nothing; to limit
+guessing there is `rate_limit`.
+"#;
+
+impl Kind for Quota {
+    const NAME: &'static str = "quota";
+    const SUMMARY: &'static str = "lets each key, such as who the client has proved to be, pass so often and no more";
+    const ABOUT: &'static str = ABOUT_QUOTA;
+    type Settings = RateLimitSettings;
+
+    fn schema() -> Option<Schema> {
+        Some(schemars::schema_for!(LimitSettings))
+    }
+
+    fn build(settings: Self::Settings, site: &Site<'_>) -> Result<Step, Problems> {
+        Limiter::build(Self::NAME, &settings, site, Stage::BehindAuthentication)
+    }
+}
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
+/// One filter: several limits that all must hold.
+struct Limiter {
+    kind: &'static str,
+    limits: Vec<Limit>,
+    /// What is told of those that are.
+    policies: Option<HeaderValue>,
+}
+
+struct Limit {
+    name: String,
+    key: Key,
+    bucket: Bucket,
+    buckets: Arc<Buckets>,
+    dry_run: bool,
+    is_told: bool,
+    would_refuse: Event,
+    crowded: Event,
+}
+
+/// The buckets of all keys, which outlive settings that say something else about them.
+struct Buckets {
+    table: Table,
+    /// What they are keyed by.
+    key: String,
+}
+
+impl Limiter {
+    fn build(
+        kind: &'static str,
+        settings: &RateLimitSettings,
+        site: &Site<'_>,
+        stage: Stage,
+    ) -> Result<Step, Problems> {
+        settings.check(stage)?;
+        let limits = settings.limits.iter().enumerate().map(|(index, limit)| {
+            let key = limit.key(stage).expect("it was checked");
+            let written = key.to_string();
+            let fits = |buckets: &Buckets| buckets.key == written && buckets.table.has_room_for(limit.max_keys);
+            let make = || Buckets { table: Table::with_room_for(limit.max_keys), key: written.clone() };
+            Limit {
+                name: settings.name(kind, index),
+                bucket: limit.bucket().expect("it was checked"),
+                buckets: site.keep(PLACES[index], fits, make),
+                key,
+                dry_run: limit.dry_run,
+                is_told: limit.fields && !limit.dry_run,
+                would_refuse: site.event("would_refuse"),
+                crowded: site.event("crowded"),
+            }
+        });
+        let limits: Vec<_> = limits.collect();
+        let told = settings.limits.iter().zip(&limits).filter(|(_, limit)| limit.is_told);
+        let policies = told.map(|(written, limit)| written.policy(&limit.name)).collect::<Vec<_>>().join(", ");
+        let policies = HeaderValue::from_str(&policies).ok().filter(|policies| !policies.is_empty());
+        Ok(Step::Plain(Arc::new(Self { kind, limits, policies })))
+    }
+
+    fn refuse(&self, exchange: &mut Exchange, index: usize, wait: Duration) -> Response {
+        let limit = &self.limits[index];
+        if limit.is_told {
+            exchange.notes.push(Told { index, left: 0, wait }.note(self.kind));
+        }
+        Refusal::new(self.kind, StatusCode::TOO_MANY_REQUESTS, "too many requests")
+            .of_kind(QUOTA_EXCEEDED)
+            .with_member("violated-policies", vec![limit.name.clone()])
+            .after(wait)
+            .into()
+    }
+}
+
+/// What the buckets of each limit are kept as.
+const PLACES: [&str; MOST_LIMITS] = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
+
+impl Filter for Limiter {
+    fn on_request(&self, exchange: &mut Exchange) -> Option<Response> {
+        if exchange.is_rehearsal {
+            return None;
+        }
+        let now = nanoseconds();
+        let mut taken: SmallVec<[(Place, Told); 2]> = SmallVec::new();
+        for (index, limit) in self.limits.iter().enumerate() {
+            match limit.take(exchange, now) {
+                Ok((place, full_at)) => {
+                    let left = limit.bucket.left(full_at, now);
+                    taken.push((place, Told { index, left, wait: Duration::from_nanos(full_at - now) }));
+                }
+                Err(_) if limit.dry_run => limit.would_refuse.happened(),
+                Err(Empty(wait)) => {
+                    for (place, Told { index, .. }) in taken {
+                        self.limits[index].put_back(place);
+                    }
+                    return Some(self.refuse(exchange, index, wait));
+                }
+            }
+        }
+        let told = taken.iter().filter(|(_, told)| self.limits[told.index].is_told);
+        exchange.notes.extend(told.map(|(_, told)| told.note(self.kind)));
+        None
+    }
+
+    fn on_response(&self, exchange: &Exchange, response: &mut Response) {
+        let Some(policies) = &self.policies else { return };
+        let mut text = String::new();
+        for told in exchange.notes.iter().filter(|note| note.by == self.kind).map(Told::of) {
+            let comma = if text.is_empty() { "" } else { ", " };
+            let name = &self.limits[told.index].name;
+            let _never_fails = write!(text, "{comma}\"{name}\";r={};t={}", told.left, whole_seconds(told.wait));
+        }
+        if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)) {
+            response.headers.append(RATE_LIMIT_POLICY, policies.clone());
+            if !value.is_empty() {
+                response.headers.append(RATE_LIMIT, value);
+            }
+        }
+    }
+}
+
+impl Limit {
+    fn take(&self, exchange: &Exchange, now: u64) -> Result<(Place, u64), Empty> {
+        let table = &self.buckets.table;
+        let hash = self.key.of(exchange, table.seed());
+        let (place, taken) = table.change(hash, &Taking { bucket: self.bucket, now });
+        if place.is_shared() {
+            self.crowded.happened();
+        }
+        taken.map(|full_at| (place, full_at))
+    }
+
+    fn put_back(&self, place: Place) {
+        self.buckets.table.change_at(place, |full_at| self.bucket.put_back(full_at));
+    }
+}
+
+/// One is taken now. Numbers are the times at which buckets are full.
+struct Taking {
+    bucket: Bucket,
+    now: u64,
+}
+
+impl Rule for Taking {
+    type No = Empty;
+
+    fn is_idle(&self, full_at: u64) -> bool {
+        full_at < self.now
+    }
+
+    /// Later than `now`, and still not before it when it is put back: such a time the place has not had.
+    fn first(&self, _: u64, shared: u64) -> Result<u64, Empty> {
+        self.bucket.take(shared, self.now)
+    }
+
+    fn next(&self, full_at: u64, _: u64) -> Result<u64, Empty> {
+        self.bucket.take(full_at, self.now)
+    }
+}
+
+/// What an answer tells of one limit.
+struct Told {
+    index: usize,
+    left: u64,
+    wait: Duration,
+}
+
+impl Told {
+    fn note(&self, by: &'static str) -> Note {
+        let most = |number: u64| number.min(u64::from(u32::MAX >> 4));
+        let number = (self.index as u64) << 56 | most(self.left) << 28 | most(whole_seconds(self.wait));
+        Note { by, number }
+    }
+
+    fn of(Note { number, .. }: &Note) -> Self {
+        let part = |shift: u32| number >> shift & u64::from(u32::MAX >> 4);
+        Self { index: (number >> 56) as usize, left: part(28), wait: Duration::from_secs(part(0)) }
+    }
+}
+
+/// Nobody is to come too early.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+/// Since some moment, which all workers have in common.
+fn nanoseconds() -> u64 {
+    let now = clock::exact();
+    now.as_secs() * 1_000_000_000 + u64::from(now.subsec_nanos())
+}
+
+impl LimitSettings {
+    /// The item of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10, 3).
+    fn policy(&self, name: &str) -> Cow<'static, str> {
+        let (count, window) = (self.rate.count(), whole_seconds(self.rate.per()));
+        format!("\"{name}\";q={count};w={window}").into()
+    }
+}
+
+#[cfg(test)]
+mod tests;
