@@ -53,7 +53,9 @@ impl Kinds {
     pub fn built_in() -> Self {
         Self {
             filters: vec![
+                filter_kind::<filters::security_headers::SecurityHeaders>(),
                 filter_kind::<filters::ip_access::IpAccess>(),
+                filter_kind::<filters::cors::Cors>(),
                 filter_kind::<filters::rate_limit::RateLimit>(),
                 filter_kind::<filters::rate_limit::Quota>(),
                 filter_kind::<filters::header_rules::HeaderRules>(),

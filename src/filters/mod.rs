@@ -12,10 +12,12 @@ use serde::de::DeserializeOwned;
 pub use self::site::{Chore, Site};
 use crate::{exchange::Exchange, http::Response, settings::Problems};
 
+pub mod cors;
 pub mod header_rules;
 pub mod ip_access;
 pub mod keys;
 pub mod rate_limit;
+pub mod security_headers;
 pub mod site;
 pub mod table;
 #[cfg(test)]

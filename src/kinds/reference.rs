@@ -88,14 +88,26 @@ fn resolved<'s>(whole: &'s Value, schema: &'s Value) -> &'s Value {
         return found.map_or(schema, |found| resolved(whole, found));
     }
     let either = schema.get("anyOf").or(schema.get("allOf")).and_then(Value::as_array);
-    let mut others = either.into_iter().flatten().filter(|other| other.get("type") != Some(&"null".into()));
+    let is_something = |other: &&Value| other.get("type") != Some(&"null".into()) && !is_off(other);
+    let mut others = either.into_iter().flatten().filter(is_something);
     match (others.next(), others.next()) {
         (Some(only), None) => resolved(whole, only),
         _ => schema,
     }
 }
 
+/// It may be turned off.
+fn is_off(schema: &Value) -> bool {
+    schema.get("const") == Some(&Value::Bool(false))
+}
+
 fn kind_of(whole: &Value, schema: &Value) -> String {
+    let either = schema.get("anyOf").and_then(Value::as_array);
+    let or_off = if either.into_iter().flatten().any(is_off) { " or `false`" } else { "" };
+    format!("{}{or_off}", kind_when_on(whole, schema))
+}
+
+fn kind_when_on(whole: &Value, schema: &Value) -> String {
     let schema = resolved(whole, schema);
     let titled = schema.get("title").and_then(Value::as_str).filter(|title| title.starts_with(char::is_lowercase));
     if let Some(title) = titled {

@@ -15,6 +15,8 @@ pub mod layers;
 pub mod limit;
 pub mod listener;
 pub mod mirror;
+mod names;
+mod or_off;
 mod origins;
 pub mod outlier;
 pub mod policy;
@@ -23,6 +25,7 @@ pub mod rate;
 mod render;
 pub mod retry;
 pub mod route;
+mod schemas;
 mod secrecy;
 pub mod server;
 pub mod share;
@@ -47,6 +50,8 @@ pub use self::{
     limit::LimitSettings,
     listener::Listener,
     mirror::MirrorSettings,
+    names::Names,
+    or_off::OrOff,
     origins::Origins,
     outlier::OutlierSettings,
     policy::{PolicyNames, PolicySettings},

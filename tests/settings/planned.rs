@@ -49,6 +49,8 @@ impossible! {
     addresses_that_are_none: "[policies.office]\nip_access = { allow = [\"10.0.0.0/8\", \"10.0.0.0/33\", \"office\", 7], deny_files = [\"no/such/list\"], form = [] }\n[routes]\n\"/a\" = { to = \"http://a\", ip_access = true }\n\"/b\" = { to = \"http://a\", ip_access = { deny_files = [\"no/such/list\"] } }\n";
     limits_that_nobody_could_keep:
         "[policies.api]\nrate_limit = [{ rate = \"100\", key = [\"ip\", \"header:host\"] }, { rate = \"1/s\", burst = 0, key = \"claim:sub\", nmae = \"a\" }]\n[defaults]\nquota = { rate = \"1/s\", key = [], max_keys = 0 }\n[routes]\n\"/\" = \"http://a\"\n\"/a\" = { to = \"http://a\", rate_limit = { rate = \"1/s\", key = \"identity\", ipv6_prefix = 8 } }\n\"/b\" = { to = \"http://a\", rate_limit = [{ rate = \"1/s\", name = \"a\" }, { rate = \"2/s\", name = \"a\" }] }\n";
+    security_headers_that_say_nothing: "[defaults]\nsecurity_headers = { hsts = { max_age = \"off\" }, csp = \"a\\nb\", frame = \"none\", coop = 1, remove = [\"a b\"] }\n[policies.x]\nsecurity_headers = \"secure\"\n[policies.y]\nsecurity_headers = { hsts = { maxage = \"1d\", preload = true } }\n";
+    origins_that_are_everybody: "[policies.a]\ncors = { origins = \"*\", credentials = true }\n[policies.b]\ncors = true\n[policies.c]\ncors = { origins = [\"https://a.example/\", \"*.example\"], methods = [\"PU T\"], max_age = 5 }\n";
     a_route_to_nowhere: "[routes]\n\"/a\" = { strip = true }\n\"/b\" = {}\n";
     a_route_to_two_places: "[routes]\n\"/a\" = { to = \"http://a\", redirect = \"/b\" }\n";
     a_url_without_a_host: "[routes]\n\"/a\" = \"http://\"\n\"/b\" = \"http://:80\"\n";
