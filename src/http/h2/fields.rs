@@ -38,7 +38,11 @@ pub fn from_h2(fields: &::http::HeaderMap) -> Result<HeaderMap, Error> {
     Ok(ours)
 }
 
-/// What goes out, but for what belongs to a connection of HTTP/1.1 (RFC 9113, 8.2.2) and what is `left_out`.
+/// So many pieces cookies are split into; what comes behind stays together.
+const MOST_CRUMBS: usize = 32;
+
+/// What goes out, but for what belongs to a connection of HTTP/1.1 (RFC 9113, 8.2.2) and what is `left_out`. Each cookie
+/// has a line of its own (8.2.3).
 pub fn to_h2(fields: &HeaderMap, left_out: impl Fn(&HeaderName) -> bool) -> ::http::HeaderMap {
     let goes = |name: &HeaderName| !is_connection_specific(name) && !left_out(name);
     let passed = || fields.iter().filter(|(name, _)| goes(name));
@@ -49,12 +53,37 @@ pub fn to_h2(fields: &HeaderMap, left_out: impl Fn(&HeaderName) -> bool) -> ::ht
         let text = all.slice(at..at + value.len());
         at += value.len();
         let name = ::http::HeaderName::from_bytes(name.as_str().as_bytes());
-        match (name, ::http::HeaderValue::from_maybe_shared(text)) {
-            (Ok(name), Ok(value)) => drop(theirs.append(name, value)),
-            _ => log::debug!("a field is left out that is none in HTTP/2"),
+        let Ok(name) = name else { continue };
+        if name == ::http::header::COOKIE {
+            crumbs(&text).for_each(|crumb| append(&mut theirs, name.clone(), crumb));
+        } else {
+            append(&mut theirs, name, text);
         }
     }
     theirs
+}
+
+fn append(fields: &mut ::http::HeaderMap, name: ::http::HeaderName, value: Bytes) {
+    match ::http::HeaderValue::from_maybe_shared(value) {
+        Ok(value) => drop(fields.append(name, value)),
+        Err(_) => log::debug!("a field is left out that is none in HTTP/2"),
+    }
+}
+
+/// The pieces that are one line again once `; ` is put between them.
+fn crumbs(cookies: &Bytes) -> impl Iterator<Item = Bytes> {
+    let (mut rest, mut left) = (Some(cookies.clone()), MOST_CRUMBS);
+    std::iter::from_fn(move || {
+        let mut crumb = rest.take()?;
+        left -= 1;
+        if left > 0
+            && let Some(end) = crumb.windows(2).position(|pair| pair == b"; ")
+        {
+            rest = Some(crumb.split_off(end + 2));
+            crumb.truncate(end);
+        }
+        Some(crumb)
+    })
 }
 
 fn together<'v, V: Iterator<Item = &'v [u8]>>(values: impl Fn() -> V) -> Bytes {
@@ -92,6 +121,40 @@ mod tests {
         assert_eq!(ours.get_all(header::COOKIE).count(), 1);
         let all: Vec<_> = ours.get_all("x").map(|value| value.as_bytes()).collect();
         assert_eq!(all, [b"y", b"z"]);
+    }
+
+    #[test]
+    fn each_cookie_goes_out_on_a_line_of_its_own_and_all_of_them_can_be_put_together_again() {
+        for (line, expected) in [
+            ("a=1; b=2; c=3", &["a=1", "b=2", "c=3"][..]),
+            ("a=1", &["a=1"]),
+            ("a=1;b=2", &["a=1;b=2"]),
+            ("a=1; ; b=2", &["a=1", "", "b=2"]),
+            ("", &[""]),
+        ] {
+            let mut ours = HeaderMap::new();
+            ours.append(header::COOKIE, HeaderValue::from_static(line));
+
+            let theirs = to_h2(&ours, |_| false);
+
+            let lines: Vec<_> = theirs.get_all("cookie").iter().map(|value| value.to_str().expect("text")).collect();
+            assert_eq!(lines, expected);
+            let again = from_h2(&theirs).expect("nothing wrong");
+            assert_eq!(again.get(header::COOKIE).map(|value| value.as_bytes()), Some(line.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_line_of_many_cookies_is_not_made_as_many_lines() {
+        let line = "a=1; ".repeat(1000) + "b=2";
+        let mut ours = HeaderMap::new();
+        ours.append(header::COOKIE, HeaderValue::from_str(&line).expect("a value"));
+
+        let theirs = to_h2(&ours, |_| false);
+
+        assert_eq!(theirs.len(), MOST_CRUMBS);
+        let again = from_h2(&theirs).expect("nothing wrong");
+        assert_eq!(again.get(header::COOKIE).map(|value| value.as_bytes()), Some(line.as_bytes()));
     }
 
     #[test]
