@@ -3,9 +3,8 @@
 //! What is given is written to a file that the plan names, and shown like any other file of certificates that changes.
 
 use std::{
-    collections::{HashMap, hash_map::RandomState},
+    collections::HashMap,
     fmt,
-    hash::{BuildHasher, Hasher},
     time::{Duration, SystemTime},
 };
 
@@ -14,6 +13,7 @@ use tokio::{task::JoinHandle, time::sleep};
 use self::{
     order::{Answers, OrderError, obtain},
     store::Store,
+    timing::{due, earlier, pause, random},
 };
 use super::Ask;
 use crate::{
@@ -27,17 +27,12 @@ use crate::{
 mod directory;
 mod order;
 mod store;
+mod timing;
 
 /// However long a certificate holds, its file is looked at as often: somebody else may have renewed it.
 const LOOK: Duration = Duration::from_secs(3600);
 /// How often it is tried to be the one who asks a directory.
 const TURN: Duration = Duration::from_secs(5);
-/// Before a directory is asked again that could not be.
-const UNREACHED: Duration = Duration::from_secs(2);
-/// The same after it has said no: directories count that.
-const REFUSED: Duration = Duration::from_secs(300);
-/// Longer than this nothing is waited for.
-const LONGEST: Duration = Duration::from_secs(86_400);
 
 /// Those who see to a certificate each, by the name that the settings give it.
 #[derive(Debug, Default)]
@@ -112,7 +107,7 @@ impl Keeping {
                     if was_refused != error.is_refusal() {
                         (failures, was_refused) = (0, error.is_refusal());
                     }
-                    let pause = pause(was_refused, failures);
+                    let pause = pause(was_refused, failures, random());
                     failures += 1;
                     log::warn!("{self}: {}; the next try is in {} s", error.in_full(), pause.as_secs());
                     sleep(pause).await;
@@ -125,8 +120,7 @@ impl Keeping {
     async fn until_due(&self) {
         let mut early = None;
         while let Some(wait) = self.due().and_then(|due| due.duration_since(SystemTime::now()).ok()) {
-            // Not all at once, where many were given on one day: up to a tenth earlier.
-            let early = *early.get_or_insert_with(|| wait.mul_f64(random() / 10.0));
+            let early = *early.get_or_insert_with(|| earlier(wait, random()));
             match wait.checked_sub(early) {
                 Some(wait) if !wait.is_zero() => sleep(wait.min(LOOK)).await,
                 _ => return,
@@ -137,12 +131,8 @@ impl Keeping {
     /// When the one there is has to be renewed; `None` if there is none that covers what is asked for.
     fn due(&self) -> Option<SystemTime> {
         let stored = acme::stored(&self.name, &self.settings).ok().flatten()?;
-        self.covers_all(&stored).then(|| {
-            let life = stored.validity.not_after.duration_since(stored.validity.not_before).unwrap_or_default();
-            let window = self.settings.renew_before.and_then(|time| time.0).unwrap_or(life / 3);
-            // However long before it is asked for: there must be some time in which it is not.
-            stored.validity.not_after - window.min(life / 2)
-        })
+        let renew_before = self.settings.renew_before.and_then(|time| time.0);
+        self.covers_all(&stored).then(|| due(&stored.validity, renew_before))
     }
 
     fn covers_all(&self, identity: &Identity) -> bool {
@@ -177,37 +167,5 @@ impl fmt::Display for Keeping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let AcmeSettings { domains, directory, .. } = &self.settings;
         write!(f, "tls.{}: a certificate for {} from {directory}", self.name, domains.join(", "))
-    }
-}
-
-/// Longer each time, and not for all at once.
-fn pause(is_refusal: bool, failures: u32) -> Duration {
-    let first = if is_refusal { REFUSED } else { UNREACHED };
-    let pause = first.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST);
-    pause.mul_f64(1.0 - random() / 10.0)
-}
-
-/// From 0 to 1; nothing depends on its being hard to guess.
-fn random() -> f64 {
-    let drawn = RandomState::new().build_hasher().finish();
-    f64::from((drawn >> 32) as u32) / f64::from(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_day_and_a_refusal_counts_for_more() {
-        let within = |pause: Duration, most: u64| {
-            let most = Duration::from_secs(most);
-            assert!(pause <= most && pause >= most.mul_f64(0.89), "{pause:?} is not nearly {most:?}");
-        };
-
-        for (is_refusal, failures, most) in
-            [(false, 0, 2), (false, 3, 16), (false, 40, 86_400), (true, 0, 300), (true, 2, 1200), (true, 20, 86_400)]
-        {
-            within(pause(is_refusal, failures), most);
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Certificates that a directory gives us.
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path, time::SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
@@ -40,6 +40,23 @@ fn folder() -> TempDir {
 async fn shown_by(directory: &Setup, name: &str) -> CertificateDer<'static> {
     let address = (directory.address, pebble::TLS).into();
     shown(&shake_hands(address, name, directory.client().await).await.expect("it is believed"))
+}
+
+/// A directory whose certificates hold long enough for a slow machine, and end within a test's patience.
+fn short_lived() -> Setup {
+    let mut directory = Setup::new();
+    directory.life = 15;
+    directory
+}
+
+/// Renewed with half of that to go.
+fn renewed_early(directory: &Setup) -> String {
+    directory.settings("\"shop.example\"", ", renew_before = \"7s\"")
+}
+
+fn end_of(certificate: &CertificateDer<'_>) -> SystemTime {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).expect("a certificate");
+    parsed.validity().not_after.to_datetime().into()
 }
 
 /// The file of this name below the store's one folder.
@@ -117,11 +134,9 @@ async fn a_certificate_is_got_by_http_01_before_any_route_or_redirect_is_asked()
 
 #[actix_rt::test]
 async fn a_certificate_is_renewed_before_it_ends_and_open_connections_go_on() {
-    let (folder, mut directory) = (folder(), Setup::new());
-    directory.life = 9;
+    let (folder, directory) = (folder(), short_lived());
     let _pebble = directory.start().await;
-    let text = settings(&directory, &directory.settings("\"shop.example\"", ""), "");
-    let mut server = run(&folder, &text).await;
+    let mut server = run(&folder, &settings(&directory, &renewed_early(&directory), "")).await;
     server.says("was read again").await;
     let address = (directory.address, pebble::TLS).into();
     let stream = shake_hands(address, "shop.example", directory.client().await).await.expect("it is believed");
@@ -130,10 +145,26 @@ async fn a_certificate_is_renewed_before_it_ends_and_open_connections_go_on() {
     server.says(GIVEN).await;
     server.says("was read again").await;
 
-    // That it is believed says that the one before had not ended for long.
     assert_ne!(shown_by(&directory, "shop.example").await, first);
+    assert!(SystemTime::now() < end_of(&first), "it had ended by then");
     client.send("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await;
     assert_eq!(client.read_response().await.text(), "here");
+}
+
+#[actix_rt::test]
+async fn where_no_new_one_is_given_the_old_certificate_is_shown() {
+    let (folder, directory) = (folder(), short_lived());
+    let pebble = directory.start().await;
+    let mut server = run(&folder, &settings(&directory, &renewed_early(&directory), "")).await;
+    server.says("was read again").await;
+    let (first, config) = (shown_by(&directory, "shop.example").await, directory.client().await);
+
+    drop(pebble);
+    server.says("the next try is in").await;
+
+    let address = (directory.address, pebble::TLS).into();
+    let stream = shake_hands(address, "shop.example", config).await.expect("it is believed as long as it holds");
+    assert_eq!(shown(&stream), first);
 }
 
 #[actix_rt::test]
