@@ -7,7 +7,6 @@ use std::{
     os::unix::fs::symlink,
     path::Path,
     rc::Rc,
-    time::{Duration, Instant},
 };
 
 use rustls::version::TLS12;
@@ -462,7 +461,6 @@ async fn a_hundred_reloads_under_load_drop_nothing() {
         assert!(tunnel.read_head().await.starts_with("HTTP/1.1 101 "));
         tunnels.push(tunnel);
     }
-    let started = Instant::now();
 
     for number in 1..=RELOADS {
         replace(folder.path(), &settings(number));
@@ -479,7 +477,6 @@ async fn a_hundred_reloads_under_load_drop_nothing() {
     for client in clients {
         asked += client.await.expect("no request fails");
     }
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert!(asked > RELOADS, "{asked} requests");
 }
 

@@ -134,6 +134,11 @@ impl Load {
         }
     }
 
+    /// How many requests were asked anew so far.
+    pub fn asked_anew(&self) -> usize {
+        self.counts.asked_anew.get()
+    }
+
     fn spawn<F: Future<Output = ()> + 'static>(&mut self, task: impl FnOnce(SocketAddr, Steps, Rc<Counts>) -> F) {
         self.tasks.push(actix_rt::spawn(task(self.address, self.steps.clone(), Rc::clone(&self.counts))));
     }

@@ -70,16 +70,21 @@ impl H2 {
     /// The same with a server that may have said it takes no more on this connection. `None` if it has not looked at the
     /// request, so that it may be sent on another (RFC 9113, 6.8).
     pub async fn ask_unless_gone(&mut self, request: Request<()>, body: &'static [u8]) -> Option<Answer> {
-        let mut ready = patiently("room for a stream", self.requests.clone().ready()).await.ok()?;
-        let (answer, mut stream) = ready.send_request(request, body.is_empty()).ok()?;
+        let sent = match patiently("room for a stream", self.requests.clone().ready()).await {
+            Ok(mut ready) => ready.send_request(request, body.is_empty()),
+            Err(error) => Err(error),
+        };
+        let (answer, mut stream) = sent.map_err(demand_farewell).ok()?;
         if !body.is_empty() {
             // Why it takes none is told in place of the answer.
             let _ = stream.send_data(Bytes::from_static(body), true);
         }
         match patiently("an answer", answer).await {
             Ok(answer) => Some(read_whole(answer).await),
-            Err(error) if error.is_remote() && error.is_go_away() && error.reason() == Some(Reason::NO_ERROR) => None,
-            Err(error) => panic!("no answer: {error}"),
+            Err(error) => {
+                demand_farewell(error);
+                None
+            }
         }
     }
 
@@ -155,6 +160,12 @@ impl Answer {
     pub fn trailer(&self, name: &str) -> Option<&str> {
         self.trailers.as_ref()?.get(name).map(|value| value.to_str().expect("text"))
     }
+}
+
+/// The server has said in order that it takes no more; whatever else it may be has failed somebody.
+fn demand_farewell(error: h2::Error) {
+    let is_farewell = error.is_remote() && error.is_go_away() && error.reason() == Some(Reason::NO_ERROR);
+    assert!(is_farewell, "no answer: {error}");
 }
 
 /// Why the stream or the connection was ended.
