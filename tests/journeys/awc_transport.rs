@@ -17,70 +17,17 @@ use crate::support::{
         self, Fed, Pieces, Recorder, SHORT, data, endpoint, endpoint_at, endpoint_with, exchange, get, put, request,
         told,
     },
-    origin::{Origin, Script},
+    origin::Origin,
     scripts,
 };
 
 /// What awc makes of an answer that well-behaved and other origins give to a GET.
 #[actix_rt::test]
 async fn what_awc_makes_of_an_answer() {
-    let cases: [(&str, Script, &str); 18] = [
-        ("a length", Origin::answering("hello"), r#"200 "hello""#),
-        ("an empty body", Origin::answering(""), r#"200 """#),
-        (
-            "chunks",
-            Origin::replying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
-            r#"200 "hello""#,
-        ),
-        ("204", Origin::replying("HTTP/1.1 204 No Content\r\n\r\n"), r#"204 """#),
-        // awc alone waits for content that never comes with these two.
-        (
-            "204 with a coding",
-            Origin::replying("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"),
-            r#"204 """#,
-        ),
-        ("304 with a length", Origin::replying("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"), r#"304 """#),
-        // awc takes any interim head for the answer.
-        (
-            "interim responses",
-            scripts::interim_at_once(),
-            r#"Head: Malformed("awc cannot read past an interim response")"#,
-        ),
-        // awc drops the body and says nothing.
-        (
-            "a body until the end",
-            scripts::close_delimited(),
-            r#"Head: Malformed("awc cannot read a body that ends with its connection")"#,
-        ),
-        ("the same of old", scripts::close_delimited_old(), r#"200 "until the end""#),
-        // awc takes any end for the end of the body; that the connection ended is seen from outside.
-        ("a length that is cut", scripts::cut_length(), r#"200 "0123456789", Incomplete"#),
-        ("a chunk that is cut", scripts::cut_chunk(), r#"200 "01234", Incomplete"#),
-        ("an end between chunks", scripts::cut_between_chunks(), r#"200 "hello", Incomplete"#),
-        ("a last chunk that is cut", scripts::cut_before_last_line(), r#"200 "hello", Incomplete"#),
-        ("no answer", Origin::script(|mut conn, _| async move { drop(conn.read_head().await) }), "Head: Closed"),
-        ("no HTTP", Origin::replying("SSH-2.0-OpenSSH_9.6\r\n\r\n"), r#"Head: Malformed("awc cannot read this head")"#),
-        (
-            "a coding before chunked",
-            Origin::replying("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-            r#"Head: Malformed("awc cannot read this head")"#,
-        ),
-        (
-            "a repeated length",
-            Origin::replying("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nab"),
-            r#"Head: Malformed("awc cannot read this head")"#,
-        ),
-        (
-            "no chunk size",
-            Origin::replying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"),
-            r#"200 "", Incomplete"#,
-        ),
-    ];
-
-    for (name, script, expected) in cases {
-        let origin = script.start().await;
+    for case in scripts::CASES {
+        let origin = (case.script)().start().await;
         let outcome = exchange(&AwcTransport::new(), &endpoint(&origin), get("/")).await;
-        assert_eq!(told(&outcome), expected, "{name}");
+        assert_eq!(told(&outcome), case.awcs, "{}", case.name);
     }
 }
 

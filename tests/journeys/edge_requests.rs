@@ -227,6 +227,7 @@ async fn a_body_that_breaks_off_cancels_its_reader() {
     client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf").await;
     client.half_close().await;
 
+    edge.wait_for("dropped").await;
     // A client that closes its half in the middle is taken for one that has left: it may be told why, or nothing.
     client.wait_closed().await;
 }

@@ -1,13 +1,6 @@
 //! One exchange with one endpoint: the transport driven directly, against origins that do what real servers do.
 
-use std::{
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{rc::Rc, sync::atomic::Ordering, time::Duration};
 
 use aqueduct::{
     http::{Body, BodyError, BodySize, Frame, HeaderMap, HeaderName, HeaderValue, Method, RequestBody},
@@ -20,7 +13,7 @@ use futures_util::future::join;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{
-    client::refusing,
+    client::{Client, refusing},
     exchange::{
         self, Answer, Fed, Pieces, Recorder, SHORT, data, endpoint, endpoint_at, exchange, get, pass, put, request,
         told,
@@ -53,13 +46,6 @@ fn field(name: &'static str, value: &'static str) -> (HeaderName, HeaderValue) {
 }
 
 // Interim responses.
-
-#[actix_rt::test]
-async fn an_interim_response_is_never_the_answer() {
-    let (_origin, outcome) = got(scripts::interim_at_once()).await;
-
-    assert_eq!(told(&outcome), r#"200 "hello""#);
-}
 
 #[actix_rt::test]
 async fn early_hints_are_relayed_and_100_is_not() {
@@ -124,19 +110,6 @@ async fn a_body_that_ends_with_its_connection_arrives_whole() {
 }
 
 #[actix_rt::test]
-async fn a_body_that_is_cut_is_never_complete() {
-    for (name, script, expected) in [
-        ("a length", scripts::cut_length(), r#"200 "0123456789", Incomplete"#),
-        ("a chunk", scripts::cut_chunk(), r#"200 "01234", Incomplete"#),
-        ("between chunks", scripts::cut_between_chunks(), r#"200 "hello", Incomplete"#),
-        ("before the last line", scripts::cut_before_last_line(), r#"200 "hello", Incomplete"#),
-    ] {
-        let (_origin, outcome) = got(script).await;
-        assert_eq!(told(&outcome), expected, "{name}");
-    }
-}
-
-#[actix_rt::test]
 async fn a_reset_within_a_body_is_an_error() {
     let origin = scripts::reset_in_body().start().await;
     let mut open = exchange::send(&H1::new(), &endpoint(&origin), &mut get("/")).await.expect("a head");
@@ -150,31 +123,9 @@ async fn a_reset_within_a_body_is_an_error() {
 
 #[actix_rt::test]
 async fn answers_end_where_rfc_9112_says() {
-    let chunks = "2\r\nab\r\n0\r\n\r\n";
-    for (name, reply, expected) in [
-        ("a length", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab".to_owned(), r#"200 "ab""#),
-        ("no content", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(), r#"200 """#),
-        ("chunks", format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"), r#"200 "ab""#),
-        (
-            "chunked in capitals",
-            format!("HTTP/1.1 200 OK\r\nTRANSFER-ENCODING: Chunked\r\n\r\n{chunks}"),
-            r#"200 "ab""#,
-        ),
-        ("204", "HTTP/1.1 204 No Content\r\n\r\n".to_owned(), r#"204 """#),
-        ("204 with a length", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n".to_owned(), r#"204 """#),
-        ("204 with a coding", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), r#"204 """#),
-        ("304 with a length", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n".to_owned(), r#"304 """#),
-        ("1.0 with a length", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nab".to_owned(), r#"200 "ab""#),
-        ("a repeated length", "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nab".to_owned(), r#"200 "ab""#),
-        ("no reason", "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nab".to_owned(), r#"200 "ab""#),
-        (
-            "both lengths",
-            format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"),
-            r#"200 "ab""#,
-        ),
-    ] {
-        let (_origin, outcome) = got(Origin::replying(reply)).await;
-        assert_eq!(told(&outcome), expected, "{name}");
+    for case in scripts::CASES {
+        let (_origin, outcome) = got((case.script)()).await;
+        assert_eq!(told(&outcome), case.ours, "{}", case.name);
     }
 }
 
@@ -257,24 +208,27 @@ async fn bytes_behind_an_answer_condemn_the_connection() {
 #[actix_rt::test]
 async fn bytes_that_come_between_two_requests_condemn_the_connection() {
     let origin = Origin::script(|mut conn, number| async move {
+        if number == 0 {
+            return scripts::speaks_later(conn).await;
+        }
         conn.read_head().await;
         conn.write(HELLO).await;
-        if number == 0 {
+        if number == 1 {
             conn.wait_for("the first was read").await;
             conn.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil").await;
-            conn.tell("the second is foisted");
+            conn.tell("it has happened");
         }
         conn.wait_closed().await;
     })
     .start()
     .await;
+    let mut later = Client::connect(origin.address()).await;
+    origin.wait_for_connections(1).await;
     let (transport, endpoint) = (H1::new(), endpoint(&origin));
 
     exchange(&transport, &endpoint, get("/1")).await.expect("the first is well");
     origin.tell("the first was read");
-    origin.wait_for("the second is foisted").await;
-    // So that this executor has heard of it, too.
-    pass(Duration::from_millis(50)).await;
+    later.read_exact(1).await;
     let second = exchange(&transport, &endpoint, get("/2")).await;
 
     assert_eq!(told(&second), r#"200 "hello""#);
@@ -544,11 +498,12 @@ async fn a_client_that_fails_after_the_answer_has_begun_has_its_answer() {
 
 #[actix_rt::test]
 async fn a_body_is_not_read_ahead_without_bound() {
+    let folder = tempfile::tempdir().expect("a folder");
     let origin = Origin::script(|mut conn, _| async move {
         conn.read_head().await;
         conn.wait_for("enough").await;
     })
-    .start()
+    .start_unix(folder.path().join("origin"))
     .await;
     let pieces = Pieces::new(6400, 16 * 1024);
     let taken = Rc::clone(&pieces.taken);
@@ -559,37 +514,23 @@ async fn a_body_is_not_read_ahead_without_bound() {
 
     let error = outcome.expect_err("nobody reads it");
     assert!(matches!((error.phase, &error.cause), (Phase::Send, Cause::Stalled(_))), "{error:?}");
-    // What the system's buffers hold, and no more.
-    assert!(taken.get() < 3200, "{} pieces were taken", taken.get());
+    assert!(taken.get() * 16 * 1024 < scripts::MOST_AHEAD, "{} pieces were taken", taken.get());
     origin.tell("enough");
 }
 
 #[actix_rt::test]
 async fn an_answer_is_not_read_ahead_without_bound() {
     const LENGTH: usize = 100_000_000;
-    let written = Arc::new(AtomicUsize::new(0));
-    let out = Arc::clone(&written);
-    let origin = Origin::script(move |mut conn, _| {
-        let out = Arc::clone(&out);
-        async move {
-            conn.read_head().await;
-            conn.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n")).await;
-            let count = conn.flood(LENGTH).await;
-            out.store(count, Ordering::Relaxed);
-            conn.tell("nobody reads");
-            conn.write(vec![b'.'; LENGTH - count]).await;
-            conn.wait_closed().await;
-        }
-    })
-    .start()
-    .await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (script, written) = scripts::floods(LENGTH);
+    let origin = script.start_unix(folder.path().join("origin")).await;
 
     let open = exchange::send(&H1::new(), &endpoint(&origin), &mut get("/")).await.expect("a head");
     origin.wait_for("nobody reads").await;
     let held = written.load(Ordering::Relaxed);
     let answer = open.read().await.expect("an answer");
 
-    assert!(held < LENGTH / 2, "{held} bytes went out");
+    assert!(held < scripts::MOST_AHEAD, "{held} bytes went out");
     assert_eq!(answer.body.len(), LENGTH);
 }
 

@@ -1,6 +1,8 @@
 //! What passes through, and what ends at the proxy.
 
-use super::support::{client::Client, origin::Origin, proxy::TestProxy};
+use std::sync::atomic::Ordering;
+
+use super::support::{client::Client, origin::Origin, proxy::TestProxy, scripts};
 
 /// The value of a field in what an echoing origin told.
 fn told<'t>(text: &'t str, name: &str) -> Vec<&'t str> {
@@ -631,4 +633,23 @@ async fn an_upstream_may_be_carried_by_awc_which_never_reuses_a_connection() {
     }
 
     assert_eq!((origin.requests_seen(), origin.connections_seen()), (3, 3));
+}
+
+#[actix_rt::test]
+async fn a_download_that_its_client_does_not_read_is_not_held_for_it() {
+    const LENGTH: usize = 100_000_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (script, written) = scripts::floods(LENGTH);
+    let origin = script.start_unix(folder.path().join("origin")).await;
+    let edge = folder.path().join("edge");
+    let _proxy = TestProxy::to(&origin).also_on(&edge).start().await;
+    let mut client = Client::connect_unix(&edge).await;
+
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    origin.wait_for("nobody reads").await;
+    let held = written.load(Ordering::Relaxed);
+    let response = client.read_response().await;
+
+    assert!(held < scripts::MOST_AHEAD, "{held} bytes went out");
+    assert_eq!((response.body.len(), response.complete), (LENGTH, true));
 }

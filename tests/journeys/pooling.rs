@@ -13,6 +13,7 @@ use futures_util::future::{join, join_all};
 use tokio::time::timeout;
 
 use crate::support::{
+    client::Client,
     exchange::{self, Answer, Fed, Pieces, SHORT, data, endpoint, endpoint_with, exchange, get, pass, put, told},
     origin::{Origin, Script},
     proxy::TestProxy,
@@ -271,23 +272,26 @@ async fn a_client_that_leaves_costs_no_connection_but_its_own() {
 
 #[actix_rt::test]
 async fn a_connection_that_closed_while_it_was_idle_is_not_used() {
-    let origin = Origin::script(|mut conn, _| async move {
+    let origin = Origin::script(|mut conn, number| async move {
+        if number == 0 {
+            return scripts::speaks_later(conn).await;
+        }
         conn.read_head().await;
         conn.write(HELLO).await;
         conn.wait_for("the answer was read").await;
         conn.half_close().await;
-        conn.tell("closed");
+        conn.tell("it has happened");
         conn.wait_closed().await;
     })
     .start()
     .await;
+    let mut later = Client::connect(origin.address()).await;
+    origin.wait_for_connections(1).await;
     let (transport, endpoint) = (H1::new(), endpoint(&origin));
     answered(&transport, &endpoint, "/").await;
 
     origin.tell("the answer was read");
-    origin.wait_for("closed").await;
-    // So that this executor has heard of it, too.
-    pass(Duration::from_millis(50)).await;
+    later.read_exact(1).await;
 
     assert!(!answered(&transport, &endpoint, "/").await.reused);
 }

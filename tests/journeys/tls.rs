@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    process::Stdio,
     sync::Arc,
     task::{Context, Waker},
 };
@@ -364,10 +363,6 @@ async fn what_is_under_way_is_finished_when_the_server_stops() {
 
 #[actix_rt::test]
 async fn curl_is_content() {
-    let is_there = std::process::Command::new("curl").arg("--version").stdout(Stdio::null()).status();
-    if !is_there.is_ok_and(|status| status.success()) {
-        return;
-    }
     let (authority, origin) = (Authority::new(), Origin::answering("hello").start().await);
     let proxy = shop(&authority, &origin).await;
     let port = proxy.address.port();
@@ -377,7 +372,7 @@ async fn curl_is_content() {
         .args(["--resolve", &format!("shop.example:{port}:127.0.0.1"), &format!("https://shop.example:{port}/")])
         .kill_on_drop(true)
         .output();
-    let output = patiently("curl", curl).await.expect("it runs");
+    let output = patiently("curl", curl).await.expect("curl is there");
 
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hello", "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -495,6 +490,27 @@ async fn an_upstream_says_whom_to_believe_and_who_we_are() {
         let proxy = TestProxy::with(&upstream(origin, &tls)).start().await;
 
         assert_eq!(proxy.get("/").await.text(), "hello", "{tls}");
+    }
+}
+
+#[actix_rt::test]
+async fn the_name_asked_for_in_tls_and_the_host_are_set_apart() {
+    let authority = Authority::new();
+    let ca = authority.path("ca.pem");
+    for (server_name, asked_for) in [
+        (", server_name = \"origin.example\"", Some("origin.example")),
+        // An address is no name (RFC 6066, 3).
+        ("", None),
+    ] {
+        let origin = secured(&authority, Origin::answering("hello")).await;
+        let text = upstream(&origin, &format!("ca = {ca:?}{server_name}"));
+        let text = text.replace("\"/\" = \"a\"", "\"/\" = { to = \"a\", host = \"inner.example\" }");
+        let proxy = TestProxy::with(&text).start().await;
+
+        assert_eq!(proxy.get("/").await.text(), "hello", "{text}");
+
+        assert_eq!(origin.server_names(), [asked_for.map(str::to_owned)]);
+        assert!(origin.request(0).contains("\r\nhost: inner.example\r\n"), "{}", origin.request(0));
     }
 }
 

@@ -214,6 +214,7 @@ fn routes(app: &mut web::ServiceConfig) {
 
 /// The body, or what was wrong with it.
 async fn echo(mut payload: web::Payload, told: Told) -> HttpResponse {
+    let _dropped = Dropped(told.clone());
     let mut whole = Vec::new();
     while let Some(piece) = payload.next().await {
         match piece {

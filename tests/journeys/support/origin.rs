@@ -154,6 +154,11 @@ impl Origin {
         self.log.borrow().opened
     }
 
+    /// The name that each of them asked for in TLS, if it asked for one.
+    pub fn server_names(&self) -> Vec<Option<String>> {
+        self.log.borrow().server_names.clone()
+    }
+
     /// How many of them neither side has ended, as far as their scripts have read.
     pub fn connections_open(&self) -> usize {
         let seen = self.log.borrow();
@@ -452,7 +457,11 @@ async fn accept(listener: Listener, play: Play, log: Arc<Log>) {
         let socket = match (&listener, &acceptor) {
             (Ok(tcp), None) => Socket::Tcp(tcp.accept().await.expect("accepting works").0),
             (Ok(tcp), Some(acceptor)) => match acceptor.accept(tcp.accept().await.expect("accepting works").0).await {
-                Ok(stream) => Socket::Tls(Box::new(stream.into())),
+                Ok(stream) => {
+                    let name = stream.get_ref().1.server_name().map(str::to_owned);
+                    log.send_modify(|seen| seen.server_names.push(name));
+                    Socket::Tls(Box::new(stream.into()))
+                }
                 Err(_) => continue,
             },
             (Err(unix), _) => Socket::Unix(unix.accept().await.expect("accepting works").0),

@@ -13,6 +13,8 @@ pub type Log = watch::Sender<Seen>;
 pub struct Seen {
     pub requests: Vec<String>,
     pub opened: usize,
+    /// The name that each connection asked for in TLS, if it asked for one.
+    pub server_names: Vec<Option<String>>,
     /// Ended by the other side.
     pub ended: usize,
     /// Ended by whichever side.
