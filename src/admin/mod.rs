@@ -6,6 +6,7 @@ mod guard;
 mod metrics;
 mod plan;
 mod reload;
+mod schema;
 mod status;
 mod upstreams;
 
@@ -16,6 +17,7 @@ use actix_web::{
     http::StatusCode,
     web::{self, Bytes},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use self::status::Status;
@@ -83,16 +85,19 @@ async fn answer(request: HttpRequest, body: Bytes, desk: web::Data<Desk>) -> Htt
         (&Method::GET, ["status"]) => found(&status.now()),
         (&Method::GET, ["metrics"]) => measured(&request, status),
         (&Method::GET, ["plan"]) => found(&plan::in_force(status)),
+        (&Method::GET, ["schema"]) => schema_of_answers(),
         (&Method::GET, ["upstreams"]) => found(&upstreams::all(status)),
         (&Method::GET, ["upstreams", name]) => upstreams::one(status, name),
         (&Method::POST, ["upstreams", name, "drain"]) => upstreams::drain(status, name, &body, true),
         (&Method::POST, ["upstreams", name, "revive"]) => upstreams::drain(status, name, &body, false),
         (&Method::POST, ["reload"]) => reload::now(status).await,
-        (_, ["health" | "ready" | "status" | "metrics" | "plan" | "upstreams"] | ["upstreams", _]) => only("GET"),
+        (_, ["health" | "ready" | "status" | "metrics" | "plan" | "schema" | "upstreams"] | ["upstreams", _]) => {
+            only("GET")
+        }
         (_, ["upstreams", _, "drain" | "revive"] | ["reload"]) => only("POST"),
         _ => problem(
             StatusCode::NOT_FOUND,
-            "there are /health, /ready, /status, /metrics, /upstreams, /plan and /reload",
+            "there are /health, /ready, /status, /metrics, /upstreams, /plan, /reload and /schema",
         ),
     }
 }
@@ -105,9 +110,26 @@ fn ready(status: &Status) -> HttpResponse {
     found(&Word { status: "ready" })
 }
 
-#[derive(Serialize)]
+/// Whether somebody is here, and takes clients in.
+#[derive(Serialize, JsonSchema)]
 struct Word {
+    #[schemars(extend("enum" = ["alive", "ready", "draining"]))]
     status: &'static str,
+}
+
+/// What is wrong with a request (RFC 9457).
+#[derive(Serialize, JsonSchema)]
+struct Problem<'p> {
+    /// Of the answer.
+    status: u16,
+    /// The same in words.
+    title: &'p str,
+    detail: &'p str,
+}
+
+fn schema_of_answers() -> HttpResponse {
+    let body = format!("{:#}\n", schema::all());
+    HttpResponse::Ok().content_type("application/schema+json").body(body)
 }
 
 fn measured(request: &HttpRequest, status: &Status) -> HttpResponse {
@@ -134,12 +156,15 @@ fn only(method: &'static str) -> HttpResponse {
     answer
 }
 
-/// RFC 9457.
 fn problem(status: StatusCode, detail: &str) -> HttpResponse {
     let title = status.canonical_reason().unwrap_or_default();
-    let body = serde_json::json!({ "status": status.as_u16(), "title": title, "detail": detail });
-    HttpResponseBuilder::new(status)
-        .insert_header(("cache-control", "no-store"))
-        .content_type("application/problem+json")
-        .body(body.to_string())
+    wrong(status, &Problem { status: status.as_u16(), title, detail })
+}
+
+/// RFC 9457.
+fn wrong(status: StatusCode, what: &impl Serialize) -> HttpResponse {
+    let mut answer = told(status, what);
+    let problem = actix_web::http::header::HeaderValue::from_static("application/problem+json");
+    answer.headers_mut().insert(actix_web::http::header::CONTENT_TYPE, problem);
+    answer
 }

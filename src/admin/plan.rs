@@ -1,14 +1,17 @@
 //! `GET /plan`: the settings in force, and where they were written.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Status;
 use crate::settings::show;
 
-/// As `settings show --origin` has it.
-#[derive(Debug, Serialize)]
+/// The settings in force, as `settings show --origin` has them.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Plan")]
 pub struct InForce {
+    /// Counts the plans since the start.
     generation: u64,
     /// What can be done as it was written, and still should be known.
     warnings: Vec<String>,
@@ -18,9 +21,12 @@ pub struct InForce {
     origins: Vec<Origin>,
 }
 
-#[derive(Debug, Serialize)]
+/// Where a value was written.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Origin {
+    /// One element for each part of the key.
     key: Vec<String>,
+    /// A file with its line, a variable, or a flag.
     origin: String,
 }
 

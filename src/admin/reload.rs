@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, http::StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{Status, found, problem, told};
+use super::{Status, found, problem, wrong};
 use crate::{
     actors::Refused,
     settings::{Problem, problem::Place},
@@ -15,14 +16,19 @@ use crate::{
 /// To read settings takes no longer, unless something is badly wrong.
 const LONGEST: Duration = Duration::from_secs(30);
 
-#[derive(Serialize)]
-struct InForce {
+/// The settings that were read are in force.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Reloaded")]
+pub struct InForce {
+    /// Counts the plans since the start.
     generation: u64,
 }
 
 /// What is wrong with the settings: nothing has changed.
-#[derive(Serialize)]
-struct Wrong {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NotReloaded")]
+pub struct Wrong {
+    /// Of the answer: 422.
     status: u16,
     title: &'static str,
     /// As the log has it.
@@ -30,12 +36,16 @@ struct Wrong {
     problems: Vec<Told>,
 }
 
-#[derive(Serialize)]
+/// One thing that is wrong with the settings.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SettingsProblem")]
 struct Told {
     /// One element for each part of the key.
     key: Vec<String>,
     what: String,
+    /// The likely way out.
     help: Option<String>,
+    /// Where it is, if it is in a file.
     file: Option<String>,
     line: Option<usize>,
     column: Option<usize>,
@@ -45,7 +55,7 @@ struct Told {
 pub async fn now(status: &Status) -> HttpResponse {
     match timeout(LONGEST, status.ask().and_hear()).await {
         Ok(Ok(Ok(generation))) => found(&InForce { generation }),
-        Ok(Ok(Err(refused))) => told(StatusCode::UNPROCESSABLE_ENTITY, &Wrong::of(refused)),
+        Ok(Ok(Err(refused))) => wrong(StatusCode::UNPROCESSABLE_ENTITY, &Wrong::of(refused)),
         Ok(Err(_)) | Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "nobody reads settings here now: see the log"),
     }
 }

@@ -6,6 +6,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -32,8 +33,9 @@ pub struct Status {
     started: (SystemTime, Instant),
 }
 
-/// The answer. Fields are added in later versions, and not renamed.
-#[derive(Debug, Serialize)]
+/// How everything is.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Status")]
 pub struct Now {
     /// Of the program.
     version: &'static str,
@@ -52,7 +54,8 @@ pub struct Now {
 }
 
 /// Which settings are in force.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Settings")]
 struct InForce {
     /// Counts the plans since the start.
     generation: u64,
@@ -60,26 +63,30 @@ struct InForce {
     since: String,
     /// What is read, the later over the earlier.
     files: Vec<String>,
-    /// Since then others were tried.
+    /// The last reload, if it changed nothing.
     refused: Option<Refused>,
 }
 
 /// A reload that changed nothing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Refused {
+    /// When, RFC 3339.
     at: String,
     /// The problems, as the log has them.
     why: String,
 }
 
-#[derive(Debug, Serialize)]
+/// Where clients come in.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Listener")]
 struct Listening {
     address: String,
     /// The section of the settings, where TLS is spoken.
     tls: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// What clients are shown.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Certificate {
     /// The section of the settings.
     tls: String,
@@ -93,10 +100,11 @@ struct Certificate {
 }
 
 /// An upstream with its endpoints.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Upstream {
     name: String,
-    /// Whether it is asked: "closed", "open" or "half open", where it has a breaker.
+    /// How its breaker is, where it has one: open is not asked.
+    #[schemars(extend("enum" = ["closed", "open", "half open", null]))]
     breaker: Option<&'static str>,
     /// How many requests it carries, where that is limited.
     limit: Option<Limit>,
@@ -105,7 +113,8 @@ pub struct Upstream {
     endpoints: Vec<Endpoint>,
 }
 
-#[derive(Debug, Serialize)]
+/// How endpoints are found.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Discovery {
     /// Where they are looked for.
     source: String,
@@ -113,7 +122,8 @@ struct Discovery {
     trouble: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// How many requests an upstream carries.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Limit {
     /// How many may be under way now, where that is limited for the upstream.
     requests: Option<u32>,
@@ -127,14 +137,17 @@ struct Limit {
     refused: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// One address of an upstream.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Endpoint {
+    /// What it is called.
     address: String,
     /// Which version of HTTP is spoken, as the settings say.
     protocol: Protocol,
     /// Requests under way.
     in_flight: u32,
-    /// "well", "ejected", "on trial", "fails checks" or "drained".
+    /// Whether it gets requests.
+    #[schemars(extend("enum" = ["well", "ejected", "on trial", "fails checks", "drained"]))]
     health: String,
     /// It is used when too few of the others are well.
     backup: bool,

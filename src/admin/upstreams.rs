@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, http::StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -14,8 +15,9 @@ use crate::{
     upstream::{Endpoint, Upstream},
 };
 
-/// All of them.
-#[derive(Debug, Serialize)]
+/// All upstreams.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Upstreams")]
 pub struct All {
     upstreams: Vec<status::Upstream>,
 }

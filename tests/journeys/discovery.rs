@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::Path,
+    time::{Duration, Instant},
 };
 
 use actix_web::App;
@@ -124,6 +125,24 @@ async fn when_the_answer_changes_who_is_gone_gets_no_more_and_who_stays_keeps_co
     let status = status(admin).await;
     assert_eq!(status["discovery"]["source"], "DNS: shop.test");
     assert_eq!(status["endpoints"].as_array().expect("a list").len(), 2);
+}
+
+#[actix_rt::test]
+async fn a_name_is_asked_for_again_once_its_answer_is_too_old_and_not_before() {
+    let (folder, dns) = (folder(), Dns::start().await);
+    dns.says("shop.test", RecordType::A, Reply::Records(vec![RData::from(ONE)], 1)).await;
+    let text = settings("dns = \"shop.test\"\nrecord = \"A\"\nport = 1", &dns, "");
+
+    let _server = run(folder.path(), &text.replace("max_ttl = \"20ms\"", "max_ttl = \"1h\"")).await;
+    dns.wait_for_questions(1).await;
+    let asked = Instant::now();
+    dns.wait_for_questions(2).await;
+
+    assert!(
+        asked.elapsed() > Duration::from_millis(900),
+        "it held for a second, and {:?} were waited",
+        asked.elapsed()
+    );
 }
 
 #[actix_rt::test]

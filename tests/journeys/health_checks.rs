@@ -110,6 +110,24 @@ async fn an_endpoint_whose_answer_lacks_what_it_must_contain_or_that_is_silent_f
 }
 
 #[actix_rt::test]
+async fn checks_ask_at_the_port_and_for_the_host_that_they_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (app, asked) = (Origin::answering("app").start().await, Origin::answering("good").start().await);
+    let port = asked.address().port();
+    let health = format!("path = \"/healthz\"\nport = {port}\nhost = \"check.example\"\n{OFTEN}");
+    let upstream = format!("[upstreams.app]\nservers = [{:?}]\n[upstreams.app.health]\n{health}", app.url());
+
+    let server = run(folder.path(), &upstream).await;
+    asked.wait_for_requests(1).await;
+    assert_eq!(server.get("/").await.text(), "app");
+
+    let check = asked.request(0);
+    assert!(check.starts_with("GET /healthz HTTP/1.1\r\n"), "{check}");
+    assert!(check.to_ascii_lowercase().contains("\r\nhost: check.example\r\n"), "{check}");
+    assert_eq!(app.requests_seen(), 1, "its own port is not asked");
+}
+
+#[actix_rt::test]
 async fn when_checks_go_or_change_at_a_reload_endpoints_are_what_the_new_ones_say() {
     let folder = tempfile::tempdir().expect("a folder");
     let (ill, well) = (checked(&Arc::default()).await, checked(&Arc::new(AtomicBool::new(true))).await);

@@ -7,6 +7,7 @@ mod access_log;
 mod acme;
 mod admin;
 mod admin_api;
+mod admin_schema;
 mod affinity;
 mod application_log;
 mod awc_transport;
