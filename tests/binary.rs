@@ -308,6 +308,25 @@ fn check_warns_of_certificates_that_end_soon_and_is_content() {
 }
 
 #[test]
+fn check_reads_the_files_that_name_endpoints() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = "routes.\"/\" = \"app\"\nroutes.\"/b\" = \"blog\"\n\
+        [upstreams.app]\ndiscover = { file = \"app.toml\" }\n[upstreams.blog]\ndiscover = { file = \"no/blog.toml\" }\n";
+    fs::write(folder.path().join("a.toml"), settings).expect("a file");
+    let check = |file: &str| {
+        fs::write(folder.path().join("app.toml"), file).expect("a file");
+        run(folder.path(), &["check", "--settings", "a.toml"])
+    };
+
+    let (good, _, warned) = check("servers = [\"http://127.0.0.1:8000\"]\n");
+    let (bad, _, told) = check("servers = [\n  \"http://127.0.0.1:8000\",\n  \"http://127.0.0.1:8000\",\n]\n");
+
+    assert_eq!((good, bad), (0, 2), "{warned}{told}");
+    assert!(warned.contains("upstream blog has no endpoints yet: there is no folder `no`"), "{warned}");
+    assert!(told.contains("app.toml:3:3") && told.contains("listed twice"), "{told}");
+}
+
+#[test]
 fn check_runs_the_tests_of_the_settings() {
     let folder = folder();
     let settings = |expected: &str| {

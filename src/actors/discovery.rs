@@ -73,16 +73,28 @@ impl Search {
 
     /// Nothing was found: what is known holds. Told once, until something is.
     fn failed(&self, why: &dyn Display) {
-        let (upstream, source) = (&self.discovery.upstream, &self.discovery.source);
         let why = why.to_string();
         if self.discovery.note(Some(&why)) {
-            let known = upstream.members().endpoints.len();
-            let holds = if known == 0 { "there are none" } else { "those that are known stay" };
-            log::warn!("endpoints of {} cannot be found, {holds}: {source}: {why}", upstream.name);
+            self.warn(&why);
         } else {
-            log::debug!("endpoints of {} cannot be found: {source}: {why}", upstream.name);
+            let (name, source) = (&self.discovery.upstream.name, &self.discovery.source);
+            log::debug!("endpoints of {name} cannot be found: {source}: {why}");
         }
-        upstream.give_up();
+        self.discovery.upstream.give_up();
+    }
+
+    /// The same, told each time: somebody has written something else, and wants to know. At length, and shortly in `/status`.
+    fn failed_again(&self, why: &dyn Display, at_length: &str) {
+        self.discovery.note(Some(&why.to_string()));
+        self.warn(at_length);
+        self.discovery.upstream.give_up();
+    }
+
+    fn warn(&self, why: &str) {
+        let (upstream, source) = (&self.discovery.upstream, &self.discovery.source);
+        let known = upstream.members().endpoints.len();
+        let holds = if known == 0 { "there are none" } else { "those that are known stay" };
+        log::warn!("endpoints of {} cannot be found, {holds}: {source}: {why}", upstream.name);
     }
 
     /// All that was asked was answered.

@@ -41,7 +41,7 @@ pub struct FileWatch {
     looked_at: Contents,
     watching: Option<RecommendedWatcher>,
     heard: Arc<Notify>,
-    /// There was a folder for one of them.
+    /// There was a folder for one of them, or there is to be one.
     is_watchable: bool,
     /// Something has happened since files were looked at, or may have.
     is_due: bool,
@@ -69,6 +69,13 @@ impl FileWatch {
         let is_watchable = Folders::around(&files).are_there();
         let heard = Arc::default();
         Self { files, looked_at: read.clone(), read, watching: None, heard, is_watchable, is_due: true }
+    }
+
+    /// Also where there is no folder for them yet.
+    #[must_use]
+    pub fn wherever_it_will_be(mut self) -> Self {
+        self.is_watchable = true;
+        self
     }
 
     /// The files are about to be read. Those in which there is something else by now are given.
@@ -160,8 +167,18 @@ impl FileWatch {
     }
 
     fn watch(&self) -> notify::Result<RecommendedWatcher> {
-        let folders = Arc::new(Folders::around(&self.files));
-        let (heard, known) = (Arc::clone(&self.heard), Arc::clone(&folders));
+        loop {
+            let folders = Arc::new(Folders::around(&self.files));
+            let watcher = self.listen_in(&folders)?;
+            // One that came before it was listened for nobody would tell of.
+            if *folders == Folders::around(&self.files) {
+                return Ok(watcher);
+            }
+        }
+    }
+
+    fn listen_in(&self, folders: &Arc<Folders>) -> notify::Result<RecommendedWatcher> {
+        let (heard, known) = (Arc::clone(&self.heard), Arc::clone(folders));
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // An error may stand for events that were lost.
             if event.as_ref().map_or(true, |event| known.concerns(event)) {
@@ -185,12 +202,13 @@ impl FileWatch {
 }
 
 /// Where to listen for changes.
+#[derive(PartialEq)]
 struct Folders {
     /// Those with a file, or with what a link to one leads to.
     near: BTreeSet<PathBuf>,
     /// Of the files and those that links lead to.
     names: BTreeSet<OsString>,
-    /// Those with one of these: they may be replaced as a whole.
+    /// Those with one of these: they may be replaced as a whole. Of one that is not there, the nearest that is.
     above: BTreeSet<PathBuf>,
 }
 
@@ -208,7 +226,9 @@ impl Folders {
                 next = fs::read_link(&file).ok().map(|target| folder.join(target));
             }
         }
-        let above = near.iter().filter_map(|folder| folder.parent()).map(Path::to_owned).collect();
+        let is_there = |folder: &&Path| folder.is_dir();
+        let above = |folder: &'_ PathBuf| folder.ancestors().skip(1).find(is_there).map(Path::to_owned);
+        let above = near.iter().filter_map(above).collect();
         Self { near, names, above }
     }
 
@@ -227,7 +247,7 @@ impl Folders {
                 EventKind::Access(AccessKind::Close(AccessMode::Write))
                 | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => paths.iter().any(is_ours),
                 EventKind::Access(_) => false,
-                _ => paths.iter().any(|path| self.near.contains(path) || is_in(path)),
+                _ => paths.iter().any(|path| is_in(path) || self.near.iter().any(|folder| folder.starts_with(path))),
             }
     }
 }
@@ -314,6 +334,7 @@ mod tests {
         for (kind, path, expected) in [
             (create, "/etc/aqueduct/..data", true),
             (create, "/etc/aqueduct", true),
+            (create, "/etc", true),
             (create, "/etc/passwd", false),
             (write, "/etc/aqueduct/a.toml", true),
             (write, "/etc/aqueduct/access.log", false),

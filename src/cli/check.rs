@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::{Exit, Source, tell};
 use crate::{
     kinds::Kinds,
-    plan::Plan,
+    plan::{Plan, discovery::Unread},
     proxy::rehearsal,
     settings::{Origins, Problems},
 };
@@ -24,10 +24,27 @@ pub fn check(source: Source) -> Exit {
 }
 
 fn checked(source: Source) -> Result<(Plan, usize), Problems> {
-    let (plan, origins): (Plan, Origins) =
+    let (mut plan, origins): (Plan, Origins) =
         source.layers().read().draw(|settings| Plan::draw(settings, &Kinds::built_in(), None))?;
+    read_endpoints(&mut plan).map_err(|problems| origins.locate(problems))?;
     let tests = rehearsal::run_tests(&plan).map_err(|problems| origins.locate(problems))?;
     Ok((plan, tests))
+}
+
+/// Files that name endpoints are read while the server runs, and may come later; what is wrong with those that are there it would
+/// only tell.
+fn read_endpoints(plan: &mut Plan) -> Result<(), Problems> {
+    let mut problems = Problems::default();
+    for discovery in &plan.discoveries {
+        match discovery.read_file() {
+            Ok(_) => {}
+            Err(Unread::Missing(what)) => {
+                plan.warnings.push(format!("upstream {} has no endpoints yet: {what}", discovery.upstream.name));
+            }
+            Err(Unread::Wrong(wrong)) => problems.0.extend(wrong.0),
+        }
+    }
+    problems.none_or(())
 }
 
 fn summary(plan: &Plan, tests: usize) -> String {

@@ -1,9 +1,8 @@
 //! Endpoints that are found instead of written: what is asked, and how an answer becomes members of the upstream.
 
 use std::{
-    fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -26,6 +25,10 @@ use crate::{
     },
     upstream::{Members, Upstream},
 };
+
+pub use self::file::Unread;
+
+mod file;
 
 /// An upstream whose endpoints are found.
 pub struct Discovery {
@@ -156,24 +159,6 @@ impl Discovery {
         Ok(Some(change))
     }
 
-    /// The servers that a file names are the endpoints from now on. Says what is otherwise.
-    ///
-    /// # Errors
-    /// Why they cannot be; then those before stay.
-    pub fn read(&self, file: &Path) -> Result<Option<Change>, String> {
-        let Servers { servers } = servers(file)?;
-        let mut state = self.state();
-        if state.servers == servers {
-            return Ok(None);
-        }
-        let before = self.upstream.members();
-        let members = self.recipe.written(&servers, Some(&before)).map_err(|problems| problems.to_string())?;
-        let change = Change::between(&before, &members);
-        self.upstream.replace(members);
-        state.servers = servers;
-        Ok(Some(change))
-    }
-
     /// What kept the last question from being answered, if something did. Says whether that was otherwise before.
     pub fn note(&self, trouble: Option<&str>) -> bool {
         let mut state = self.state();
@@ -217,10 +202,12 @@ impl Recipe {
 
     fn written(&self, servers: &[ServerUrl], before: Option<&Members>) -> Result<Members, Problems> {
         let mut problems = Vec::new();
-        if self.tls.is_none() && servers.iter().any(|server| server.url.starts_with("https://")) {
-            let what = "the file names servers by `https://`";
+        let encrypted = servers.iter().position(|server| server.url.starts_with("https://"));
+        if let (None, Some(index)) = (&self.tls, encrypted) {
+            let at = ["upstreams", &self.name, "servers", &index.to_string()];
             problems.push(
-                Problem::at(["upstreams", &self.name, "discover"], what).help("scheme = \"https\" beside `file`"),
+                Problem::at(at, "the settings say that TLS is not spoken with what is found")
+                    .help("scheme = \"https\" beside `file` in the settings"),
             );
         }
         let written = UpstreamSettings { servers: servers.to_vec(), ..self.written.clone() };
@@ -278,33 +265,6 @@ impl std::fmt::Display for Source {
             Self::Dns(Question { name, record: Record::Ip, .. }) => write!(f, "DNS: {name}"),
             Self::Dns(Question { name, record, .. }) => write!(f, "DNS: {} of {name}", record.name()),
         }
-    }
-}
-
-/// What a file says.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Servers {
-    servers: Vec<ServerUrl>,
-}
-
-/// Larger is no list of endpoints.
-const MOST_BYTES: u64 = 1 << 20;
-/// So many endpoints at most.
-const MOST_SERVERS: usize = 1024;
-
-fn servers(file: &Path) -> Result<Servers, String> {
-    let cannot = |error: std::io::Error| format!("it cannot be read: {error}");
-    let about = fs::metadata(file).map_err(cannot)?;
-    if !about.is_file() || about.len() > MOST_BYTES {
-        return Err(format!("it is no file, or larger than {MOST_BYTES} bytes"));
-    }
-    let read: Servers =
-        toml::from_str(&fs::read_to_string(file).map_err(cannot)?).map_err(|error| error.to_string())?;
-    match read.servers.len() {
-        0 => Err("it names no servers".into()),
-        count if count > MOST_SERVERS => Err(format!("it names {count} servers, and {MOST_SERVERS} are the most")),
-        _ => Ok(read),
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod admin;
 pub mod balance;
+pub mod beside;
 pub mod breaker;
 pub mod destination;
 pub mod discover;
@@ -41,6 +42,7 @@ pub mod values;
 pub use self::{
     admin::AdminSettings,
     balance::BalanceSettings,
+    beside::Beside,
     breaker::BreakerSettings,
     destination::Destination,
     discover::DiscoverSettings,

@@ -344,7 +344,7 @@ async fn endpoints_are_those_that_a_file_names_and_a_bad_one_changes_nothing() {
     let text = "listen = [\"127.0.0.1:0\"]\nserver = { watch = false, workers = 1 }\nroutes.\"/\" = \"app\"\n\
         [upstreams.app]\ndiscover = { file = \"endpoints.toml\" }\n";
     let mut server = run(folder.path(), text).await;
-    server.says("cannot be found, there are none: file: endpoints.toml: it cannot be read").await;
+    server.says("cannot be found, there are none: file: endpoints.toml: there is no file `endpoints.toml`").await;
     assert_eq!(server.get("/").await.status, 503);
 
     write(folder.path(), "endpoints.toml", format!("servers = [{:?}]\n", one.url()));
@@ -352,14 +352,59 @@ async fn endpoints_are_those_that_a_file_names_and_a_bad_one_changes_nothing() {
     assert_eq!(answers(&server, 2).await, ["one", "one"]);
 
     write(folder.path(), "endpoints.toml", "servers = [\"ftp://a\"]\n");
-    let said = server.says("those that are known stay").await;
-    assert!(said.contains("endpoints.toml") && said.contains("ftp"), "{said}");
+    server.says("those that are known stay: file: endpoints.toml").await;
+    server.says("ftp").await;
     assert_eq!(answers(&server, 1).await, ["one"]);
 
     write(folder.path(), "endpoints.toml", format!("servers = [{{ url = {:?}, weight = 2 }}]\n", two.url()));
     server.says("gone").await;
     one.wait_for_closed(1).await;
     assert_eq!(answers(&server, 2).await, ["two", "two"]);
+}
+
+#[actix_rt::test]
+async fn what_is_wrong_with_a_file_of_endpoints_is_told_by_line_and_column_each_time() {
+    let folder = folder();
+    let text = "listen = [\"127.0.0.1:0\"]\nadmin.listen = \"127.0.0.1:0\"\nserver.watch = false\nroutes.\"/\" = \"app\"\n\
+        [upstreams.app]\ndiscover = { file = \"endpoints.toml\" }\n";
+    let mut server = run(folder.path(), text).await;
+    let admin = server.says_address("telling operators at ").await;
+
+    for (file, told, shortly) in [
+        (
+            "servers = [\n  \"http://a:80\",\n  \"ftp://b\",\n  { url = \"http://c\", wieght = 2 },\n]\n",
+            "endpoints.toml:4:23",
+            "endpoints.toml:4: unknown key",
+        ),
+        ("servers = [\n  \"http://a:80\",\n  \"ftp://b\",\n]\n", "endpoints.toml:3:3", "endpoints.toml:3: "),
+        ("servers = [\n  \"http://a:80\",\n", "endpoints.toml:2:17", "endpoints.toml:2: not TOML"),
+        ("servers = []\n", "endpoints.toml:1:11", "endpoints.toml:1: it names no servers"),
+        ("server = []\n", "endpoints.toml:1:1", "endpoints.toml:1: unknown key `server`"),
+        ("servers = [\"https://a\"]\n", "endpoints.toml:1:12", "TLS is not spoken"),
+    ] {
+        write(folder.path(), "endpoints.toml", file);
+
+        server.says(told).await;
+        let trouble = status(admin).await["discovery"]["trouble"].to_string();
+        assert!(trouble.contains(shortly), "{trouble}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_folder_that_comes_later_is_found_with_what_is_in_it() {
+    let folder = folder();
+    let one = Origin::answering("one").start().await;
+    let text = "listen = [\"127.0.0.1:0\"]\nserver.watch = false\nroutes.\"/\" = \"app\"\n\
+        [upstreams.app]\ndiscover = { file = \"later/still/endpoints.toml\" }\n";
+    let mut server = run(folder.path(), text).await;
+    server.says("there is no folder `later/still` for `later/still/endpoints.toml`").await;
+
+    let inner = folder.path().join("later/still");
+    std::fs::create_dir_all(&inner).expect("a folder");
+    write(&inner, "endpoints.toml", format!("servers = [{:?}]\n", one.url()));
+
+    server.says("came").await;
+    assert_eq!(answers(&server, 2).await, ["one", "one"]);
 }
 
 #[actix_rt::test]
