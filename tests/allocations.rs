@@ -12,8 +12,10 @@ use std::{
 
 use actix_web::{App, HttpResponse, web};
 use aqueduct::{
-    EdgeServer, Proxy,
-    http::{HeaderMap, HeaderValue, Method, RequestBody, ResponseBody, header},
+    EdgeServer, Exchange, Proxy,
+    exchange::Client,
+    http::{HeaderMap, HeaderValue, Method, RequestBody, ResponseBody, Version, downstream::Peer, header},
+    language::Condition,
     plan::ListenAddress,
     routing::{Entry, Lookup, Table},
     settings::{Layers, ServerSettings, server::Workers, upstream::PoolSettings},
@@ -54,6 +56,26 @@ fn allocations_of(work: impl FnOnce()) -> usize {
     let before = ALLOCATIONS.get();
     work();
     ALLOCATIONS.get() - before
+}
+
+#[test]
+fn asking_a_condition_allocates_nothing() {
+    let mut headers = HeaderMap::new();
+    headers.append(header::COOKIE, HeaderValue::from_static("a=1; beta=on"));
+    headers.append(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    let (uri, client) =
+        ("/a/b?x=1&y=2".parse().expect("a target"), Client::at(Peer::Tcp(([10, 0, 0, 1], 1).into()), true));
+    let mut exchange = Exchange::new(Method::GET, uri, Version::HTTP_11, headers, RequestBody::empty(), client);
+    exchange.path = "/a/b".into();
+    let text = "method in ['GET', 'HEAD'] and path starts_with '/a/' and query('y') == '2' and cookie('beta') == 'on' \
+                and content_type == 'application/json' and client.ip in cidr('10.0.0.0/8', 'fd00::/8') and has(header('cookie')) \
+                and not (host == 'a.example' or header('x') contains 'y' or claim('sub') == 'alice') and scheme == 'https'";
+    let condition = Condition::parse(text).expect("a condition");
+
+    let mut verdicts = [false; 2];
+    let count = allocations_of(|| verdicts = [condition.holds(&exchange), condition.may_hold(&exchange)]);
+
+    assert_eq!((verdicts, count), ([true, true], 0));
 }
 
 #[test]

@@ -12,11 +12,14 @@ use serde::de::DeserializeOwned;
 pub use self::site::{Chore, Site};
 use crate::{exchange::Exchange, http::Response, settings::Problems};
 
+pub mod authorize;
+pub mod conditions;
 pub mod cors;
 pub mod header_rules;
 pub mod ip_access;
 pub mod keys;
 pub mod rate_limit;
+pub mod request_rules;
 pub mod security_headers;
 pub mod site;
 pub mod table;

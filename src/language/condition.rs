@@ -56,6 +56,11 @@ impl Condition {
         parser::parse(text).map(|root| Self { root })
     }
 
+    /// It asks what is proved of the client, which somebody must have done before.
+    pub fn asks_for_claims(&self) -> bool {
+        self.root.asks(|value| matches!(value, Value::Claim(_)))
+    }
+
     /// It holds for this request, whichever of several values of one name somebody takes: what lets a request in must.
     pub fn holds(&self, exchange: &Exchange) -> bool {
         self.root.holds(exchange, Reading::Every)
@@ -81,6 +86,16 @@ impl Node {
                 found
             }
             Self::Test(test) => test.holds(exchange, reading),
+        }
+    }
+}
+
+impl Node {
+    fn asks(&self, is_meant: fn(&Value) -> bool) -> bool {
+        match self {
+            Self::And(parts) | Self::Or(parts) => parts.iter().any(|part| part.asks(is_meant)),
+            Self::Not(part) => part.asks(is_meant),
+            Self::Has(value) | Self::Test(Test { value, .. }) => is_meant(value),
         }
     }
 }

@@ -20,7 +20,7 @@ mod template;
 mod token;
 mod value;
 mod variable;
-mod view;
+pub mod view;
 
 pub use self::{condition::Condition, fault::Fault, template::Template, value::host, view::path};
 

@@ -170,7 +170,7 @@ fn a_clients_address_is_in_networks_and_ipv4_in_ipv6_is_ipv4() {
         );
     }
     let mut local = get("/");
-    local.client.address = None;
+    local.client = Client::at(Peer::Unix, false);
     all_hold(&local, &["not has(client.ip)", "client.ip != '10.1.2.3'", "not client.ip in cidr('0.0.0.0/0', '::/0')"]);
 }
 

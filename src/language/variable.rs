@@ -2,14 +2,12 @@
 
 use std::{borrow::Cow, fmt::Write, net::IpAddr};
 
-use serde_json::Value as Json;
-
 use super::{
     value::{self, Item, Refusal, Value},
     view::Bytes,
 };
 use crate::{
-    exchange::{Claim, Exchange},
+    exchange::Exchange,
     http::{client_certificate::Part, header},
     settings::problem::did_you_mean,
 };
@@ -70,8 +68,8 @@ impl Variable {
     /// What it is in this request; `None` where it is missing, or has a byte that no field can hold. Of what came twice
     /// and should not, nobody knows which is meant: it is missing as well.
     pub(super) fn of<'e>(&self, exchange: &'e Exchange) -> Option<Bytes<'e>> {
-        let written = match self {
-            Self::Value(value) => self::value(value, exchange)?,
+        let bytes: Bytes<'e> = match self {
+            Self::Value(value) => written(value, exchange)?,
             Self::Path => exchange.path.as_bytes().into(),
             Self::Query => exchange.query().strip_prefix('?').filter(|query| !query.is_empty())?.as_bytes().into(),
             Self::Label(number) => label(exchange, *number)?.as_bytes().into(),
@@ -79,49 +77,40 @@ impl Variable {
             Self::Local(_) => return None,
         };
         let is_control = |byte: &u8| byte.is_ascii_control();
-        (!written.iter().any(is_control)).then_some(written)
+        (!bytes.iter().any(is_control)).then_some(bytes)
     }
 
     /// It may stand in a URL as it is.
     pub(super) fn is_of_urls(&self) -> bool {
-        matches!(
-            self,
-            Self::Path
-                | Self::Query
-                | Self::Label(_)
-                | Self::Local(_)
-                | Self::Value(Value::Host | Value::Scheme | Value::Method)
-        )
+        matches!(self, Self::Path | Self::Query | Self::Label(_) | Self::Value(Value::Host | Value::Scheme))
     }
 }
 
 fn hint(name: &str, local: &[&str]) -> String {
-    let families = value::families().map(|family| format!("{family}.NAME"));
+    let rest = name.split_once('.').map_or("NAME", |(_, rest)| rest);
+    let families = value::families().map(|family| format!("{family}.{rest}"));
     let names = NAMES.iter().map(|(known, _)| *known).chain(Part::ALL.map(Part::name)).chain(local.iter().copied());
-    let (family, rest) = name.split_once('.').unwrap_or((name, ""));
-    let known_family = if rest.is_empty() { None } else { did_you_mean(family, value::families()) };
-    if let Some(guess) = known_family.as_deref().and_then(|guess| guess.split('`').nth(1)) {
-        return format!("did you mean `{guess}.{rest}`?");
-    }
-    did_you_mean(name, names.clone().map(str::to_owned).chain(families.clone())).unwrap_or_else(|| {
-        let all: Vec<_> = names.map(str::to_owned).chain(["host.0".to_owned()]).chain(families).collect();
+    let names = names.map(str::to_owned);
+    did_you_mean(name, names.clone().chain(families)).unwrap_or_else(|| {
+        let families = value::families().map(|family| format!("{family}.NAME"));
+        let all: Vec<_> = names.chain(["host.0".to_owned()]).chain(families).collect();
         format!("one of {}; `$${{` writes `${{`", all.join(", "))
     })
 }
 
-fn value<'e>(value: &Value, exchange: &'e Exchange) -> Option<Bytes<'e>> {
+/// A field or a list as one line; of anything else, the only one there is.
+fn written(value: &Value, exchange: &Exchange) -> Option<Bytes<'static>> {
     match value {
         Value::Header(name) if *name == header::COOKIE => joined(value, exchange, b"; "),
         Value::Header(_) => joined(value, exchange, b", "),
-        Value::Certificate(Part::Names) => joined(value, exchange, b","),
-        Value::Claim(name) => match exchange.claim(name)? {
-            Claim::Json(Json::Object(_)) => None,
-            Claim::Json(Json::Array(_)) | Claim::Json(_) | Claim::Subject(_) => joined(value, exchange, b","),
-        },
+        Value::Certificate(Part::Names) | Value::Claim(_) => joined(value, exchange, b","),
         _ => {
-            let mut found: Vec<Bytes<'static>> = Vec::new();
-            value.visit(exchange, &mut |item| found.extend(text(item)));
-            if found.len() == 1 { found.pop() } else { None }
+            let (mut only, mut count) = (None, 0);
+            value.visit(exchange, &mut |item| {
+                only = text(item);
+                count += 1;
+            });
+            only.filter(|_| count == 1)
         }
     }
 }

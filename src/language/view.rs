@@ -38,6 +38,13 @@ pub(super) fn query<'e>(query: &'e str, name: &str) -> impl Iterator<Item = Byte
     })
 }
 
+/// The names in a query, whether `&` or `;` stands between them: endpoints differ in that.
+pub fn query_names(query: &str) -> impl Iterator<Item = Bytes<'_>> {
+    let pairs = query.strip_prefix('?').unwrap_or_default().as_bytes().split(|byte| b"&;".contains(byte));
+    let names = pairs.filter(|pair| !pair.is_empty());
+    names.map(|pair| form_text(split_at(pair, b'=').map_or(pair, |(name, _)| name)))
+}
+
 /// The values of the cookies of a name, without the spaces around them.
 pub(super) fn cookie<'e>(line: &'e [u8], name: &str) -> impl Iterator<Item = &'e [u8]> {
     line.split(|byte| *byte == b';').filter_map(move |pair| {
@@ -47,7 +54,7 @@ pub(super) fn cookie<'e>(line: &'e [u8], name: &str) -> impl Iterator<Item = &'e
 }
 
 /// The media type of a `Content-Type`: lower case, no parameters.
-pub(super) fn media_type(value: &[u8]) -> Bytes<'_> {
+pub fn media_type(value: &[u8]) -> Bytes<'_> {
     let value = split_at(value, b';').map_or(value, |(essence, _)| essence).trim_ascii();
     if value.iter().any(u8::is_ascii_uppercase) { Cow::Owned(value.to_ascii_lowercase()) } else { Cow::Borrowed(value) }
 }

@@ -56,6 +56,7 @@ mod rate_limit;
 mod recovery;
 mod redirect_http;
 mod reload;
+mod request_rules;
 mod routing;
 mod security_headers;
 mod service_manager;

@@ -105,6 +105,7 @@ impossible! {
     a_pattern_with_a_bad_method: "[routes]\n\"get /\" = \"http://a\"\n";
     a_pattern_with_a_bad_expression: "[routes]\n\"~^/(a\" = \"http://a\"\n";
     a_redirect_with_a_bad_status: "[routes]\n\"/a\" = { redirect = \"/b\", status = 200 }\n";
+    rules_of_requests_that_are_wrong: "[policies.x.request_rules]\nmethods = [\"GET\", \"get\"]\ncontent_types = [\"json\"]\ndeny = [\n  \"path starts_with '/a'\",\n  \"pth == '/a' and not client.ip in cidr('10.0.0.0/8')\",\n]\nallow = ['client.ip starts_with \"10.\"', \"path == '/a%20b'\"]\n[policies.w.request_rules]\nuser_agent = []\n[policies.y]\nrequest_rules = true\n[policies.z.request_rules]\nmethods = [\"get\"]\ndeny = ['''path == '/a' or header.x == \"1\"''', '''host == 'A'''', '''client.ip == '10.0.0.0/8'''']\n[routes]\n\"/\" = \"http://a\"\n";
     variables_that_are_none: "[routes]\n\"/a\" = { redirect = '''/${pth}''' }\n\"/b\" = { redirect = \"\"\"\n/b${headers.x}\"\"\" }\n\"/c\" = { redirect = \"/\\u0063${hots}\" }\n\"/d\" = { to = \"http://a\", header_rules = { request = { set = { x-a = '${clientip}' } } } }\n";
     a_redirect_with_a_group_that_is_not_there:
         "[routes]\n\"~^/v(?<major>[0-9]+)/\" = { redirect = \"/${majr}/${rest}\" }\n\"/b\" = { redirect = \"/${x\" }\n";
