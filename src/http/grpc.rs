@@ -1,7 +1,10 @@
 //! Our own refusals as a client of gRPC reads them: a status of gRPC's in a 200 without content ("trailers-only" in gRPC
 //! over HTTP/2), because an HTTP error and a page tell such a client next to nothing.
 
+pub use self::messages::Messages;
 use super::{Error, HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+
+mod messages;
 
 /// What became of a call: the number of a [`Code`].
 pub const STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -83,9 +86,9 @@ impl Code {
     }
 }
 
-/// It is a call of gRPC, whatever its messages are written in. gRPC-Web is another protocol.
-pub fn is_called(request: &HeaderMap) -> bool {
-    let Some(kind) = request.get(header::CONTENT_TYPE) else { return false };
+/// It is a call of gRPC or the answer to one, whatever its messages are written in. gRPC-Web is another protocol.
+pub fn is_called(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return false };
     let (name, rest) = kind.as_bytes().split_at(kind.len().min(NAME.len()));
     name.eq_ignore_ascii_case(NAME) && matches!(rest.first(), None | Some(b'+' | b';' | b' ' | b'\t'))
 }
@@ -102,6 +105,14 @@ pub fn refusal(error: &Error, message: &str) -> Response {
         fields.insert(MESSAGE, message);
     }
     response
+}
+
+/// The trailers of a call whose answer has broken off between two messages.
+pub fn broken_off() -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    trailers.insert(STATUS, HeaderValue::from(Code::Unavailable as u16));
+    trailers.insert(MESSAGE, HeaderValue::from_static("the server behind this one has broken off"));
+    trailers
 }
 
 /// Printable ASCII but for the percent sign stays as it is ("Percent-Encoded" in gRPC over HTTP/2).

@@ -1,12 +1,16 @@
 //! gRPC: what this proxy itself has to say, in the terms of its clients.
 
+use ::h2::Reason;
+
 use super::{
     access_log::lines,
     support::{
         client::refusing,
-        h2::{Answer, H2, request_with},
+        h2::{self, Answer, H2, request_with},
+        h2_origin::{answering, upstream},
         origin::Origin,
         proxy::TestProxy,
+        wire::patiently,
     },
 };
 
@@ -99,4 +103,33 @@ async fn the_access_log_knows_what_is_behind_a_200() {
     }
 
     assert_eq!(lines(&proxy, &path, 3).await, told);
+}
+
+#[actix_rt::test]
+async fn an_answer_that_breaks_off_between_two_messages_says_so_and_one_within_a_message_is_cut() {
+    let origin = answering(|mut call| async move {
+        let mut stream = call.begin(200, &[("content-type", "application/grpc")]);
+        let part = if call.path() == "/between" { "\0\0\0\0\x02hi" } else { "\0\0\0\0\x02h" };
+        stream.send_data(part.into(), false).expect("it takes content");
+        call.wait_for("the start was read").await;
+        stream.send_reset(Reason::INTERNAL_ERROR);
+    });
+    let origin = origin.start().await;
+    let proxy = TestProxy::with(&upstream(&origin)).start().await;
+    let mut client = H2::connect(proxy.address).await;
+    let mut begin = async |path: &str| {
+        let (answer, _) = client.begin(request_with("POST", path, &[("content-type", "application/grpc")]), true).await;
+        let mut body = patiently("a head", answer).await.expect("an answer").into_body();
+        patiently("a message", body.data()).await.expect("content").expect("content");
+        body
+    };
+    let (between, within) = (begin("/between").await, begin("/within").await);
+
+    origin.tell("the start was read");
+
+    let (_, trailers) = h2::read(between).await.expect("an end");
+    let trailers = trailers.expect("trailers");
+    assert_eq!(trailers["grpc-status"], "14");
+    assert!(!trailers["grpc-message"].is_empty());
+    assert_eq!(h2::reason(&h2::read(within).await.expect_err("no end")), Reason::INTERNAL_ERROR);
 }

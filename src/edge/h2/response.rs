@@ -18,7 +18,12 @@ use super::{stream::Channel, wire::Place};
 use crate::{
     clock::Deadline,
     edge::h1::response::{Ending, date},
-    http::{HeaderMap, HeaderValue, StatusCode, h2::fields, header, headers},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        grpc::{self, Messages},
+        h2::fields,
+        header, headers,
+    },
 };
 
 /// The final head. Framing and connection fields are ours, whatever the App has set.
@@ -67,14 +72,18 @@ pub struct Sending {
     /// What the body gave and the client has no room for yet.
     piece: Bytes,
     has_ended: bool,
+    /// Those of a call of gRPC.
+    messages: Option<Messages>,
     /// Bytes that are queued, or were.
     queued: u64,
     stalled: Deadline,
 }
 
 impl Sending {
-    pub fn new(stream: SendStream<Bytes>, body: BoxBody, ending: Ending) -> Self {
-        Self { stream, body, ending, piece: Bytes::new(), has_ended: false, queued: 0, stalled: Deadline::new() }
+    pub fn new(stream: SendStream<Bytes>, body: BoxBody, ending: Ending, is_call: bool) -> Self {
+        let messages = (is_call && ending == Ending::Chunked).then(Messages::default);
+        let (piece, has_ended, queued, stalled) = (Bytes::new(), false, 0, Deadline::new());
+        Self { stream, body, ending, piece, has_ended, messages, queued, stalled }
     }
 
     /// Queues what the body gives, as the client makes room for it.
@@ -90,7 +99,7 @@ impl Sending {
             } else if self.has_ended {
                 return Poll::Ready(self.finish(channel));
             } else if ready!(self.poll_body(cx, channel)).is_err() {
-                return Poll::Ready(Queued::Broken);
+                return Poll::Ready(self.break_off());
             }
         }
     }
@@ -105,6 +114,9 @@ impl Sending {
             Some(Ok(bytes)) => {
                 if let Ending::Length(left) = &mut self.ending {
                     *left = left.checked_sub(bytes.len() as u64).ok_or(Broken)?;
+                }
+                if let Some(messages) = &mut self.messages {
+                    messages.saw(&bytes);
                 }
                 self.piece = bytes;
             }
@@ -157,6 +169,16 @@ impl Sending {
         }
     }
 
+    /// Never an end that looks like one. Between two messages of gRPC it can be said what has happened: such a client takes a
+    /// reset for a fault of ours, and would not try again.
+    fn break_off(&mut self) -> Queued {
+        let can_tell = self.messages.as_ref().is_some_and(Messages::are_whole);
+        if can_tell && self.stream.send_trailers(fields::to_h2(&grpc::broken_off(), ends_here)).is_ok() {
+            return Queued::Whole;
+        }
+        Queued::Broken
+    }
+
     /// Says that this was all, with trailers if there are some.
     fn finish(&mut self, channel: &Channel) -> Queued {
         let said = match channel.take_response_trailers() {
@@ -177,7 +199,6 @@ impl Sending {
         if !is_written {
             self.stream.send_reset(Reason::CANCEL);
         } else if !is_whole {
-            // Never an end that looks like one.
             self.stream.send_reset(Reason::INTERNAL_ERROR);
         }
     }

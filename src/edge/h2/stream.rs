@@ -40,7 +40,7 @@ use crate::{
     exchange::{Client, RequestId},
     http::{
         ClientCertificate, Downstream, Error, HeaderMap, Method, StatusCode, Takeover, Version, body::Length,
-        downstream::Peer, error_page, h2::fields, scratch,
+        downstream::Peer, error_page, grpc, h2::fields, scratch,
     },
     telemetry::{refusals, tail::Tail},
 };
@@ -164,6 +164,7 @@ impl Channel {
         let ending = h1_response::ending(answer.head().status, body.size(), &asked);
         let length = h1_response::announced(answer.head(), body.size(), ending, &asked);
         let head = response::head(answer.head(), length);
+        let is_call = grpc::is_called(answer.head().headers());
         scratch::give_back(mem::take(answer.headers_mut()));
         drop(answer);
         self.head_is_out.set(true);
@@ -173,7 +174,7 @@ impl Channel {
             Ok(stream) => stream,
             Err(error) => return log::debug!("an answer has nobody to go to: {error}"),
         };
-        let mut sending = Sending::new(stream, body, ending);
+        let mut sending = Sending::new(stream, body, ending, is_call);
         let queued = if has_ended { Queued::Whole } else { poll_fn(|cx| sending.poll(cx, self)).await };
         sending.end(queued, place, self).await;
     }
