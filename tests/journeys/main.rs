@@ -27,6 +27,7 @@ mod embedding;
 mod endpoint_exchange;
 mod endpoint_h2_connections;
 mod endpoint_h2_exchange;
+mod endpoint_h2_frames;
 mod endpoint_h2_peers;
 mod endpoint_h2_websocket;
 mod errors;

@@ -183,6 +183,11 @@ impl Origin {
         tell(&self.log, name);
     }
 
+    /// What a script has said behind these words.
+    pub fn said(&self, words: &str) -> Option<String> {
+        self.log.borrow().said(words)
+    }
+
     /// Until a script has said so.
     pub async fn wait_for(&self, name: &str) {
         wait_for(&self.log, name).await;

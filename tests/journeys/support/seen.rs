@@ -29,6 +29,11 @@ pub struct Seen {
 struct Left(&'static str);
 
 impl Seen {
+    /// What was said behind these words.
+    pub fn said(&self, words: &str) -> Option<String> {
+        self.told.iter().find_map(|told| told.strip_prefix(words)).map(str::to_owned)
+    }
+
     /// A script panicked.
     pub fn fail(&mut self, number: usize, cause: &(dyn Any + Send)) {
         if let Some(Left(wanted)) = cause.downcast_ref() {
