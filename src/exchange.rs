@@ -58,6 +58,10 @@ pub struct Exchange {
     pub authority: Authority,
     /// The path routes see and endpoints get: normalised by policy, still percent-encoded; no query.
     pub path: String,
+    /// So much of it the pattern of its route takes; the rest is what `strip` leaves.
+    pub taken: usize,
+    /// What a filter has made of path and query for endpoints.
+    pub rewritten: Option<Box<Rewritten>>,
     /// Who asks.
     pub client: Client,
     /// Who the client has proved to be, in the order of the proofs.
@@ -91,6 +95,15 @@ pub struct Note {
 pub struct Authority {
     text: String,
     host_len: usize,
+}
+
+/// The target that endpoints get, behind the path of where it goes, instead of the one that the client has asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rewritten {
+    /// Normalised, beginning with a slash; `None` is the client's.
+    pub path: Option<String>,
+    /// With its question mark, or empty; `None` is the client's.
+    pub query: Option<String>,
 }
 
 /// The client as far as it can be believed.
@@ -166,6 +179,8 @@ impl Exchange {
             body,
             authority: Authority::default(),
             path: String::new(),
+            taken: 0,
+            rewritten: None,
             client,
             identities: Vec::new(),
             is_rehearsal: false,

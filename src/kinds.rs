@@ -54,13 +54,18 @@ impl Kinds {
         Self {
             filters: vec![
                 filter_kind::<filters::security_headers::SecurityHeaders>(),
+                filter_kind::<filters::compress::Compress>(),
+                filter_kind::<filters::error_pages::ErrorPages>(),
                 filter_kind::<filters::ip_access::IpAccess>(),
                 filter_kind::<filters::cors::Cors>(),
                 filter_kind::<filters::request_rules::RequestRules>(),
                 filter_kind::<filters::rate_limit::RateLimit>(),
                 filter_kind::<filters::authorize::Authorize>(),
                 filter_kind::<filters::rate_limit::Quota>(),
+                filter_kind::<filters::validate::Validate>(),
+                filter_kind::<filters::rewrite::Rewrite>(),
                 filter_kind::<filters::header_rules::HeaderRules>(),
+                filter_kind::<filters::substitute::Substitute>(),
             ],
             balancers: vec![
                 balancer_kind::<balancers::P2c>(),

@@ -13,18 +13,25 @@ pub use self::site::{Chore, Site};
 use crate::{exchange::Exchange, http::Response, settings::Problems};
 
 pub mod authorize;
+pub mod compress;
 pub mod conditions;
 pub mod cors;
+pub mod error_pages;
 pub mod header_rules;
 pub mod ip_access;
 pub mod keys;
+mod media_types;
 pub mod rate_limit;
 pub mod request_rules;
+pub mod rewrite;
 pub mod security_headers;
 pub mod site;
+pub mod substitute;
 pub mod table;
 #[cfg(test)]
 pub mod testing;
+pub mod validate;
+mod validators;
 
 /// A step that need not wait.
 pub trait Filter: Send + Sync {
@@ -160,10 +167,35 @@ impl<E: End> BoxedEnd for E {
 
 impl End for &dyn BoxedEnd {
     async fn send(&self, exchange: &mut Exchange) -> Response {
-        self.send_boxed(exchange).await
+        // Behind the reference: a box around this would be a box around itself.
+        (**self).send_boxed(exchange).await
     }
 
     fn show(&self, exchange: &mut Exchange, refused: Response) -> Response {
-        self.show_refusal(exchange, refused)
+        (**self).show_refusal(exchange, refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::StatusCode;
+
+    /// Waits for what is further in.
+    struct Waiting;
+
+    impl Around for Waiting {
+        fn pass<'e>(&'e self, exchange: &'e mut Exchange, next: Next<'e>) -> LocalBoxFuture<'e, Response> {
+            Box::pin(next.run(exchange))
+        }
+    }
+
+    #[actix_rt::test]
+    async fn who_waits_gets_to_the_end_however_many_there_are() {
+        let steps = [Step::Around(Arc::new(Waiting)), Step::Around(Arc::new(Waiting))];
+
+        let response = testing::passed(&steps, &mut testing::request("GET /", &[])).await;
+
+        assert_eq!(response.status, StatusCode::OK);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, io, time::Duration};
 
-use super::{Refusal, StatusCode};
+use super::{BodyError, Refusal, StatusCode};
 
 /// Why this proxy, and not an endpoint, ended a request.
 ///
@@ -369,6 +369,20 @@ impl Error {
             | Self::AnswerTooLarge
             | Self::Upgrade { .. } => Fault::Upstream,
             Self::Draining | Self::Internal { .. } => Fault::Proxy,
+        }
+    }
+}
+
+/// The body of a request did not come as it should.
+impl From<BodyError> for Error {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { limit } => Self::BodyTooLarge { limit },
+            BodyError::Malformed => Self::Malformed { what: "malformed chunked body" },
+            BodyError::Stalled => Self::ClientTimeout { what: "the body" },
+            BodyError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Self::ClientTimeout { what: "the body" },
+            BodyError::Incomplete => Self::ClientGone(None),
+            BodyError::Io(error) => Self::ClientGone(Some(error)),
         }
     }
 }

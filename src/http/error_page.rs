@@ -180,7 +180,8 @@ fn page(status: StatusCode, detail: &str, id: &str) -> String {
     )
 }
 
-fn escaped(text: &str) -> String {
+/// Fit to stand in a page.
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -207,11 +208,16 @@ fn chosen(format: Format, request: &HeaderMap) -> Format {
     if format != Format::Auto {
         return format;
     }
-    let mut best = (Format::Json, 0, 0);
-    for (offer, ranges) in OFFERS {
+    preferred(request, |_| true).unwrap_or(Format::Json)
+}
+
+/// What the client likes best of what there is; `None` if it says nothing of any of it.
+pub fn preferred(request: &HeaderMap, is_there: impl Fn(Format) -> bool) -> Option<Format> {
+    let mut best = (None, 0, 0);
+    for (offer, ranges) in OFFERS.into_iter().filter(|(offer, _)| is_there(*offer)) {
         let quality = quality(request, ranges);
         if quality.0 > 0 && quality > (best.1, best.2) {
-            best = (offer, quality.0, quality.1);
+            best = (Some(offer), quality.0, quality.1);
         }
     }
     best.0

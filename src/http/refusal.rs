@@ -24,6 +24,9 @@ pub struct Refusal {
     pub members: Vec<(&'static str, serde_json::Value)>,
 }
 
+/// The member of a problem that says where.
+const PLACE: &str = "at";
+
 impl Refusal {
     /// Without more than that.
     pub fn new(by: &'static str, status: StatusCode, reason: &'static str) -> Self {
@@ -35,6 +38,12 @@ impl Refusal {
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.fields.push((name, value));
         self
+    }
+
+    /// With the place in what the client has sent, in words that are fit to be read: for it and the log, not for fields.
+    #[must_use]
+    pub fn at(self, place: impl Into<String>) -> Self {
+        self.with_member(PLACE, place.into())
     }
 
     /// With a time to come back after.
@@ -71,7 +80,9 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "refused: {}", self.reason)
+        write!(f, "refused: {}", self.reason)?;
+        let place = self.members.iter().find_map(|(name, value)| value.as_str().filter(|_| *name == PLACE));
+        place.map_or(Ok(()), |place| write!(f, " at {place}"))
     }
 }
 

@@ -24,7 +24,10 @@ pub fn page(kind: &FilterKind) -> String {
     if let Some(schema) = kind.schema() {
         page.push_str("\n## Settings\n\n");
         let mut rows = Vec::new();
-        gather(&schema, &schema, "", &mut rows, 0);
+        match schema.get("items") {
+            Some(items) => gather(&schema, items, "[]", &mut rows, 0),
+            None => gather(&schema, &schema, "", &mut rows, 0),
+        }
         if rows.is_empty() {
             page.push_str(&format!("{}\n", kind_of(&schema, &schema)));
         } else {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    exchange::Exchange,
+    exchange::{Exchange, Rewritten},
     http::{StatusCode, scratch},
     plan::{
         FixedAnswer, Plan, Route, Split, Target,
@@ -89,7 +89,13 @@ pub fn target(matched: &Match<'_, Route>, base: &str, exchange: &Exchange) -> St
         _ if matched.entry.value.strip => below(matched.rest(path)),
         _ => ["", path],
     };
-    joined(base, kept, exchange.query())
+    match exchange.rewritten.as_deref() {
+        None => joined(base, kept, exchange.query()),
+        Some(Rewritten { path, query }) => {
+            let kept = path.as_deref().map_or(kept, |path| ["", path]);
+            joined(base, kept, query.as_deref().unwrap_or_else(|| exchange.query()))
+        }
+    }
 }
 
 /// What a pattern left of the path, behind the slash it lacks: a regular expression may end where no segment does, and

@@ -18,7 +18,7 @@ use crate::{
     exchange::{Awaited, Exchange},
     filters::End,
     http::{
-        BodyError, Error, HeaderValue, Response, ResponseBody, StatusCode, Takeover,
+        Error, HeaderValue, Response, ResponseBody, StatusCode, Takeover,
         body::Length,
         downstream::TakenOver,
         error::TlsFault,
@@ -409,7 +409,7 @@ pub fn told(error: TransportError) -> Error {
     match (error.cause, error.phase) {
         (Cause::Total(limit), _) => Error::TotalTimeout { limit },
         (Cause::Stalled(limit), _) => Error::EndpointStalled { limit },
-        (Cause::RequestBody(error), _) => told_of_body(error),
+        (Cause::RequestBody(error), _) => error.into(),
         (Cause::Full, _) | (_, Phase::Queue) => Error::PoolExhausted,
         (Cause::Timeout(limit), Phase::Resolve) => Error::ResolveTimeout { limit },
         (Cause::Timeout(limit), Phase::Connect | Phase::Handshake) => Error::ConnectTimeout { limit },
@@ -436,17 +436,6 @@ pub fn told(error: TransportError) -> Error {
         (Cause::Unsayable(what), _) => Error::Internal { what },
         (Cause::Malformed(what), _) => Error::BadAnswer { what },
         (Cause::TooLarge, _) => Error::AnswerTooLarge,
-    }
-}
-
-fn told_of_body(error: BodyError) -> Error {
-    match error {
-        BodyError::TooLarge { limit } => Error::BodyTooLarge { limit },
-        BodyError::Malformed => Error::Malformed { what: "malformed chunked body" },
-        BodyError::Stalled => Error::ClientTimeout { what: "the body" },
-        BodyError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Error::ClientTimeout { what: "the body" },
-        BodyError::Incomplete => Error::ClientGone(None),
-        BodyError::Io(error) => Error::ClientGone(Some(error)),
     }
 }
 

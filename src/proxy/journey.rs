@@ -31,6 +31,7 @@ pub async fn serve(worker: &Worker, exchange: &mut Exchange) -> Response {
         return active.refuse(Error::NoRoute, exchange);
     };
     let route = &matched.entry.value;
+    exchange.taken = matched.prefix_len;
     exchange.facts.subject = route.subjects.own;
     if active.wants_names() {
         exchange.facts.route = Some(route.name.clone());

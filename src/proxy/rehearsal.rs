@@ -118,6 +118,7 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
         return Ok(Outcome { status: Some(StatusCode::NOT_FOUND), explanation, ..nothing });
     };
     let route = &matched.entry.value;
+    exchange.taken = matched.prefix_len;
     let filters = route.filter_names.clone();
     let nothing = Outcome { route: Some(route.name.clone()), filters, explanation, ..nothing };
     let end = RehearsedEnd { plan, matched: &matched, nothing, outcome: RefCell::new(None) };
