@@ -45,13 +45,13 @@ async fn shown_by(directory: &Setup, name: &str) -> CertificateDer<'static> {
 /// A directory whose certificates hold long enough for a slow machine, and end within a test's patience.
 fn short_lived() -> Setup {
     let mut directory = Setup::new();
-    directory.life = 15;
+    directory.life = 12;
     directory
 }
 
 /// Renewed with half of that to go.
 fn renewed_early(directory: &Setup) -> String {
-    directory.settings("\"shop.example\"", ", renew_before = \"7s\"")
+    directory.settings("\"shop.example\"", ", renew_before = \"6s\"")
 }
 
 fn end_of(certificate: &CertificateDer<'_>) -> SystemTime {
