@@ -30,11 +30,10 @@ async fn a_real_prometheus_counts_as_many_requests_as_were_sent() {
     prometheus.says("aqueduct_errors_total{route=\"\",error=\"destination_not_found\"}", 1.0).await;
 }
 
-/// What docs/metrics.md has a row of; but for what filters count, which there is once one has something to tell.
+/// What docs/metrics.md has a row of.
 fn documented() -> BTreeSet<&'static str> {
     let rows = include_str!("../../docs/metrics.md").lines().filter_map(|line| line.strip_prefix("| `"));
-    let names = rows.map(|row| row.split_once('`').expect("a name ends").0);
-    names.filter(|name| *name != "aqueduct_filter_events_total").collect()
+    rows.map(|row| row.split_once('`').expect("a name ends").0).collect()
 }
 
 /// Has something of everything that is told.
@@ -44,6 +43,7 @@ fn everything(authority: &Authority, origin: &Origin) -> String {
         "listen = [\"127.0.0.1:0\", {{ addr = \"127.0.0.1:0\", tls = \"main\" }}]\n{}\
          log.access.path = \"access.log\"\nserver.workers = 1\n\
          routes.\"/\" = {{ to = \"shop\", hedge = {{}}, mirror = \"found\" }}\nroutes.\"/gone\" = \"http://{dead}\"\n\
+         routes.\"/private\" = {{ respond = {{ status = 200 }}, ip_access = {{ deny = [\"127.0.0.0/8\"] }} }}\n\
          [upstreams.shop]\nservers = [\"http://{dead}\", {well:?}]\nbreaker = {{}}\nlimit = {{ requests = 9 }}\n\
          outlier.latency_factor = 4.0\nbalance = \"round_robin\"\n[upstreams.found]\ndiscover = {{ file = \"endpoints.toml\" }}\n",
         authority.certificates(&["shop"]),
@@ -60,7 +60,7 @@ async fn everything_that_is_documented_is_told_and_promtool_and_prometheus_can_r
     let (server, admin) = proxy(folder.path(), &everything(&authority, &origin)).await;
     let prometheus = Prometheus::scraping(admin).await;
 
-    for path in ["/", "/gone", "/", "/"] {
+    for path in ["/", "/gone", "/private", "/", "/"] {
         server.get(path).await;
     }
 
@@ -69,6 +69,9 @@ async fn everything_that_is_documented_is_told_and_promtool_and_prometheus_can_r
     prometheus.says("aqueduct_mirror_copies_sent_total{upstream=\"found\"}", 3.0).await;
     prometheus.says("aqueduct_discovery_endpoints{upstream=\"found\"}", 1.0).await;
     prometheus.says("count(aqueduct_endpoint_state == 1)", 4.0).await;
+    prometheus.says("sum(aqueduct_connections_accepted_total)", 5.0).await;
+    prometheus.says("count(aqueduct_tls_handshakes_total == 0)", 4.0).await;
+    prometheus.says("aqueduct_filter_events_total{filter=\"ip_access\",event=\"refused\"}", 1.0).await;
     let told = metrics(admin).await;
     for series in
         ["aqueduct_certificate_expiry_timestamp_seconds{tls=\"main\"", "aqueduct_errors_total{route=\"/gone\""]
@@ -109,6 +112,22 @@ async fn bytes_are_those_of_content_on_both_sides() {
     says(admin, &format!("aqueduct_request_body_bytes_total{labels}"), 10.0).await;
     says(admin, &format!("aqueduct_response_body_bytes_total{labels}"), 10.0).await;
     assert_eq!(value(&metrics(admin).await, &format!("aqueduct_first_byte_seconds_count{labels}")), Some(2.0));
+}
+
+#[actix_rt::test]
+async fn content_that_head_is_not_sent_is_not_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, admin) = proxy(folder.path(), &format!("{CLEAR}routes.\"/\".respond.body = \"hello\"\n")).await;
+
+    for method in ["HEAD", "GET", "HEAD"] {
+        let mut client = server.connect().await;
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert_eq!(client.read_response_to(method).await.status, 200);
+    }
+
+    says(admin, "aqueduct_requests_total{route=\"/\",upstream=\"\",class=\"2xx\"}", 3.0).await;
+    says(admin, "aqueduct_response_body_bytes_total{route=\"/\",upstream=\"\"}", 5.0).await;
+    assert!(!metrics(admin).await.contains("aqueduct_errors_total"), "it was all that HEAD is sent");
 }
 
 #[actix_rt::test]
