@@ -218,6 +218,20 @@ fn what_came_twice_must_be_so_in_both_to_let_in_and_in_one_to_refuse() {
 }
 
 #[test]
+fn quotes_around_a_cookie_are_and_are_not_a_part_of_it() {
+    let quoted = with(&[("cookie", "x=\"a\"; y=\"")]);
+    for (text, expected) in [
+        ("cookie('x') == 'a'", (false, true)),
+        ("cookie('x') == '\"a\"'", (false, true)),
+        ("cookie('x') contains 'a'", (true, true)),
+        ("cookie('x') == 'b'", (false, false)),
+        ("cookie('y') == '\"'", (true, true)),
+    ] {
+        assert_eq!(verdicts(text, &quoted), expected, "{text}");
+    }
+}
+
+#[test]
 fn fields_are_those_of_their_name_alone() {
     let exchange = with(&[("x_tier", "gold"), ("X-Level", "1"), ("Content-Type", "Application/JSON; charset=x")]);
 

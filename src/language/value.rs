@@ -190,7 +190,13 @@ impl Value {
             Self::Query(name) => view::query(exchange.query(), name).for_each(|value| see(Item::Text(value))),
             Self::Header(name) => fields(exchange, name).for_each(text),
             Self::Cookie(name) => {
-                fields(exchange, &header::COOKIE).flat_map(|line| view::cookie(line, name)).for_each(text);
+                let values = fields(exchange, &header::COOKIE).flat_map(|line| view::cookie(line, name));
+                values.for_each(|value| {
+                    text(value);
+                    // Some endpoints take quotes for a part of it, others do not (RFC 6265, 4.1.1).
+                    let inner = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+                    inner.into_iter().for_each(&mut text);
+                });
             }
             Self::Claim(name) => match exchange.claim(name) {
                 None => {}

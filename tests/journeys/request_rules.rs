@@ -91,6 +91,7 @@ async fn a_rule_holds_however_a_request_is_spelled() {
         ("GET /?debug=0&debug=1", ""),
         ("GET /?debug=1&debug=0", ""),
         ("GET /", "Cookie: a=1; debug=1\r\n"),
+        ("GET /", "Cookie: debug=\"1\"\r\n"),
         ("GET /", "cookie: debug=0\r\nCookie:debug = 1 ;x\r\n"),
         // Of fields.
         ("GET /", "X-Role: guest\r\n"),
