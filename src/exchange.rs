@@ -78,6 +78,8 @@ pub struct Exchange {
     pub in_flight: Option<InFlight>,
     /// Waits for the body of its answer, where that tells of the endpoint.
     pub awaited: Option<Awaited>,
+    /// The filters that are not for it, by their numbers.
+    pub skipped: u64,
     id: OnceCell<RequestId>,
 }
 
@@ -189,6 +191,7 @@ impl Exchange {
             facts: Facts::unknown(),
             in_flight: None,
             awaited: None,
+            skipped: 0,
             id: OnceCell::new(),
         }
     }

@@ -14,6 +14,7 @@ use crate::{exchange::Exchange, http::Response, settings::Problems};
 
 pub mod authorize;
 pub mod compress;
+pub mod conditional;
 pub mod conditions;
 pub mod cors;
 pub mod error_pages;

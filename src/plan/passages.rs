@@ -12,11 +12,12 @@ use serde_json::Value;
 
 use crate::{
     filters::{
-        Step,
+        Step, conditional,
         site::{Belongings, Chore, Site},
     },
     kinds::{FilterKind, Kinds},
-    settings::{Problem, RouteDefaults, RouteSettings, Settings, problem::did_you_mean},
+    language::{Condition, Fault},
+    settings::{PolicySettings, Problem, RouteDefaults, RouteSettings, Settings, problem::did_you_mean},
     telemetry::metrics::Ledger,
 };
 
@@ -36,6 +37,8 @@ pub struct StepName {
     pub kind: &'static str,
     /// The key of its settings.
     pub at: Vec<String>,
+    /// The requests that pass it, if not all do.
+    pub when: Option<String>,
 }
 
 /// Filters that were built, by the key of their settings: one that several routes use is one, with one state.
@@ -58,9 +61,21 @@ pub struct Passages<'s> {
     built: Built,
     /// Those that could not be.
     wrong: HashSet<Vec<String>>,
+    /// Of policies.
+    conditions: HashMap<&'s str, Arc<Condition>>,
+}
+
+/// A filter that a route has, where its settings stand.
+struct Found<'s> {
+    below: Vec<&'s str>,
+    settings: &'s Value,
+    when: Option<Arc<Condition>>,
 }
 
 type Written = IndexMap<String, Value>;
+
+const A_CONDITION: &str =
+    "a condition such as `method == 'POST' and not client.ip in cidr('10.0.0.0/8')`: docs/conditions.md";
 
 impl Built {
     /// What the filters have to do that is on no request's way.
@@ -91,7 +106,15 @@ pub fn files(settings: &Settings, kinds: &Kinds) -> Vec<PathBuf> {
 impl<'s> Passages<'s> {
     /// None yet.
     pub fn new(settings: &'s Settings, kinds: &'s Kinds, before: Option<&'s Built>, ledger: &'s Ledger) -> Self {
-        Self { settings, kinds, before, ledger, built: Built::default(), wrong: HashSet::new() }
+        Self {
+            settings,
+            kinds,
+            before,
+            ledger,
+            built: Built::default(),
+            wrong: HashSet::new(),
+            conditions: HashMap::new(),
+        }
     }
 
     /// All that was built.
@@ -102,6 +125,7 @@ impl<'s> Passages<'s> {
     /// What stands in no route: it is wrong even if none uses it.
     pub fn check_shared(&mut self, problems: &mut Vec<Problem>) {
         let settings = self.settings;
+        self.read_conditions(problems);
         self.check_all(&["defaults"], &settings.defaults.filters, RouteDefaults::KEYS, problems);
         self.check_names(&["defaults"], &settings.defaults, problems);
         for (name, policy) in &settings.policies {
@@ -109,7 +133,7 @@ impl<'s> Passages<'s> {
                 let what = "its name must be such that an environment variable can name it";
                 problems.push(Problem::at(["policies", name], what).help("lower-case letters, digits and `_`"));
             }
-            self.check_all(&["policies", name], &policy.filters, &[], problems);
+            self.check_all(&["policies", name], &policy.filters, &["when"], problems);
         }
     }
 
@@ -123,7 +147,7 @@ impl<'s> Passages<'s> {
     }
 
     /// Those of a route, in the order of the table of kinds: the order in a file never matters.
-    pub fn of_route(&mut self, text: &str, written: &'s RouteSettings, problems: &mut Vec<Problem>) -> Passage {
+    pub fn of_route(&mut self, text: &'s str, written: &'s RouteSettings, problems: &mut Vec<Problem>) -> Passage {
         let (at, settings) = (["routes", text], self.settings);
         self.check_kinds(&at, &written.filters, &RouteSettings::KEYS, problems);
         self.check_names(&at, &written.overrides, problems);
@@ -131,30 +155,81 @@ impl<'s> Passages<'s> {
         let policies: Vec<_> = uses
             .iter()
             .flat_map(|names| &names.0)
-            .filter_map(|name| Some((name.as_str(), &settings.policies.get(name)?.filters)))
+            .filter_map(|name| settings.policies.get_key_value(name))
+            .map(|(name, policy)| (name.as_str(), policy))
             .collect();
-        let mut passage = Passage::default();
+        let (mut passage, mut conditions) = (Passage::default(), 0);
         for kind in self.kinds.filters() {
-            let found = match written.filters.get(kind.name) {
-                Some(own) => Some((at.to_vec(), own)),
-                None => match of_policies(kind.name, &policies) {
-                    Ok(Some((policy, shared))) => Some((vec!["policies", policy], shared)),
-                    Ok(None) => settings.defaults.filters.get(kind.name).map(|shared| (vec!["defaults"], shared)),
-                    Err([first, second]) => {
-                        let what = format!("both `{first}` and `{second}` have `{}`", kind.name);
-                        let help = format!("write `{}` here, or leave it to one of them", kind.name);
-                        problems.push(Problem::at(at.into_iter().chain(["use"]), what).help(help));
-                        None
+            let own = written.filters.get(kind.name);
+            let own = own.map(|settings| vec![Found { below: at.to_vec(), settings, when: None }]);
+            let found = own.unwrap_or_else(|| self.shared(kind.name, &policies, &at, problems));
+            let is_there = |found: &Found<'_>| *found.settings != Value::Bool(false);
+            for Found { below, settings, when } in found.into_iter().filter(is_there) {
+                let Some(step) = self.step(kind, &below, settings, problems) else { continue };
+                passage.steps.push(match &when {
+                    None => step,
+                    Some(condition) => {
+                        conditions += 1;
+                        step.when(condition, (conditions - 1) % conditional::MOST)
                     }
-                },
-            };
-            let Some((at, settings)) = found.filter(|(_, settings)| **settings != Value::Bool(false)) else { continue };
-            if let Some(step) = self.step(kind, &at, settings, problems) {
-                passage.steps.push(step);
-                passage.names.push(StepName { kind: kind.name, at: key(&at, kind.name) });
+                });
+                let when = when.map(|condition| condition.to_string());
+                passage.names.push(StepName { kind: kind.name, at: key(&below, kind.name), when });
             }
         }
+        if conditions > conditional::MOST {
+            let what =
+                format!("{conditions} of its filters have a condition, and no more than {} can", conditional::MOST);
+            problems.push(Problem::at(at.into_iter().chain(["use"]), what).help("use fewer policies"));
+        }
         passage
+    }
+
+    /// Those of policies with a condition, in their order, and that of the one without, or else of all routes.
+    fn shared(
+        &self,
+        kind: &str,
+        policies: &[(&'s str, &'s PolicySettings)],
+        at: &[&str],
+        problems: &mut Vec<Problem>,
+    ) -> Vec<Found<'s>> {
+        let having = policies.iter().filter_map(|(name, policy)| Some((*name, policy, policy.filters.get(kind)?)));
+        let (with, without): (Vec<_>, Vec<_>) = having.partition(|(_, policy, _)| policy.when.is_some());
+        let condition = |name: &str| self.conditions.get(name).cloned();
+        let mut found: Vec<_> = with
+            .into_iter()
+            // What is wrong with a condition was told.
+            .filter_map(|(name, _, settings)| {
+                Some(Found { below: vec!["policies", name], settings, when: Some(condition(name)?) })
+            })
+            .collect();
+        match without[..] {
+            [] => {
+                let of_all = self.settings.defaults.filters.get(kind);
+                found.extend(of_all.map(|settings| Found { below: vec!["defaults"], settings, when: None }));
+            }
+            [(name, _, settings)] => found.push(Found { below: vec!["policies", name], settings, when: None }),
+            [(first, ..), (second, ..), ..] => {
+                let what = format!("both `{first}` and `{second}` have `{kind}`");
+                let help = format!("write `{kind}` here, leave it to one of them, or give one a condition (`when`)");
+                problems.push(Problem::at(at.iter().copied().chain(["use"]), what).help(help));
+            }
+        }
+        found
+    }
+
+    /// Reads the conditions of policies.
+    fn read_conditions(&mut self, problems: &mut Vec<Problem>) {
+        for (name, policy) in &self.settings.policies {
+            match policy.when.as_deref().map(Condition::parse) {
+                Some(Ok(condition)) => drop(self.conditions.insert(name, Arc::new(condition))),
+                Some(Err(Fault { at, what, help })) => {
+                    let help = help.unwrap_or_else(|| A_CONDITION.into());
+                    problems.push(Problem::at(["policies", name, "when"], what).within(at).help(help));
+                }
+                None => {}
+            }
+        }
     }
 
     /// The filter whose settings stand below `at`. What is wrong with it is told once.
@@ -212,18 +287,6 @@ impl<'s> Passages<'s> {
             let what = format!("unknown policy `{}`", name.escape_debug());
             problems.push(Problem::at(at.iter().copied().chain(["use", &index]), what).help(help));
         }
-    }
-}
-
-/// The one policy that has a filter of this kind.
-fn of_policies<'s>(
-    kind: &str,
-    policies: &[(&'s str, &'s Written)],
-) -> Result<Option<(&'s str, &'s Value)>, [&'s str; 2]> {
-    let mut having = policies.iter().filter_map(|(name, written)| Some((*name, written.get(kind)?)));
-    match (having.next(), having.next()) {
-        (Some((first, _)), Some((second, _))) => Err([first, second]),
-        (found, _) => Ok(found),
     }
 }
 

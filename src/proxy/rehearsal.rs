@@ -328,10 +328,11 @@ impl fmt::Display for Outcome {
 impl Outcome {
     /// The filters, and where those of other places stand.
     fn passage(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for StepName { kind, at } in &self.filters {
+        for StepName { kind, at, when } in &self.filters {
             let place = problem::name(&at[..at.len() - 1]);
             let of_others = if at[0] == "routes" { String::new() } else { format!(" (of {place})") };
-            writeln!(f, "passes {kind}{of_others}")?;
+            let when = when.as_deref().map(|when| format!(" when {when}")).unwrap_or_default();
+            writeln!(f, "passes {kind}{of_others}{when}")?;
         }
         if self.is_undecided {
             writeln!(f, "somebody else is asked whether it may; if so:")?;

@@ -72,6 +72,31 @@ async fn policies_of_all_routes_are_used_where_a_route_names_none() {
     assert!(!proxy.get("/none").await.text().contains("x-by"));
 }
 
+#[actix_rt::test]
+async fn a_policy_with_a_condition_is_for_some_requests_and_comes_on_top_of_others() {
+    let origin = Origin::echo().start().await;
+    let url = origin.url();
+    let text = format!(
+        "[defaults.header_rules]\nrequest.set = {{ x-all = \"1\" }}\nresponse.set = {{ x-all = \"1\" }}\n\
+         [policies.beta]\nwhen = \"cookie('beta') == 'on'\"\nheader_rules.request.set = {{ x-beta = \"1\" }}\n\
+         header_rules.response.set = {{ x-beta = \"1\" }}\n\
+         [policies.posts]\nwhen = \"method == 'POST'\"\nheader_rules.request.set = {{ x-post = \"1\" }}\n\
+         [routes]\n\"/\" = {{ to = \"{url}\", use = [\"beta\", \"posts\"] }}\n\
+         \"/own\" = {{ to = \"{url}\", use = [\"beta\"], header_rules = false }}\n"
+    );
+    let proxy = TestProxy::with(&text).start().await;
+    let seen = async |head: &str| {
+        let answer = proxy.send(format!("{head}\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")).await;
+        let names = ["x-all: 1", "x-beta: 1", "x-post: 1"].map(|line| answer.text().contains(line));
+        (names, [answer.header("x-all").is_some(), answer.header("x-beta").is_some()])
+    };
+
+    assert_eq!(seen("GET / HTTP/1.1").await, ([true, false, false], [true, false]));
+    assert_eq!(seen("GET / HTTP/1.1\r\nCookie: a=b; beta=on").await, ([true, true, false], [true, true]));
+    assert_eq!(seen("POST / HTTP/1.1\r\nCookie: beta=on").await, ([true, true, true], [true, true]));
+    assert_eq!(seen("GET /own HTTP/1.1\r\nCookie: beta=on").await, ([false; 3], [false; 2]));
+}
+
 /// Lets nobody in, and counts who has asked.
 struct Gate {
     asked: Arc<AtomicUsize>,
@@ -163,7 +188,7 @@ async fn a_filter_of_a_policy_is_one_for_all_routes_and_goes_on_over_a_reload() 
 fn a_refusal_is_rehearsed() {
     let mut kinds = Kinds::built_in();
     kinds.add_filter::<Gate>();
-    let text = "[policies.shut]\ngate = true\n[routes]\n\"/\" = { to = \"http://a\", use = \"shut\" }\n\
+    let text = "[policies.shut]\nwhen = \"method == 'GET'\"\ngate = true\n[routes]\n\"/\" = { to = \"http://a\", use = \"shut\" }\n\
                 [[tests]]\nrequest = \"GET /\"\nexpect = { status = 401, route = \"/\" }\n";
     let plan = Plan::draw(settings(text), &kinds, None).unwrap_or_else(|problems| panic!("{problems}"));
     let request = TestRequest { method: "GET".into(), url: "/x".into(), headers: Vec::new(), from: None };
@@ -171,7 +196,7 @@ fn a_refusal_is_rehearsed() {
     let told = rehearsal::rehearse(&plan, &request).expect("a request").to_string();
 
     assert!(
-        told.ends_with("passes gate (of policies.shut)\nanswered here: 401 (refused: nobody comes in here)\n"),
+        told.ends_with("passes gate (of policies.shut) when method == \"GET\"\nanswered here: 401 (refused: nobody comes in here)\n"),
         "{told}"
     );
     assert_eq!(rehearsal::run_tests(&plan).map_err(|problems| problems.to_string()), Ok(1));

@@ -42,7 +42,7 @@ impossible! {
     a_log_level_that_is_none: "[log]\nlevel = \"wran\"\n";
     an_unknown_field_of_the_access_log: "[log.access]\nformat = \"${client} ${statsu} ${nothing}\"\n";
     a_brace_that_is_never_closed: "[log.access]\nformat = \"${client} ${status\"\n";
-    filters_nobody_knows: "[defaults]\nheader_rule = {}\n[policies.staff]\nheaders_rules = {}\nto = \"shop\"\n[routes]\n\"/\" = { to = \"http://a\", headerrules = true }\n";
+    filters_nobody_knows: "[defaults]\nheader_rule = {}\n[policies.staff]\nheaders_rules = {}\n[routes]\n\"/\" = { to = \"http://a\", headerrules = true }\n";
     policies_that_are_not_there: "[defaults]\nuse = \"everyone\"\n[policies.everybody]\n[policies.\"Staff Only\"]\n[routes]\n\"/\" = { to = \"http://a\", use = [\"everybody\", \"staf\"] }\n\"/b\" = { to = \"http://a\", use = [1] }\n";
     policies_that_both_have_it: "[policies.a]\nheader_rules = {}\n[policies.b]\nheader_rules = true\n[routes]\n\"/\" = { to = \"http://a\", use = [\"a\", \"b\"] }\n\"/own\" = { to = \"http://a\", use = [\"a\", \"b\"], header_rules = false }\n";
     a_filter_that_is_wrong_for_all: "[defaults]\nheader_rules = { request = { set = { host = \"a\" } } }\n[policies.x]\nheader_rules = 5\n[routes]\n\"/\" = \"http://a\"\n\"/b\" = { to = \"http://a\", use = \"x\" }\n\"/c\" = { to = \"http://a\", use = \"x\" }\n";
@@ -53,6 +53,7 @@ impossible! {
     origins_that_are_everybody: "[policies.a]\ncors = { origins = \"*\", credentials = true }\n[policies.b]\ncors = true\n[policies.c]\ncors = { origins = [\"https://a.example/\", \"*.example\"], methods = [\"PU T\"], max_age = 5 }\n";
     answers_that_cannot_be_shaped_so: "[policies.a]\ncompress = { algorithms = [\"zip\"], types = \"html\", level = 5 }\n[policies.b]\ncompress = { algorithms = [], types = [] }\n[policies.c]\nerror_pages = { 302 = \"a.html\" }\n[policies.f]\nerror_pages = { 404 = \"/none.html\", 4xx = \"settings/schemas\", 5xx = {}, 503 = { html = \"/none.html\" } }\n[policies.g]\nerror_pages = { intercept = true }\n[policies.d]\nerror_pages = { 404 = { html = \"/none.html\", xml = \"a.xml\" } }\n[policies.e]\nsubstitute = [{ find = \"\", with = \"a\", types = [\"text\"] }]\n";
     requests_that_cannot_be_shaped_so: "[policies.a]\nrewrite = { path = \"new/${rst}?a\" }\n[policies.b]\nrewrite = { path = \"/a\", strip_prefix = \"b\" }\n[policies.c]\nrewrite = { regex = { find = \"(\", with = \"a\" }, query = { set = { a = \"${headr.x}\" } } }\n[policies.d]\nvalidate = true\n[policies.e]\nvalidate = { json_schema = \"settings/default.toml\", max_depth = 0 }\n[routes.\"~^/v(?<major>[0-9]+)\"]\nto = \"http://a\"\nrewrite = { path = \"/${group.maior}\" }\n";
+    policies_for_nobody_knows_whom: "[policies.a]\nwhen = \"method = 'POST'\"\n[policies.b]\nwhen = \"path starts_with 'x' and\"\n[policies.c]\nwhen = true\n[routes]\n\"/\" = { to = \"http://a\", use = [\"a\", \"b\"] }\n";
     a_route_to_nowhere: "[routes]\n\"/a\" = { strip = true }\n\"/b\" = {}\n";
     a_route_to_two_places: "[routes]\n\"/a\" = { to = \"http://a\", redirect = \"/b\" }\n";
     a_url_without_a_host: "[routes]\n\"/a\" = \"http://\"\n\"/b\" = \"http://:80\"\n";
