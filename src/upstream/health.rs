@@ -183,12 +183,14 @@ impl Health {
         let _ = self.ejected_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, longer);
     }
 
-    /// Its ejection ends now: what it was ejected for is over. Says whether that is news.
+    /// Its ejection ends now: what it was ejected for is over, and how often it was before tells nothing of what is there now.
+    /// Says whether that is news.
     pub fn may_be_tried(&self, now: Duration) -> bool {
         let now = millis(now);
         let sooner = |before: u64| (before > now).then_some(now);
         let is_news = self.ejected_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sooner).is_ok();
         if is_news {
+            self.ejections.store(1, Ordering::Relaxed);
             self.failed_trials.store(0, Ordering::Relaxed);
             changed();
         }
@@ -333,6 +335,17 @@ mod tests {
         assert!(health.may_be_tried(s(119)) && !health.may_be_tried(s(119)));
         assert_eq!(health.standing(s(119)), Standing::OnTrial);
         assert!(changes() > before);
+    }
+
+    #[test]
+    fn what_was_over_counts_no_more() {
+        let health = Health::default();
+        for at in [100, 200, 300] {
+            health.eject(BASE, LONGEST, s(at));
+        }
+        assert!(health.may_be_tried(s(301)));
+
+        assert_eq!(health.eject_again(BASE, LONGEST, s(302)), Some(s(10)));
     }
 
     #[test]

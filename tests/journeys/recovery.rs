@@ -46,7 +46,7 @@ async fn who_was_dead_gets_requests_as_soon_as_it_takes_connections() {
     for (by_tcp, url) in [(Some(nowhere()), String::new()), (None, format!("http+unix:{}", socket.display()))] {
         let url = by_tcp.map_or(url, |address| format!("http://{address}"));
         let well = Origin::answering("up").start().await;
-        let (mut proxy, _) = pair(folder.path(), &url, &well, "{ eject = \"1h\", max_eject = \"1h\" }").await;
+        let (mut proxy, _) = pair(folder.path(), &url, &well, "{ eject = \"1h\", max_eject = \"off\" }").await;
         for _ in 0..10 {
             assert_eq!(proxy.get("/").await.text(), "up", "{url}");
         }
@@ -103,7 +103,6 @@ async fn no_request_finds_out_that_who_is_dead_is_still_dead() {
         lines.join("\n")
     };
     let before = ejections().await;
-    assert!(before.contains(" 1"), "{before}");
 
     for _ in 0..100 {
         assert_eq!(proxy.get("/").await.text(), "up");

@@ -88,16 +88,16 @@ impl Ejected {
 
     async fn until_it_is_there(mut self) {
         let (name, upstream, health) = (&self.endpoint.name, &self.upstream, &self.endpoint.health);
-        let (mut is_dead, mut latest) = (false, clock::coarse() + self.longest);
+        let (mut is_dead, mut latest) = (false, clock::coarse().saturating_add(self.longest));
         while let Err(why) = knock(&self.endpoint).await {
+            if self.number != health.ejections() {
+                (self.number, latest) = (health.ejections(), clock::coarse().saturating_add(self.longest));
+            }
+            health.stays_ejected(latest.min(clock::coarse() + HOLD));
             if !is_dead {
                 log::info!("{name} of {upstream} takes no connections, and is asked for one until it does: {why}");
             }
             is_dead = true;
-            if self.number != health.ejections() {
-                (self.number, latest) = (health.ejections(), clock::coarse() + self.longest);
-            }
-            health.stays_ejected(latest.min(clock::coarse() + HOLD));
             sleep(PAUSE.mul_f64(0.5 + chance::part())).await;
             if health.ejected_until().is_none() {
                 return;
