@@ -34,6 +34,9 @@ Origins are compared as what they are, a scheme, a host and a port. `*.` stands 
 any page can make itself, and is let in only where it is listed; `"*"` with `credentials` would let every page on the web act for its visitor,
 and is refused as a setting. What an endpoint says of CORS itself is removed: there is one place that decides.
 
+A preflight comes with the method OPTIONS: a route for another method alone (`"POST /orders"`) never sees it, and needs its `cors` in a route for
+all. WebSockets are no part of this: browsers open them to whomever a page names.
+
 `Vary` names `Origin` on every answer of the route, unless all origins are let in.
 "#;
 

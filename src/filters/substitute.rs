@@ -172,7 +172,7 @@ impl Filter for Substitute {
     }
 }
 
-/// It is an endpoint's, and whole.
+/// It is whole, may be changed, and is no error of the proxy's own.
 fn could_be_read(response: &Response) -> bool {
     response.takeover.is_none()
         && response.cause.is_none()

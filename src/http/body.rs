@@ -199,9 +199,12 @@ impl RequestBody {
         }
     }
 
-    /// Ends the body with [`BodyError::TooLarge`] once more than `limit` bytes of it have come.
+    /// Ends the body with [`BodyError::TooLarge`] once more than `limit` bytes of it have come. Of two limits the lower one
+    /// holds.
     pub fn limit(&mut self, limit: u64) {
-        self.limit = Some(Limit { all: limit, left: limit });
+        if self.limit.is_none_or(|known| known.all > limit) {
+            self.limit = Some(Limit { all: limit, left: limit });
+        }
     }
 
     /// Counts the bytes of content that come from now on.

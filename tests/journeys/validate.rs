@@ -159,4 +159,8 @@ async fn types_alone_need_no_schema_and_keep_nothing() {
     ] {
         assert_eq!(post(&proxy, &format!("Content-Type: {kind}\r\n"), body.as_bytes()).await.status, status, "{kind}");
     }
+    let chunks = "4\r\n1234\r\n5\r\n56789\r\n0\r\n\r\n";
+    let request =
+        format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+    assert_eq!(proxy.send(request).await.status, 413, "in chunks too, though the server would take more");
 }

@@ -20,7 +20,7 @@ pub struct Compressed {
     trailers: Option<HeaderMap>,
 }
 
-/// So much is compressed before others have their turn: less than a millisecond's work.
+/// So much is compressed before others have their turn: with `fast` a fraction of a millisecond's work.
 const BLOCK: usize = 16 * 1024;
 
 /// What has come out waits for so much, unless the other side pauses.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use brotli::enc::BrotliEncoderParams;
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
+use zstd::zstd_safe::CParameter;
 
 use super::{Coding, Level};
 
@@ -21,6 +22,10 @@ pub enum Encoder {
 /// How far back brotli and Zstandard look, as a power of two: with more, many streams at once would take too much memory.
 const WINDOW: u32 = 18;
 
+/// How large the tables of Zstandard are, in the same way: a stream takes 0.7 MiB with `fast`, and 1.3 MiB with `small`. One of brotli takes 0.8
+/// and 3.2 MiB, of gzip always 0.4 MiB.
+const TABLES: u32 = 17;
+
 impl Encoder {
     /// Begins.
     pub fn new(coding: Coding, level: Level) -> io::Result<Self> {
@@ -29,17 +34,20 @@ impl Encoder {
                 let level = match level {
                     Level::Fast => 1,
                     Level::Balanced => 3,
-                    Level::Small => 12,
+                    Level::Small => 9,
                 };
                 let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level)?;
                 encoder.window_log(WINDOW)?;
+                // What a level has without these is for windows of its own: tens of MiB.
+                encoder.set_parameter(CParameter::HashLog(TABLES))?;
+                encoder.set_parameter(CParameter::ChainLog(TABLES))?;
                 Self::Zstd(encoder)
             }
             Coding::Br => {
                 let quality = match level {
                     Level::Fast => 2,
                     Level::Balanced => 4,
-                    Level::Small => 8,
+                    Level::Small => 6,
                 };
                 let lgwin = WINDOW as i32;
                 let params = BrotliEncoderParams { quality, lgwin, ..BrotliEncoderParams::default() };
