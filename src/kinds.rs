@@ -196,3 +196,20 @@ fn placed(Problems(wrong): Problems, at: &[String], summary: &str) -> Problems {
 fn balancer_kind<K: balancers::Kind>() -> BalancerKind {
     BalancerKind { name: K::NAME, summary: K::SUMMARY, build: build_balancer::<K> }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_may_do_is_asked_behind_whoever_finds_out_who_they_are() {
+        let kinds = Kinds::built_in();
+        let place = |name: &str| kinds.filters().iter().position(|kind| kind.name == name);
+        let asked = place("authorize").expect("a filter");
+
+        for name in ["basic_auth", "api_key", "jwt", "client_cert", "forward_auth", "auth"] {
+            assert!(place(name).is_none_or(|place| place < asked), "{name} stands behind authorize");
+        }
+        assert!(place("request_rules").is_some_and(|place| place < asked));
+    }
+}
