@@ -14,7 +14,7 @@ use crate::support::{
 enum Then {
     /// The request is answered, and the connection carries the next one.
     GoesOn,
-    /// The stream is reset with this code, or by the endpoint; the connection carries the next one.
+    /// Its stream is over; the connection carries the next one.
     Fails,
     /// The connection is ended with this code, and the next one is made.
     Ends(u32),
@@ -28,8 +28,8 @@ struct Case {
     what: &'static str,
     sent: Vec<u8>,
     then: Then,
-    /// What the RFC demands, where the h2 crate does something else: the day it does not, this is to be taken out. Sizes it looks
-    /// at, and calls what is wrong with them by another name; some of what is wrong it throws away.
+    /// What the RFC demands, where the h2 crate does something else: most often it calls what is wrong by another name, and
+    /// some of it it throws away. The day it does not, this is to be taken out.
     demanded: Option<Then>,
 }
 
