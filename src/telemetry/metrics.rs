@@ -146,6 +146,23 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_came_whole_took_until_its_head_unless_something_went_wrong() {
+        let ledger = Ledger::default();
+        let recorder = ledger.recorder();
+
+        for error in [None, Some("connection_terminated")] {
+            let mut facts = Facts { first_byte: Some(Duration::ZERO), error, ..Facts::unknown() };
+            facts.started -= Duration::from_secs(7);
+            let mut tally = Tally::of(&recorder, &mut facts);
+            tally.came_whole();
+            tally.over(StatusCode::OK, 5);
+        }
+
+        let took = &ledger.sums()[0].1.duration;
+        assert_eq!((took.counts[0], took.count(), took.micros / 7_000_000), (1, 2, 1));
+    }
+
+    #[test]
     fn a_worker_that_comes_later_goes_on_with_what_one_before_has_counted() {
         let ledger = Ledger::default();
         let first = ledger.recorder();

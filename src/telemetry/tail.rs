@@ -67,6 +67,15 @@ impl Tail {
         self
     }
 
+    /// The body is in memory, and goes out at once.
+    pub fn saw_whole(&mut self, body: &[u8]) {
+        self.bytes_out = body.len() as u64;
+        self.over = true;
+        if let Some(tally) = &mut self.tally {
+            tally.came_whole();
+        }
+    }
+
     /// It is only counted: nobody reads of it alone.
     pub fn is_only_counted(&self) -> bool {
         self.line.is_none()

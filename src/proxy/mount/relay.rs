@@ -26,7 +26,7 @@ impl Relay {
         match (body, &mut rest.tail) {
             (ResponseBody::Bytes(bytes), None) => BoxBody::new(bytes),
             (ResponseBody::Bytes(bytes), Some(tail)) if tail.is_only_counted() && !is_head => {
-                tail.saw(&Some(Ok(Frame::Data(bytes.clone()))));
+                tail.saw_whole(&bytes);
                 BoxBody::new(bytes)
             }
             (ResponseBody::Empty, None) if keeps_empty => BoxBody::new(Bytes::new()),

@@ -51,7 +51,7 @@ impl Page {
     pub fn enter(&self, tally: &Tally, status: StatusCode, sent: u64) {
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
         self.classes[class].add(1);
-        self.duration.observe(tally.started.elapsed());
+        self.duration.observe(tally.took.unwrap_or_else(|| tally.started.elapsed()));
         if let Some(first_byte) = tally.first_byte {
             self.head.observe(first_byte);
         }

@@ -22,6 +22,8 @@ pub struct Tally {
     pub started: Instant,
     /// From there to the head of an endpoint's answer.
     pub first_byte: Option<Duration>,
+    /// From there to its end, where nobody has to look at the clock for that.
+    pub took: Option<Duration>,
     /// How often it was sent.
     pub attempts: u32,
     /// Bytes of its content that have come, if it has any.
@@ -38,10 +40,16 @@ impl Tally {
             subject: facts.subject,
             started: facts.started,
             first_byte: facts.first_byte,
+            took: None,
             attempts: facts.attempts,
             received: facts.received.take(),
             error: facts.error,
         }
+    }
+
+    /// Its answer came as a whole: with the head of an endpoint's answer its end was there.
+    pub fn came_whole(&mut self) {
+        self.took = self.first_byte.filter(|_| self.error.is_none());
     }
 
     /// It was answered with this, and so many bytes of content.
