@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 pub use self::{
     awaited::{Awaited, BodyEnd, Learner, Trials},
     id::RequestId,
-    identity::{Claim, Identity},
+    identity::{Claim, Identities, Identity},
     slot::Slot,
 };
 use crate::http::{
@@ -64,12 +64,12 @@ pub struct Exchange {
     pub rewritten: Option<Box<Rewritten>>,
     /// Who asks.
     pub client: Client,
-    /// Who the client has proved to be, in the order of the proofs.
-    pub identities: Vec<Identity>,
     /// It is not sent: whoever keeps count of requests leaves it out.
     pub is_rehearsal: bool,
     /// What filters have noted on the way in, for their way out.
     pub notes: SmallVec<[Note; 1]>,
+    /// Who the client has proved to be, in the order of the proofs.
+    pub identities: Identities,
     /// What the edge can do for this exchange, if it is one of ours.
     pub downstream: Option<Rc<dyn Downstream>>,
     /// What was learned on the way; the access line and the metrics are made of it.
@@ -184,9 +184,9 @@ impl Exchange {
             taken: 0,
             rewritten: None,
             client,
-            identities: Vec::new(),
             is_rehearsal: false,
             notes: SmallVec::new(),
+            identities: Identities::default(),
             downstream: None,
             facts: Facts::unknown(),
             in_flight: None,

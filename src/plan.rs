@@ -31,6 +31,7 @@ use crate::{
     routing::Table,
     settings::{Problem, Problems, Settings, server::MOST_HEADERS},
     telemetry::{access_log::AccessLog, metrics::Ledger},
+    transport::url,
     upstream::Upstream,
 };
 
@@ -55,7 +56,6 @@ mod split;
 mod subjects;
 mod tls;
 mod upstreams;
-mod url;
 
 /// What the proxy will do. Never half valid; never changed, only replaced.
 pub struct Plan {

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Where a crate may be named, as beginnings of paths below `src`.
-const ROOMS: [(&str, &[&str]); 20] = [
+const ROOMS: [(&str, &[&str]); 24] = [
     // The types of `http` come from it; `mount` is a handler, `edge` hosts an `App`, `run` and `demo` make one.
     ("actix_web", &["http/", "proxy/mount", "edge/", "admin/", "cli/run", "cli/demo"]),
     ("awc", &["transport/awc", "actors/", "filters/forward_auth", "filters/jwt"]),
@@ -31,13 +31,18 @@ const ROOMS: [(&str, &[&str]); 20] = [
     // What is counted knows nothing of how it is told.
     ("prometheus_client", &["admin/metrics"]),
     // What we sign ourselves can be read in one place; rustls has a module of the same name.
-    ("aws_lc_rs", &["upstream/affinity", "transport/tls", "admin/guard"]),
     // What is made of answers on their way.
     ("zstd", &["filters/compress"]),
     ("brotli", &["filters/compress"]),
     ("flate2", &["filters/compress"]),
     ("aho_corasick", &["filters/substitute"]),
     ("jsonschema", &["filters/validate"]),
+    ("aws_lc_rs", &["upstream/affinity", "transport/tls", "admin/guard", "filters/basic_auth", "filters/api_key"]),
+    // Whose word is taken for who somebody is.
+    ("bcrypt", &["filters/basic_auth/hash"]),
+    ("argon2", &["filters/basic_auth/hash"]),
+    ("sha_crypt", &["filters/basic_auth/hash"]),
+    ("jsonwebtoken", &["filters/jwt"]),
 ];
 
 #[test]

@@ -1,6 +1,9 @@
 //! Who the client has proved to be.
 
+use std::{ops::Deref, sync::Arc};
+
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 
 /// What one proof says of the client. A filter that has verified it adds it to [`super::Exchange::identities`]; what a client only
 /// says of itself is never one.
@@ -12,6 +15,31 @@ pub struct Identity {
     pub subject: Option<String>,
     /// What else it says.
     pub claims: Map<String, Value>,
+}
+
+/// All that is proved of a client. They are shared: one that was proved before is not copied.
+#[derive(Debug, Clone, Default)]
+pub struct Identities(SmallVec<[Arc<Identity>; 1]>);
+
+impl Identities {
+    /// Adds one.
+    pub fn push(&mut self, identity: impl Into<Arc<Identity>>) {
+        self.0.push(identity.into());
+    }
+}
+
+impl Deref for Identities {
+    type Target = [Arc<Identity>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl From<Vec<Identity>> for Identities {
+    fn from(identities: Vec<Identity>) -> Self {
+        Self(identities.into_iter().map(Arc::new).collect())
+    }
 }
 
 impl Identity {

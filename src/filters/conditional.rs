@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
 
-use super::{Around, Filter, Next, Step};
+use super::{Admission, Around, Filter, Gate, Next, Step};
 use crate::{exchange::Exchange, http::Response, language::Condition};
 
 /// So many of a route's filters can have a condition.
@@ -15,6 +15,11 @@ struct ConditionalFilter {
     filter: Arc<dyn Filter>,
     /// The one that it sets in [`Exchange::skipped`].
     bit: u64,
+}
+
+struct ConditionalGate {
+    condition: Arc<Condition>,
+    gate: Arc<dyn Gate>,
 }
 
 struct ConditionalAround {
@@ -31,6 +36,7 @@ impl Step {
         let condition = Arc::clone(condition);
         match self {
             Self::Plain(filter) => Self::Plain(Arc::new(ConditionalFilter { condition, filter, bit: 1 << number })),
+            Self::Gate(gate) => Self::Gate(Arc::new(ConditionalGate { condition, gate })),
             Self::Around(around) => Self::Around(Arc::new(ConditionalAround { condition, around })),
         }
     }
@@ -49,6 +55,12 @@ impl Filter for ConditionalFilter {
         if exchange.skipped & self.bit == 0 {
             self.filter.on_response(exchange, response);
         }
+    }
+}
+
+impl Gate for ConditionalGate {
+    fn admit<'e>(&'e self, exchange: &'e mut Exchange) -> Admission<'e> {
+        if self.condition.may_hold(exchange) { self.gate.admit(exchange) } else { Admission::Granted }
     }
 }
 

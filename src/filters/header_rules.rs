@@ -203,6 +203,11 @@ impl Refusal {
     }
 }
 
+/// A field of a request that a filter may set to something; else what is wrong with it, and what to do instead.
+pub(super) fn settable(text: &str) -> Result<HeaderName, (&'static str, &'static str)> {
+    name(text, Way::In).map_err(|Refusal { what, help }| (what, help))
+}
+
 /// A field that a rule may touch.
 fn name(text: &str, way: Way) -> Result<HeaderName, Refusal> {
     let wrong = |what, help| Err(Refusal { what, help });
@@ -293,7 +298,7 @@ mod tests {
         for (identities, expected) in [(vec![alice], (Some("alice; from=root"), Some("a,b"))), (vec![], (None, None))] {
             let forged = [("x-client", "root"), ("x-claim", "root")];
             let mut exchange = testing::request("GET /", &forged);
-            exchange.identities = identities;
+            exchange.identities = identities.into();
 
             rules.on_request(&mut exchange);
 

@@ -1,7 +1,8 @@
 //! Filters: the steps of a request's passage. One file each, one line each in [`crate::kinds`].
 //!
-//! A [`Filter`] looks at the request on its way in and at the response on its way out, and never waits. What must
-//! wait, store or try again is an [`Around`]: it holds the rest of the passage in its hands as [`Next`].
+//! A [`Filter`] looks at the request on its way in and at the response on its way out, and never waits. What may have to
+//! ask somebody before it lets a request in is a [`Gate`]. What must wait, store or try again is an [`Around`]: it holds
+//! the rest of the passage in its hands as [`Next`].
 
 use std::{future::Future, path::PathBuf, sync::Arc};
 
@@ -12,16 +13,24 @@ use serde::de::DeserializeOwned;
 pub use self::site::{Chore, Site};
 use crate::{exchange::Exchange, http::Response, settings::Problems};
 
+pub mod api_key;
+pub mod auth;
+pub mod authenticator;
 pub mod authorize;
+pub mod basic_auth;
+pub mod client_cert;
 pub mod compress;
 pub mod conditional;
 pub mod conditions;
 pub mod cors;
+pub mod errand;
 pub mod error_pages;
 pub mod header_rules;
 pub mod ip_access;
+pub mod jwt;
 pub mod keys;
 mod media_types;
+pub mod per_worker;
 pub mod rate_limit;
 pub mod request_rules;
 pub mod rewrite;
@@ -53,11 +62,30 @@ pub trait Around: Send + Sync {
     fn pass<'e>(&'e self, exchange: &'e mut Exchange, next: Next<'e>) -> LocalBoxFuture<'e, Response>;
 }
 
+/// A step that may have to wait before it lets a request pass, and has nothing to do with the answer. Where it knows at
+/// once, as most do most of the time, it costs no more than a [`Filter`].
+pub trait Gate: Send + Sync {
+    /// On the way in.
+    fn admit<'e>(&'e self, exchange: &'e mut Exchange) -> Admission<'e>;
+}
+
+/// What becomes of a request at a [`Gate`].
+pub enum Admission<'e> {
+    /// It goes on.
+    Granted,
+    /// This turns it back: nothing further in sees it.
+    Denied(Response),
+    /// One of them, which has to be waited for.
+    Undecided(LocalBoxFuture<'e, Option<Response>>),
+}
+
 /// What a route's chain is made of.
 #[derive(Clone)]
 pub enum Step {
     /// Does not wait.
     Plain(Arc<dyn Filter>),
+    /// May wait on the way in.
+    Gate(Arc<dyn Gate>),
     /// May wait.
     Around(Arc<dyn Around>),
 }
@@ -124,6 +152,17 @@ pub async fn pass<E: End>(steps: &[Step], exchange: &mut Exchange, end: &E) -> R
                 if let Some(response) = filter.on_request(exchange) {
                     let response = shown(exchange, response, end);
                     return leave(&steps[..=index], exchange, response);
+                }
+            }
+            Step::Gate(gate) => {
+                let answer = match gate.admit(exchange) {
+                    Admission::Granted => None,
+                    Admission::Denied(response) => Some(response),
+                    Admission::Undecided(deciding) => deciding.await,
+                };
+                if let Some(response) = answer {
+                    let response = shown(exchange, response, end);
+                    return leave(&steps[..index], exchange, response);
                 }
             }
             Step::Around(around) => {

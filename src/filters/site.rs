@@ -58,7 +58,9 @@ impl<'s> Site<'s> {
         fits: impl FnOnce(&T) -> bool,
         make: impl FnOnce() -> T,
     ) -> Arc<T> {
-        let known = self.before.and_then(|before| before.kept.get(name)).cloned();
+        // It may stand here twice, within another one.
+        let own = self.belongings().kept.get(name).cloned();
+        let known = own.or_else(|| self.before.and_then(|before| before.kept.get(name)).cloned());
         let known = known.and_then(|known| known.downcast::<T>().ok()).filter(|known| fits(known));
         let kept = known.unwrap_or_else(|| Arc::new(make()));
         self.belongings().kept.insert(name, Arc::clone(&kept) as _);

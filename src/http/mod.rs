@@ -16,6 +16,7 @@ pub mod headers;
 pub mod marks;
 pub mod path;
 pub mod proxy_protocol;
+pub mod query;
 pub mod refusal;
 pub mod request_line;
 pub mod response;

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+pub(super) use crate::http::query::values as query;
+use crate::http::query::{decoded, form_text};
+
 /// Texts of clients need not be UTF-8.
 pub type Bytes<'e> = Cow<'e, [u8]>;
 
@@ -29,15 +32,6 @@ pub fn path(path: &str) -> Bytes<'_> {
     Cow::Owned(seen)
 }
 
-/// The values that a query gives to a name: without an equals sign an empty one.
-pub(super) fn query<'e>(query: &'e str, name: &str) -> impl Iterator<Item = Bytes<'e>> {
-    let pairs = query.strip_prefix('?').into_iter().flat_map(|query| query.as_bytes().split(|byte| *byte == b'&'));
-    pairs.filter_map(move |pair| {
-        let (key, value) = split_at(pair, b'=').unwrap_or((pair, b""));
-        (form_text(key) == name.as_bytes()).then(|| form_text(value))
-    })
-}
-
 /// The names in a query, whether `&` or `;` stands between them: endpoints differ in that.
 pub fn query_names(query: &str) -> impl Iterator<Item = Bytes<'_>> {
     let pairs = query.strip_prefix('?').unwrap_or_default().as_bytes().split(|byte| b"&;".contains(byte));
@@ -57,28 +51,6 @@ pub(super) fn cookie<'e>(line: &'e [u8], name: &str) -> impl Iterator<Item = &'e
 pub fn media_type(value: &[u8]) -> Bytes<'_> {
     let value = split_at(value, b';').map_or(value, |(essence, _)| essence).trim_ascii();
     if value.iter().any(u8::is_ascii_uppercase) { Cow::Owned(value.to_ascii_lowercase()) } else { Cow::Borrowed(value) }
-}
-
-/// What a form writes: plus signs are spaces, and what can be decoded is.
-fn form_text(text: &[u8]) -> Bytes<'_> {
-    if !text.iter().any(|byte| b"%+".contains(byte)) {
-        return Cow::Borrowed(text);
-    }
-    let mut decoded_text = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(byte) = text.get(at) {
-        let meant = decoded(text, at);
-        at += if meant.is_some() { 3 } else { 1 };
-        decoded_text.push(meant.unwrap_or(if *byte == b'+' { b' ' } else { *byte }));
-    }
-    Cow::Owned(decoded_text)
-}
-
-/// The byte that a percent sign at this place encodes.
-fn decoded(text: &[u8], at: usize) -> Option<u8> {
-    let [b'%', high, low] = *text.get(at..at + 3)? else { return None };
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    Some(digit(high)? << 4 | digit(low)?)
 }
 
 fn split_at(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {

@@ -21,6 +21,7 @@ pub mod own;
 pub mod pool;
 pub mod tls;
 pub mod tunnel;
+pub mod url;
 pub mod watch;
 
 pub use self::address::{Address, Target};

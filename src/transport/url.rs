@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::{
-    http::{
-        Uri,
-        path::{self, Policy},
-    },
-    transport::Address,
+use super::Address;
+use crate::http::{
+    Uri,
+    path::{self, Policy},
 };
 
 /// `http://HOST[:PORT][/BASE]`, the same with `https`, or `http+unix:PATH`, taken apart.
