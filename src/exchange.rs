@@ -1,6 +1,7 @@
 //! One request and what the proxy has learned about it.
 
 use std::{
+    any::Any,
     cell::{Cell, OnceCell},
     net::IpAddr,
     rc::Rc,
@@ -66,6 +67,8 @@ pub struct Exchange {
     pub client: Client,
     /// It is not sent: whoever keeps count of requests leaves it out.
     pub is_rehearsal: bool,
+    /// What filters hold on to for it until its last byte, whichever way it ends; it is given back as it falls.
+    pub held: Vec<Box<dyn Any>>,
     /// What filters have noted on the way in, for their way out.
     pub notes: SmallVec<[Note; 1]>,
     /// Who the client has proved to be, in the order of the proofs.
@@ -185,6 +188,7 @@ impl Exchange {
             rewritten: None,
             client,
             is_rehearsal: false,
+            held: Vec::new(),
             notes: SmallVec::new(),
             identities: Identities::default(),
             downstream: None,

@@ -53,6 +53,7 @@ impl Kinds {
     pub fn built_in() -> Self {
         Self {
             filters: vec![
+                filter_kind::<filters::bandwidth::Bandwidth>(),
                 filter_kind::<filters::security_headers::SecurityHeaders>(),
                 filter_kind::<filters::compress::Compress>(),
                 filter_kind::<filters::error_pages::ErrorPages>(),
@@ -60,6 +61,7 @@ impl Kinds {
                 filter_kind::<filters::cors::Cors>(),
                 filter_kind::<filters::request_rules::RequestRules>(),
                 filter_kind::<filters::rate_limit::RateLimit>(),
+                filter_kind::<filters::concurrency::Concurrency>(),
                 filter_kind::<filters::basic_auth::BasicAuth>(),
                 filter_kind::<filters::api_key::ApiKey>(),
                 filter_kind::<filters::jwt::Jwt>(),

@@ -66,7 +66,12 @@ pub enum Stage {
 const A_KEY: &str = "\"ip\", \"host\", \"route\", \"path\", \"method\", \"header:NAME\", \"cookie:NAME\", \"claim:NAME\" or \"identity\"";
 
 /// Of IPv6 a client has a whole network of this many bits.
-pub const A_CLIENTS_NETWORK: u8 = 64;
+const A_CLIENTS_NETWORK: u8 = 64;
+
+/// The same, where settings do not say.
+pub fn a_clients_network() -> u8 {
+    A_CLIENTS_NETWORK
+}
 
 impl Key {
     /// As it is written, or what is wrong with that: an address of IPv6 counts as its network of so many bits.
@@ -75,7 +80,7 @@ impl Key {
         let proof = written.0.iter().find(|part| matches!(part, Part::Claim(_) | Part::Identity));
         if let (Some(part), Stage::BeforeAuthentication) = (proof, stage) {
             let what = format!("`{part}` is not known before the client has proved who it is");
-            let help = "`quota` takes the same settings, and stands behind authentication";
+            let help = "`quota` limits how often, and stands behind authentication";
             problems.push(Problem::at(["key"], what).help(help));
         }
         if !(16..=128).contains(&ipv6_prefix) {

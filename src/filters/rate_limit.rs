@@ -194,7 +194,7 @@ impl Filter for Limiter {
         if exchange.is_rehearsal {
             return None;
         }
-        let now = nanoseconds();
+        let now = clock::nanoseconds();
         let mut taken: SmallVec<[(Place, Told); 2]> = SmallVec::new();
         for (index, limit) in self.limits.iter().enumerate() {
             match limit.take(exchange, now) {
@@ -295,12 +295,6 @@ impl Told {
 /// Nobody is to come too early.
 fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
-}
-
-/// Since some moment, which all workers have in common.
-fn nanoseconds() -> u64 {
-    let now = clock::exact();
-    now.as_secs() * 1_000_000_000 + u64::from(now.subsec_nanos())
 }
 
 impl LimitSettings {

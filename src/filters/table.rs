@@ -15,11 +15,28 @@ use std::{
     thread,
 };
 
+use crate::settings::Problem;
+
 /// So many keys share a set: with its numbers it is four cache lines.
 const WAYS: usize = 15;
 
 /// A place is being given to another key.
 const MOVING: u64 = u64::MAX;
+
+/// With 34 bytes for each this is 340 MB.
+const MOST_KEYS: u32 = 10_000_000;
+
+/// What there is room for where settings do not say.
+pub fn a_hundred_thousand() -> u32 {
+    100_000
+}
+
+/// What is wrong with room for so many.
+pub fn check_room(max_keys: u32) -> Option<Problem> {
+    let what = || format!("{max_keys} keys cannot be kept");
+    let help = || format!("1 to {MOST_KEYS}; each takes 34 bytes");
+    (!(1..=MOST_KEYS).contains(&max_keys)).then(|| Problem::at(["max_keys"], what()).help(help()))
+}
 
 /// Numbers by key.
 pub struct Table {

@@ -20,6 +20,7 @@ mod names;
 mod or_off;
 mod origins;
 pub mod outlier;
+pub mod pace;
 pub mod policy;
 pub mod problem;
 pub mod rate;
@@ -56,6 +57,7 @@ pub use self::{
     or_off::OrOff,
     origins::Origins,
     outlier::OutlierSettings,
+    pace::Pace,
     policy::{PolicyNames, PolicySettings},
     problem::{Place, Problem, Problems, did_you_mean},
     rate::Rate,

@@ -60,11 +60,16 @@ impl FromStr for Rate {
         let (count, per) = text.split_once('/').ok_or(NotARate)?;
         let digits_alone = count.bytes().all(|byte| byte.is_ascii_digit());
         let count = count.parse().ok().filter(|_| digits_alone).ok_or(NotARate)?;
-        // A unit alone is one of it.
-        let per = if per.starts_with(|first: char| first.is_ascii_digit()) { per.into() } else { format!("1{per}") };
-        let Ok(Time(Some(per))) = per.parse::<Time>() else { return Err(NotARate) };
-        Self::new(count, per).ok_or(NotARate)
+        Self::new(count, per_of(per).ok_or(NotARate)?).ok_or(NotARate)
     }
+}
+
+/// What stands behind the slash: a time, of which a unit alone is one.
+pub(super) fn per_of(text: &str) -> Option<Duration> {
+    let has_number = text.starts_with(|first: char| first.is_ascii_digit());
+    let time = if has_number { text.parse() } else { format!("1{text}").parse() };
+    let Ok(Time(Some(per))) = time else { return None };
+    Some(per).filter(|per| !per.is_zero())
 }
 
 impl fmt::Display for Rate {

@@ -19,6 +19,7 @@ mod breaker;
 mod certificates;
 mod client_certificates;
 mod compress;
+mod concurrency;
 mod cors;
 mod discovery;
 mod drain;

@@ -15,16 +15,13 @@ use crate::{
     filters::{
         JsonSchema,
         keys::{self, Key, KeySettings, Stage},
-        schemars,
+        schemars, table,
     },
     settings::{Problem, Problems, Rate},
 };
 
 /// More than these nobody keeps apart.
 pub const MOST_LIMITS: usize = 8;
-
-/// With 34 bytes for each this is 340 MB.
-const MOST_KEYS: u32 = 10_000_000;
 
 /// What is written under `rate_limit` or `quota`: one limit, or an array of several.
 #[derive(Debug)]
@@ -48,7 +45,7 @@ pub struct LimitSettings {
     #[serde(default)]
     pub key: KeySettings,
     /// So many bits of an IPv6 address are one client: 16 to 128.
-    #[serde(default = "a_clients_network")]
+    #[serde(default = "keys::a_clients_network")]
     pub ipv6_prefix: u8,
     /// What clients are told that it is called; without it `rate_limit` or `quota`, of several with a number.
     #[serde(default)]
@@ -60,20 +57,12 @@ pub struct LimitSettings {
     #[serde(default = "yes")]
     pub fields: bool,
     /// So many keys have a bucket of their own.
-    #[serde(default = "a_hundred_thousand")]
+    #[serde(default = "table::a_hundred_thousand")]
     pub max_keys: u32,
-}
-
-fn a_clients_network() -> u8 {
-    keys::A_CLIENTS_NETWORK
 }
 
 fn yes() -> bool {
     true
-}
-
-fn a_hundred_thousand() -> u32 {
-    100_000
 }
 
 impl RateLimitSettings {
@@ -132,10 +121,7 @@ impl LimitSettings {
             let help = "it would take more than a hundred years to have so many again";
             problems.push(Problem::at(["burst"], "more than will ever come").help(help));
         }
-        if !(1..=MOST_KEYS).contains(&self.max_keys) {
-            let what = format!("{} keys cannot be kept", self.max_keys);
-            problems.push(Problem::at(["max_keys"], what).help(format!("1 to {MOST_KEYS}; each takes 34 bytes")));
-        }
+        problems.extend(table::check_room(self.max_keys));
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if let Some(name) =
             self.name.as_ref().filter(|name| name.is_empty() || name.len() > 64 || !name.bytes().all(is_part))

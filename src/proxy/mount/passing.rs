@@ -1,6 +1,6 @@
 //! An exchange on its way through the handler, so that it is told of wherever it ends.
 
-use std::{mem, rc::Rc, time::Instant};
+use std::{any::Any, mem, rc::Rc, time::Instant};
 
 use crate::{
     exchange::{Awaited, Exchange, InFlight},
@@ -24,6 +24,8 @@ pub struct Rest {
     /// Counts it at its endpoint until then.
     #[expect(dead_code, reason = "it counts until it is dropped")]
     pub in_flight: Option<InFlight>,
+    /// What filters hold on to until then.
+    pub held: Vec<Box<dyn Any>>,
     /// Its endpoint is judged by the body that is still to come.
     pub awaited: Option<Awaited>,
     /// Where trailers go.
@@ -60,7 +62,7 @@ impl Passing {
     pub fn answered(mut self, status: StatusCode, size: BodySize) -> Rest {
         let mut exchange = self.exchange.take().expect("it is there until it is answered");
         let (in_flight, awaited) = (exchange.in_flight.take(), exchange.awaited.take());
-        let downstream = exchange.downstream.take();
+        let (downstream, held) = (exchange.downstream.take(), mem::take(&mut exchange.held));
         let ears = mem::take(&mut self.ears);
         let (tail, left) = if ears.is_empty() {
             (None, Some(exchange))
@@ -73,7 +75,7 @@ impl Passing {
             scratch::give_back_text(exchange.path);
             scratch::give_back_text(exchange.authority.into_text());
         }
-        Rest { tail, in_flight, awaited, downstream }
+        Rest { tail, in_flight, held, awaited, downstream }
     }
 
     /// A tunnel's last byte is the exchange's.
@@ -85,6 +87,7 @@ impl Passing {
                 if let Some(mut tail) = rest.tail {
                     tail.saw(&None);
                 }
+                drop(rest.held);
             })
         }))
     }
