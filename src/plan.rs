@@ -53,6 +53,7 @@ pub mod mirror;
 pub mod passages;
 mod routes;
 mod split;
+mod stores;
 mod subjects;
 mod tls;
 mod upstreams;
@@ -100,6 +101,7 @@ impl Plan {
     pub fn draw(settings: Settings, kinds: &Kinds, before: Option<&Plan>) -> Result<Self, Problems> {
         let (mut problems, mut warnings) = (Vec::new(), Vec::new());
         check_server(&settings, &mut problems);
+        stores::check(&settings.stores, &mut problems);
         let tls = tls::listeners(&settings, &mut problems, &mut warnings);
         let listeners = listeners::of(&settings, &tls, &mut problems, &mut warnings);
         let admin = admin::address(&settings, &listeners, &mut problems);

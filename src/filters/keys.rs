@@ -7,6 +7,7 @@ use std::{
     net::IpAddr,
 };
 
+use aws_lc_rs::digest;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, Unexpected, Visitor, value::SeqAccessDeserializer},
@@ -101,6 +102,22 @@ impl Key {
         hasher.finish()
     }
 
+    /// The same for other processes: a digest, so that nobody who sees it sees what a client has shown.
+    pub fn digest(&self, exchange: &Exchange) -> [u8; 16] {
+        let mut text = Text(Vec::new());
+        for part in &self.parts {
+            self.feed(part, exchange, &mut text);
+        }
+        let digest = digest::digest(&digest::SHA256, &text.0);
+        let (first, _) = digest.as_ref().split_first_chunk().expect("it has 32 bytes");
+        *first
+    }
+
+    /// Routes are told apart by numbers that only this process has.
+    pub fn is_of_this_process(&self) -> bool {
+        self.parts.contains(&Part::Route)
+    }
+
     fn feed(&self, part: &Part, exchange: &Exchange, hasher: &mut impl Hasher) {
         match part {
             Part::Ip => match exchange.client.address {
@@ -123,6 +140,19 @@ impl Key {
                 feed(hasher, known.map(|(_, subject)| subject.as_bytes()));
             }
         }
+    }
+}
+
+/// What a hasher is fed.
+struct Text(Vec<u8>);
+
+impl Hasher for Text {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0
     }
 }
 

@@ -8,12 +8,15 @@ use std::{borrow::Cow, fmt::Write, sync::Arc, time::Duration};
 use smallvec::SmallVec;
 
 pub use self::settings::{LimitSettings, RateLimitSettings};
+pub use self::shared::is_url_of_store;
 use self::{
     bucket::{Bucket, Empty},
+    lease::Window,
     settings::MOST_LIMITS,
+    shared::{Leases, MadeOf},
 };
 use super::{
-    Filter, Kind, Schema, Site, Step,
+    Chore, Filter, Kind, Schema, Site, Step,
     keys::{Key, Stage},
     schemars,
     table::{Place, Rule, Table},
@@ -22,12 +25,14 @@ use crate::{
     clock,
     exchange::{Exchange, Note},
     http::{HeaderName, HeaderValue, Refusal, Response, StatusCode},
-    settings::Problems,
+    settings::{Problems, StoreSettings, problem},
     telemetry::metrics::Event,
 };
 
 mod bucket;
+mod lease;
 mod settings;
+mod shared;
 
 const ABOUT: &str = r#"
 ```toml
@@ -56,6 +61,29 @@ them, and for how long that must do; `fields = false` keeps it quiet. With `dry_
 floods the table with new keys makes it forget nobody who has used something up. A key that finds no place shares a bucket with others
 like it, so it may be refused early, and never passes more than the limit; `crowded` counts that. With as many keys as there
 may be, all of them at once, about one of a thousand has to share.
+
+**Several processes** share a limit with `store = "NAME"`, one of `[stores]`, if it is written at the same place in their settings:
+
+```toml
+[stores.state]
+redis = { url = "redis://127.0.0.1:6379/0", timeout = "250ms", prefix = "aqueduct:" }
+
+[policies.api]
+rate_limit = { rate = "1000/1m", store = "state", lease = "10%" }
+
+[routes."/api"]
+to = "http://127.0.0.1:8000"
+use = "api"
+```
+
+No request waits for the store. Time is cut into windows in which a bucket fills (a minute here; a second at least), and a process leases parts of one, `lease` of
+the limit at a time, ahead of its requests. In a window all processes together let pass the limit and **at most one lease more for each process**: what one lets pass before it has
+heard anything. They may let pass as much less: what one has leased and not used. A key that comes with more than a lease before the store has answered, which takes a
+millisecond or so, is refused what is more. Each process holds the limit by itself as well.
+
+While the store cannot be reached, **each process goes on by itself with the whole limit**, at once, so that all of them let pass at most the limit once for each
+process; what passes then is not counted later, nor is what a store has forgotten that was started again. The log says it once, `store_lost` and `store_found` count it.
+Keys are kept as digests, and for two windows at most.
 
 All workers count together, and a limit in a policy is one for all routes that use it. A reload keeps what is counted as long as `key`, `ipv6_prefix` and
 `max_keys` are what they were. `explain` and `[[tests]]` count nothing and are let pass.
@@ -133,6 +161,8 @@ struct Limit {
     is_told: bool,
     would_refuse: Event,
     crowded: Event,
+    /// What several processes share.
+    leases: Option<Arc<Leases>>,
 }
 
 /// The buckets of all keys, which outlive settings that say something else about them.
@@ -149,7 +179,7 @@ impl Limiter {
         site: &Site<'_>,
         stage: Stage,
     ) -> Result<Step, Problems> {
-        settings.check(stage)?;
+        settings.check(stage, site)?;
         let limits = settings.limits.iter().enumerate().map(|(index, limit)| {
             let key = limit.key(stage).expect("it was checked");
             let written = key.to_string();
@@ -158,6 +188,7 @@ impl Limiter {
             Limit {
                 name: settings.name(kind, index),
                 bucket: limit.bucket().expect("it was checked"),
+                leases: limit.window(site).map(|(window, store)| leases(site, index, (window, store), limit, &key)),
                 buckets: site.keep(PLACES[index], fits, make),
                 key,
                 dry_run: limit.dry_run,
@@ -186,6 +217,30 @@ impl Limiter {
     }
 }
 
+fn leases(
+    site: &Site<'_>,
+    index: usize,
+    (window, store): (Window, &StoreSettings),
+    limit: &LimitSettings,
+    key: &Key,
+) -> Arc<Leases> {
+    let made_of = MadeOf {
+        name: format!("{}[{index}]", problem::name(site.key())),
+        store: store.clone(),
+        window,
+        key: key.clone(),
+        max_keys: limit.max_keys,
+    };
+    let leases =
+        site.keep(LEASES[index], |leases: &Leases| leases.are_of(&made_of), || Leases::new(made_of.clone(), site));
+    site.chore(Arc::clone(&leases) as Arc<dyn Chore>);
+    leases
+}
+
+/// What the leases of each limit are kept as.
+const LEASES: [&str; MOST_LIMITS] =
+    ["1st leases", "2nd leases", "3rd leases", "4th leases", "5th leases", "6th leases", "7th leases", "8th leases"];
+
 /// What the buckets of each limit are kept as.
 const PLACES: [&str; MOST_LIMITS] = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"];
 
@@ -195,17 +250,17 @@ impl Filter for Limiter {
             return None;
         }
         let now = clock::nanoseconds();
-        let mut taken: SmallVec<[(Place, Told); 2]> = SmallVec::new();
+        let mut taken: SmallVec<[(Taken, Told); 2]> = SmallVec::new();
         for (index, limit) in self.limits.iter().enumerate() {
             match limit.take(exchange, now) {
-                Ok((place, full_at)) => {
-                    let left = limit.bucket.left(full_at, now);
-                    taken.push((place, Told { index, left, wait: Duration::from_nanos(full_at - now) }));
+                Ok(one) => {
+                    let (left, wait) = (limit.bucket.left(one.full_at, now), one.full_at - now);
+                    taken.push((one, Told { index, left, wait: Duration::from_nanos(wait) }));
                 }
                 Err(_) if limit.dry_run => limit.would_refuse.happened(),
                 Err(Empty(wait)) => {
-                    for (place, Told { index, .. }) in taken {
-                        self.limits[index].put_back(place);
+                    for (one, Told { index, .. }) in taken {
+                        self.limits[index].put_back(one);
                     }
                     return Some(self.refuse(exchange, index, wait));
                 }
@@ -234,19 +289,40 @@ impl Filter for Limiter {
 }
 
 impl Limit {
-    fn take(&self, exchange: &Exchange, now: u64) -> Result<(Place, u64), Empty> {
+    fn take(&self, exchange: &Exchange, now: u64) -> Result<Taken, Empty> {
         let table = &self.buckets.table;
         let hash = self.key.of(exchange, table.seed());
         let (place, taken) = table.change(hash, &Taking { bucket: self.bucket, now });
         if place.is_shared() {
             self.crowded.happened();
         }
-        taken.map(|full_at| (place, full_at))
+        let one = Taken { place, full_at: taken?, leased: None };
+        let Some(leases) = &self.leases else { return Ok(one) };
+        match leases.spend(exchange) {
+            Ok(leased) => Ok(Taken { leased, ..one }),
+            Err(empty) => {
+                self.put_back(one);
+                Err(empty)
+            }
+        }
     }
 
-    fn put_back(&self, place: Place) {
-        self.buckets.table.change_at(place, |full_at| self.bucket.put_back(full_at));
+    fn put_back(&self, one: Taken) {
+        self.buckets.table.change_at(one.place, |full_at| self.bucket.put_back(full_at));
+        if let (Some(leases), Some(place)) = (&self.leases, one.leased) {
+            leases.give_back(place);
+        }
     }
+}
+
+/// One that was taken.
+#[derive(Clone, Copy)]
+struct Taken {
+    place: Place,
+    /// When its bucket is full.
+    full_at: u64,
+    /// Where it is counted for all processes.
+    leased: Option<Place>,
 }
 
 /// One is taken now. Numbers are the times at which buckets are full.

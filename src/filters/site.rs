@@ -7,8 +7,12 @@ use std::{
 };
 
 use futures_util::future::LocalBoxFuture;
+use indexmap::IndexMap;
 
-use crate::telemetry::metrics::{Event, Ledger};
+use crate::{
+    settings::{Problem, Problems, StoreSettings, did_you_mean},
+    telemetry::metrics::{Event, Ledger},
+};
 
 /// Where a filter is built. What is had here lasts as long as the plan, and what is kept goes on in the next.
 pub struct Site<'s> {
@@ -16,6 +20,7 @@ pub struct Site<'s> {
     filter: &'static str,
     before: Option<&'s Belongings>,
     ledger: &'s Ledger,
+    stores: Option<&'s IndexMap<String, StoreSettings>>,
     belongings: Mutex<Belongings>,
 }
 
@@ -42,7 +47,25 @@ pub trait Chore: Send + Sync {
 impl<'s> Site<'s> {
     /// Where settings are written at this key, and what the filter there had before.
     pub fn new(filter: &'static str, at: &'s [String], before: Option<&'s Belongings>, ledger: &'s Ledger) -> Self {
-        Self { at, filter, before, ledger, belongings: Mutex::default() }
+        Self { at, filter, before, ledger, stores: None, belongings: Mutex::default() }
+    }
+
+    /// With what several processes share.
+    #[must_use]
+    pub fn with_stores(mut self, stores: &'s IndexMap<String, StoreSettings>) -> Self {
+        self.stores = Some(stores);
+        self
+    }
+
+    /// The one of `[stores]` that is called so, or what was likely meant; its key begins at the filter's.
+    pub fn store(&self, name: &str, at: &str) -> Result<&'s StoreSettings, Problems> {
+        let stores = self.stores.into_iter().flatten();
+        let known = stores.clone().find(|(known, _)| *known == name).map(|(_, store)| store);
+        known.ok_or_else(|| {
+            let hint = did_you_mean(name, stores.map(|(known, _)| known));
+            let help = hint.unwrap_or_else(|| format!("no [stores.{}]", name.escape_debug()));
+            Problem::at([at], format!("unknown store `{}`", name.escape_debug())).help(help).into()
+        })
     }
 
     /// The key of its settings: `["routes", "/api", "jwt"]`, `["policies", "staff", "jwt"]` or `["defaults", "jwt"]`.

@@ -114,6 +114,14 @@ impl Table {
         (Place { tag, set: index as u32, way: way as u32 }, outcome)
     }
 
+    /// The number at a place, unless it is another key's by now.
+    pub fn number_at(&self, place: Place) -> Option<u64> {
+        let set = &self.sets[place.set as usize];
+        let Some(number) = set.numbers.get(place.way as usize) else { return Some(set.shared.load(Acquire)) };
+        let known = number.load(Acquire);
+        (known != MOVING && set.tags[place.way as usize].load(Acquire) == place.tag).then_some(known)
+    }
+
     /// Changes the number at a place, unless it is another key's by now.
     pub fn change_at(&self, place: Place, change: impl Fn(u64) -> u64) {
         let set = &self.sets[place.set as usize];

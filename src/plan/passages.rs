@@ -17,7 +17,7 @@ use crate::{
     },
     kinds::{FilterKind, Kinds},
     language::{Condition, Fault},
-    settings::{PolicySettings, Problem, RouteDefaults, RouteSettings, Settings, problem::did_you_mean},
+    settings::{PolicySettings, Problem, RouteDefaults, RouteSettings, Settings, StoreSettings, problem::did_you_mean},
     telemetry::metrics::Ledger,
 };
 
@@ -43,7 +43,10 @@ pub struct StepName {
 
 /// Filters that were built, by the key of their settings: one that several routes use is one, with one state.
 #[derive(Default, Clone)]
-pub struct Built(HashMap<Vec<String>, Filter>);
+pub struct Built {
+    filters: HashMap<Vec<String>, Filter>,
+    stores: IndexMap<String, StoreSettings>,
+}
 
 #[derive(Clone)]
 struct Filter {
@@ -80,12 +83,13 @@ const A_CONDITION: &str =
 impl Built {
     /// What the filters have to do that is on no request's way.
     pub fn chores(&self) -> impl Iterator<Item = &Arc<dyn Chore>> {
-        self.0.values().flat_map(|filter| &filter.belongings.chores)
+        self.filters.values().flat_map(|filter| &filter.belongings.chores)
     }
 
     /// What should be known of them.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings: Vec<_> = self.0.values().flat_map(|filter| filter.belongings.warnings.clone()).collect();
+        let mut warnings: Vec<_> =
+            self.filters.values().flat_map(|filter| filter.belongings.warnings.clone()).collect();
         warnings.sort();
         warnings
     }
@@ -111,7 +115,7 @@ impl<'s> Passages<'s> {
             kinds,
             before,
             ledger,
-            built: Built::default(),
+            built: Built { filters: HashMap::new(), stores: settings.stores.clone() },
             wrong: HashSet::new(),
             conditions: HashMap::new(),
         }
@@ -241,22 +245,26 @@ impl<'s> Passages<'s> {
         problems: &mut Vec<Problem>,
     ) -> Option<Step> {
         let at = key(at, kind.name);
-        if let Some(built) = self.built.0.get(&at) {
+        if let Some(built) = self.built.filters.get(&at) {
             return Some(built.step.clone());
         }
         if self.wrong.contains(&at) {
             return None;
         }
-        let before = self.before.and_then(|before| before.0.get(&at));
-        if let Some(same) = before.filter(|before| before.written == *written && kind.files(written).is_empty()) {
-            self.built.0.insert(at, same.clone());
+        let has_same_stores = self.before.is_some_and(|before| before.stores == self.settings.stores);
+        let before = self.before.and_then(|before| before.filters.get(&at));
+        if let Some(same) =
+            before.filter(|before| has_same_stores && before.written == *written && kind.files(written).is_empty())
+        {
+            self.built.filters.insert(at, same.clone());
             return Some(same.step.clone());
         }
-        let site = Site::new(kind.name, &at, before.map(|before| &before.belongings), self.ledger);
+        let site = Site::new(kind.name, &at, before.map(|before| &before.belongings), self.ledger)
+            .with_stores(&self.settings.stores);
         match kind.build(written, &site) {
             Ok(step) => {
                 let belongings = site.into_belongings();
-                self.built.0.insert(at, Filter { written: written.clone(), step: step.clone(), belongings });
+                self.built.filters.insert(at, Filter { written: written.clone(), step: step.clone(), belongings });
                 Some(step)
             }
             Err(problem) => {

@@ -34,6 +34,7 @@ pub mod share;
 pub mod show;
 pub mod source;
 pub mod sticky;
+pub mod store;
 mod strict;
 pub mod telemetry;
 pub mod tls;
@@ -67,6 +68,7 @@ pub use self::{
     share::Share,
     source::Source,
     sticky::{CohortSettings, StickySettings},
+    store::{RedisSettings, StoreSettings},
     strict::read,
     telemetry::LogSettings,
     tls::TlsSettings,
@@ -94,6 +96,8 @@ pub struct Settings {
     pub defaults: RouteDefaults,
     /// Filters that routes use by name.
     pub policies: IndexMap<String, PolicySettings>,
+    /// Where several processes keep what they share.
+    pub stores: IndexMap<String, StoreSettings>,
     /// Patterns and what to do with the requests they match.
     pub routes: IndexMap<String, RouteSettings>,
     /// Named groups of endpoints.
@@ -115,6 +119,7 @@ impl Default for Settings {
             server: ServerSettings::default(),
             defaults: RouteDefaults::built_in(),
             policies: IndexMap::new(),
+            stores: IndexMap::new(),
             routes: IndexMap::new(),
             upstreams: IndexMap::new(),
             log: LogSettings::default(),

@@ -69,6 +69,7 @@ mod rewrite;
 mod routing;
 mod security_headers;
 mod service_manager;
+mod shared_limits;
 mod split;
 mod substitute;
 mod templates;

@@ -38,6 +38,11 @@ impl Bucket {
         }
     }
 
+    /// From empty to full.
+    pub fn fills_in(self) -> Duration {
+        Duration::from_nanos(self.depth)
+    }
+
     /// When it is full, with one put back.
     pub fn put_back(self, full_at: u64) -> u64 {
         full_at.saturating_sub(self.interval)

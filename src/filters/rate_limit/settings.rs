@@ -10,18 +10,21 @@ use serde::{
     },
 };
 
-use super::bucket::Bucket;
+use super::{bucket::Bucket, lease::Window};
 use crate::{
     filters::{
-        JsonSchema,
+        JsonSchema, Site,
         keys::{self, Key, KeySettings, Stage},
         schemars, table,
     },
-    settings::{Problem, Problems, Rate},
+    settings::{Problem, Problems, Rate, Share, StoreSettings},
 };
 
 /// More than these nobody keeps apart.
 pub const MOST_LIMITS: usize = 8;
+
+/// Of what is shared this is leased where settings do not say.
+const A_TENTH: Share = Share::percent(10);
 
 /// What is written under `rate_limit` or `quota`: one limit, or an array of several.
 #[derive(Debug)]
@@ -56,6 +59,13 @@ pub struct LimitSettings {
     /// Tells clients of it in `RateLimit` and `RateLimit-Policy`.
     #[serde(default = "yes")]
     pub fields: bool,
+    /// The one of `[stores]` by which several processes share this limit.
+    #[serde(default)]
+    pub store: Option<String>,
+    /// The part of the limit that a process leases at once; without it `"10%"`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub lease: Option<Share>,
     /// So many keys have a bucket of their own.
     #[serde(default = "table::a_hundred_thousand")]
     pub max_keys: u32,
@@ -67,7 +77,7 @@ fn yes() -> bool {
 
 impl RateLimitSettings {
     /// Says everything that is wrong with them.
-    pub fn check(&self, stage: Stage) -> Result<(), Problems> {
+    pub fn check(&self, stage: Stage, site: &Site<'_>) -> Result<(), Problems> {
         let mut problems = Problems::default();
         if !(1..=MOST_LIMITS).contains(&self.limits.len()) {
             let what = format!("{} limits in one place", self.limits.len());
@@ -76,7 +86,7 @@ impl RateLimitSettings {
         }
         for (index, limit) in self.limits.iter().enumerate() {
             let at = if self.is_array { vec![index.to_string()] } else { Vec::new() };
-            for problem in limit.problems(stage) {
+            for problem in limit.problems(stage, site) {
                 problems.push(problem.inside(&at));
             }
             let is_same = |other: &&LimitSettings| other.name.is_some() && other.name == limit.name;
@@ -113,7 +123,39 @@ impl LimitSettings {
         Bucket::new(self.rate, self.burst.unwrap_or(self.rate.count()))
     }
 
-    fn problems(&self, stage: Stage) -> Vec<Problem> {
+    /// How several processes share it, by which store; `None` if they do not.
+    pub fn window<'s>(&self, site: &Site<'s>) -> Option<(Window, &'s StoreSettings)> {
+        let store = site.store(self.store.as_ref()?, "store").ok()?;
+        let burst = self.burst.unwrap_or(self.rate.count());
+        Some((Window::of(self.bucket()?, burst, self.lease.unwrap_or(A_TENTH))?, store))
+    }
+
+    fn problems_of_sharing(&self, key: Option<&Key>, site: &Site<'_>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        match &self.store {
+            None if self.lease.is_some() => {
+                problems.push(Problem::at(["lease"], "nobody to lease it from").help("`store`, or nothing"));
+            }
+            None => {}
+            Some(store) => match site.store(store, "store") {
+                Err(unknown) => problems.extend(unknown.0),
+                Ok(_) if self.window(site).is_none() => {
+                    let what = "more in one window than several processes can count together";
+                    problems.push(
+                        Problem::at(["rate"], what).help("at most 4000000 in the time in which `burst` has come again"),
+                    );
+                }
+                Ok(_) => {}
+            },
+        }
+        if self.store.is_some() && key.is_some_and(Key::is_of_this_process) {
+            let what = "routes have no name that other processes know";
+            problems.push(Problem::at(["key"], what).help("a limit that is written at a route is that route's alone"));
+        }
+        problems
+    }
+
+    fn problems(&self, stage: Stage, site: &Site<'_>) -> Vec<Problem> {
         let mut problems = self.key(stage).err().unwrap_or_default().0;
         if self.burst == Some(0) {
             problems.push(Problem::at(["burst"], "nothing would ever pass").help("at least 1"));
@@ -122,6 +164,9 @@ impl LimitSettings {
             problems.push(Problem::at(["burst"], "more than will ever come").help(help));
         }
         problems.extend(table::check_room(self.max_keys));
+        if problems.is_empty() {
+            problems.extend(self.problems_of_sharing(self.key(stage).ok().as_ref(), site));
+        }
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if let Some(name) =
             self.name.as_ref().filter(|name| name.is_empty() || name.len() > 64 || !name.bytes().all(is_part))

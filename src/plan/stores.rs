@@ -1,0 +1,26 @@
+//! What several processes share, checked.
+
+use indexmap::IndexMap;
+
+use crate::{
+    filters::rate_limit,
+    settings::{Problem, StoreSettings},
+};
+
+/// Says everything that is wrong with them. Whether anybody is there is found out later: nothing waits for it.
+pub fn check(stores: &IndexMap<String, StoreSettings>, problems: &mut Vec<Problem>) {
+    for (name, store) in stores {
+        if !super::upstreams::can_be_named(name) {
+            let what = "its name must be such that an environment variable can name it";
+            problems.push(Problem::at(["stores", name], what).help("lower-case letters, digits and `_`"));
+        }
+        if !rate_limit::is_url_of_store(store) {
+            let problem = Problem::at(["stores", name, "redis", "url"], "not a URL of a Redis that can be had here");
+            problems.push(problem.help("redis://HOST:PORT/DB or redis+unix:PATH").hide_value());
+        }
+        if store.redis.timeout.0.is_none_or(|time| time.is_zero()) {
+            let what = "nobody can be waited for like that";
+            problems.push(Problem::at(["stores", name, "redis", "timeout"], what).help("a time such as \"250ms\""));
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Where several processes keep what they share, as it is written.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Secret, Time};
+
+/// `[stores.NAME]`: something that processes have in common.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSettings {
+    /// A Redis, or what speaks as it does.
+    pub redis: RedisSettings,
+}
+
+/// Where a Redis is, and how it is used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisSettings {
+    /// `redis://USER:PASSWORD@HOST:PORT/DB` or `redis+unix:PATH`; it may hold a password, so it is never shown.
+    pub url: Secret,
+    /// An answer that takes longer is none. No request waits for it.
+    #[serde(default = "a_quarter")]
+    pub timeout: Time,
+    /// What the names of all keys begin with.
+    #[serde(default = "prefix")]
+    pub prefix: String,
+}
+
+fn a_quarter() -> Time {
+    Time::millis(250)
+}
+
+fn prefix() -> String {
+    "aqueduct:".into()
+}
