@@ -1,6 +1,9 @@
 //! What requests may look like, and what does not help those that may not.
 
-use super::support::{client::Response, origin::Origin, proxy::TestProxy};
+use super::{
+    api_key::KEYS,
+    support::{client::Response, origin::Origin, proxy::TestProxy},
+};
 
 async fn proxy(origin: &Origin, rules: &str) -> TestProxy {
     let url = origin.url();
@@ -228,4 +231,33 @@ async fn nobody_says_of_himself_what_he_may_do() {
         );
     }
     assert_eq!(origin.requests_seen(), 0);
+}
+
+#[actix_rt::test]
+async fn who_has_proved_who_he_is_may_do_what_is_his_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, KEYS).expect("a file");
+    let origin = Origin::answering("in").start().await;
+    let text = format!(
+        "[routes.\"/\"]\nto = {:?}\napi_key = {{ keys = {keys:?} }}\n\
+         authorize = {{ allow = [\"'writer' in claim('roles')\", \"method == 'GET' and path == '/bill'\"], deny = [\"path == '/shut'\"] }}\n\
+         header_rules = {{ response = {{ set = {{ x-was = '${{claim.sub}}' }} }} }}\n",
+        origin.url()
+    );
+    let proxy = TestProxy::with(&text).start().await;
+
+    for (line, key, status, was) in [
+        ("GET /", "secret-of-shop", 200, Some("shop")),
+        ("GET /bill", "secret-of-bill", 200, Some("bill")),
+        ("GET /", "secret-of-bill", 403, None),
+        ("DELETE /bill", "secret-of-bill", 403, None),
+        ("GET /shut", "secret-of-shop", 403, None),
+        ("GET /%73hut", "secret-of-shop", 403, None),
+        ("GET /bill", "guessed", 401, None),
+    ] {
+        let answer = ask(&proxy, line, &format!("X-Api-Key: {key}\r\nroles: writer\r\n")).await;
+
+        assert_eq!((answer.status, answer.header("x-was")), (status, was), "{line} {key}");
+    }
 }
