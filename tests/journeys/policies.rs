@@ -196,7 +196,9 @@ fn a_refusal_is_rehearsed() {
     let told = rehearsal::rehearse(&plan, &request).expect("a request").to_string();
 
     assert!(
-        told.ends_with("passes gate (of policies.shut) when method == \"GET\"\nanswered here: 401 (refused: nobody comes in here)\n"),
+        told.ends_with(
+            "passes gate (of policies.shut) when method == 'GET'\nanswered here: 401 (refused: nobody comes in here)\n"
+        ),
         "{told}"
     );
     assert_eq!(rehearsal::run_tests(&plan).map_err(|problems| problems.to_string()), Ok(1));
