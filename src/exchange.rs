@@ -123,6 +123,9 @@ pub struct Client {
     /// The connection's other end is one of `trusted_proxies`, and names one client: what it says of him is believed and
     /// passed on.
     pub trusted: bool,
+    /// The other end is one of `trusted_proxies` and asks for somebody whom it does not name, or not in a way that can be
+    /// believed: the address is that of the last proxy that is known.
+    pub is_hidden: bool,
 }
 
 /// What an exchange is counted under in the metrics: a number for a route and the upstream it went to. 0 is nobody's.
@@ -274,7 +277,7 @@ impl Client {
             Peer::Tcp(address) => Some(address.ip().to_canonical()),
             Peer::Unix => None,
         };
-        Self { peer, address, secure, trusted: false }
+        Self { peer, address, secure, trusted: false, is_hidden: false }
     }
 }
 

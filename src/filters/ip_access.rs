@@ -35,7 +35,8 @@ pass if nobody is allowed by name, and may not otherwise. The order of entries m
 
 The address is the client's own: that of the connection, or what a proxy tells that is one of `trusted_proxies`. Who is behind a
 proxy that is not, has the address of that proxy, whatever his `X-Forwarded-For` says. An IPv4 address is one however it is
-written (`::ffff:10.0.0.1`). Who is nobody, because a trusted proxy does not say who he is, may not pass. `"unix"` stands for clients at a unix socket, who have no address.
+written (`::ffff:10.0.0.1`). Whom a trusted proxy asks for without saying who he is, or in two
+ways that differ, may not pass, wherever that proxy stands. `"unix"` stands for clients at a unix socket, who have no address.
 
 A file has one network or address a line; what stands behind `#` is for people. It is read again when it changes. 100,000 entries cost
 a request about what ten cost.
@@ -130,10 +131,12 @@ const A_LINE: &str = "one network or address a line, such as 10.0.0.0/8 or 2001:
 
 impl Filter for IpAccess {
     fn on_request(&self, exchange: &mut Exchange) -> Option<Response> {
-        let verdict = match (exchange.client.address, exchange.client.peer) {
+        let client = exchange.client;
+        let verdict = match (client.address, client.peer) {
+            // He may be anybody.
+            _ if client.is_hidden => Verdict::Deny,
             (Some(address), _) => self.networks.of(address),
             (None, Peer::Unix) => self.unix,
-            // A trusted proxy does not say who it is: it may be anybody.
             (None, Peer::Tcp(_)) => Verdict::Deny,
         };
         let refused = || Refusal::new(Self::NAME, StatusCode::FORBIDDEN, "this address may not come in here").into();

@@ -55,6 +55,8 @@ pub struct Claim {
     pub address: Option<IpAddr>,
     /// The client's connection was encrypted.
     pub secure: Option<bool>,
+    /// The client is somebody else, who is not named in a way that can be believed.
+    pub hides: bool,
 }
 
 /// Reads what a trusted peer says: the list of hops from the right, over those that are trusted as well, to the first
@@ -66,19 +68,20 @@ pub struct Claim {
 /// handed through by a proxy that writes only the other, and nobody can say which.
 pub fn believe(headers: &HeaderMap, peer: Option<IpAddr>, is_trusted: &dyn Fn(IpAddr) -> bool) -> Option<Claim> {
     let standard = headers.contains_key(header::FORWARDED).then(|| {
-        let well_formed = is_well_formed(headers, &header::FORWARDED);
-        walk(hops(headers, &header::FORWARDED).map(element).take_while(|_| well_formed), peer, is_trusted)
+        let nobody = (!is_well_formed(headers, &header::FORWARDED)).then(Claim::default);
+        walk(nobody.into_iter().chain(hops(headers, &header::FORWARDED).map(element)), peer, is_trusted)
     });
     let secure = hops(headers, &PROTO).next().and_then(is_secure);
     if let (Some(standard), false) = (standard, headers.contains_key(FOR)) {
         return (!differ(standard.secure, secure)).then_some(standard);
     }
-    let well_formed = is_well_formed(headers, &FOR);
-    let addresses = hops(headers, &FOR).map(|hop| Claim { address: node(hop), secure: None });
-    let x = Claim { secure, ..walk(addresses.take_while(|_| well_formed), peer, is_trusted) };
+    let nobody = (!is_well_formed(headers, &FOR)).then(Claim::default);
+    let addresses = hops(headers, &FOR).map(|hop| Claim { address: node(hop), ..Claim::default() });
+    let x = Claim { secure, ..walk(nobody.into_iter().chain(addresses), peer, is_trusted) };
     match standard {
         Some(standard) if standard.address != x.address || differ(standard.secure, x.secure) => None,
-        standard => Some(standard.unwrap_or(x)),
+        Some(standard) => Some(Claim { hides: standard.hides || x.hides, ..standard }),
+        None => Some(x),
     }
 }
 
@@ -88,10 +91,10 @@ fn differ(one: Option<bool>, other: Option<bool>) -> bool {
 }
 
 fn walk(hops: impl Iterator<Item = Claim>, peer: Option<IpAddr>, is_trusted: &dyn Fn(IpAddr) -> bool) -> Claim {
-    let mut known = Claim { address: peer, secure: None };
+    let mut known = Claim { address: peer, ..Claim::default() };
     for hop in hops.take(MAX_HOPS) {
-        let Some(address) = hop.address else { break };
-        known = Claim { address: Some(address), secure: hop.secure.or(known.secure) };
+        let Some(address) = hop.address else { return Claim { hides: true, ..known } };
+        known = Claim { address: Some(address), secure: hop.secure.or(known.secure), hides: false };
         if !is_trusted(address) {
             break;
         }
@@ -464,7 +467,7 @@ mod tests {
         let claim = believe(&headers, None, &trusted).expect("one client");
         let nobody = believe(&HeaderMap::new(), None, &trusted).expect("no two clients");
 
-        assert_eq!(claim, Claim { address: Some(address("203.0.113.9")), secure: Some(true) });
+        assert_eq!(claim, Claim { address: Some(address("203.0.113.9")), secure: Some(true), hides: false });
         assert_eq!(nobody, Claim::default());
     }
 

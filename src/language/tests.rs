@@ -175,6 +175,16 @@ fn a_clients_address_is_in_networks_and_ipv4_in_ipv6_is_ipv4() {
 }
 
 #[test]
+fn who_hides_behind_a_proxy_may_be_anybody_and_surely_is_nobody() {
+    let mut hidden = request("GET /", &[], "10.0.0.5");
+    hidden.client.is_hidden = true;
+    for text in ["client.ip in cidr('10.0.0.0/8')", "not client.ip in cidr('10.0.0.0/8')", "client.ip == '192.0.2.1'"] {
+        let condition = condition(text);
+        assert_eq!((condition.holds(&hidden), condition.may_hold(&hidden)), (false, true), "{text}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_not_empty_and_equals_nothing() {
     let empty = request("GET /?x", &[("x", ""), ("cookie", "x=")], "192.0.2.1");
     all_hold(

@@ -179,6 +179,7 @@ impl Value {
                 Length::Exact(length) => Item::Whole(length.into()),
                 Length::Chunked => Item::Unknown,
             }),
+            Self::ClientAddress if exchange.client.is_hidden => see(Item::Unknown),
             Self::ClientAddress => exchange.client.address.into_iter().for_each(|address| see(Item::Address(address))),
             Self::Certificate(Part::Names) => {
                 let names = exchange.client_certificate().into_iter().flat_map(|known| &known.names);

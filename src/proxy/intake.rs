@@ -217,8 +217,9 @@ fn client(exchange: &Exchange, limits: &Limits) -> Client {
     let is_trusted = |address: IpAddr| limits.trusts(Peer::Tcp((address, 0).into()));
     let claim = forwarded::believe(&exchange.headers, own.address, &is_trusted);
     // Who speaks for two clients at once is asked for none, and nothing he says goes on.
-    let Some(claim) = claim else { return own };
-    Client { address: claim.address.or(own.address), secure: claim.secure.unwrap_or(own.secure), trusted: true, ..own }
+    let Some(claim) = claim else { return Client { is_hidden: true, ..own } };
+    let (address, secure) = (claim.address.or(own.address), claim.secure.unwrap_or(own.secure));
+    Client { address, secure, trusted: true, is_hidden: claim.hides, ..own }
 }
 
 /// It tells who asks. A trusted peer's go on in the fields we write: who nominates them in `Connection` hides nobody.

@@ -119,7 +119,7 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::{exchange::Facts, http::StatusCode};
@@ -152,7 +152,7 @@ mod tests {
 
         for error in [None, Some("connection_terminated")] {
             let mut facts = Facts { first_byte: Some(Duration::ZERO), error, ..Facts::unknown() };
-            facts.started -= Duration::from_secs(7);
+            facts.started = Instant::now() - Duration::from_secs(7);
             let mut tally = Tally::of(&recorder, &mut facts);
             tally.came_whole();
             tally.over(StatusCode::OK, 5);

@@ -66,6 +66,29 @@ async fn a_trusted_proxy_is_believed_about_its_clients_and_only_the_last_hop() {
 }
 
 #[actix_rt::test]
+async fn who_is_not_named_is_not_the_proxy_that_asks_for_him() {
+    let origin = Origin::answering("in").start().await;
+    let proxy = proxy("\"127.0.0.1\", \"10.0.0.5\"", "{ allow = [\"127.0.0.1\", \"10.0.0.0/8\"] }", &origin).await;
+
+    for (fields, expected) in [
+        ("", 200),
+        ("X-Forwarded-For: 10.0.0.7\r\n", 200),
+        ("X-Forwarded-For: 10.0.0.7, 10.0.0.5\r\n", 200),
+        ("Forwarded: for=unknown\r\n", 403),
+        ("Forwarded: for=_hidden\r\n", 403),
+        ("Forwarded: proto=https\r\n", 403),
+        ("Forwarded: for=\"10.0.0.7\r\n", 403),
+        ("X-Forwarded-For: unknown\r\n", 403),
+        ("X-Forwarded-For: unknown, 10.0.0.5\r\n", 403),
+        ("X-Forwarded-For: 10.0.0.7,, nonsense\r\n", 403),
+        ("X-Forwarded-For: 203.0.113.9\r\nForwarded: for=10.0.0.7\r\n", 403),
+        ("X-Forwarded-For: 10.0.0.7\r\nForwarded: for=unknown\r\n", 403),
+    ] {
+        assert_eq!(status(&proxy, "/", fields).await, expected, "{fields}");
+    }
+}
+
+#[actix_rt::test]
 async fn a_refusal_says_who_and_why() {
     let origin = Origin::answering("in").start().await;
     let proxy = proxy("", "{ deny = [\"127.0.0.0/8\"] }", &origin).await;
