@@ -4,7 +4,7 @@
 //! the table with new keys makes it forget nobody. Where no place of a set can be given away, what is new there shares one
 //! number: it gets less than a place of its own would give it, never more.
 //!
-//! A number is changed by comparing and swapping it. A place changes hands while its number reads [`MOVING`], so that who has
+//! A number is changed by comparing and swapping it. A place changes hands while its number reads `MOVING`, so that who has
 //! found his key there, and comes too late, fails to swap: for that, **a place's numbers never come back** once it has another key, which is for
 //! a [`Rule`] to see to. Who puts a new key into a set does so alone, so that no key has two places.
 
