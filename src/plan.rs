@@ -14,7 +14,7 @@ pub use self::{
     discovery::{Discovery, Found, Question},
     https::Https,
     listeners::{ListenAddress, Listener},
-    passages::StepName,
+    passages::{Passage, StepName},
     routes::{FixedAnswer, HostRule, Redirect, Route, Target},
     split::{Side, Split},
     subjects::Subjects,
@@ -62,6 +62,8 @@ mod upstreams;
 pub struct Plan {
     /// Which route takes a request.
     pub routes: Table<Route>,
+    /// What a request passes that none takes: the filters of all routes.
+    pub fallback: Passage,
     /// All upstreams by name, those that a route names by URL included.
     pub upstreams: Upstreams,
     /// Those of them whose endpoints are found.
@@ -115,7 +117,8 @@ impl Plan {
         let passages = Passages::new(&settings, kinds, before.map(|plan| &plan.built), &ledger);
         let mut drawing = routes::Drawing { settings: &settings, before, passages, upstreams: named, problems };
         let mut entries = drawing.entries();
-        let routes::Drawing { upstreams, mut problems, passages, .. } = drawing;
+        let routes::Drawing { upstreams, mut problems, mut passages, .. } = drawing;
+        let fallback = passages.of_no_route(&mut problems);
         let built = passages.into_built();
         warnings.extend(built.warnings());
         if problems.is_empty() {
@@ -139,6 +142,7 @@ impl Plan {
         match routes {
             Some(routes) if problems.is_empty() => Ok(Self {
                 routes,
+                fallback,
                 upstreams,
                 discoveries,
                 listeners,

@@ -17,7 +17,10 @@ use crate::{
     },
     kinds::{FilterKind, Kinds},
     language::{Condition, Fault},
-    settings::{PolicySettings, Problem, RouteDefaults, RouteSettings, Settings, StoreSettings, problem::did_you_mean},
+    settings::{
+        PolicyNames, PolicySettings, Problem, RouteDefaults, RouteSettings, Settings, StoreSettings,
+        problem::did_you_mean,
+    },
     telemetry::metrics::Ledger,
 };
 
@@ -152,10 +155,26 @@ impl<'s> Passages<'s> {
 
     /// Those of a route, in the order of the table of kinds: the order in a file never matters.
     pub fn of_route(&mut self, text: &'s str, written: &'s RouteSettings, problems: &mut Vec<Problem>) -> Passage {
-        let (at, settings) = (["routes", text], self.settings);
+        let at = ["routes", text];
         self.check_kinds(&at, &written.filters, &RouteSettings::KEYS, problems);
         self.check_names(&at, &written.overrides, problems);
-        let uses = written.overrides.policies.as_ref().or(settings.defaults.policies.as_ref());
+        let uses = written.overrides.policies.as_ref().or(self.settings.defaults.policies.as_ref());
+        self.passage(&at, Some(&written.filters), uses, problems)
+    }
+
+    /// Those of requests that no route takes.
+    pub fn of_no_route(&mut self, problems: &mut Vec<Problem>) -> Passage {
+        self.passage(&["defaults"], None, self.settings.defaults.policies.as_ref(), problems)
+    }
+
+    fn passage(
+        &mut self,
+        at: &[&'s str],
+        own: Option<&'s Written>,
+        uses: Option<&'s PolicyNames>,
+        problems: &mut Vec<Problem>,
+    ) -> Passage {
+        let settings = self.settings;
         let policies: Vec<_> = uses
             .iter()
             .flat_map(|names| &names.0)
@@ -164,9 +183,9 @@ impl<'s> Passages<'s> {
             .collect();
         let (mut passage, mut conditions) = (Passage::default(), 0);
         for kind in self.kinds.filters() {
-            let own = written.filters.get(kind.name);
+            let own = own.and_then(|own| own.get(kind.name));
             let own = own.map(|settings| vec![Found { below: at.to_vec(), settings, when: None }]);
-            let found = own.unwrap_or_else(|| self.shared(kind.name, &policies, &at, problems));
+            let found = own.unwrap_or_else(|| self.shared(kind.name, &policies, at, problems));
             let is_there = |found: &Found<'_>| *found.settings != Value::Bool(false);
             for Found { below, settings, when } in found.into_iter().filter(is_there) {
                 let Some(step) = self.step(kind, &below, settings, problems) else { continue };
@@ -184,7 +203,7 @@ impl<'s> Passages<'s> {
         if conditions > conditional::MOST {
             let what =
                 format!("{conditions} of its filters have a condition, and no more than {} can", conditional::MOST);
-            problems.push(Problem::at(at.into_iter().chain(["use"]), what).help("use fewer policies"));
+            problems.push(Problem::at(at.iter().copied().chain(["use"]), what).help("use fewer policies"));
         }
         passage
     }

@@ -50,6 +50,19 @@ pub struct Dispatch<'j> {
     pub worker: &'j Worker,
 }
 
+/// Where exchanges end that no route takes.
+pub struct Nowhere<'j>(pub &'j Active);
+
+impl End for Nowhere<'_> {
+    async fn send(&self, exchange: &mut Exchange) -> Response {
+        self.0.refuse(Error::NoRoute, exchange)
+    }
+
+    fn show(&self, exchange: &mut Exchange, refused: Response) -> Response {
+        shown(self.0, exchange, refused)
+    }
+}
+
 impl End for Dispatch<'_> {
     async fn send(&self, exchange: &mut Exchange) -> Response {
         let mut member = None;
@@ -78,10 +91,14 @@ impl End for Dispatch<'_> {
     }
 
     fn show(&self, exchange: &mut Exchange, refused: Response) -> Response {
-        match refused.cause {
-            Some(error) => self.active.refuse(error, exchange),
-            None => refused,
-        }
+        shown(self.active, exchange, refused)
+    }
+}
+
+fn shown(active: &Active, exchange: &mut Exchange, refused: Response) -> Response {
+    match refused.cause {
+        Some(error) => active.refuse(error, exchange),
+        None => refused,
     }
 }
 

@@ -2,14 +2,14 @@
 
 use super::{
     decision,
-    dispatch::{self, Dispatch},
+    dispatch::{self, Dispatch, Nowhere},
     intake,
     worker::Worker,
 };
 use crate::{
     exchange::Exchange,
     filters,
-    http::{Error, Response, StatusCode},
+    http::{Response, StatusCode},
 };
 
 /// Carries the exchange to whoever answers it, and brings the answer back: its head, and a body that is still open.
@@ -28,7 +28,7 @@ pub async fn serve(worker: &Worker, exchange: &mut Exchange) -> Response {
             .unwrap_or_else(|error| active.refuse(error, exchange));
     }
     let Some(matched) = decision::route(&active.plan, exchange) else {
-        return active.refuse(Error::NoRoute, exchange);
+        return filters::pass(&active.plan.fallback.steps, exchange, &Nowhere(&active)).await;
     };
     let route = &matched.entry.value;
     exchange.taken = matched.prefix_len;

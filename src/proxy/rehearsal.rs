@@ -114,15 +114,16 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
         return Ok(Outcome { status, location: Some(location), redirected_by, ..nothing });
     }
     let explanation = Some(explain(&plan.routes, &decision::lookup(&exchange)));
-    let Some(matched) = decision::route(plan, &exchange) else {
-        return Ok(Outcome { status: Some(StatusCode::NOT_FOUND), explanation, ..nothing });
+    let matched = decision::route(plan, &exchange);
+    let route = matched.as_ref().map(|matched| &matched.entry.value);
+    exchange.taken = matched.as_ref().map_or(exchange.taken, |matched| matched.prefix_len);
+    let (steps, filters) = match route {
+        Some(route) => (&route.filters, route.filter_names.clone()),
+        None => (&plan.fallback.steps, plan.fallback.names.clone()),
     };
-    let route = &matched.entry.value;
-    exchange.taken = matched.prefix_len;
-    let filters = route.filter_names.clone();
-    let nothing = Outcome { route: Some(route.name.clone()), filters, explanation, ..nothing };
-    let end = RehearsedEnd { plan, matched: &matched, nothing, outcome: RefCell::new(None) };
-    let response = filters::pass(&route.filters, &mut exchange, &end).now_or_never();
+    let nothing = Outcome { route: route.map(|route| route.name.clone()), filters, explanation, ..nothing };
+    let end = RehearsedEnd { plan, matched: matched.as_ref(), nothing, outcome: RefCell::new(None) };
+    let response = filters::pass(steps, &mut exchange, &end).now_or_never();
     let RehearsedEnd { nothing, outcome, .. } = end;
     Ok(match (response, outcome.into_inner()) {
         (_, Some(outcome)) => outcome,
@@ -132,7 +133,7 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
             Outcome { status: Some(status), location: location.map(str::to_owned), ..nothing }
         }
         (None, None) => {
-            let outcome = ended(plan, &matched, &exchange, nothing);
+            let outcome = ended(plan, matched.as_ref(), &exchange, nothing);
             Outcome { is_undecided: true, ..outcome }
         }
     })
@@ -141,7 +142,7 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
 /// Where the passage ends if nothing is sent.
 struct RehearsedEnd<'r> {
     plan: &'r Plan,
-    matched: &'r Match<'r, Route>,
+    matched: Option<&'r Match<'r, Route>>,
     nothing: Outcome,
     outcome: RefCell<Option<Outcome>>,
 }
@@ -163,7 +164,8 @@ impl End for RehearsedEnd<'_> {
 }
 
 /// What becomes of a request that no filter turns back.
-fn ended(plan: &Plan, matched: &Match<'_, Route>, exchange: &Exchange, nothing: Outcome) -> Outcome {
+fn ended(plan: &Plan, matched: Option<&Match<'_, Route>>, exchange: &Exchange, nothing: Outcome) -> Outcome {
+    let Some(matched) = matched else { return Outcome { status: Some(StatusCode::NOT_FOUND), ..nothing } };
     let route = &matched.entry.value;
     let copy = |mirror: &Arc<Mirror>| PossibleCopy {
         upstream: Arc::clone(&mirror.upstream.name),
@@ -292,7 +294,7 @@ fn exchange(request: &TestRequest, limits: &Limits) -> Result<Result<Exchange, E
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let (Some(why), None) = (&self.refused, &self.route) {
+        if let (Some(why), None) = (&self.refused, &self.explanation) {
             return writeln!(f, "refused: {} ({why})", self.status.map_or(0, |status| status.as_u16()));
         }
         if let Some(name) = &self.redirected_by {

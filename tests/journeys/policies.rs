@@ -97,6 +97,21 @@ async fn a_policy_with_a_condition_is_for_some_requests_and_comes_on_top_of_othe
     assert_eq!(seen("GET /own HTTP/1.1\r\nCookie: beta=on").await, ([false; 3], [false; 2]));
 }
 
+#[actix_rt::test]
+async fn requests_that_no_route_takes_pass_what_is_for_all_routes() {
+    let text = "[defaults]\nsecurity_headers = true\nip_access = { deny = [\"192.0.2.1\"] }\nuse = [\"marked\"]\n\
+                [policies.marked]\nheader_rules.response.set = { x-mark = \"1\" }\n[routes]\n\"=/a\" = { respond = {} }\n\
+                [[tests]]\nrequest = { url = \"/b\", from = \"192.0.2.1\" }\nexpect = { status = 403 }\n\
+                [[tests]]\nrequest = { url = \"/b\" }\nexpect = { status = 404 }\n";
+    let proxy = TestProxy::with(text).start().await;
+
+    let answer = proxy.get("/b").await;
+
+    assert_eq!(answer.status, 404);
+    assert_eq!((answer.header("x-content-type-options"), answer.header("x-mark")), (Some("nosniff"), Some("1")));
+    assert_eq!(rehearsal::run_tests(&proxy.proxy.plan()).map_err(|problems| problems.to_string()), Ok(2));
+}
+
 /// Lets nobody in, and counts who has asked.
 struct Gate {
     asked: Arc<AtomicUsize>,
