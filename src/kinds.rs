@@ -66,6 +66,7 @@ impl Kinds {
                 filter_kind::<filters::api_key::ApiKey>(),
                 filter_kind::<filters::jwt::Jwt>(),
                 filter_kind::<filters::client_cert::ClientCert>(),
+                filter_kind::<filters::forward_auth::ForwardAuth>(),
                 filter_kind::<filters::auth::Auth>(),
                 filter_kind::<filters::authorize::Authorize>(),
                 filter_kind::<filters::rate_limit::Quota>(),

@@ -14,6 +14,7 @@ use super::{
     authenticator::{Authenticator, Need, Proofs},
     basic_auth::{BasicAuth, BasicAuthSettings},
     client_cert::{ClientCert, ClientCertSettings},
+    forward_auth::{ForwardAuth, ForwardAuthSettings},
     jwt::{Jwt, JwtSettings},
     schemars,
 };
@@ -70,6 +71,8 @@ pub enum Way {
     Jwt(Box<JwtSettings>),
     /// A certificate.
     ClientCert(ClientCertSettings),
+    /// What a service of yours says.
+    ForwardAuth(ForwardAuthSettings),
 }
 
 impl Kind for Auth {
@@ -97,6 +100,10 @@ impl Kind for Auth {
         }
         let (mut ways, mut problems) = (Vec::new(), Problems::default());
         for (index, way) in written.iter().enumerate() {
+            if need == Need::Any && index + 1 < written.len() && matches!(way, Way::ForwardAuth(_)) {
+                let what = "has an answer for everybody: nobody behind it would be asked";
+                problems.push(Problem::at([key, &index.to_string()], what).help("make it the last one"));
+            }
             match way.build(site) {
                 Ok(way) => ways.push(way),
                 Err(Problems(wrong)) => {
@@ -128,6 +135,7 @@ impl Way {
             Self::ApiKey(_) => ApiKey::NAME,
             Self::Jwt(_) => Jwt::NAME,
             Self::ClientCert(_) => ClientCert::NAME,
+            Self::ForwardAuth(_) => ForwardAuth::NAME,
         }
     }
 
@@ -137,6 +145,7 @@ impl Way {
             Self::ApiKey(settings) => ApiKey::files(settings),
             Self::Jwt(settings) => Jwt::files(settings),
             Self::ClientCert(settings) => ClientCert::files(settings),
+            Self::ForwardAuth(settings) => ForwardAuth::files(settings),
         }
     }
 
@@ -146,6 +155,7 @@ impl Way {
             Self::ApiKey(settings) => Box::new(ApiKey::new(settings)?),
             Self::Jwt(settings) => Box::new(Jwt::new(settings, site)?),
             Self::ClientCert(settings) => Box::new(ClientCert::new(settings)?),
+            Self::ForwardAuth(settings) => Box::new(ForwardAuth::new(settings, site)?),
         })
     }
 }

@@ -27,6 +27,7 @@ pub mod conditions;
 pub mod cors;
 pub mod errand;
 pub mod error_pages;
+pub mod forward_auth;
 pub mod header_rules;
 pub mod ip_access;
 pub mod jwt;

@@ -37,6 +37,7 @@ mod endpoint_h2_peers;
 mod endpoint_h2_websocket;
 mod error_pages;
 mod errors;
+mod forward_auth;
 mod grpc;
 mod grpc_peers;
 mod h2_connections;
