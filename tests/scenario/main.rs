@@ -64,8 +64,8 @@ async fn a_hundred_reloads_and_three_hand_offs_under_load_fail_no_request_and_cl
     assert_eq!(server.ended().await.code(), Some(0));
     println!("{RELOADS} reloads under {told}, and {calls} calls by grpcio");
     assert!(told.requests > 20 * RELOADS && calls > RELOADS, "it was under load: {told}, {calls} calls");
-    // No hand-off ends more than one connection of each client.
-    assert!(told.asked_anew <= CLIENTS * HAND_OFFS.len(), "{told}");
+    // A hand-off ends the connection that a client has, and at most one more: that which the old process took in its last moment.
+    assert!(told.asked_anew <= 2 * CLIENTS * HAND_OFFS.len(), "{told}");
 }
 
 /// The settings of this number: of every kind of part something comes, goes or changes.
