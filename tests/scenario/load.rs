@@ -57,6 +57,8 @@ pub struct Told {
     pub requests: usize,
     /// Requests on a connection that ended before anybody looked at them; they are asked again, and count once.
     pub asked_anew: usize,
+    /// Connections of which the server has said in time that they take no more requests.
+    pub sent_on: usize,
     pub echoes: usize,
     pub messages: usize,
     pub downloads: usize,
@@ -64,10 +66,10 @@ pub struct Told {
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { requests, asked_anew, echoes, messages, downloads } = self;
+        let Self { requests, asked_anew, sent_on, echoes, messages, downloads } = self;
         write!(
             f,
-            "{requests} requests ({asked_anew} of them asked anew), {echoes} messages on {WEBSOCKETS} WebSockets and {messages} in {CALLS} calls of gRPC, \
+            "{requests} requests ({asked_anew} of them asked anew, {sent_on} connections told to be over), {echoes} messages on {WEBSOCKETS} WebSockets and {messages} in {CALLS} calls of gRPC, \
              {downloads} downloads"
         )
     }
@@ -77,6 +79,7 @@ impl fmt::Display for Told {
 struct Counts {
     requests: Cell<usize>,
     asked_anew: Cell<usize>,
+    sent_on: Cell<usize>,
     echoes: Cell<usize>,
     messages: Cell<usize>,
     downloads: Cell<usize>,
@@ -134,9 +137,9 @@ impl Load {
         }
     }
 
-    /// How many requests were asked anew so far.
-    pub fn asked_anew(&self) -> usize {
-        self.counts.asked_anew.get()
+    /// How many connections of those who ask one request after the other have ended so far, in whichever way.
+    pub fn ended(&self) -> usize {
+        self.counts.asked_anew.get() + self.counts.sent_on.get()
     }
 
     fn spawn<F: Future<Output = ()> + 'static>(&mut self, task: impl FnOnce(SocketAddr, Steps, Rc<Counts>) -> F) {
@@ -149,10 +152,11 @@ impl Load {
         for ended in join_all(self.tasks).await {
             ended.expect("nobody is failed");
         }
-        let Counts { requests, asked_anew, echoes, messages, downloads } = &*self.counts;
+        let Counts { requests, asked_anew, sent_on, echoes, messages, downloads } = &*self.counts;
         Told {
             requests: requests.get(),
             asked_anew: asked_anew.get(),
+            sent_on: sent_on.get(),
             echoes: echoes.get(),
             messages: messages.get(),
             downloads: downloads.get(),

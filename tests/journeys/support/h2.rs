@@ -58,6 +58,11 @@ impl H2 {
         ready.expect("it goes on").send_request(request, ends).expect("a request")
     }
 
+    /// Whether the server has not said yet that it takes no more on this connection.
+    pub async fn takes_more(&self) -> bool {
+        patiently("room for a stream", self.requests.clone().ready()).await.map_err(demand_farewell).is_ok()
+    }
+
     /// A whole request, and its whole answer.
     pub async fn ask(&mut self, request: Request<()>, body: &'static [u8]) -> Answer {
         let (answer, mut stream) = self.begin(request, body.is_empty()).await;

@@ -33,7 +33,7 @@ async fn get(address: SocketAddr, kept: Option<Client>, counts: &Counts) -> Opti
         if client.try_send(REQUEST).await
             && let Some(response) = client.next_response_to("GET").await
         {
-            return is_answered(&response).then_some(client);
+            return go_on(client, &response, counts);
         }
         // A connection that was idle may end as the next request is sent, which is no failure: whoever kept it asks anew
         // (RFC 9112, 9.3.1).
@@ -41,13 +41,18 @@ async fn get(address: SocketAddr, kept: Option<Client>, counts: &Counts) -> Opti
     }
     let mut client = Client::connect(address).await;
     client.send(REQUEST).await;
-    is_answered(&client.read_response().await).then_some(client)
+    let response = client.read_response().await;
+    go_on(client, &response, counts)
 }
 
-/// As it must be; whether the connection goes on.
-fn is_answered(response: &Response) -> bool {
+/// It is answered as it must be; the connection, unless that says it is the last.
+fn go_on(client: Client, response: &Response, counts: &Counts) -> Option<Client> {
     assert_eq!((response.status, response.text().as_str()), (200, "/get"), "{}", response.head);
-    response.header("connection") != Some("close")
+    if response.header("connection") == Some("close") {
+        count(&counts.sent_on);
+        return None;
+    }
+    Some(client)
 }
 
 /// The same over HTTP/2, all on one connection, until the server says that there is to be another.
@@ -57,6 +62,10 @@ pub async fn ask_over_http2(address: SocketAddr, steps: Steps, counts: Rc<Counts
         for (method, path, body, expected) in [("GET", "/get", "", "/get"), ("POST", "/post", "hello", "/posthello")] {
             let length = body.len().to_string();
             let answer = loop {
+                if !client.takes_more().await {
+                    count(&counts.sent_on);
+                    client = H2::connect(address).await;
+                }
                 let request = request_with(method, path, &[("content-length", &length)]);
                 match client.ask_unless_gone(request, body.as_bytes()).await {
                     Some(answer) => break answer,
