@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::Args;
 
 use super::{Exit, Source, tell};
-use crate::{kinds::Kinds, plan::Plan, proxy::rehearsal, settings::route::TestRequest};
+use crate::{kinds::Kinds, plan::Plan, proxy::rehearsal, settings::test::TestRequest};
 
 /// A request to explain.
 #[derive(Args)]

@@ -76,7 +76,7 @@ pub struct ApiKeySettings {
     #[serde(default)]
     pub cookie: Option<String>,
     /// What the place is called in the challenge of a 401.
-    #[serde(default = "realm")]
+    #[serde(default = "authenticator::realm")]
     pub realm: String,
     /// The endpoint gets the key, too.
     #[serde(default)]
@@ -96,10 +96,6 @@ enum Place {
     Bearer,
     Query(String),
     Cookie(String),
-}
-
-fn realm() -> String {
-    "restricted".into()
 }
 
 impl Kind for ApiKey {

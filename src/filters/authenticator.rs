@@ -311,6 +311,11 @@ pub fn twice(by: &'static str) -> Refusal {
     Refusal::new(by, StatusCode::BAD_REQUEST, "credentials in more than one place")
 }
 
+/// What a place is called that says no more.
+pub fn realm() -> String {
+    "restricted".into()
+}
+
 /// The challenge of a scheme (RFC 9110, 11.6.1).
 ///
 /// # Errors

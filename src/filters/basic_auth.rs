@@ -70,7 +70,7 @@ pub struct BasicAuthSettings {
     /// The file of names and hashes, as `htpasswd -B` writes it.
     pub users: PathBuf,
     /// What browsers call the place when they ask for a password.
-    #[serde(default = "realm")]
+    #[serde(default = "authenticator::realm")]
     pub realm: String,
     /// The endpoint gets `Authorization`, too.
     #[serde(default)]
@@ -81,10 +81,6 @@ pub struct BasicAuthSettings {
     /// What must be so of who is known, such as `claim('sub') in ['alice', 'bob']`; else 403.
     #[serde(default)]
     pub require: Option<String>,
-}
-
-fn realm() -> String {
-    "restricted".into()
 }
 
 impl Kind for BasicAuth {

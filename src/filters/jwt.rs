@@ -11,7 +11,7 @@ mod token;
 
 use std::{
     collections::HashMap,
-    fmt, fs,
+    fs,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
@@ -19,10 +19,7 @@ use std::{
 
 use indexmap::IndexMap;
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, SeqAccess, Visitor, value::SeqAccessDeserializer},
-};
+use serde::Deserialize;
 
 use self::{
     issuer::{Issuer, Set},
@@ -40,7 +37,7 @@ use crate::{
     clock,
     exchange::{Exchange, Identity},
     http::{HeaderName, HeaderValue, Refusal, StatusCode, cookies, header},
-    settings::{Problem, Problems, Secret, Time},
+    settings::{Names, Problem, Problems, Secret, Time},
     telemetry::metrics::Event,
 };
 
@@ -90,32 +87,6 @@ struct Verifier {
     verified: Event,
 }
 
-/// One text or several.
-#[derive(Debug, Clone, Default)]
-pub struct Words(pub Vec<String>);
-
-impl<'de> Deserialize<'de> for Words {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMany;
-        impl<'de> Visitor<'de> for OneOrMany {
-            type Value = Words;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, or an array of strings")
-            }
-
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<Words, E> {
-                Ok(Words(vec![word.into()]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, words: A) -> Result<Words, A::Error> {
-                Deserialize::deserialize(SeqAccessDeserializer::new(words)).map(Words)
-            }
-        }
-        deserializer.deserialize_any(OneOrMany)
-    }
-}
-
 /// Where keys come from.
 enum Source {
     Fixed(Arc<Set>),
@@ -145,12 +116,10 @@ pub struct JwtSettings {
     pub refresh: Time,
     /// Who must have issued the token (`iss`): one or several.
     #[serde(default)]
-    #[schemars(with = "String")]
-    pub issuer: Words,
+    pub issuer: Names,
     /// Whom it must be for (`aud`): one or several, of which one is enough.
     #[serde(default)]
-    #[schemars(with = "String")]
-    pub audience: Words,
+    pub audience: Names,
     /// How it may be signed; without it, HS256 with a secret, else whatever a public key is made for.
     #[serde(default)]
     pub algorithms: Vec<String>,
@@ -171,7 +140,7 @@ pub struct JwtSettings {
     #[serde(default)]
     pub pass_on: bool,
     /// What the place is called in the challenge of a 401.
-    #[serde(default = "realm")]
+    #[serde(default = "authenticator::realm")]
     pub realm: String,
     /// Fields that tell the endpoint who it is, each with its claim: `{ x-user = "sub" }`.
     #[serde(default)]
@@ -187,10 +156,6 @@ fn refresh() -> Time {
 
 fn leeway() -> Time {
     Time::secs(30)
-}
-
-fn realm() -> String {
-    "restricted".into()
 }
 
 impl Kind for Jwt {

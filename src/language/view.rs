@@ -62,10 +62,6 @@ fn split_at(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::*;
 
-    fn texts<'b>(values: impl Iterator<Item = Bytes<'b>>) -> Vec<String> {
-        values.map(|value| String::from_utf8_lossy(&value).into_owned()).collect()
-    }
-
     #[test]
     fn a_path_is_seen_in_one_spelling() {
         for (written, expected) in [
@@ -80,21 +76,6 @@ mod tests {
             assert_eq!(path(written), expected.as_bytes(), "{written}");
         }
         assert_eq!(&*path("/%FF"), b"/\xff");
-    }
-
-    #[test]
-    fn a_query_is_read_as_forms_write_it() {
-        for (written, expected) in [
-            ("?x=1", vec!["1"]),
-            ("?y=1&x=a+b%20c&x", vec!["a b c", ""]),
-            ("?%78=%2B1&X=2&xx=3", vec!["+1"]),
-            ("?x=a=b&x=%zz", vec!["a=b", "%zz"]),
-            ("?", vec![]),
-            ("", vec![]),
-        ] {
-            assert_eq!(texts(query(written, "x")), expected, "{written}");
-        }
-        assert_eq!(texts(query("?=1&&", "")), ["1", "", ""]);
     }
 
     #[test]

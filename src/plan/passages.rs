@@ -18,8 +18,7 @@ use crate::{
     kinds::{FilterKind, Kinds},
     language::{Condition, Fault},
     settings::{
-        PolicyNames, PolicySettings, Problem, RouteDefaults, RouteSettings, Settings, StoreSettings,
-        problem::did_you_mean,
+        Names, PolicySettings, Problem, RouteDefaults, RouteSettings, Settings, StoreSettings, problem::did_you_mean,
     },
     telemetry::metrics::Ledger,
 };
@@ -171,7 +170,7 @@ impl<'s> Passages<'s> {
         &mut self,
         at: &[&'s str],
         own: Option<&'s Written>,
-        uses: Option<&'s PolicyNames>,
+        uses: Option<&'s Names>,
         problems: &mut Vec<Problem>,
     ) -> Passage {
         let settings = self.settings;

@@ -124,7 +124,7 @@ mod tests {
         kinds::Kinds,
         plan::Plan,
         proxy::rehearsal::{Outcome, rehearse},
-        settings::{RouteSettings, Settings, route::TestRequest},
+        settings::{RouteSettings, Settings, test::TestRequest},
     };
 
     fn verdict(pattern: &str, route: RouteSettings, method: &str, url: &str) -> Outcome {

@@ -19,7 +19,7 @@ use crate::{
     routing::{Explanation, Match, explain},
     settings::{
         HedgeSettings, Problem, Problems, problem,
-        route::{TestExpectation, TestRequest, TestSettings},
+        test::{TestExpectation, TestRequest, TestSettings},
     },
 };
 

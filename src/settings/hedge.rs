@@ -7,7 +7,7 @@ use serde::{
     de::{self, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
 };
 
-use super::{share::Share, values::Time};
+use super::{share::Share, text::text, values::Time};
 
 /// `hedge = { at = "p95", budget = "5%" }`, or `"off"`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,21 +79,7 @@ impl Serialize for HedgeAt {
 
 impl<'de> Deserialize<'de> for HedgeAt {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AtVisitor)
-    }
-}
-
-struct AtVisitor;
-
-impl Visitor<'_> for AtVisitor {
-    type Value = HedgeAt;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(A_MOMENT)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<HedgeAt, E> {
-        text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+        text(deserializer, A_MOMENT)
     }
 }
 

@@ -37,6 +37,8 @@ pub mod sticky;
 pub mod store;
 mod strict;
 pub mod telemetry;
+pub mod test;
+mod text;
 pub mod tls;
 pub mod upstream;
 pub mod values;
@@ -59,11 +61,11 @@ pub use self::{
     origins::Origins,
     outlier::OutlierSettings,
     pace::Pace,
-    policy::{PolicyNames, PolicySettings},
+    policy::PolicySettings,
     problem::{Place, Problem, Problems, did_you_mean},
     rate::Rate,
     retry::RetrySettings,
-    route::{RouteDefaults, RouteSettings, TestSettings},
+    route::{RouteDefaults, RouteSettings},
     server::ServerSettings,
     share::Share,
     source::Source,
@@ -71,6 +73,7 @@ pub use self::{
     store::{RedisSettings, StoreSettings},
     strict::read,
     telemetry::LogSettings,
+    test::TestSettings,
     tls::TlsSettings,
     upstream::UpstreamSettings,
     values::{FileMode, Secret, Size, Time},

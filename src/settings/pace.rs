@@ -3,12 +3,9 @@
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, Unexpected, Visitor},
-};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Size, Time, rate::per_of};
+use super::{Size, Time, rate::per_of, text::text};
 
 /// So many bytes in so much time: `"1MiB/s"`, `"600MB/1m"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +64,7 @@ impl Serialize for Pace {
 
 impl<'de> Deserialize<'de> for Pace {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PaceVisitor)
+        text(deserializer, A_PACE)
     }
 }
 
@@ -78,20 +75,6 @@ impl JsonSchema for Pace {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "title": "a pace such as `\"1MiB/s\"`" })
-    }
-}
-
-struct PaceVisitor;
-
-impl Visitor<'_> for PaceVisitor {
-    type Value = Pace;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(A_PACE)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Pace, E> {
-        text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
     }
 }
 

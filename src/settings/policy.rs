@@ -4,8 +4,8 @@ use std::fmt;
 
 use indexmap::IndexMap;
 use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, MapAccess, Visitor, value::SeqAccessDeserializer},
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor},
 };
 
 /// `[policies.NAME]`: filters that routes `use` by this name. All other keys are filters.
@@ -43,37 +43,5 @@ impl<'de> Deserialize<'de> for PolicySettings {
             }
         }
         deserializer.deserialize_any(Policy)
-    }
-}
-
-/// Names of policies: one alone, or several.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct PolicyNames(pub Vec<String>);
-
-impl Serialize for PolicyNames {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for PolicyNames {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Names;
-        impl<'de> Visitor<'de> for Names {
-            type Value = PolicyNames;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of one of `[policies]`, or an array of them")
-            }
-
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<PolicyNames, E> {
-                Ok(PolicyNames(vec![name.into()]))
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, array: A) -> Result<PolicyNames, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(array)).map(PolicyNames)
-            }
-        }
-        deserializer.deserialize_any(Names)
     }
 }

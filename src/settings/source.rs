@@ -3,12 +3,9 @@
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use ipnet::IpNet;
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, Unexpected, Visitor},
-};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::values::NotAValue;
+use super::{text::text, values::NotAValue};
 use crate::http::downstream::Peer;
 
 /// Where somebody connects from: `"10.0.0.0/8"`, `"2001:db8::1"`, `"unix"`.
@@ -63,21 +60,7 @@ impl Serialize for Source {
 
 impl<'de> Deserialize<'de> for Source {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(SourceVisitor)
-    }
-}
-
-struct SourceVisitor;
-
-impl Visitor<'_> for SourceVisitor {
-    type Value = Source;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(A_SOURCE)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Source, E> {
-        text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+        text(deserializer, A_SOURCE)
     }
 }
 

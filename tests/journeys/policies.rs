@@ -17,7 +17,7 @@ use aqueduct::{
     kinds::Kinds,
     plan::Plan,
     proxy::rehearsal,
-    settings::{Layers, Problems, Settings, route::TestRequest},
+    settings::{Layers, Problems, Settings, test::TestRequest},
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
 use serde::Deserialize;

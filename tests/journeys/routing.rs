@@ -4,10 +4,7 @@ use aqueduct::{
     Proxy,
     http::StatusCode,
     proxy::rehearsal,
-    settings::{
-        RouteDefaults, RouteSettings, Settings,
-        route::{RespondSettings, TestRequest},
-    },
+    settings::{RouteDefaults, RouteSettings, Settings, route::RespondSettings, test::TestRequest},
 };
 use proptest::{
     prelude::*,

@@ -4,15 +4,16 @@ use std::{net::IpAddr, path::PathBuf};
 
 use aqueduct::settings::{
     BalanceSettings, BreakerSettings, CohortSettings, Destination, DiscoverSettings, FileMode, HealthSettings,
-    HedgeRule, HedgeSettings, Layers, LimitSettings, Listener, MirrorSettings, OutlierSettings, PolicyNames,
-    RetrySettings, RouteDefaults, RouteSettings, Settings, Size, Source, StickySettings, Time, UpstreamSettings,
+    HedgeRule, HedgeSettings, Layers, LimitSettings, Listener, MirrorSettings, Names, OutlierSettings, RetrySettings,
+    RouteDefaults, RouteSettings, Settings, Size, Source, StickySettings, Time, UpstreamSettings,
     discover::Record,
     layers::BUILT_IN,
     limit::Class,
     listener::{ListenerTimeouts, ProxyProtocolSettings},
-    route::{ForwardedFields, RespondSettings, TestExpectation, TestRequest, TestSettings, TimeoutSettings},
+    route::{ForwardedFields, RespondSettings, TimeoutSettings},
     server::Workers,
     show::show,
+    test::{TestExpectation, TestRequest, TestSettings},
     tls::{AcmeSettings, CertificateFiles, ClientMode, ClientSettings, TlsSettings, TlsVersion},
     upstream::{EndpointHttp2, EndpointTls, PoolSettings, Protocol, ProxyHeader, ServerUrl, TransportKind},
 };
@@ -54,7 +55,7 @@ fn route() -> impl Strategy<Value = RouteSettings> {
                 class: size.map(|_| Class::Sheddable),
                 hedge: size.map(|size| if size > 4 { HedgeRule::Off } else { HedgeRule::On(HedgeSettings::default()) }),
                 max_body: size.map(Size::kib),
-                policies: size.map(|size| PolicyNames(vec!["a".into(); size as usize % 3])),
+                policies: size.map(|size| Names(vec!["a".into(); size as usize % 3])),
                 filters: IndexMap::new(),
             });
     let respond = (0u16..999, ".{0,9}", vec((".{0,4}", ".{0,9}"), 0..3)).prop_map(|(status, body, headers)| {
