@@ -62,6 +62,7 @@ fn request(fields: &[(&'static str, &'static str)], body: RequestBody) -> Outgoi
         preamble: None,
         timeouts: Timeouts { connect: None, first_byte: None, idle: None, total: None },
         downstream: None,
+        connected: None,
     }
 }
 

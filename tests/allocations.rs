@@ -269,5 +269,6 @@ fn get() -> Outgoing {
         preamble: None,
         timeouts: Timeouts { connect: limit, first_byte: limit, idle: limit, total: limit },
         downstream: None,
+        connected: None,
     }
 }

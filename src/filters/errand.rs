@@ -141,6 +141,7 @@ impl Errand {
             fresh: false,
             preamble: None,
             downstream: None,
+            connected: None,
         }
     }
 

@@ -206,8 +206,10 @@ impl Dispatch<'_> {
             let began = upstream.is_timed(members).then(Instant::now);
             let (Attempt { pick, began }, sent) = match self.hedge(upstream, &selection, exchange, outgoing) {
                 None => {
+                    outgoing.connected = None;
                     let sent = ask(self.worker, upstream, pick.endpoint, outgoing).await;
-                    (Attempt { pick, began }, sent)
+                    // That a connection had to be made says nothing about the next answer.
+                    (Attempt { pick, began: began.and(outgoing.connected).or(began) }, sent)
                 }
                 Some(hedge) => {
                     let selection = &mut selection;
@@ -405,18 +407,22 @@ fn report_of(sent: &Sent) -> Report {
         Ok(Incoming::Response { head, .. }) if outlier::is_failure(head.status) => Report::Failed,
         Ok(_) => Report::Well,
         Err(error) if was_closing(error) || error.phase == Phase::Queue => Report::Nothing,
-        Err(error) => match error.cause {
+        Err(error) => match (&error.cause, error.phase) {
             // Our own limits, what a client did not send, and what nobody was asked.
-            Cause::RequestBody(_) | Cause::Full | Cause::Upgrade(_) | Cause::Unsayable(_) => Report::Nothing,
-            Cause::Timeout(_)
-            | Cause::Stalled(_)
-            | Cause::Total(_)
-            | Cause::Io(_)
-            | Cause::Closed
-            | Cause::Reset(_)
-            | Cause::Refused
-            | Cause::Malformed(_)
-            | Cause::TooLarge => Report::Failed,
+            (Cause::RequestBody(_) | Cause::Full | Cause::Upgrade(_) | Cause::Unsayable(_), _) => Report::Nothing,
+            (Cause::Timeout(_) | Cause::Io(_) | Cause::Closed, Phase::Resolve | Phase::Connect) => Report::Unreached,
+            (
+                Cause::Timeout(_)
+                | Cause::Stalled(_)
+                | Cause::Total(_)
+                | Cause::Io(_)
+                | Cause::Closed
+                | Cause::Reset(_)
+                | Cause::Refused
+                | Cause::Malformed(_)
+                | Cause::TooLarge,
+                _,
+            ) => Report::Failed,
         },
     }
 }

@@ -177,7 +177,7 @@ impl<'u> Race<'_, 'u> {
     /// says nothing.
     fn was_slow(&self, first: &Attempt<'u>) {
         if let Some(began) = first.began {
-            first.pick.endpoint.latency.observe_at_least(began.elapsed(), clock::coarse());
+            first.pick.endpoint.latency.observe(began.elapsed(), clock::coarse());
         }
     }
 }

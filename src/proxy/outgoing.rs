@@ -48,6 +48,7 @@ pub fn build(
         upgrade,
         timeouts: route.timeouts,
         downstream: exchange.downstream.clone(),
+        connected: None,
     }
 }
 

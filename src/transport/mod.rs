@@ -1,7 +1,11 @@
 //! One attempt to one endpoint: send a request, bring back an open answer. Facts only; whether to try again is
 //! decided in `upstream/retry`.
 
-use std::{io, rc::Rc, time::Duration};
+use std::{
+    io,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -62,6 +66,8 @@ pub struct Outgoing {
     /// Where interim responses go (100 and 101 excepted), and where the request's trailers are had from once its body
     /// has ended.
     pub downstream: Option<Rc<dyn Downstream>>,
+    /// Since when it had a connection, if one had to be made for it: the transport says so.
+    pub connected: Option<Instant>,
 }
 
 impl Outgoing {
@@ -84,6 +90,7 @@ impl Outgoing {
             fresh: false,
             preamble: None,
             downstream: None,
+            connected: None,
         }
     }
 

@@ -125,7 +125,7 @@ impl Passage<'_> {
         }
         match (report, trial) {
             (Report::Nothing, _) => {}
-            (Report::Failed, Some(_trial)) => breaker.open(name, NOT_YET, now),
+            (Report::Failed | Report::Unreached, Some(_trial)) => breaker.open(name, NOT_YET, now),
             (Report::Well, Some(trial)) => {
                 if circuit.passed.fetch_add(1, Ordering::Relaxed) + 1 >= breaker.rules.trials {
                     circuit.passed.store(0, Ordering::Relaxed);
@@ -136,7 +136,7 @@ impl Passage<'_> {
             // One that began before it was opened is no news.
             (_, None) if circuit.health.standing(now) != Standing::Well => {}
             (_, None) => {
-                let failed = report == Report::Failed;
+                let failed = report.is_failure();
                 let count = circuit.health.window.count(failed, now);
                 if failed {
                     breaker.judge(name, count, now);

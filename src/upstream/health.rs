@@ -25,6 +25,8 @@ pub struct Health {
     /// The same since ever.
     all_ejections: AtomicU64,
     failures_in_a_row: AtomicU32,
+    /// The last of them gave no connection.
+    was_unreached: AtomicBool,
     /// How many requests have shown since that it has not recovered.
     failed_trials: AtomicU32,
     is_tried: AtomicBool,
@@ -125,11 +127,13 @@ impl Health {
         // Read first: all cores would wait for each other to write what is there already.
         if self.failures_in_a_row.load(Ordering::Relaxed) != 0 {
             self.failures_in_a_row.store(0, Ordering::Relaxed);
+            self.was_unreached.store(false, Ordering::Relaxed);
         }
     }
 
-    /// One failure more; how many there are in a row.
-    pub fn failed(&self) -> u32 {
+    /// One failure more, of one that gave no connection or failed later; how many there are in a row.
+    pub fn failed(&self, unreached: bool) -> u32 {
+        self.was_unreached.store(unreached, Ordering::Relaxed);
         self.failures_in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
@@ -195,6 +199,11 @@ impl Health {
             changed();
         }
         is_news
+    }
+
+    /// What it was ejected for was, at last, that it gave no connection. Asked again, it is not: of a trial it tells nothing.
+    pub fn take_unreached(&self) -> bool {
+        self.was_unreached.swap(false, Ordering::Relaxed)
     }
 
     /// How often it was ejected since the start.

@@ -5,8 +5,9 @@ use std::{
     time::Duration,
 };
 
-/// A mean that jumps up with a slow answer and comes down over `MEMORY`: the peak EWMA of Finagle. One number that all
-/// workers write; of two that write at once one may be forgotten.
+/// The slowest of its last answers, each counted for less the longer ago it was, and for nothing after `MEMORY`: like the peak EWMA
+/// of Finagle it jumps up with a slow answer and comes down with time, but it also does so while nobody asks, and all the way. One
+/// number that all workers write, and few answers do; of two that write at once one may be forgotten.
 #[derive(Debug, Default)]
 pub struct Latency {
     /// Microseconds in the upper half, and in the lower one when they were written, in milliseconds of the coarse
@@ -14,25 +15,15 @@ pub struct Latency {
     known: AtomicU64,
 }
 
-/// After this long e-th of what was known is left. Not longer: after one slow answer an endpoint is shunned for some of these.
-const MEMORY: Duration = Duration::from_secs(2);
+/// After one slow answer an endpoint is shunned for so long at most, however slow that was.
+const MEMORY: Duration = Duration::from_millis(1_500);
 
 impl Latency {
-    /// An answer took so long.
+    /// An answer took so long, or would have taken at least so long when nobody waited for it any more.
     pub fn observe(&self, took: Duration, now: Duration) {
-        let took = micros(took);
-        let next = match self.read(now) {
-            Some((known, kept)) if took < known => (f64::from(known) * kept + f64::from(took) * (1.0 - kept)) as u32,
-            _ => took,
-        };
-        let known = u64::from(next.max(1)) << 32 | u64::from(stamp(now));
-        self.known.store(known, Ordering::Relaxed);
-    }
-
-    /// An answer that nobody waits for any more would have taken at least so long.
-    pub fn observe_at_least(&self, took: Duration, now: Duration) {
-        if self.at(now).is_none_or(|known| known < took) {
-            self.observe(took, now);
+        if self.at(now).is_none_or(|known| known <= took) {
+            let known = u64::from(micros(took).max(1)) << 32 | u64::from(stamp(now));
+            self.known.store(known, Ordering::Relaxed);
         }
     }
 
@@ -43,12 +34,6 @@ impl Latency {
 
     /// What to expect: the longer ago something was known, the less of it is left. `None` if nothing ever was.
     pub fn at(&self, now: Duration) -> Option<Duration> {
-        let (known, kept) = self.read(now)?;
-        Some(Duration::from_micros((f64::from(known) * kept) as u64))
-    }
-
-    /// What was known, in microseconds, and the part of it that is left.
-    fn read(&self, now: Duration) -> Option<(u32, f64)> {
         let known = self.known.load(Ordering::Relaxed);
         if known == 0 {
             return None;
@@ -56,7 +41,8 @@ impl Latency {
         let (latency, written) = ((known >> 32) as u32, known as u32);
         // The clock of another core may be a little behind; a difference like that is none.
         let age = stamp(now).wrapping_sub(written).cast_signed().max(0);
-        Some((latency, (-f64::from(age) / MEMORY.as_millis() as f64).exp()))
+        let left = (1.0 - f64::from(age) / MEMORY.as_millis() as f64).max(0.0);
+        Some(Duration::from_micros((f64::from(latency) * left) as u64))
     }
 }
 
@@ -89,19 +75,23 @@ mod tests {
         latency.observe(ms(500), ms(1_001));
         assert_eq!(latency.at(ms(1_001)), Some(ms(500)));
 
-        let later = latency.at(ms(3_001)).expect("it is known");
-        assert!(later > ms(180) && later < ms(190), "{later:?}");
+        assert_eq!(latency.at(ms(1_751)), Some(ms(250)));
+        assert_eq!([2_501, 9_000].map(|at| latency.at(ms(at))), [Some(ms(0)); 2]);
+
+        latency.observe(ms(3), ms(2_501));
+        assert_eq!(latency.at(ms(2_501)), Some(ms(3)), "what is forgotten counts no more");
     }
 
     #[test]
-    fn fast_answers_bring_it_down_slowly() {
+    fn fast_answers_neither_bring_it_down_nor_keep_it_up() {
         let latency = Latency::default();
-        latency.observe(ms(100), ms(0));
-        latency.observe(ms(10), ms(200));
-
-        let known = latency.at(ms(200)).expect("it is known");
-
-        assert!(known > ms(90) && known < ms(93), "{known:?}");
+        latency.observe(ms(1_000), ms(0));
+        for at in 1..=3_000 {
+            latency.observe(ms(10), ms(at));
+            let known = latency.at(ms(at)).expect("it is known");
+            let expected = 1_000_u64.saturating_sub(at * 1_000 / 1_500).max(10);
+            assert!(known.abs_diff(ms(expected)) <= ms(1), "{known:?} at {at}");
+        }
     }
 
     #[test]

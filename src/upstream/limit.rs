@@ -147,7 +147,7 @@ impl Limit {
         let Some(adaptive) = &self.adaptive else { return };
         let answered = match report {
             Some(Report::Well) => Some(took),
-            Some(Report::Failed) => None,
+            Some(Report::Failed | Report::Unreached) => None,
             None if adaptive.is_slow(took) => None,
             Some(Report::Nothing) | None => return,
         };

@@ -33,10 +33,19 @@ pub struct Outlier {
 pub enum Report {
     /// It answered, to the last byte where that was waited for.
     Well,
-    /// It could not be reached, broke off, kept us waiting, or said itself that it cannot answer.
+    /// It broke off, kept us waiting, or said itself that it cannot answer.
     Failed,
+    /// It gave no connection.
+    Unreached,
     /// It was not its doing.
     Nothing,
+}
+
+impl Report {
+    /// An endpoint that is well would have answered.
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::Unreached)
+    }
 }
 
 /// An answer that says that there is none.
@@ -106,18 +115,18 @@ impl Case<'_> {
                 log::info!("{} of {} has recovered", self.endpoint.name, self.upstream.name);
             }
             // Whoever has it wait for long is not asked to do so as often.
-            (Report::Failed, Some(trial)) if trial.took(now()) > self.outlier.eject => {
+            (Report::Failed | Report::Unreached, Some(trial)) if trial.took(now()) > self.outlier.eject => {
                 self.eject("it has not recovered", now());
             }
-            (Report::Failed, Some(_trial)) => self.eject_again(now()),
+            (Report::Failed | Report::Unreached, Some(_trial)) => self.eject_again(now()),
             (Report::Well, None) => {
                 self.endpoint.health.went_well();
                 if self.outlier.counts() {
                     self.count(false, now());
                 }
             }
-            (Report::Failed, None) => {
-                let failures = self.endpoint.health.failed();
+            (Report::Failed | Report::Unreached, None) => {
+                let failures = self.endpoint.health.failed(report == Report::Unreached);
                 if self.outlier.consecutive.is_some_and(|most| failures >= most) {
                     self.leave_alone(format_args!("{failures} failures in a row"), now());
                 } else if self.outlier.counts() {

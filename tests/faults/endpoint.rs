@@ -12,18 +12,18 @@ use std::{
 };
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     runtime,
     sync::watch,
     task::{self, LocalSet},
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use super::{
     answer,
     support::{
         client::loopback,
-        wire::{Extent, Socket, Wire, content_length, patiently},
+        wire::{Extent, Socket, Wire, content_length, fill, patiently},
     },
 };
 
@@ -129,8 +129,7 @@ async fn live(
         match mood {
             Mood::Refuses => listener = None,
             Mood::TakesNoConnection => {
-                rustix::net::listen(listener.as_ref().expect("it listens"), 0).expect("it listens with less room");
-                crowd = fill(address).await;
+                crowd = fill(listener.as_ref().expect("it listens"), address).await;
             }
             _ => {
                 crowd.clear();
@@ -153,15 +152,6 @@ async fn live(
 fn listening(listener: std::net::TcpListener) -> TcpListener {
     listener.set_nonblocking(true).expect("a listener can be made non-blocking");
     TcpListener::from_std(listener).expect("it is non-blocking")
-}
-
-/// Connects until there is no room for another one: who connects after them gets no word back.
-async fn fill(address: SocketAddr) -> Vec<TcpStream> {
-    let mut crowd = Vec::new();
-    while let Ok(connected) = timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
-        crowd.push(connected.expect("somebody listens"));
-    }
-    crowd
 }
 
 async fn accept(listener: &TcpListener, post: &Post) {

@@ -16,7 +16,7 @@ use super::support::{
     client,
     origin::Origin,
     scripts::unwell,
-    wire::patiently,
+    wire::{fill, patiently},
 };
 
 /// An address where nobody listens yet, and nobody but its test will.
@@ -109,4 +109,32 @@ async fn no_request_finds_out_that_who_is_dead_is_still_dead() {
     }
 
     assert_eq!(ejections().await, before, "each trial that fails is one more");
+}
+
+#[actix_rt::test]
+async fn who_takes_connections_by_the_time_others_were_given_up_waits_for_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listener = TcpListener::bind((client::loopback(), 0)).expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let crowd = fill(&listener, address).await;
+    let well = Origin::answering("up").start().await;
+    let outlier = "{ consecutive = 3, eject = \"1h\", max_eject = \"1h\" }\n[defaults]\ntimeout.connect = \"500ms\"";
+    let (mut proxy, operators) = pair(folder.path(), &format!("http://{address}"), &well, outlier).await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        let mut client = proxy.connect().await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        clients.push(client);
+    }
+    patiently("half of them wait", async { while told(operators).await["in_flight"] != 4 {} }).await;
+
+    drop(crowd);
+    rustix::net::listen(&listener, 128).expect("it listens with more room");
+    let _back = Origin::answering("back").start_on(listener);
+
+    for client in &mut clients {
+        assert_eq!(client.read_response().await.text(), "up");
+    }
+    proxy.says("3 failures in a row").await;
+    proxy.says("has recovered").await;
 }

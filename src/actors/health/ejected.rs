@@ -88,16 +88,18 @@ impl Ejected {
 
     async fn until_it_is_there(mut self) {
         let (name, upstream, health) = (&self.endpoint.name, &self.upstream, &self.endpoint.health);
-        let (mut is_dead, mut latest) = (false, clock::coarse().saturating_add(self.longest));
+        // It may give one by now: those that it gave none may have waited.
+        let (mut is_dead, mut is_told) = (health.take_unreached(), false);
+        let mut latest = clock::coarse().saturating_add(self.longest);
         while let Err(why) = knock(&self.endpoint).await {
             if self.number != health.ejections() {
                 (self.number, latest) = (health.ejections(), clock::coarse().saturating_add(self.longest));
             }
             health.stays_ejected(latest.min(clock::coarse() + HOLD));
-            if !is_dead {
+            if !is_told {
                 log::info!("{name} of {upstream} takes no connections, and is asked for one until it does: {why}");
             }
-            is_dead = true;
+            (is_dead, is_told) = (true, true);
             sleep(PAUSE.mul_f64(0.5 + chance::part())).await;
             if health.ejected_until().is_none() {
                 return;

@@ -98,6 +98,7 @@ fn request(method: Method, path: &str, host: &str) -> Result<Outgoing, InvalidHe
         fresh: true,
         preamble: None,
         downstream: None,
+        connected: None,
     })
 }
 

@@ -65,7 +65,9 @@ impl H1 {
             None => {
                 let want = Want { preamble: request.preamble.as_ref(), fresh: request.fresh };
                 let made = shelf.connection(to, request.timeouts.connecting(), want).await;
-                made.map_err(|(phase, cause)| TransportError::unsent(phase, cause, request))?
+                let made = made.map_err(|(phase, cause)| TransportError::unsent(phase, cause, request))?;
+                request.connected = Some(Instant::now());
+                made
             }
         };
         let mut lines = self.buffers.lend_lines();

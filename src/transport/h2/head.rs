@@ -126,6 +126,7 @@ mod tests {
             fresh: false,
             preamble: None,
             downstream: None,
+            connected: None,
         }
     }
 

@@ -59,17 +59,20 @@ impl H2 {
     /// The facts; what is left of the body is in `request` then.
     pub async fn exchange(&self, to: &Target, request: &mut Outgoing) -> Result<Answered, TransportError> {
         let began = request.timeouts.total.map(|_| Instant::now());
-        let unsent = |phase, cause| TransportError::unsent(phase, cause, request);
         let switches = request.upgrade.is_some();
         if switches && !websocket::is_asked(request) {
             return elsewhere(to, request, "HTTP/2 switches to no other protocol than WebSocket");
         }
         let shelf = self.shelves.of(to, || Shelf::new(to));
         let found = shelf.find(to, request.timeouts.connecting(), request.fresh).await;
-        let place = match found.map_err(|(phase, cause)| unsent(phase, cause))? {
+        let place = match found.map_err(|(phase, cause)| TransportError::unsent(phase, cause, request))? {
             Found::Place(place) => place,
             Found::Http1(connection) => return Ok(Answered::Elsewhere(connection)),
         };
+        if !place.link.is_proven.get() {
+            request.connected = Some(Instant::now());
+        }
+        let unsent = |phase, cause| TransportError::unsent(phase, cause, request);
         if switches && !place.link.takes_websockets() {
             return elsewhere(to, request, "the endpoint takes no WebSocket over HTTP/2");
         }

@@ -100,6 +100,7 @@ pub fn request(method: Method, target: &str) -> Outgoing {
         preamble: None,
         timeouts: Timeouts { connect: None, first_byte: None, idle: None, total: None },
         downstream: None,
+        connected: None,
     }
 }
 

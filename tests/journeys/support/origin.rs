@@ -202,7 +202,11 @@ impl Script {
 
     /// Listens at this address.
     pub async fn start_at(self, address: SocketAddr) -> Origin {
-        let listener = std::net::TcpListener::bind(address).expect("the address is free");
+        self.start_on(std::net::TcpListener::bind(address).expect("the address is free"))
+    }
+
+    /// The same with who listens already.
+    pub fn start_on(self, listener: std::net::TcpListener) -> Origin {
         listener.set_nonblocking(true).expect("a listener can be made non-blocking");
         let place = Place::Tcp(listener.local_addr().expect("it is bound"));
         self.run(Listener::Tcp(listener), place)

@@ -1,6 +1,6 @@
 //! One end of a connection, raw: bytes out, and messages read in the plainest way that is right.
 
-use std::{future::Future, io, time::Duration};
+use std::{future::Future, io, net::SocketAddr, os::fd::AsFd, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::{
@@ -17,6 +17,16 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub async fn patiently<T>(what: &str, future: impl Future<Output = T>) -> T {
     let Ok(done) = timeout(PATIENCE, future).await else { panic!("waited {PATIENCE:?} in vain for {what}") };
     done
+}
+
+/// Leaves no room for connections that nobody accepts: who connects after these gets no word back.
+pub async fn fill(listener: impl AsFd, address: SocketAddr) -> Vec<TcpStream> {
+    rustix::net::listen(listener, 0).expect("it listens with less room");
+    let mut crowd = Vec::new();
+    while let Ok(connected) = timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+        crowd.push(connected.expect("somebody listens"));
+    }
+    crowd
 }
 
 /// A connected socket of either family.
