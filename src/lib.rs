@@ -64,6 +64,7 @@
 
 pub mod actors;
 pub mod admin;
+pub mod cache;
 pub mod chance;
 pub mod cli;
 pub mod clock;

@@ -7,14 +7,18 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::mpsc,
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use actix_web::{App, HttpResponse, web};
 use aqueduct::{
     EdgeServer, Exchange, Proxy,
+    cache::{
+        key::{Key, KeyRules, Target},
+        policy::{Answer, Ask, Rules, Times, Use, answer, lookup, store},
+    },
     exchange::Client,
-    http::{HeaderMap, HeaderValue, Method, RequestBody, ResponseBody, Version, downstream::Peer, header},
+    http::{HeaderMap, HeaderValue, Method, RequestBody, ResponseBody, StatusCode, Version, downstream::Peer, header},
     language::Condition,
     plan::ListenAddress,
     routing::{Entry, Lookup, Table},
@@ -56,6 +60,29 @@ fn allocations_of(work: impl FnOnce()) -> usize {
     let before = ALLOCATIONS.get();
     work();
     ALLOCATIONS.get() - before
+}
+
+#[test]
+fn looking_at_a_stored_answer_allocates_nothing() {
+    let mut request = HeaderMap::new();
+    request.append(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, br"));
+    request.append(header::IF_NONE_MATCH, HeaderValue::from_static("\"x\", \"a\""));
+    let mut fields = HeaderMap::new();
+    fields.append(header::CACHE_CONTROL, HeaderValue::from_static("max-age=60"));
+    fields.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    fields.append(header::ETAG, HeaderValue::from_static("\"a\""));
+    let (rules, keys, now) = (Rules::default(), KeyRules::default(), SystemTime::now());
+    let target = Target { secure: true, authority: "shop.example", path: "/items", query: Some("page=2&sort=price") };
+    let asked = || Ask::of(&Method::GET, target, &request, false, &rules);
+    let head = store(&asked(), StatusCode::OK, &fields, Times { asked: now, answered: now }, &rules).expect("stored");
+
+    let mut decision = None;
+    let count = allocations_of(|| {
+        let (key, ask) = (Key::of(&keys, target, &request), asked());
+        decision = Some((key.as_bytes().len(), lookup(&ask, &head, now), answer(&ask, &head, Some(10))));
+    });
+
+    assert_eq!((decision, count), (Some((44, Use::Fresh, Answer::NotModified)), 0));
 }
 
 #[test]

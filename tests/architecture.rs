@@ -41,7 +41,15 @@ const ROOMS: [(&str, &[&str]); 25] = [
     ("jsonschema", &["filters/validate"]),
     (
         "aws_lc_rs",
-        &["upstream/affinity", "transport/tls", "admin/guard", "filters/basic_auth", "filters/api_key", "filters/keys"],
+        &[
+            "upstream/affinity",
+            "transport/tls",
+            "admin/guard",
+            "filters/basic_auth",
+            "filters/api_key",
+            "filters/keys",
+            "cache/key",
+        ],
     ),
     // Whose word is taken for who somebody is.
     ("bcrypt", &["filters/basic_auth/hash"]),
@@ -109,6 +117,22 @@ fn routing_does_no_io_and_asks_no_clock() {
     for source in sources().into_iter().filter(|source| source.module() == "routing") {
         for (line, text) in source.lines() {
             for forbidden in ["std::fs", "std::io", "std::time", "TcpStream", "tokio", "actix_rt"] {
+                assert!(!text.contains(forbidden), "{}: `{forbidden}` in pure code", source.at(line));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_rules_of_the_cache_do_no_io_and_ask_no_clock() {
+    let rules = sources().into_iter().filter(|source| {
+        ["cache/policy", "cache/key", "cache/status", "cache/structured"]
+            .iter()
+            .any(|room| source.name.starts_with(room))
+    });
+    for source in rules {
+        for (line, text) in source.lines() {
+            for forbidden in ["std::fs", "std::io", "::now()", "Instant", "TcpStream", "tokio", "actix_rt", "async "] {
                 assert!(!text.contains(forbidden), "{}: `{forbidden}` in pure code", source.at(line));
             }
         }

@@ -1,6 +1,7 @@
 //! What must hold for any input. Each check is a fuzz target, and replays its corpus as a plain test (tests/corpus.rs).
 #![allow(dead_code, reason = "each target uses its own")]
 
+pub mod cache_rules;
 pub mod chunked_body;
 pub mod condition;
 pub mod forwarded;

@@ -1,0 +1,154 @@
+//! The head of an answer that is stored.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    Vary,
+    freshness::{Staleness, Terms},
+    tags,
+};
+use crate::{
+    cache::structured,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, headers},
+};
+
+/// The head of a stored answer, with all that its use depends on worked out.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its fields: those that go from end to end and may be stored, with a `Date`, without `Age` and `Content-Length`.
+    pub headers: HeaderMap,
+    /// When it may be used.
+    pub terms: Terms,
+    /// For which requests.
+    pub vary: Vary,
+    /// With which others of its origin it is invalidated (RFC 9875).
+    pub groups: Vec<Box<str>>,
+    pub(super) tag: Option<HeaderValue>,
+}
+
+/// More groups than these, and longer ones, are not looked at; 32 and 32 have to be (RFC 9875, 2).
+pub(super) const MOST_GROUPS: usize = 128;
+pub(super) const LONGEST_GROUP: usize = 256;
+
+/// Never stored: what is between us and the endpoint (RFC 9111, 3.1), and what is said anew with each answer.
+const NOT_STORED: [HeaderName; 5] = [
+    HeaderName::from_static("proxy-authenticate"),
+    HeaderName::from_static("proxy-authentication-info"),
+    HeaderName::from_static("proxy-authorization"),
+    header::AGE,
+    header::CONTENT_LENGTH,
+];
+
+impl Head {
+    /// `withheld`: names of fields that it is stored without.
+    pub(super) fn new(
+        status: StatusCode,
+        headers: &HeaderMap,
+        withheld: &[HeaderName],
+        terms: Terms,
+        vary: Vary,
+    ) -> Self {
+        let connection: Vec<_> = headers::list(headers, &header::CONNECTION).collect();
+        let is_named = |name: &HeaderName| connection.iter().any(|named| named.eq_ignore_ascii_case(name.as_ref()));
+        let goes = |name: &HeaderName| {
+            headers::is_hop_by_hop(name) || NOT_STORED.contains(name) || withheld.contains(name) || is_named(name)
+        };
+        let mut headers = packed(headers, |name| !goes(name));
+        if super::freshness::date(&headers, &header::DATE).is_none() {
+            set_date(&mut headers, terms.answered);
+        }
+        let groups = groups(&headers, &CACHE_GROUPS).map(String::into_boxed_str).collect();
+        let tag = headers.get(header::ETAG).cloned();
+        Self { status, headers, terms, vary, groups, tag }
+    }
+
+    /// How old it is (RFC 9111, 4.2.3); `Age` says whole seconds of it.
+    pub fn age(&self, now: SystemTime) -> Duration {
+        Duration::from_millis(self.terms.age(now).unwrap_or(self.terms.initial_age))
+    }
+
+    /// Whole seconds that it is fresh yet, or has been stale for, if negative (RFC 9211, 2.4).
+    pub fn ttl(&self, now: SystemTime) -> i64 {
+        let whole = |millis: u64| i64::try_from(millis / 1_000).unwrap_or(i64::MAX);
+        let age = self.terms.age(now).unwrap_or(u64::MAX);
+        let left = self.terms.lifetime.saturating_sub(age);
+        if left > 0 { whole(left) } else { -whole(age - self.terms.lifetime) }
+    }
+
+    /// The endpoint can be asked whether it has changed.
+    pub fn has_validator(&self) -> bool {
+        self.tag.is_some() || self.terms.modified.is_some()
+    }
+
+    /// Nobody can use it any more: it is stale for longer than it may be, and there is nothing to validate it by.
+    pub fn is_useless(&self, now: SystemTime) -> bool {
+        let Terms { lifetime, while_revalidating, if_error, .. } = self.terms;
+        let end = lifetime + while_revalidating.max(if_error);
+        !self.has_validator() && self.terms.age(now).is_none_or(|age| age >= end)
+    }
+
+    /// It is stale from now on, as if its time had come: a soft purge.
+    pub fn expire(&mut self, now: SystemTime) {
+        self.terms.lifetime = self.terms.lifetime.min(self.terms.age(now).unwrap_or(0));
+    }
+
+    /// It is not used before the endpoint was asked about it, whatever it says (RFC 9111, 4.4).
+    pub fn invalidate(&mut self) {
+        self.terms.is_always_validated = true;
+        self.terms.stale = Staleness::Forbidden;
+        self.terms.if_error = 0;
+        self.terms.while_revalidating = 0;
+    }
+
+    /// About so many bytes of memory.
+    pub fn weight(&self) -> usize {
+        // A place in the table, and what holds a value.
+        const FIELD: usize = 96;
+        let fields: usize = self.headers.iter().map(|(name, value)| FIELD + name.as_str().len() + value.len()).sum();
+        let groups: usize = self.groups.iter().map(|group| size_of::<Box<str>>() + group.len()).sum();
+        size_of::<Self>() + fields + groups + self.vary.weight()
+    }
+
+    pub(super) fn has_tag(&self, tag: &[u8]) -> bool {
+        self.tag.as_ref().is_some_and(|own| tags::is_weakly_same(own.as_bytes(), tag))
+    }
+}
+
+/// Groups that an answer is in.
+const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
+
+/// The groups that a field names; none if it cannot be read.
+pub(super) fn groups(headers: &HeaderMap, name: &HeaderName) -> impl Iterator<Item = String> {
+    let named = headers.contains_key(name).then(|| structured::strings(headers.get_all(name))).flatten();
+    named.unwrap_or_default().into_iter().filter(|group| group.len() <= LONGEST_GROUP).take(MOST_GROUPS)
+}
+
+pub(super) fn set_date(headers: &mut HeaderMap, millis: u64) {
+    // The last second that can be written is that of the year 9999.
+    let seconds = (millis / 1_000).min(253_402_300_799);
+    let text = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    headers.insert(header::DATE, HeaderValue::try_from(text).expect("a date is a value"));
+}
+
+/// A copy of its own, in one piece of memory: fields that came from a connection hold what that had read.
+fn packed(headers: &HeaderMap, stays: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    let kept = || headers.iter().filter(|(name, _)| stays(name));
+    let mut all = BytesMut::with_capacity(kept().map(|(_, value)| value.len()).sum());
+    kept().for_each(|(_, value)| all.extend_from_slice(value.as_bytes()));
+    let mut all = all.freeze();
+    let mut copy = HeaderMap::with_capacity(headers.len_keys());
+    for (name, value) in kept() {
+        let value = all.split_to(value.len());
+        let name = HeaderName::from_bytes(name.as_ref()).expect("it is one already");
+        copy.append(name, own(value));
+    }
+    copy
+}
+
+fn own(value: Bytes) -> HeaderValue {
+    HeaderValue::from_maybe_shared(value).expect("it is one already")
+}

@@ -1,0 +1,114 @@
+//! Which requests an answer is for (RFC 9111, 4.1).
+
+use smallvec::SmallVec;
+
+use crate::http::{HeaderMap, HeaderName, HeaderValue, header, headers};
+
+/// The fields of requests that an answer depends on, with what they were in the request that it was given to.
+#[derive(Debug, Clone, Default)]
+pub struct Vary {
+    fields: SmallVec<[Selecting; 1]>,
+}
+
+#[derive(Debug, Clone)]
+struct Selecting {
+    name: HeaderName,
+    /// Its members between commas; lines between line feeds if there are quotes in them. `None`: it was not there.
+    value: Option<Box<[u8]>>,
+}
+
+/// More fields, or members of one of those whose order does not matter, are not looked at one by one.
+const MOST: usize = 32;
+
+impl Vary {
+    /// What the answer to a request depends on; `None` if on more than can be told: it says `*`, or cannot be read.
+    pub(super) fn of(answer: &HeaderMap, request: &HeaderMap) -> Option<Self> {
+        let mut fields: SmallVec<[Selecting; 1]> = SmallVec::new();
+        for name in headers::list(answer, &header::VARY) {
+            // An asterisk is a token.
+            let name = HeaderName::from_bytes(name).ok().filter(|name| name != "*")?;
+            if fields.iter().any(|field| field.name == name) {
+                continue;
+            }
+            if fields.len() == MOST {
+                return None;
+            }
+            let value = normal(request, &name);
+            fields.push(Selecting { name, value });
+        }
+        Some(Self { fields })
+    }
+
+    /// It is for this request, too.
+    pub fn matches(&self, request: &HeaderMap) -> bool {
+        self.fields.iter().all(|field| field.matches(request))
+    }
+
+    /// Both answers are for the same requests: the newer one takes the place of the older.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let has = |field: &Selecting| {
+            other.fields.iter().any(|theirs| theirs.name == field.name && theirs.value == field.value)
+        };
+        self.fields.len() == other.fields.len() && self.fields.iter().all(has)
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        let field = |field: &Selecting| size_of::<Selecting>() + field.value.as_ref().map_or(0, |value| value.len());
+        self.fields.iter().map(field).sum()
+    }
+}
+
+impl Selecting {
+    fn matches(&self, request: &HeaderMap) -> bool {
+        let mut lines = request.get_all(&self.name).peekable();
+        let (Some(known), Some(_)) = (&self.value, lines.peek()) else {
+            return self.value.is_none() && lines.peek().is_none();
+        };
+        let is_quoted = lines.clone().any(is_quoted);
+        let asked = pieces(lines, is_quoted);
+        let known = known.split(|byte| *byte == separator(is_quoted));
+        if !is_quoted && (self.name == header::ACCEPT_LANGUAGE || self.name == header::ACCEPT_ENCODING) {
+            return is_same_set(known, asked);
+        }
+        known.eq(asked)
+    }
+}
+
+/// What a field says, without what makes no difference: spaces around commas, and how many lines it has.
+fn normal(request: &HeaderMap, name: &HeaderName) -> Option<Box<[u8]>> {
+    request.get(name)?;
+    let is_quoted = request.get_all(name).any(is_quoted);
+    let pieces: Vec<_> = pieces(request.get_all(name), is_quoted).collect();
+    Some(pieces.join(&separator(is_quoted)).into_boxed_slice())
+}
+
+/// Commas in quotes separate nothing, and spaces around those make a difference: such lines are compared as they are.
+fn is_quoted(line: &HeaderValue) -> bool {
+    memchr::memchr(b'"', line.as_bytes()).is_some()
+}
+
+fn separator(is_quoted: bool) -> u8 {
+    if is_quoted { b'\n' } else { b',' }
+}
+
+fn pieces<'h>(
+    lines: impl Iterator<Item = &'h HeaderValue> + Clone,
+    is_quoted: bool,
+) -> impl Iterator<Item = &'h [u8]> + Clone {
+    let separator = separator(is_quoted);
+    lines.flat_map(move |line| line.as_bytes().split(move |byte| *byte == separator)).map(<[u8]>::trim_ascii)
+}
+
+/// Neither order nor case matter (RFC 9110, 12.5.3 and 12.5.4).
+fn is_same_set<'h>(one: impl Iterator<Item = &'h [u8]> + Clone, other: impl Iterator<Item = &'h [u8]> + Clone) -> bool {
+    let length = one.clone().count();
+    let count = |piece: &[u8], pieces: &mut dyn Iterator<Item = &'h [u8]>| {
+        pieces.filter(|other| other.eq_ignore_ascii_case(piece)).count()
+    };
+    length == other.clone().count()
+        && if length > MOST {
+            one.eq(other)
+        } else {
+            one.clone().all(|piece| count(piece, &mut one.clone()) == count(piece, &mut other.clone()))
+        }
+}
