@@ -11,7 +11,8 @@ use futures_util::future::{Either, select};
 use tokio::time::timeout;
 
 use super::{
-    dispatch::{Dispatch, ask, heed, told},
+    dispatch::{Dispatch, ask},
+    outcome::{heed, told},
     outgoing,
 };
 use crate::{

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use super::{
     decision,
-    dispatch::{Dispatch, ask, heed, told},
+    dispatch::{Dispatch, ask},
+    outcome::{heed, told},
     outgoing,
     worker::Worker,
 };

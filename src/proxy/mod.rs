@@ -26,6 +26,7 @@ pub mod intake;
 pub mod journey;
 mod mirror;
 pub mod mount;
+mod outcome;
 pub mod outgoing;
 pub mod rehearsal;
 mod snapshot;
