@@ -85,10 +85,12 @@ impl Kinds {
         }
     }
 
-    /// Adds a kind of filter; one of the same name is replaced.
+    /// Adds a kind of filter, which stands behind all others; one of the same name is replaced where it stands.
     pub fn add_filter<K: Kind>(&mut self) {
-        self.filters.retain(|kind| kind.name != K::NAME);
-        self.filters.push(filter_kind::<K>());
+        match self.filters.iter_mut().find(|kind| kind.name == K::NAME) {
+            Some(known) => *known = filter_kind::<K>(),
+            None => self.filters.push(filter_kind::<K>()),
+        }
     }
 
     /// Adds a kind of balancer; one of the same name is replaced.
@@ -208,6 +210,31 @@ fn balancer_kind<K: balancers::Kind>() -> BalancerKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Stands for one of the house's.
+    struct OneOfYours;
+
+    impl Kind for OneOfYours {
+        const NAME: &'static str = "jwt";
+        const SUMMARY: &'static str = "lets nobody in";
+        type Settings = Map<String, Value>;
+
+        fn build(_: Self::Settings, _: &Site<'_>) -> Result<Step, Problems> {
+            Err(Problems::default())
+        }
+    }
+
+    #[test]
+    fn a_filter_that_takes_the_place_of_another_stands_where_that_one_stood() {
+        let mut kinds = Kinds::built_in();
+        let names = |kinds: &Kinds| kinds.filters().iter().map(|kind| kind.name).collect::<Vec<_>>();
+        let before = names(&kinds);
+
+        kinds.add_filter::<OneOfYours>();
+
+        assert_eq!(names(&kinds), before);
+        assert!(kinds.filters().iter().any(|kind| kind.summary == OneOfYours::SUMMARY));
+    }
 
     #[test]
     fn what_clients_may_do_is_asked_behind_whoever_finds_out_who_they_are() {

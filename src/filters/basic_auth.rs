@@ -4,11 +4,12 @@
 //! "/internal" = { to = "app", basic_auth = { users = "users.htpasswd", realm = "internal" } }
 //! ```
 
+mod guesses;
 mod hash;
 mod htpasswd;
 mod verifier;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use base64::{
     Engine, alphabet,
@@ -18,6 +19,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use self::{
+    guesses::{Guesser, Guesses},
     htpasswd::{LONGEST, Users},
     verifier::{Credentials, Verifier},
 };
@@ -29,7 +31,7 @@ use super::{
 use crate::{
     exchange::Exchange,
     http::{HeaderValue, header},
-    settings::{Problem, Problems},
+    settings::{OrOff, Problem, Problems, Rate},
 };
 
 const ABOUT: &str = r#"
@@ -45,10 +47,15 @@ as it is) is refused when settings are read, by file and line. The file is read 
 Passwords are verified away from the workers, as many at once as there are cores; up to 256 requests wait for their turn, and who comes
 then is answered 503. What was right is remembered, as a keyed hash, until the file changes. An unknown name takes as long as a known one.
 
+**Who guesses has to wait**: after `failures` wrong passwords of one address, of IPv6 of one network of 64 bits, no password of it is hashed until it may be
+wrong once more; meanwhile it is answered 429 with `Retry-After`, whether the password is right or not. Who was right before stays in. Besides these, as
+many may be under way as there are cores. The address is the client's own: that of the connection, or what a proxy tells that is one of `trusted_proxies`; all at unix sockets are one. What is counted takes half a
+megabyte and goes on over a reload; how often one *name* is guessed from many addresses is not limited, or anybody could lock out everybody.
+
 `Authorization` is for this proxy and does not go on unless `pass_on` says so (nginx and Caddy pass it on: say so where the endpoint
 reads it itself). The name can go on in a field: `forward = { x-user = "sub" }`; what a client itself sends there never does.
 
-Events: `verified`, `wrong` (of passwords that were hashed).
+Events: `verified`, `wrong` (of passwords that were hashed), `held_off` (of those that were not, because of too many before).
 "#;
 
 /// RFC 7617 asks for padding; not all clients write it.
@@ -72,6 +79,9 @@ pub struct BasicAuthSettings {
     /// What browsers call the place when they ask for a password.
     #[serde(default = "authenticator::realm")]
     pub realm: String,
+    /// So many wrong passwords may come from one address in so much time, as a rate; `false` is any number.
+    #[serde(default = "ten_a_minute")]
+    pub failures: OrOff<Rate>,
     /// The endpoint gets `Authorization`, too.
     #[serde(default)]
     pub pass_on: bool,
@@ -81,6 +91,10 @@ pub struct BasicAuthSettings {
     /// What must be so of who is known, such as `claim('sub') in ['alice', 'bob']`; else 403.
     #[serde(default)]
     pub require: Option<String>,
+}
+
+fn ten_a_minute() -> OrOff<Rate> {
+    OrOff(Rate::new(NonZeroU32::MIN.saturating_add(9), Duration::from_secs(60)))
 }
 
 impl Kind for BasicAuth {
@@ -114,8 +128,9 @@ impl BasicAuth {
         let challenge = challenge.map_err(|Problems(wrong)| problems.0.extend(wrong));
         let users = Users::read(&settings.users).map_err(|Problems(wrong)| problems.0.extend(wrong));
         let (Ok(challenge), Ok(users), true) = (challenge, users, problems.is_empty()) else { return Err(problems) };
+        let guesses = settings.failures.as_ref().map(|most| Guesses::new(*most, site));
         let events = [site.event("verified"), site.event("wrong")];
-        let verifier = Verifier::new(users, terms, challenge, events)
+        let verifier = Verifier::new(users, terms, challenge, guesses, events)
             .ok_or_else(|| Problem::at(["users"], "this machine has no randomness to protect passwords with"))?;
         Ok(Self { verifier: Arc::new(verifier), passes_on: settings.pass_on })
     }
@@ -131,9 +146,13 @@ impl Authenticator for BasicAuth {
         let Some(credentials) = read(presented) else {
             return Examination::Done(Finding::Bad(verifier::wrong(self.verifier.challenge())));
         };
-        match self.verifier.known(&credentials) {
-            Some(proof) => Examination::Done(Finding::Proved(proof)),
-            None => Examination::Pending(Box::pin(Arc::clone(&self.verifier).verify(credentials))),
+        if let Some(proof) = self.verifier.known(&credentials) {
+            return Examination::Done(Finding::Proved(proof));
+        }
+        let guesser = self.verifier.guesser(exchange);
+        match guesser.as_ref().and_then(Guesser::has_to_wait) {
+            Some(wait) => Examination::Done(Finding::Bad(verifier::too_often(wait))),
+            None => Examination::Pending(Box::pin(Arc::clone(&self.verifier).verify(credentials, guesser))),
         }
     }
 

@@ -165,7 +165,7 @@ fn fields(
     let mut fields = Vec::with_capacity(written.len());
     for (key, text) in written {
         let at = [way.key(), verb, key].map(String::from);
-        match (name(key, way), value(text)) {
+        match (name(key, way), value(text, way)) {
             (Ok(name), Ok(value)) => fields.push((name, value)),
             (Err(why), _) => problems.push(why.of(key, at)),
             // The value is not told: it may be a secret, whatever the field is called.
@@ -179,16 +179,21 @@ fn fields(
 }
 
 /// What a field is to hold. Why it cannot is told of a variable alone, if that looks like one.
-fn value(text: &str) -> Result<Template, Fault> {
+fn value(text: &str, way: Way) -> Result<Template, Fault> {
     let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     let wrong = |what: &str, help: &str| Fault { at: 0..0, what: what.into(), help: Some(help.into()) };
     if HeaderValue::from_str(text).is_err() {
         return Err(wrong("is not a header field value", "visible characters, without line breaks"));
     }
-    Template::parse(text).map_err(|fault| match text.get(fault.at.clone()) {
+    let template = Template::parse(text).map_err(|fault| match text.get(fault.at.clone()) {
         Some(name) if is_name(name) => Fault { what: format!("has a variable that is none: {}", fault.what), ..fault },
         _ => wrong("has a variable that is none", "`${` begins a variable, such as `${client.ip}`; `$${` writes `${`"),
-    })
+    })?;
+    if way == Way::Out && template.asks_for_body() {
+        let what = "has the variable `content_length`: the request's body is gone when there is an answer";
+        return Err(wrong(what, "`request` can tell it to the endpoint"));
+    }
+    Ok(template)
 }
 
 /// Why a rule may not touch a field, and what to do instead.

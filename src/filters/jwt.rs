@@ -374,8 +374,9 @@ fn of_issuer(url: &str, settings: &JwtSettings, site: &Site<'_>) -> Result<Sourc
         return Err(Problem::at(["refresh"], "must be a second or longer").help("refresh = \"10m\"").into());
     };
     let errand = Errand::to(url, settings.ca.as_deref(), FETCH_LIMIT, LARGEST_SET).map_err(|(key, what)| {
-        let key = if key == "url" { "jwks" } else { key };
-        Problems::from(Problem::at([key], what).help("https://HOST[:PORT]/PATH"))
+        let (key, help) =
+            if key == "ca" { ("ca", "a file of certificates in PEM") } else { ("jwks", "https://HOST[:PORT]/PATH") };
+        Problems::from(Problem::at([key], what).help(help))
     })?;
     if errand.can_be_forged() {
         site.warn("keys that come without TLS may be anybody's: whoever is on their way can let himself in");

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 pub use self::settings::{LimitSettings, RateLimitSettings};
 pub use self::shared::is_url_of_store;
 use self::{
-    bucket::{Bucket, Empty},
+    bucket::{Bucket, Empty, Taking},
     lease::Window,
     settings::MOST_LIMITS,
     shared::{Leases, MadeOf},
@@ -19,7 +19,7 @@ use super::{
     Chore, Filter, Kind, Schema, Site, Step,
     keys::{Key, Stage},
     schemars,
-    table::{Place, Rule, Table},
+    table::{Place, Table},
 };
 use crate::{
     clock,
@@ -29,7 +29,7 @@ use crate::{
     telemetry::metrics::Event,
 };
 
-mod bucket;
+pub(super) mod bucket;
 mod lease;
 mod settings;
 mod shared;
@@ -323,29 +323,6 @@ struct Taken {
     full_at: u64,
     /// Where it is counted for all processes.
     leased: Option<Place>,
-}
-
-/// One is taken now. Numbers are the times at which buckets are full.
-struct Taking {
-    bucket: Bucket,
-    now: u64,
-}
-
-impl Rule for Taking {
-    type No = Empty;
-
-    fn is_idle(&self, full_at: u64) -> bool {
-        full_at < self.now
-    }
-
-    /// Later than `now`, and still not before it when it is put back: such a time the place has not had.
-    fn first(&self, _: u64, shared: u64) -> Result<u64, Empty> {
-        self.bucket.take(shared, self.now)
-    }
-
-    fn next(&self, full_at: u64, _: u64) -> Result<u64, Empty> {
-        self.bucket.take(full_at, self.now)
-    }
 }
 
 /// What an answer tells of one limit.

@@ -102,16 +102,28 @@ impl Table {
 
     /// Changes the number of the key with this hash.
     pub fn change<R: Rule>(&self, hash: u64, rule: &R) -> (Place, Result<u64, R::No>) {
-        let tag = hash.max(1);
-        // The upper half of a product: no division.
-        let index = ((tag >> 32) * self.sets.len() as u64) >> 32;
-        let set = &self.sets[index as usize];
+        let (tag, index) = self.place(hash);
+        let set = &self.sets[index];
         let (way, outcome) = loop {
             if let Some(done) = set.change(tag, rule).or_else(|| set.insert(tag, rule)) {
                 break done;
             }
         };
         (Place { tag, set: index as u32, way: way as u32 }, outcome)
+    }
+
+    /// The number of the key with this hash. For one that is new it is what those have in common that found no place.
+    pub fn number(&self, hash: u64) -> u64 {
+        let (tag, index) = self.place(hash);
+        let set = &self.sets[index];
+        set.number(tag).unwrap_or_else(|| set.shared.load(Acquire))
+    }
+
+    /// Its tag and its set.
+    fn place(&self, hash: u64) -> (u64, usize) {
+        let tag = hash.max(1);
+        // The upper half of a product: no division.
+        (tag, (((tag >> 32) * self.sets.len() as u64) >> 32) as usize)
     }
 
     /// The number at a place, unless it is another key's by now.
@@ -151,6 +163,13 @@ impl Place {
 type Done<R> = (usize, Result<u64, <R as Rule>::No>);
 
 impl Set {
+    /// The number of a key that has a place here, and does not just get or lose it.
+    fn number(&self, tag: u64) -> Option<u64> {
+        let way = self.tags.iter().position(|known| known.load(Relaxed) == tag)?;
+        let number = self.numbers[way].load(Acquire);
+        (number != MOVING && self.tags[way].load(Acquire) == tag).then_some(number)
+    }
+
     /// Changes the number of a key that has a place here.
     fn change<R: Rule>(&self, tag: u64, rule: &R) -> Option<Done<R>> {
         let way = self.tags.iter().position(|known| known.load(Relaxed) == tag)?;
@@ -278,6 +297,20 @@ mod tests {
 
         table.change_at(place, |number| number - 1);
         assert!(passes(103).1.is_ok());
+    }
+
+    #[test]
+    fn a_number_can_be_looked_at_and_that_of_a_new_key_is_what_those_without_a_place_share() {
+        let table = Table::with_room_for(1);
+        assert_eq!(table.number(1), 0);
+
+        for key in 1..=15 {
+            table.change(key, &AtMost(1)).1.expect("a place");
+        }
+        assert_eq!((table.number(15) & COUNT, table.number(16)), (1, 0), "looking changes nothing");
+        table.change(16, &AtMost(1)).1.expect("what is shared");
+
+        assert_eq!((table.number(15) & COUNT, table.number(16), table.number(17)), (1, 1, 1));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{fault::Fault, token::MAX_LENGTH, variable::Variable};
+use super::{fault::Fault, token::MAX_LENGTH, value::Value, variable::Variable};
 use crate::{exchange::Exchange, http::HeaderValue};
 
 /// A text that is made of a request.
@@ -62,6 +62,12 @@ impl Template {
     /// It is the same for every request.
     pub fn is_fixed(&self) -> bool {
         matches!(self.kind, Kind::Fixed(_))
+    }
+
+    /// It tells how long the request's body is, which nobody knows any more once that was sent on.
+    pub fn asks_for_body(&self) -> bool {
+        let is_meant = |piece: &Piece| matches!(piece, Piece::Variable(Variable::Value(Value::ContentLength)));
+        matches!(&self.kind, Kind::Made(pieces) if pieces.iter().any(is_meant))
     }
 
     /// For this request; `None` where one of its values is missing.

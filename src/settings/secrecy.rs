@@ -34,12 +34,29 @@ static USER_INFO: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(text).expect("a constant that compiles")
 });
 
+/// What is written under the filter `api_key`: where keys are, and what they are called.
+const SETTINGS_OF_API_KEY: [&str; 8] = ["keys", "header", "query", "cookie", "realm", "pass_on", "forward", "require"];
+
 /// Whether what this path holds must not be shown. Naming where a secret is kept gives nothing away.
 pub(super) fn is_secret<K: AsRef<str>>(path: &[K]) -> bool {
     let reference = path.last().is_some_and(|key| matches!(key.as_ref(), "env" | "file"));
-    // What a cookie is called, every client is told.
-    let name = matches!(path, [.., sticky, cookie] if sticky.as_ref() == "sticky" && cookie.as_ref() == "cookie");
-    !reference && !name && path.iter().any(|key| is_secret_key(key.as_ref()))
+    let holds = |at: usize| is_secret_key(path[at].as_ref()) && !is_called_so_alone(path, at);
+    !reference && (0..path.len()).any(holds)
+}
+
+/// Whether the key here is only called as a secret would be.
+fn is_called_so_alone<K: AsRef<str>>(path: &[K], at: usize) -> bool {
+    let key = |at: usize| path.get(at).map(AsRef::as_ref);
+    match path[at].as_ref() {
+        // A filter; what is unknown in it may be anything.
+        "api_key" => key(at + 1).is_some_and(|inner| SETTINGS_OF_API_KEY.contains(&inner)),
+        // What a cookie is called, every client is told.
+        "cookie" => {
+            let table = at.checked_sub(1).and_then(key);
+            at + 1 == path.len() && table.is_some_and(|table| matches!(table, "sticky" | "jwt" | "api_key"))
+        }
+        _ => false,
+    }
 }
 
 /// Whether a key of this name holds a secret.
@@ -94,6 +111,31 @@ mod tests {
         assert!(is_secret(&["sticky", "secret", "0"]));
         assert!(!is_secret(&["sticky", "secret", "env"]));
         assert!(!is_secret(&["upstreams", "shop", "sticky", "cookie"]));
+    }
+
+    #[test]
+    fn what_is_only_called_like_a_secret_is_shown() {
+        for path in [
+            &["routes", "/api", "api_key", "keys"][..],
+            &["policies", "api", "auth", "any", "0", "api_key", "cookie"],
+            &["defaults", "api_key", "forward", "x-user"],
+            &["routes", "/api", "jwt", "cookie"],
+            &["upstreams", "shop", "sticky", "cookie"],
+        ] {
+            assert!(!is_secret(path), "{path:?}");
+        }
+        for path in [
+            &["routes", "/api", "api_key"][..],
+            &["routes", "/api", "api_key", "0"],
+            &["routes", "/api", "api_key", "key"],
+            &["routes", "/api", "api_key", "keys", "token"],
+            &["routes", "/api", "jwt", "secret"],
+            &["routes", "/api", "jwt", "cookie", "0"],
+            &["routes", "/api", "header_rules", "request", "set", "cookie"],
+            &["routes", "/api", "api_key", "forward", "x-api-key"],
+        ] {
+            assert!(is_secret(path), "{path:?}");
+        }
     }
 
     #[test]

@@ -49,9 +49,11 @@ fn hide(value: &mut Value, path: &mut Vec<String>) {
             }
         }
         Value::Array(elements) => elements.iter_mut().for_each(|element| hide(element, path)),
+        // Whether something is so is no secret.
+        Value::Null | Value::Bool(_) => {}
         _ if is_secret(path) => *value = HIDDEN.into(),
         Value::String(text) => *text = without_user_info(text).into_owned(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::Number(_) => {}
     }
 }
 
@@ -167,6 +169,8 @@ impl Printer<'_> {
                 let elements: Vec<_> = elements.iter().map(|element| self.value(element)).collect();
                 format!("[{}]", elements.join(", "))
             }
+            // Whether something is so is no secret.
+            Value::Bool(truth) => truth.to_string(),
             _ if is_secret(&self.path) => quoted(HIDDEN),
             Value::String(text) => quoted(&without_user_info(text)),
             // TOML tells 1 from 1.0 as JSON does.

@@ -86,9 +86,23 @@ struct Fault {
 
 #[derive(Debug)]
 enum Cause {
-    Unfit { found: Found, expected: String },
-    UnknownWord { word: String, known: &'static [&'static str] },
-    UnknownKey { key: String, known: &'static [&'static str] },
+    Unfit {
+        found: Found,
+        expected: String,
+    },
+    UnknownWord {
+        word: String,
+        known: &'static [&'static str],
+    },
+    /// A table that is to have one of these keys has none, or several.
+    NotOne {
+        count: usize,
+        known: &'static [&'static str],
+    },
+    UnknownKey {
+        key: String,
+        known: &'static [&'static str],
+    },
     Missing(&'static str),
     Other(String),
 }
@@ -112,9 +126,15 @@ impl Fault {
 
     /// Whether what is missing was there, but wrong, and that has been told.
     fn misses_one_of(&self, holes: &[Vec<String>]) -> bool {
-        let Cause::Missing(key) = self.cause else { return false };
+        let key = match self.cause {
+            Cause::Missing(key) => Some(key),
+            Cause::NotOne { count: 0, .. } => None,
+            _ => return false,
+        };
         holes.iter().any(|hole| {
-            hole.split_last().is_some_and(|(last, parents)| last == key && parents.iter().eq(self.path.iter().rev()))
+            hole.split_last().is_some_and(|(last, parents)| {
+                key.is_none_or(|key| last == key) && parents.iter().eq(self.path.iter().rev())
+            })
         })
     }
 
@@ -130,6 +150,11 @@ impl Fault {
             Cause::UnknownWord { word, known } => {
                 let what = format!("{this} must be {}, not \"{}\"", listed(known), word.escape_debug());
                 (what, did_you_mean(&word, known))
+            }
+            Cause::NotOne { count, known } => {
+                let found = if count == 0 { "an empty one".to_owned() } else { format!("one with {count}") };
+                let help = (count > 1).then(|| "a table for each".to_owned());
+                (format!("{this} must be a table with one key, {}, not {found}", listed(known)), help)
             }
             Cause::UnknownKey { key, known } => {
                 let parents = &path[..path.len() - 1];
@@ -273,7 +298,11 @@ impl<'de> Deserializer<'de> for Strict<'de> {
     ) -> Result<V::Value, Fault> {
         match self.0 {
             Value::String(word) => visitor.visit_enum(word.as_str().into_deserializer()),
-            Value::Object(table) => visitor.visit_enum(de::value::MapAccessDeserializer::new(Entries::of(table))),
+            // serde would take the first key, and leave out what stands beside it.
+            Value::Object(table) => match table.values().filter(|value| !value.is_null()).count() {
+                1 => visitor.visit_enum(de::value::MapAccessDeserializer::new(Entries::of(table))),
+                count => Err(Fault::new(Cause::NotOne { count, known: words })),
+            },
             _ => Err(self.deserialize_any(OneOf(words)).expect_err("it takes neither of the others")),
         }
     }

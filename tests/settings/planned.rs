@@ -7,10 +7,13 @@ use aqueduct::{
     settings::{Layers, Place},
 };
 
-fn told(text: &str) -> String {
+/// What is told of these settings. `hunter2` is secret in all of them.
+pub fn told(text: &str) -> String {
     let reading = Layers::new().text("settings/default.toml", text).read();
     let drawn = reading.draw(|settings| Plan::draw(settings, &Kinds::built_in(), None));
-    drawn.map(|_| ()).expect_err("no plan can be drawn").render(false)
+    let told = drawn.map(|_| ()).expect_err("no plan can be drawn").render(false);
+    assert!(!told.contains("hunter2"), "{told}");
+    told
 }
 
 macro_rules! impossible {
@@ -21,6 +24,8 @@ macro_rules! impossible {
         })*
     };
 }
+
+pub(crate) use impossible;
 
 impossible! {
     nowhere_to_listen: "listen = []\n";
@@ -58,6 +63,7 @@ impossible! {
     services_that_cannot_be_asked: "[policies.a]\nforward_auth = { url = \"ftp://me:hunter2@auth\", timeout = \"off\", send = [\"x-forwarded-uri\", \"a b\"], copy = [\"host\"] }\n[policies.b]\nforward_auth = { url = \"https://auth/\", ca = \"no/such.pem\", require = \"claim(\" }\n[policies.c]\nforward_auth = { uri = \"http://auth/\" }\n[routes]\n\"/a\" = { to = \"http://a\", auth = { any = [{ forward_auth = { url = \"http://127.0.0.1:9000\" } }, { forward_auth = { url = \"http://127.0.0.1:9000\", timeout = \"0s\" } }] } }\n\"/b\" = { to = \"http://a\", use = \"a\" }\n\"/c\" = { to = \"http://a\", use = \"b\" }\n\"/d\" = { to = \"http://a\", use = \"c\" }\n";
     stores_that_share_nothing:
         "[stores.state]\nredis = { url = \"http://me:hunter2@a\", timeout = \"off\" }\n[routes]\n\"/a\" = { to = \"http://a\", rate_limit = { rate = \"1/s\", store = \"stat\" } }\n\"/b\" = { to = \"http://a\", rate_limit = { rate = \"1/s\", lease = \"5%\" } }\n\"/c\" = { to = \"http://a\", rate_limit = { rate = \"1/s\", key = \"route\", store = \"state\" } }\n\"/d\" = { to = \"http://a\", quota = { rate = \"1000000/s\", burst = 9000000, store = \"state\" } }\n";
+    a_length_that_nobody_knows_any_more: "[policies.a.header_rules]\nrequest.set = { x-length = '${content_length}' }\nresponse.set = { x-length = '${content_length}' }\nresponse.add = { x-type = '${content_type}' }\n";
     a_route_to_nowhere: "[routes]\n\"/a\" = { strip = true }\n\"/b\" = {}\n";
     a_route_to_two_places: "[routes]\n\"/a\" = { to = \"http://a\", redirect = \"/b\" }\n";
     a_url_without_a_host: "[routes]\n\"/a\" = \"http://\"\n\"/b\" = \"http://:80\"\n";

@@ -1,6 +1,9 @@
 //! What `settings show` prints.
 
-use aqueduct::settings::{Layers, Loaded, Settings, show::show};
+use aqueduct::{
+    kinds::Kinds,
+    settings::{Layers, Loaded, Settings, show},
+};
 
 const SITE: &str = r#"
 listen = [{ addr = "0.0.0.0:443", tls = "main" }, "0.0.0.0:80", { addr = "unix:/run/aqueduct.sock" }]
@@ -44,14 +47,14 @@ fn site() -> Loaded {
 fn every_value_is_shown_with_its_origin() {
     let Loaded { settings, origins } = site();
 
-    insta::assert_snapshot!(show(&settings, Some(&origins)));
+    insta::assert_snapshot!(show::show(&settings, Some(&origins)));
 }
 
 #[test]
 fn no_secret_is_shown() {
     let Loaded { settings, origins } = site();
 
-    assert!(!show(&settings, Some(&origins)).contains("hunter2"));
+    assert!(!show::show(&settings, Some(&origins)).contains("hunter2"));
 }
 
 #[test]
@@ -61,7 +64,7 @@ fn what_is_shown_can_be_read_again() {
     settings.routes.shift_remove("/next");
     settings.upstreams.shift_remove("web");
 
-    for text in [show(&settings, None), show(&settings, Some(&origins))] {
+    for text in [show::show(&settings, None), show::show(&settings, Some(&origins))] {
         let again = Layers::new().text("shown", &text).load().unwrap_or_else(|problems| panic!("{problems}\n{text}"));
         assert_eq!(again.settings, settings);
     }
@@ -69,7 +72,48 @@ fn what_is_shown_can_be_read_again() {
 
 #[test]
 fn the_defaults_can_be_read_again() {
-    let text = show(&Settings::default(), None);
+    let text = show::show(&Settings::default(), None);
 
     assert_eq!(toml::from_str::<Settings>(&text).expect("it is TOML"), Settings::default());
+}
+
+/// Filters whose settings have names as secrets have them.
+const WHO_MAY: &str = r#"
+[policies.programs]
+api_key = { keys = "shop.keys", header = "x-api-key", query = "key", cookie = "key", realm = "shop", pass_on = true, forward = { x-user = "sub" }, require = "claim('sub') == 'a'" }
+jwt = { secret = "hunter2", cookie = "session" }
+cors = { origins = "https://a.example", credentials = true }
+
+[policies.either]
+auth = { any = [{ api_key = { keys = "shop.keys", key = "hunter2" } }, { jwt = { secret = { file = "jwt.secret" } } }] }
+"#;
+
+#[test]
+fn of_filters_secrets_are_hidden_and_nothing_else() {
+    let settings = Layers::new().text("a.toml", WHO_MAY).load().expect("it is good").settings;
+
+    let shown = show::show(&settings, None);
+
+    assert!(!shown.contains("hunter2") && !show::tree(&settings).to_string().contains("hunter2"), "{shown}");
+    let mut hidden: Vec<_> = shown.lines().filter(|line| line.contains("***")).collect();
+    hidden.sort_unstable();
+    let [either, secret] = hidden[..] else { panic!("{shown}") };
+    assert_eq!(secret, "secret = \"***\"");
+    assert_eq!(
+        either,
+        "any = [{ api_key = { key = \"***\", keys = \"shop.keys\" } }, { jwt = { secret = { file = \"jwt.secret\" } } }]"
+    );
+}
+
+#[test]
+fn every_setting_of_api_keys_is_shown() {
+    let kinds = Kinds::built_in();
+    let kind = kinds.filters().iter().find(|kind| kind.name == "api_key").expect("a filter");
+    let schema = kind.schema().expect("it has one");
+    let keys = schema["properties"].as_object().expect("a table").keys();
+    let written: Vec<_> = keys.map(|key| format!("{key} = \"seen\"")).collect();
+    let text = format!("[policies.a]\napi_key = {{ {} }}\n", written.join(", "));
+    let settings = Layers::new().text("a.toml", &text).load().expect("it is good").settings;
+
+    assert!(!written.is_empty() && !show::show(&settings, None).contains("***"));
 }

@@ -32,7 +32,7 @@ enum Kind {
 impl Hash {
     /// Reads one, or says why it will not do, without showing it.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let kind = match text.split('$').nth(1) {
+        let kind = match text.strip_prefix('$').and_then(|rest| rest.split('$').next()) {
             Some("2y" | "2b" | "2a") => bcrypt(text).map(|()| Kind::Bcrypt),
             Some("argon2id" | "argon2i" | "argon2d") => argon2(text).map(|()| Kind::Argon2),
             Some("5") => sha_crypt(text, 43).map(|()| Kind::ShaCrypt),
@@ -160,6 +160,7 @@ mod tests {
             ("$1$abcdefgh$vhxKZ/s1ygZHyCEDPyqtQ/", "MD5 ($1$)"),
             ("ab0ozUNIgzCZ.", "DES crypt"),
             ("hunter2", "no hash that is known"),
+            ("x$5$saltstring$9JBjAeLRHX/Lm/1Njo98nbLiUsNRFEuARumLKkxJMm7", "no hash that is known"),
             ("", "no hash that is known"),
             ("$y$j9T$abcdefgh$PMO/ybZGzwvHUDcEDrYISVNPmdY1pppLlI6NvjamW79", "yescrypt"),
             ("$2x$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm", "faulty bcrypt"),

@@ -63,3 +63,91 @@ fn parse(line: &str) -> Result<(&str, Hash), String> {
     let hash = Hash::parse(hash).map_err(|what| format!("the hash of `{}` {what}", name.escape_debug()))?;
     Ok((name, hash))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "$2y$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm";
+    const OTHER: &str = "$5$saltstring$9JBjAeLRHX/Lm/1Njo98nbLiUsNRFEuARumLKkxJMm7";
+
+    fn read(text: impl AsRef<[u8]>) -> Result<Users, Problems> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), text).expect("a file");
+        Users::read(file.path())
+    }
+
+    /// The numbers of its lines that will not do, and why.
+    fn told(text: &str) -> Vec<String> {
+        let Err(Problems(problems)) = read(text) else { panic!("{text:?} is taken") };
+        let told = problems.into_iter().map(|problem| {
+            assert_eq!(problem.key, ["users"]);
+            let (_file, line) = problem.what.split_once(':').expect("the file and the line");
+            line.to_owned()
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn a_file_is_read_as_people_and_htpasswd_write_it() {
+        let file = [
+            "# staff",
+            "",
+            &format!("alice:{HASH}"),
+            "   ",
+            "#bob:not yet",
+            &format!("carol:{OTHER}\r"),
+            &format!("zo\u{eb}:{HASH}  "),
+            &format!("dave and erin:{HASH}\t"),
+            &format!(" frank:{HASH}"),
+            &format!("grace:{HASH}"),
+        ]
+        .join("\n");
+
+        let users = read(file).unwrap_or_else(|problems| panic!("{problems}"));
+
+        for name in ["alice", "carol", "zo\u{eb}", "dave and erin", " frank", "grace"] {
+            let hash = users.hash(name).unwrap_or_else(|| panic!("{name} is not known"));
+            assert!(hash.is_of(b"hunter2"), "{name}");
+        }
+        for name in ["", "bob", "#bob", "# staff", "Alice", "frank", "zoe", "carol\r"] {
+            assert!(users.hash(name).is_none(), "{name} is known");
+        }
+    }
+
+    #[test]
+    fn what_will_not_do_is_told_by_its_line() {
+        let file = format!(
+            "alice:{HASH}\nhunter2\n:{HASH}\nbob\u{1}:{HASH}\n{}:{HASH}\nalice:{OTHER}\ncarol:{{SHA}}x\ndave:\nerin:a:{HASH}\n",
+            "x".repeat(LONGEST + 1)
+        );
+
+        let told = told(&file);
+
+        for (told, (line, expected)) in told.iter().zip([
+            (2, "no `:`"),
+            (3, "the name is empty"),
+            (4, "control characters"),
+            (5, "too long"),
+            (6, "`alice` is there twice"),
+            (7, "`carol` is SHA-1"),
+            (8, "`dave` is no hash"),
+            // A name has no colon: what stands behind the first one is the hash.
+            (9, "`erin` is no hash"),
+        ]) {
+            assert!(told.starts_with(&format!("{line}: ")) && told.contains(expected), "{line} {expected}: {told}");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+        assert_eq!(told.len(), 8);
+    }
+
+    #[test]
+    fn a_file_of_nobody_is_a_mistake() {
+        for (text, expected) in [("", "names nobody"), ("# nobody yet\n\n", "names nobody")] {
+            let Err(Problems(problems)) = read(text) else { panic!("{text:?} is taken") };
+            assert!(problems[0].what.contains(expected), "{}", problems[0].what);
+        }
+        assert!(read(b"alice:\xff\n").is_err(), "names are in UTF-8");
+        assert!(Users::read(Path::new("no/such.htpasswd")).is_err());
+    }
+}

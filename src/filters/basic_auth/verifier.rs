@@ -14,9 +14,13 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::{hmac, rand};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-use super::{BasicAuth, htpasswd::Users};
+use super::{
+    BasicAuth,
+    guesses::{Guesser, Guesses},
+    htpasswd::Users,
+};
 use crate::{
-    exchange::Identity,
+    exchange::{Exchange, Identity},
     filters::{
         Kind,
         authenticator::{Finding, Proof, Terms},
@@ -48,6 +52,8 @@ pub struct Verifier {
     /// Read by all workers without a lock; who adds one writes it anew.
     known: ArcSwap<HashMap<Digest, Arc<Proof>>>,
     adding: Mutex<()>,
+    /// `None` if anybody may guess as often as he likes.
+    guesses: Option<Arc<Guesses>>,
     verified: Event,
     wrong: Event,
 }
@@ -63,10 +69,16 @@ struct Waiting;
 
 impl Verifier {
     /// Nobody is remembered yet. `None` if the machine has no randomness.
-    pub fn new(users: Users, terms: Terms, challenge: HeaderValue, [verified, wrong]: [Event; 2]) -> Option<Self> {
+    pub fn new(
+        users: Users,
+        terms: Terms,
+        challenge: HeaderValue,
+        guesses: Option<Guesses>,
+        [verified, wrong]: [Event; 2],
+    ) -> Option<Self> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new()).ok()?;
-        let (known, adding) = (ArcSwap::default(), Mutex::new(()));
-        Some(Self { users, terms, challenge, key, known, adding, verified, wrong })
+        let (known, adding, guesses) = (ArcSwap::default(), Mutex::new(()), guesses.map(Arc::new));
+        Some(Self { users, terms, challenge, key, known, adding, guesses, verified, wrong })
     }
 
     /// How the client is told to prove itself.
@@ -84,18 +96,31 @@ impl Verifier {
         self.known.load().get(&self.digest(credentials)).cloned()
     }
 
+    /// Who this client is as one that may be wrong too often, if there is such a thing.
+    pub fn guesser(&self, exchange: &Exchange) -> Option<Guesser> {
+        self.guesses.as_ref().map(|guesses| guesses.guesser(exchange))
+    }
+
     /// Finds out, when it is its turn.
-    pub async fn verify(self: Arc<Self>, credentials: Credentials) -> Finding {
+    pub async fn verify(self: Arc<Self>, credentials: Credentials, guesser: Option<Guesser>) -> Finding {
         let Some(_waiting) = Waiting::enter() else { return Finding::Bad(busy()) };
         let Ok(place) = Arc::clone(&PLACES).acquire_owned().await else { return Finding::Bad(busy()) };
         // Browsers come with several connections at once.
         if let Some(proof) = self.known(&credentials) {
             return Finding::Proved(proof);
         }
+        // What it has sent before may have been wrong meanwhile.
+        if let Some(wait) = guesser.as_ref().and_then(Guesser::has_to_wait) {
+            return Finding::Bad(too_often(wait));
+        }
         let challenge = self.challenge.clone();
         let hashing = spawn_blocking(move || {
             let _place = place;
-            self.check(&credentials)
+            let proof = self.check(&credentials);
+            if let (None, Some(guesser)) = (&proof, guesser) {
+                guesser.was_wrong();
+            }
+            proof
         });
         match hashing.await {
             Ok(Some(proof)) => Finding::Proved(proof),
@@ -163,6 +188,12 @@ impl Drop for Waiting {
 pub fn wrong(challenge: &HeaderValue) -> Response {
     let refusal = Refusal::new(BasicAuth::NAME, StatusCode::UNAUTHORIZED, "wrong name or password");
     refusal.with(header::WWW_AUTHENTICATE, challenge.clone()).into()
+}
+
+/// Nobody looks at what comes so soon after so many that were wrong.
+pub fn too_often(wait: Duration) -> Response {
+    let refusal = Refusal::new(BasicAuth::NAME, StatusCode::TOO_MANY_REQUESTS, "too many wrong passwords");
+    refusal.after(wait).into()
 }
 
 fn busy() -> Response {

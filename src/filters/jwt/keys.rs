@@ -105,3 +105,6 @@ fn of_pem(block: &[u8]) -> Option<Key> {
         rsa().or_else(|| DecodingKey::from_ec_pem(block).ok()).or_else(|| DecodingKey::from_ed_pem(block).ok())?;
     Some(Key { id: None, algorithms: key.family().algorithms().to_vec(), key })
 }
+
+#[cfg(test)]
+mod tests;

@@ -154,3 +154,6 @@ fn object(part: &str) -> Result<Map<String, Value>, Flaw> {
     let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| Flaw::Malformed)?;
     serde_json::from_slice(&json).map_err(|_| Flaw::Malformed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::settings::rate::Rate;
+use crate::{filters::table::Rule, settings::rate::Rate};
 
 /// How deep a bucket is, and how fast it fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,31 @@ impl Bucket {
     /// So many can be taken now.
     pub fn left(self, full_at: u64, now: u64) -> u64 {
         self.depth.saturating_sub(full_at.saturating_sub(now)) / self.interval
+    }
+}
+
+/// One is taken now. Numbers are the times at which buckets are full.
+pub struct Taking {
+    /// What it is taken of.
+    pub bucket: Bucket,
+    /// In nanoseconds.
+    pub now: u64,
+}
+
+impl Rule for Taking {
+    type No = Empty;
+
+    fn is_idle(&self, full_at: u64) -> bool {
+        full_at < self.now
+    }
+
+    /// Later than `now`, and still not before it when it is put back: such a time the place has not had.
+    fn first(&self, _: u64, shared: u64) -> Result<u64, Empty> {
+        self.bucket.take(shared, self.now)
+    }
+
+    fn next(&self, full_at: u64, _: u64) -> Result<u64, Empty> {
+        self.bucket.take(full_at, self.now)
     }
 }
 

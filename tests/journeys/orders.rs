@@ -1,0 +1,401 @@
+//! The order in which filters are written decides nothing about who gets in.
+//!
+//! Filters of which each lets some requests pass and others not, in any selection, in any order and at any place: at the route, in policies that it
+//! uses in any order, in `[defaults]`. What becomes of a request is the same each time, and only one that each of them lets pass reaches the
+//! endpoint.
+
+use std::{cell::Cell, fs, net::SocketAddr, rc::Rc, sync::Arc};
+
+use actix_rt::System;
+use aqueduct::{
+    Exchange, Response,
+    exchange::Client,
+    filters::{End, Step, pass},
+    http::{
+        ClientCertificate, Downstream, HeaderMap, HeaderName, HeaderValue, Method, RequestBody, StatusCode, Version,
+        downstream::Peer,
+    },
+    kinds::Kinds,
+    plan::Plan,
+    proxy::decision,
+    settings::Layers,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use jsonwebtoken::{EncodingKey, Header, encode};
+use proptest::{
+    prelude::*,
+    sample::subsequence,
+    test_runner::{Config, TestRunner},
+};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::support::origin::Origin;
+
+const SECRET: &str = "a secret that is as long as what it makes";
+const ALICE: &str = "alice:$2y$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm\n";
+const KEY: &str = "not-a-key-to-let-anybody-in";
+const POLICIES: [&str; 4] = ["one", "two", "three", "for_all"];
+
+/// A filter with settings by which some pass.
+struct Case {
+    name: &'static str,
+    settings: &'static str,
+    lets_pass: fn(&Request) -> bool,
+    /// Who has passed it is known by a name.
+    proves: bool,
+}
+
+const fn case(name: &'static str, settings: &'static str, lets_pass: fn(&Request) -> bool) -> Case {
+    Case { name, settings, lets_pass, proves: false }
+}
+
+const fn proof(name: &'static str, settings: &'static str, lets_pass: fn(&Request) -> bool) -> Case {
+    Case { proves: true, ..case(name, settings, lets_pass) }
+}
+
+/// `header_rules` write what would let anybody in, if it was asked behind them.
+static CASES: [Case; 16] = [
+    case("ip_access", "{ deny = [\"198.51.100.0/24\"] }", |request| !request.is_from_afar),
+    case("request_rules", "{ deny = [\"header('x-odd') == '1'\"] }", |request| !request.is_odd),
+    case("rate_limit", "{ rate = \"3/1h\" }", |_| true),
+    case("concurrency", "{ requests = 100 }", |_| true),
+    proof("basic_auth", "{ users = USERS }", |request| request.password == Shown::Good),
+    proof("api_key", "{ keys = \"settings/recipes/shop.keys\" }", |request| request.key == Shown::Good),
+    proof("jwt", "{ secret = SECRET, cookie = \"token\" }", |request| request.token == Shown::Good),
+    proof("client_cert", "{ subjects = [\"CN=alice\"] }", |request| request.certificate == Shown::Good),
+    case("forward_auth", "{ url = SERVICE, send = [\"x-word\"] }", |request| request.word == Shown::Good),
+    proof(
+        "auth",
+        "{ any = [{ api_key = { keys = \"settings/recipes/shop.keys\", header = \"x-other\" } }, { client_cert = { subjects = [\"CN=alice\"] } }] }",
+        |request| match request.other {
+            Shown::Good => true,
+            Shown::Bad => false,
+            Shown::Nothing => request.certificate == Shown::Good,
+        },
+    ),
+    case("authorize", "{ allow = [\"has(claim('sub'))\"] }", |_| true),
+    case("quota", "{ rate = \"3/1h\", key = \"identity\" }", |_| true),
+    case("header_rules", "{ request = { remove = [\"x-odd\"], set = GOOD } }", |_| true),
+    case("security_headers", "true", |_| true),
+    case("cors", "{ origins = \"https://a.example\" }", |_| true),
+    case("compress", "true", |_| true),
+];
+
+/// What a client shows in one place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Shown {
+    Nothing,
+    Bad,
+    Good,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Request {
+    is_from_afar: bool,
+    is_odd: bool,
+    password: Shown,
+    key: Shown,
+    other: Shown,
+    token: Shown,
+    certificate: Shown,
+    word: Shown,
+}
+
+const STRANGER: Request = Request {
+    is_from_afar: false,
+    is_odd: false,
+    password: Shown::Nothing,
+    key: Shown::Nothing,
+    other: Shown::Nothing,
+    token: Shown::Nothing,
+    certificate: Shown::Nothing,
+    word: Shown::Nothing,
+};
+
+/// Where one filter is written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Place {
+    Route,
+    Policy(usize),
+    Defaults,
+}
+
+/// One way to write all of them.
+#[derive(Debug, Clone)]
+struct Layout {
+    places: Vec<Place>,
+    order: Vec<usize>,
+    uses: Vec<&'static str>,
+    uses_by_default: bool,
+    routes_first: bool,
+}
+
+/// What filters ask: a file of users, and a service.
+struct House {
+    folder: TempDir,
+    service: Origin,
+}
+
+impl House {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("users"), ALICE).expect("a file");
+        let service = Origin::serving(|head, _| {
+            let status = if head.to_lowercase().contains("x-word: good") { "204 No Content" } else { "403 Forbidden" };
+            format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes()
+        });
+        Self { folder, service: service.start().await }
+    }
+
+    fn filter(&self, index: usize) -> String {
+        let good = json!({ "authorization": basic("hunter2"), "x-api-key": KEY, "x-other": KEY, "x-word": "good", "cookie": cookie(SECRET) });
+        let good: Vec<_> =
+            good.as_object().into_iter().flatten().map(|(name, value)| format!("{name} = {value}")).collect();
+        let Case { name, settings, .. } = &CASES[index];
+        let settings = settings
+            .replace("USERS", &format!("{:?}", self.folder.path().join("users")))
+            .replace("SERVICE", &format!("\"{}/\"", self.service.url()))
+            .replace("SECRET", &format!("\"{SECRET}\""))
+            .replace("GOOD", &format!("{{ {} }}", good.join(", ")));
+        format!("{name} = {settings}\n")
+    }
+
+    fn settings(&self, selection: &[usize], layout: &Layout) -> String {
+        let at = |place: Place| -> String {
+            let here = layout.order.iter().filter(|index| selection.contains(index) && layout.places[**index] == place);
+            here.map(|index| self.filter(*index)).collect()
+        };
+        let uses = format!("use = {:?}\n", layout.uses);
+        let (by_default, by_route) = if layout.uses_by_default { (uses.as_str(), "") } else { ("", uses.as_str()) };
+        let policies = POLICIES.iter().enumerate().map(|(number, name)| {
+            let when = if *name == "for_all" { "when = \"method == 'GET'\"\n" } else { "" };
+            format!("[policies.{name}]\n{when}{}", at(Place::Policy(number)))
+        });
+        let route = format!("[routes.\"/\"]\nto = \"http://127.0.0.1:1\"\n{by_route}{}", at(Place::Route));
+        let mut parts = [format!("[defaults]\n{by_default}{}", at(Place::Defaults)), policies.collect(), route];
+        if layout.routes_first {
+            parts.reverse();
+        }
+        parts.concat()
+    }
+
+    /// Whether each of these requests in turn reaches the endpoint, and what it is answered.
+    async fn outcomes(&self, selection: &[usize], layout: &Layout, requests: &[Request]) -> Vec<(bool, u16)> {
+        let plan = plan(&self.settings(selection, layout));
+        let mut outcomes = Vec::new();
+        for request in requests {
+            let mut exchange = request.exchange();
+            let matched = decision::route(&plan, &exchange).expect("there is a route for all");
+            outcomes.push(outcome(&matched.entry.value.filters, &mut exchange).await);
+        }
+        outcomes
+    }
+}
+
+fn plan(text: &str) -> Plan {
+    let loaded = Layers::new().text("test.toml", text).load();
+    let settings = loaded.unwrap_or_else(|problems| panic!("{}", problems.render(false))).settings;
+    Plan::draw(settings, &Kinds::built_in(), None).unwrap_or_else(|problems| panic!("{text}\n{problems}"))
+}
+
+/// Where a request ends that nobody has turned back.
+#[derive(Default)]
+struct Endpoint {
+    was_reached: Cell<bool>,
+}
+
+impl End for Endpoint {
+    async fn send(&self, _: &mut Exchange) -> Response {
+        self.was_reached.set(true);
+        Response::new(StatusCode::OK)
+    }
+
+    fn show(&self, _: &mut Exchange, refused: Response) -> Response {
+        Response::new(refused.cause.as_ref().map_or(refused.status, |cause| cause.status()))
+    }
+}
+
+async fn outcome(steps: &[Step], exchange: &mut Exchange) -> (bool, u16) {
+    let endpoint = Endpoint::default();
+    let response = pass(steps, exchange, &endpoint).await;
+    (endpoint.was_reached.get(), response.status.as_u16())
+}
+
+fn basic(password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("alice:{password}")))
+}
+
+fn cookie(secret: &str) -> String {
+    let claims = json!({ "sub": "alice", "exp": 4_102_444_800_u64 });
+    let token = encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.as_bytes()));
+    format!("token={}", token.expect("a token"))
+}
+
+impl Request {
+    fn exchange(&self) -> Exchange {
+        let odd = if self.is_odd { Shown::Good } else { Shown::Nothing };
+        let mut headers = HeaderMap::new();
+        for (name, shown, good, bad) in [
+            ("x-odd", odd, "1".to_owned(), String::new()),
+            ("authorization", self.password, basic("hunter2"), basic("hunter3")),
+            ("x-api-key", self.key, KEY.to_owned(), "guessed".to_owned()),
+            ("x-other", self.other, KEY.to_owned(), "guessed".to_owned()),
+            ("cookie", self.token, cookie(SECRET), cookie("a secret of somebody else, and as long as it")),
+            ("x-word", self.word, "good".to_owned(), "bad".to_owned()),
+        ] {
+            let value = match shown {
+                Shown::Nothing => continue,
+                Shown::Bad => bad,
+                Shown::Good => good,
+            };
+            headers.append(HeaderName::from_static(name), HeaderValue::try_from(value).expect("a value"));
+        }
+        let address = if self.is_from_afar { [198, 51, 100, 1] } else { [192, 0, 2, 1] };
+        let client = Client::at(Peer::Tcp(SocketAddr::from((address, 1000))), true);
+        let target = "/".parse().expect("a target");
+        let mut exchange = Exchange::new(Method::GET, target, Version::HTTP_11, headers, RequestBody::empty(), client);
+        exchange.path = "/".into();
+        exchange.downstream = match self.certificate {
+            Shown::Nothing => None,
+            Shown::Bad => Some(Connection::of("CN=bob")),
+            Shown::Good => Some(Connection::of("CN=alice")),
+        };
+        exchange
+    }
+
+    /// Each of these filters by itself lets it pass. What was proved by none of them is no claim.
+    fn may_pass(&self, selection: &[usize]) -> bool {
+        let chosen = || selection.iter().map(|index| &CASES[*index]);
+        let is_known = !chosen().any(|case| case.name == "authorize") || chosen().any(|case| case.proves);
+        is_known && chosen().all(|case| (case.lets_pass)(self))
+    }
+}
+
+/// A connection whose client has shown a certificate.
+struct Connection(Arc<ClientCertificate>);
+
+impl Connection {
+    fn of(subject: &str) -> Rc<dyn Downstream> {
+        Rc::new(Self(Arc::new(ClientCertificate {
+            subject: subject.into(),
+            issuer: "CN=ca".into(),
+            serial: "0a".into(),
+            names: Vec::new(),
+            fingerprint: "ab".repeat(32),
+        })))
+    }
+}
+
+impl Downstream for Connection {
+    fn peer(&self) -> Peer {
+        Peer::Unix
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+
+    fn client_certificate(&self) -> Option<&Arc<ClientCertificate>> {
+        Some(&self.0)
+    }
+
+    fn informational(&self, _: StatusCode, _: &HeaderMap) {}
+
+    fn request_trailers(&self) -> Option<HeaderMap> {
+        None
+    }
+
+    fn response_trailers(&self, _: HeaderMap) {}
+}
+
+/// Good more often than not: of those that need several proofs some are to get in.
+fn shown() -> impl Strategy<Value = Shown> {
+    prop_oneof![1 => Just(Shown::Nothing), 1 => Just(Shown::Bad), 4 => Just(Shown::Good)]
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let rarely = || prop::bool::weighted(0.1);
+    let proofs = (shown(), shown(), shown(), shown(), shown(), shown());
+    (rarely(), rarely(), proofs).prop_map(|(is_from_afar, is_odd, (password, key, other, token, certificate, word))| {
+        Request { is_from_afar, is_odd, password, key, other, token, certificate, word }
+    })
+}
+
+fn layout() -> impl Strategy<Value = Layout> {
+    let place = prop_oneof![Just(Place::Route), (0..POLICIES.len()).prop_map(Place::Policy), Just(Place::Defaults)];
+    let places = prop::collection::vec(place, CASES.len());
+    let order = Just((0..CASES.len()).collect::<Vec<_>>()).prop_shuffle();
+    let uses = Just(POLICIES.to_vec()).prop_shuffle();
+    (places, order, uses, any::<bool>(), any::<bool>()).prop_map(
+        |(places, order, uses, uses_by_default, routes_first)| Layout {
+            places,
+            order,
+            uses,
+            uses_by_default,
+            routes_first,
+        },
+    )
+}
+
+#[test]
+fn in_whichever_order_and_place_filters_are_written_the_same_requests_get_in_and_none_that_one_of_them_refuses() {
+    let system = System::new();
+    let house = system.block_on(House::new());
+    let mut runner = TestRunner::new(Config { cases: 96, failure_persistence: None, ..Config::default() });
+    let selection = subsequence((0..CASES.len()).collect::<Vec<_>>(), 1..=7);
+    let cases = (selection, prop::collection::vec(request(), 1..4), prop::collection::vec(layout(), 3));
+    let (got_in, kept_out) = (Cell::new(0), Cell::new(0));
+
+    let ran = runner.run(&cases, |(selection, requests, layouts)| {
+        let has = |name: &str| selection.iter().any(|index| CASES[*index].name == name);
+        let may_be_too_many = has("rate_limit") || has("quota");
+        let first = system.block_on(house.outcomes(&selection, &layouts[0], &requests));
+        for (request, (was_reached, status)) in requests.iter().zip(&first) {
+            if *was_reached || !may_be_too_many {
+                prop_assert_eq!(*was_reached, request.may_pass(&selection), "{:?}: {}", request, status);
+            }
+            let count = if *was_reached { &got_in } else { &kept_out };
+            count.set(count.get() + 1);
+        }
+        for layout in &layouts[1..] {
+            let outcomes = system.block_on(house.outcomes(&selection, layout, &requests));
+            prop_assert_eq!(&outcomes, &first, "{}", house.settings(&selection, layout));
+        }
+        Ok(())
+    });
+
+    ran.unwrap_or_else(|failed| panic!("{failed}"));
+    assert!(got_in.get() > 20 && kept_out.get() > 20, "{} got in, {} did not", got_in.get(), kept_out.get());
+}
+
+#[test]
+fn in_another_order_than_that_of_the_table_a_stranger_would_get_in() {
+    let system = System::new();
+    let house = system.block_on(House::new());
+    let index = |name: &str| CASES.iter().position(|case| case.name == name).expect("a case");
+    for name in ["basic_auth", "api_key", "jwt", "forward_auth", "auth"] {
+        let layout = Layout {
+            places: vec![Place::Route; CASES.len()],
+            order: (0..CASES.len()).rev().collect(),
+            uses: Vec::new(),
+            uses_by_default: false,
+            routes_first: false,
+        };
+        let plan = plan(&house.settings(&[index("header_rules"), index(name)], &layout));
+        let mut exchange = STRANGER.exchange();
+        let route = decision::route(&plan, &exchange).expect("there is a route for all");
+        let mut steps = route.entry.value.filters.clone();
+
+        let (was_reached, _) = system.block_on(outcome(&steps, &mut exchange));
+        steps.reverse();
+        let reversed = system.block_on(outcome(&steps, &mut STRANGER.exchange()));
+
+        assert!(!was_reached, "{name}");
+        assert_eq!(reversed, (true, 200), "{name}: this test can fail");
+    }
+}
