@@ -68,7 +68,11 @@ impl Errand {
             Some(query) => format!("{path}?{query}"),
             None => path,
         };
-        let tls = if url.is_tls { Some(profile(&url.address, ca)?) } else { None };
+        let tls = match &url.address {
+            Address::Tcp { host, .. } if url.is_tls => Some(profile(host, ca)?),
+            Address::Unix(_) if url.is_tls => return Err(("url", "no certificate can be for it".into())),
+            Address::Tcp { .. } | Address::Unix(_) => None,
+        };
         static NEXT: AtomicU64 = AtomicU64::new(1 << 62);
         let target = Target {
             address: url.address,
@@ -158,12 +162,13 @@ impl Errand {
     }
 }
 
-fn profile(address: &Address, ca: Option<&Path>) -> Result<Arc<Profile>, (&'static str, String)> {
+/// What a server of this name has to prove; `ca` is whom to believe instead of the machine's roots.
+///
+/// # Errors
+/// The key it is wrong at (`url` or `ca`), and what is wrong.
+pub(super) fn profile(host: &str, ca: Option<&Path>) -> Result<Arc<Profile>, (&'static str, String)> {
     let written = EndpointTls { ca: ca.map(PathBuf::from), ..EndpointTls::default() };
     let tls = ClientTls::of(&written).map_err(|error| ("ca", error.to_string()))?;
-    let Address::Tcp { host, .. } = address else {
-        return Err(("url", "no certificate can be for it".into()));
-    };
     let profile = Profile::named(Arc::new(tls), host).ok_or(("url", "no certificate can be for it".to_owned()))?;
     Ok(Arc::new(profile))
 }

@@ -8,7 +8,7 @@ use std::{borrow::Cow, fmt::Write, sync::Arc, time::Duration};
 use smallvec::SmallVec;
 
 pub use self::settings::{LimitSettings, RateLimitSettings};
-pub use self::shared::is_url_of_store;
+pub use self::shared::check_store;
 use self::{
     bucket::{Bucket, Empty, Taking},
     lease::Window,
@@ -75,6 +75,8 @@ rate_limit = { rate = "1000/1m", store = "state", lease = "10%" }
 to = "http://127.0.0.1:8000"
 use = "api"
 ```
+
+With `rediss://` TLS is spoken, and the server must prove to be `HOST` by the machine's roots, or by those of `ca = "ca.pem"`, which is read again with each connection.
 
 No request waits for the store. Time is cut into windows in which a bucket fills (a minute here; a second at least), and a process leases parts of one, `lease` of
 the limit at a time, ahead of its requests. In a window all processes together let pass the limit and **at most one lease more for each process**: what one lets pass before it has

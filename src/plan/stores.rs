@@ -14,9 +14,14 @@ pub fn check(stores: &IndexMap<String, StoreSettings>, problems: &mut Vec<Proble
             let what = "its name must be such that an environment variable can name it";
             problems.push(Problem::at(["stores", name], what).help("lower-case letters, digits and `_`"));
         }
-        if !rate_limit::is_url_of_store(store) {
-            let problem = Problem::at(["stores", name, "redis", "url"], "not a URL of a Redis that can be had here");
-            problems.push(problem.help("redis://HOST:PORT/DB or redis+unix:PATH").hide_value());
+        if let Err((key, what)) = rate_limit::check_store(store) {
+            let help = if key == "ca" {
+                "a file of certificates in PEM, of a server at rediss://"
+            } else {
+                "redis://HOST:PORT/DB, rediss://HOST:PORT/DB or redis+unix:PATH"
+            };
+            let problem = Problem::at(["stores", name, "redis", key], what).help(help);
+            problems.push(if key == "url" { problem.hide_value() } else { problem });
         }
         if store.redis.timeout.0.is_none_or(|time| time.is_zero()) {
             let what = "nobody can be waited for like that";

@@ -1,5 +1,7 @@
 //! Where several processes keep what they share, as it is written.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Secret, Time};
@@ -16,8 +18,12 @@ pub struct StoreSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisSettings {
-    /// `redis://USER:PASSWORD@HOST:PORT/DB` or `redis+unix:PATH`; it may hold a password, so it is never shown.
+    /// `redis://USER:PASSWORD@HOST:PORT/DB`, `rediss://` where TLS is spoken, or `redis+unix:PATH`; it may hold a password, so it is
+    /// never shown.
     pub url: Secret,
+    /// Whom to believe to be that server instead of the machine's roots, as a PEM file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
     /// An answer that takes longer is none. No request waits for it.
     #[serde(default = "a_quarter")]
     pub timeout: Time,

@@ -1,6 +1,7 @@
-//! Limits that several processes share by a Redis, which is killed.
+//! Limits that several processes share by a Redis, which is killed, or is not who it must be.
 
 use std::{
+    net::SocketAddr,
     ops::RangeInclusive,
     path::Path,
     process::{Child, Command, Stdio},
@@ -8,7 +9,9 @@ use std::{
 
 use super::support::{
     binary::{Binary, write},
+    client::loopback,
     origin::Origin,
+    tls::Authority,
     wire::patiently,
 };
 
@@ -16,17 +19,39 @@ const LIMIT: usize = 100;
 const LEASE: usize = 10;
 const PROCESSES: usize = 3;
 
-/// What all of them let pass with the store, and without it: in half a minute one flows into each bucket.
-const TOGETHER: RangeInclusive<usize> = LIMIT..=LIMIT + PROCESSES * LEASE;
-const APART: RangeInclusive<usize> = PROCESSES * LIMIT..=PROCESSES * (LIMIT + 2);
+/// What so many of them let pass with the store, and without it: in half a minute one flows into each bucket.
+const fn together(processes: usize) -> RangeInclusive<usize> {
+    LIMIT..=LIMIT + processes * LEASE
+}
 
-/// A Redis at a socket of its own, until it is dropped.
+const fn apart(processes: usize) -> RangeInclusive<usize> {
+    processes * LIMIT..=processes * (LIMIT + 2)
+}
+
+const TOGETHER: RangeInclusive<usize> = together(PROCESSES);
+const APART: RangeInclusive<usize> = apart(PROCESSES);
+
+/// A Redis, until it is dropped.
 struct Redis(Child);
 
 impl Redis {
+    /// At a socket in this folder.
     fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &["--port", "0", "--unixsocket", "redis.sock"])
+    }
+
+    /// Where it speaks TLS and nothing else, with the certificate in this folder that is called so.
+    fn start_secured(folder: &Path, at: SocketAddr, name: &str) -> Self {
+        let (ip, port) = (at.ip().to_string(), at.port().to_string());
+        let (cert, key) = (format!("{name}.pem"), format!("{name}.key"));
+        let tls = ["--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+        let ca = ["--tls-ca-cert-file", "ca.pem"];
+        Self::start_with(folder, &[&["--port", "0", "--bind", &ip][..], &tls, &ca].concat())
+    }
+
+    fn start_with(folder: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--unixsocket", "redis.sock", "--save", "", "--appendonly", "no"]);
+        command.args(arguments).args(["--save", "", "--appendonly", "no"]);
         let child = command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         Self(child.expect("redis-server is here: scripts/test installs it"))
     }
@@ -48,17 +73,16 @@ impl Drop for Redis {
 struct Processes(Vec<Binary>);
 
 impl Processes {
-    async fn start(folder: &Path, origin: &Origin) -> Self {
+    async fn start(count: usize, folder: &Path, redis: &str, origin: &Origin) -> Self {
         let settings = format!(
-            "listen = [\"127.0.0.1:0\"]\n[stores.state]\nredis = {{ url = \"redis+unix:{}\", timeout = \"5s\" }}\n\
+            "listen = [\"127.0.0.1:0\"]\n[stores.state]\nredis = {{ {redis}, timeout = \"5s\" }}\n\
              [routes.\"/\"]\nto = \"{}\"\n\
              rate_limit = {{ rate = \"{LIMIT}/1h\", key = \"header:x-key\", store = \"state\", lease = \"{LEASE}%\" }}\n",
-            folder.join("redis.sock").display(),
             origin.url(),
         );
         write(folder, "edge.toml", settings);
         let mut processes = Vec::new();
-        for _ in 0..PROCESSES {
+        for _ in 0..count {
             processes.push(Binary::run(folder, &["--settings", "edge.toml"]).await);
         }
         Self(processes)
@@ -97,7 +121,8 @@ async fn several_processes_let_pass_what_one_may_and_a_lease_each_and_go_on_with
     let folder = tempfile::tempdir().expect("a folder");
     let origin = Origin::answering("hello").start().await;
     let redis = Redis::start(folder.path());
-    let mut processes = Processes::start(folder.path(), &origin).await;
+    let at_socket = format!("url = \"redis+unix:{}\"", folder.path().join("redis.sock").display());
+    let mut processes = Processes::start(PROCESSES, folder.path(), &at_socket, &origin).await;
     processes.say("is found, and this process counts with all others").await;
 
     let together = processes.let_pass("alice").await;
@@ -115,4 +140,54 @@ async fn several_processes_let_pass_what_one_may_and_a_lease_each_and_go_on_with
     processes.say("is found, and this process counts with all others").await;
     let together = processes.let_pass("dave").await;
     assert!(TOGETHER.contains(&together), "{together} passed");
+}
+
+/// An address where a Redis will be, and settings that say so.
+fn secured(authority: &Authority) -> (SocketAddr, String) {
+    let at = SocketAddr::from((loopback(), 6380));
+    (at, format!("url = \"rediss://{at}/0\", ca = {:?}", authority.path("ca.pem")))
+}
+
+#[actix_rt::test]
+async fn a_store_that_proves_who_it_is_is_shared_over_tls() {
+    let (authority, origin) = (Authority::new(), Origin::answering("hello").start().await);
+    let (at, settings) = secured(&authority);
+    authority.issue("redis", &[&at.ip().to_string()]);
+    let _redis = Redis::start_secured(authority.folder(), at, "redis");
+
+    let mut processes = Processes::start(2, authority.folder(), &settings, &origin).await;
+    processes.say("is found, and this process counts with all others").await;
+
+    let passed = processes.let_pass("alice").await;
+    assert!(together(2).contains(&passed), "{passed} passed");
+}
+
+#[actix_rt::test]
+async fn a_store_that_does_not_is_told_nothing() {
+    let (authority, other, origin) = (Authority::new(), Authority::new(), Origin::answering("hello").start().await);
+    let (at, settings) = secured(&authority);
+    authority.issue("elsewhere", &["redis.example"]);
+    other.issue("redis", &[&at.ip().to_string()]);
+    for (folder, name) in [(authority.folder(), "elsewhere"), (other.folder(), "redis")] {
+        let redis = Redis::start_secured(folder, at, name);
+        wait_for(at).await;
+
+        let mut processes = Processes::start(1, authority.folder(), &settings, &origin).await;
+        let lost = processes.0[0].says("is lost, and this process counts by itself").await;
+        assert!(lost.contains("invalid peer certificate"), "{lost}");
+
+        let passed = processes.let_pass(name).await;
+        assert!(apart(1).contains(&passed), "{passed} passed");
+        redis.kill();
+    }
+}
+
+/// Until somebody listens there.
+async fn wait_for(at: SocketAddr) {
+    patiently("a Redis", async {
+        while tokio::net::TcpStream::connect(at).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }

@@ -1,7 +1,8 @@
 //! Limits that several processes share, by leases from a Redis that no request waits for.
 
+mod connection;
+
 use std::{
-    io,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -10,7 +11,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::LocalBoxFuture};
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, aio::MultiplexedConnection};
+use redis::{ErrorKind, RedisError, aio::MultiplexedConnection};
 use tokio::{
     sync::{
         Mutex,
@@ -77,9 +78,12 @@ const MOST_AT_ONCE: usize = 256;
 const PING: Duration = Duration::from_secs(1);
 const BEFORE_NEXT_TRY: Duration = Duration::from_millis(500);
 
-/// Whether it can be told where this store is.
-pub fn is_url_of_store(store: &StoreSettings) -> bool {
-    Client::open(store.redis.url.expose()).is_ok()
+/// Whether this store can be had.
+///
+/// # Errors
+/// The key it is wrong at (`url` or `ca`), and what is wrong.
+pub fn check_store(store: &StoreSettings) -> Result<(), (&'static str, String)> {
+    connection::check(&store.redis)
 }
 
 impl Leases {
@@ -194,17 +198,6 @@ impl Leases {
         known.filter(|known| known.window == ask.window as u16).map_or(0, |known| known.wants(self.made_of.window))
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
-        let settings = &self.made_of.store.redis;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(settings.timeout.0)
-            .set_response_timeout(settings.timeout.0);
-        let client = Client::open(settings.url.expose())?;
-        let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        let limit = settings.timeout.0.unwrap_or(PING) * 2;
-        timeout(limit, connecting).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
-    }
-
     fn is_lost(&self, error: &RedisError) {
         if self.reach.swap(LOST, Ordering::Relaxed) != LOST {
             log::warn!("the store of {} is lost, and this process counts by itself: {error}", self.made_of.name);
@@ -228,7 +221,7 @@ impl Chore for Leases {
         async move {
             let mut asked = self.asked.lock().await;
             loop {
-                let error = match self.connect().await {
+                let error = match connection::connect(&self.made_of.store.redis).await {
                     Err(error) => error,
                     Ok(mut connection) => {
                         self.is_found();

@@ -15,7 +15,10 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     sign::CertifiedKey,
 };
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_rustls::TlsConnector;
 
 use super::{
@@ -148,6 +151,19 @@ impl Profile {
             return Err(io::Error::other("the endpoint has not chosen HTTP/2 (ALPN `h2`)"));
         }
         Ok(stream)
+    }
+
+    /// The same for somebody who does not speak HTTP.
+    ///
+    /// # Errors
+    /// It is not who it must be, or does not speak TLS as we do.
+    pub async fn secure(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static + use<>> {
+        let mut config = ClientConfig::clone(&self.tls.http1);
+        config.alpn_protocols.clear();
+        TlsConnector::from(Arc::new(config)).connect(self.name.clone(), stream).await
     }
 }
 

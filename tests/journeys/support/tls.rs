@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -43,6 +43,11 @@ impl Authority {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("ca.pem"), issuer.pem()).expect("a file");
         Self { issuer, folder }
+    }
+
+    /// Where all of them are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The file of this name, as settings name it.
