@@ -5,25 +5,19 @@
 mod chart;
 mod endpoint;
 mod load;
+mod running;
 
 use std::{
     env, fs,
     net::SocketAddr,
     path::Path,
-    sync::mpsc,
-    thread,
     time::{Duration, Instant},
 };
 
-use actix_web::App;
-use aqueduct::{
-    EdgeServer, Proxy,
-    edge::Handle,
-    plan::ListenAddress,
-    settings::{Layers, server::Workers},
+use self::{
+    load::{CLASSES, Count, Load},
+    running::Running,
 };
-
-use self::load::{CLASSES, Count, Load};
 
 const AT_ONCE: usize = 8;
 const TAKES: Duration = Duration::from_millis(20);
@@ -50,13 +44,6 @@ struct Series {
     outcomes: Vec<Outcome>,
 }
 
-/// The proxy, until it is dropped.
-struct Running {
-    address: SocketAddr,
-    handle: Handle,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
 fn main() {
     let flags: Vec<String> = env::args().skip(1).collect();
     let is_quick = flags.iter().any(|flag| flag == "--quick");
@@ -74,7 +61,7 @@ fn main() {
 fn series(name: &'static str, way: &str, factors: &[f64], window: Duration) -> Series {
     let outcome = |factor: &f64| {
         let endpoint = endpoint::start(AT_ONCE, TAKES);
-        let proxy = Running::start(endpoint, way);
+        let proxy = Running::start(&settings(endpoint, way));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let load = Load { per_second: factor * can(), deadline: DEADLINE, warm_up: Duration::from_secs(4), window };
         let counts = runtime.block_on(load::run(proxy.address, load));
@@ -83,6 +70,14 @@ fn series(name: &'static str, way: &str, factors: &[f64], window: Duration) -> S
         outcome
     };
     Series { name, outcomes: factors.iter().map(outcome).collect() }
+}
+
+fn settings(endpoint: SocketAddr, way: &str) -> String {
+    let routes: String =
+        CLASSES.map(|(path, _)| format!("{path:?} = {{ to = \"few\", class = {:?} }}\n", &path[1..])).concat();
+    format!(
+        "[routes]\n{routes}[upstreams.few]\nservers = [\"http://{endpoint}\"]\npool.max_total = 100000\npool.max_queue = 100000\n{way}\n"
+    )
 }
 
 /// Requests a second.
@@ -153,44 +148,4 @@ fn draw(all: &[Series], table: &str) {
     let (before, after) = parts.expect("docs/performance.md has its markers");
     let section = format!("![Goodput under overload](assets/overload/goodput.svg)\n\n{table}");
     fs::write(&page, format!("{before}{}\n\n{section}\n{}{after}", MARKS.0, MARKS.1)).expect("docs can be written");
-}
-
-impl Running {
-    fn start(endpoint: SocketAddr, way: &str) -> Self {
-        let routes: String =
-            CLASSES.map(|(path, _)| format!("{path:?} = {{ to = \"few\", class = {:?} }}\n", &path[1..])).concat();
-        let text = format!(
-            "[routes]\n{routes}[upstreams.few]\nservers = [\"http://{endpoint}\"]\npool.max_total = 100000\npool.max_queue = 100000\n{way}\n"
-        );
-        let loaded = Layers::new().text("overload.toml", &text).load();
-        let mut settings = loaded.unwrap_or_else(|wrong| panic!("{}", wrong.render(false))).settings;
-        settings.server.workers = Workers::Exactly(1);
-        let proxy = Proxy::from_settings(settings.clone()).unwrap_or_else(|wrong| panic!("{}", wrong.render(false)));
-        let (told, ready) = mpsc::channel();
-        let thread = thread::spawn(move || {
-            actix_rt::System::new().block_on(async move {
-                let handler = proxy.clone();
-                let server = EdgeServer::new(move || App::new().default_service(handler.clone()))
-                    .settings(&settings.server)
-                    .signals(false)
-                    .bind(&ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))))
-                    .expect("a free port");
-                let ListenAddress::Tcp(address) = server.addresses()[0].clone() else { panic!("it is a TCP address") };
-                let running = server.run();
-                told.send((address, running.handle())).expect("it is waited for");
-                running.await.expect("it serves");
-            });
-        });
-        let (address, handle) = ready.recv().expect("it starts");
-        Self { address, handle, thread: Some(thread) }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.handle.stop();
-        if let Some(thread) = self.thread.take() {
-            thread.join().expect("the server does not panic");
-        }
-    }
 }

@@ -1,0 +1,92 @@
+//! What a flood from one client costs the others: how long a hundred polite ones wait with it and without it, in turns, so that
+//! what else the machine does is in both. `cargo bench --bench flood`; `-- --quick` for a look.
+
+mod abuse;
+#[path = "../overload/endpoint.rs"]
+mod endpoint;
+mod polite;
+#[path = "../overload/running.rs"]
+mod running;
+
+use std::{
+    env,
+    time::{Duration, Instant},
+};
+
+use self::{
+    abuse::{Abuser, Pace},
+    running::Running,
+};
+
+/// What each client may have in a second.
+const LIMIT: u32 = 100;
+/// How the abusive one comes, in turns; first not at all.
+const WAYS: [(&str, Option<Pace>); 3] = [
+    ("without it", None),
+    ("10 times its limit", Some(Pace::PerSecond(10 * LIMIT))),
+    ("as fast as it can", Some(Pace::Full)),
+];
+
+/// One turn.
+struct Turn {
+    /// Of the polite ones.
+    p50: Duration,
+    p99: Duration,
+    /// Answers a second of the abusive one: what passed, and what did not.
+    passed: f64,
+    refused: f64,
+}
+
+fn main() {
+    let is_quick = env::args().any(|flag| flag == "--quick");
+    let (rounds, time) = if is_quick { (2, Duration::from_secs(1)) } else { (7, Duration::from_secs(4)) };
+    let endpoint = endpoint::start(10_000, Duration::from_millis(1));
+    let proxy = Running::start(&format!(
+        "[routes.\"/\"]\nto = \"http://{endpoint}\"\nrate_limit = {{ rate = \"{LIMIT}/s\", key = \"ip\" }}\n"
+    ));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut clients = runtime.block_on(polite::Clients::connect(proxy.address));
+    let mut turn = |pace: Option<Pace>| {
+        let abuser = pace.map(|pace| Abuser::start(proxy.address, pace));
+        let began = Instant::now();
+        let waited = runtime.block_on(clients.come(time));
+        let [passed, refused] = abuser.map_or([0, 0], Abuser::end);
+        let a_second = |count: usize| count as f64 / began.elapsed().as_secs_f64();
+        let [p50, p99] = [0.5, 0.99].map(|part| quantile(waited.clone(), part));
+        Turn { p50, p99, passed: a_second(passed), refused: a_second(refused) }
+    };
+    // What is done first is slower.
+    turn(None);
+    let all: Vec<[Turn; 3]> = (0..rounds).map(|_| WAYS.map(|(_, pace)| turn(pace))).collect();
+    println!("{}", table(&all));
+}
+
+/// Of each way the medians of all rounds; a ratio is of one round.
+fn table(all: &[[Turn; 3]]) -> String {
+    let mut text = String::from(
+        "| the abusive client | polite p50 | polite p99 | p99 to that without it | passed a second | refused a second |\n|---|---|---|---|---|---|\n",
+    );
+    for (way, (name, _)) in WAYS.iter().enumerate() {
+        let of = |value: &dyn Fn(&[Turn; 3]) -> f64| median(all.iter().map(value).collect());
+        let milliseconds = |value: fn(&Turn) -> Duration| of(&|round| value(&round[way]).as_secs_f64() * 1000.0);
+        let ratio = of(&|round| round[way].p99.as_secs_f64() / round[0].p99.as_secs_f64());
+        text += &format!(
+            "| {name} | {:.2} ms | {:.2} ms | {ratio:.2} | {:.0} | {:.0} |\n",
+            milliseconds(|turn| turn.p50),
+            milliseconds(|turn| turn.p99),
+            of(&|round| round[way].passed),
+            of(&|round| round[way].refused),
+        );
+    }
+    text
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn quantile(mut times: Vec<Duration>, part: f64) -> Duration {
+    times.sort_unstable();
+    times[((times.len() - 1) as f64 * part) as usize]
+}
