@@ -22,7 +22,7 @@ pub use self::{
 };
 use crate::http::{
     ClientCertificate, Downstream, HeaderMap, HeaderName, HeaderValue, Marks, Method, RequestBody, Uri, Version,
-    downstream::Peer,
+    downstream::{Absent, Peer},
 };
 
 mod awaited;
@@ -211,6 +211,21 @@ impl Exchange {
         shadow.authority = self.authority.clone();
         shadow.path = self.path.clone();
         shadow
+    }
+
+    /// The same request once more with these fields and without a body, for when its client has been answered. What is known of the client
+    /// stays known; nothing can be sent to it.
+    #[must_use]
+    pub fn again(&self, headers: HeaderMap) -> Self {
+        let (method, uri, body) = (self.method.clone(), self.uri.clone(), RequestBody::empty());
+        let mut again = Self::new(method, uri, self.version, headers, body, self.client);
+        again.authority = self.authority.clone();
+        again.path = self.path.clone();
+        again.taken = self.taken;
+        again.rewritten = self.rewritten.clone();
+        again.identities = self.identities.clone();
+        again.downstream = self.downstream.as_ref().map(|downstream| Rc::new(Absent::like(&**downstream)) as _);
+        again
     }
 
     /// The request's name: what a trusted proxy called it, else a new one, made when it is first asked for.

@@ -25,6 +25,7 @@ use self::{
     tls::Held,
 };
 use crate::{
+    cache::store::Shelf,
     filters::Chore,
     http::Method,
     kinds::Kinds,
@@ -168,6 +169,11 @@ impl Plan {
     /// What its filters have to do that is on no request's way.
     pub fn chores(&self) -> impl Iterator<Item = &Arc<dyn Chore>> {
         self.built.chores()
+    }
+
+    /// Where answers are kept.
+    pub fn shelves(&self) -> Vec<Arc<Shelf>> {
+        self.built.shared().all()
     }
 
     /// Puts its warnings into the application log.

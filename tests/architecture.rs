@@ -8,7 +8,9 @@ use std::{
 };
 
 /// Where a crate may be named, as beginnings of paths below `src`.
-const ROOMS: [(&str, &[&str]); 25] = [
+const ROOMS: [(&str, &[&str]); 26] = [
+    // What is given up when memory is short is decided there alone.
+    ("quick_cache", &["cache/store/"]),
     // Stores are asked on no request's way.
     ("redis", &["filters/rate_limit/shared"]),
     // The types of `http` come from it; `mount` is a handler, `edge` hosts an `App`, `run` and `demo` make one.

@@ -11,6 +11,7 @@ use prometheus_client::{
 
 use super::Status;
 
+mod cache;
 mod catalogue;
 mod endpoints;
 mod filters;
@@ -82,6 +83,7 @@ pub fn written(status: &Status, format: Format) -> Result<String, fmt::Error> {
     families.extend(upstreams::now(status));
     families.extend(endpoints::now(status));
     families.extend(filters::now(status));
+    families.extend(cache::now(status));
     families.extend(listeners::now(status));
     families.extend(server::now(status));
     families.extend(process::now());

@@ -58,6 +58,8 @@ pub struct CacheStatus {
     pub is_collapsed: bool,
     /// What it is stored under, where that is no secret.
     pub key: Option<String>,
+    /// Nothing was stored that would do, and nobody was asked (`only-if-cached`).
+    pub has_nothing: bool,
     /// What else there is to say.
     pub detail: Option<&'static str>,
 }
@@ -80,6 +82,7 @@ impl CacheStatus {
                     put(&mut text, "fwd-status", status.as_str());
                 }
             }
+            None if self.has_nothing => {}
             None => text.push_str("; hit"),
         }
         if let Some(ttl) = self.ttl {
@@ -153,6 +156,7 @@ mod tests {
         assert_eq!(written(&hit), "aqueduct; hit; ttl=-3");
         assert_eq!(written(&miss), "aqueduct; fwd=stale; fwd-status=304; stored; collapsed");
         assert_eq!(written(&refused), "aqueduct; fwd=uri-miss; detail=\"no-store\"");
+        assert_eq!(written(&CacheStatus { has_nothing: true, ..CacheStatus::default() }), "aqueduct");
     }
 
     #[test]

@@ -65,6 +65,10 @@ impl Gate for ConditionalGate {
 }
 
 impl Around for ConditionalAround {
+    fn at_once(&self, exchange: &mut Exchange) -> Option<Response> {
+        if self.condition.may_hold(exchange) { self.around.at_once(exchange) } else { None }
+    }
+
     fn pass<'e>(&'e self, exchange: &'e mut Exchange, next: Next<'e>) -> LocalBoxFuture<'e, Response> {
         if self.condition.may_hold(exchange) {
             return self.around.pass(exchange, next);

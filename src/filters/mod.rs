@@ -19,6 +19,7 @@ pub mod authenticator;
 pub mod authorize;
 pub mod bandwidth;
 pub mod basic_auth;
+pub mod cache;
 pub mod client_cert;
 pub mod compress;
 pub mod concurrency;
@@ -61,6 +62,11 @@ pub trait Filter: Send + Sync {
 
 /// A step that may wait, answer from a store, or send the request more than once.
 pub trait Around: Send + Sync {
+    /// What can be answered without waiting; nothing further in sees it then. It costs no more than a [`Filter`].
+    fn at_once(&self, _exchange: &mut Exchange) -> Option<Response> {
+        None
+    }
+
     /// Passes the exchange on with `next`, or does not.
     fn pass<'e>(&'e self, exchange: &'e mut Exchange, next: Next<'e>) -> LocalBoxFuture<'e, Response>;
 }
@@ -131,9 +137,18 @@ pub trait End {
 
     /// Makes of a refusal what the client can read: every filter further out sees that.
     fn show(&self, exchange: &mut Exchange, refused: Response) -> Response;
+
+    /// The same way, from so many steps before it on, for an exchange of its own that outlives this one; `None` if there is none.
+    fn detach(&self, _steps: usize) -> Option<Detached> {
+        None
+    }
 }
 
+/// The rest of a passage for an exchange of its own: with it goes what it needs, and it comes back with the answer.
+pub type Detached = Box<dyn FnOnce(Exchange) -> LocalBoxFuture<'static, (Exchange, Response)>>;
+
 /// The rest of the passage, from an [`Around`] inwards.
+#[derive(Clone, Copy)]
 pub struct Next<'e> {
     steps: &'e [Step],
     end: &'e dyn BoxedEnd,
@@ -143,6 +158,11 @@ impl Next<'_> {
     /// Goes on.
     pub async fn run(self, exchange: &mut Exchange) -> Response {
         pass(self.steps, exchange, &self.end).await
+    }
+
+    /// The same for an exchange of its own, in a task of its own, after this one has been answered.
+    pub fn detach(self) -> Option<Detached> {
+        self.end.detach_from(self.steps.len())
     }
 }
 
@@ -169,8 +189,10 @@ pub async fn pass<E: End>(steps: &[Step], exchange: &mut Exchange, end: &E) -> R
                 }
             }
             Step::Around(around) => {
-                let next = Next { steps: &steps[index + 1..], end };
-                let response = around.pass(exchange, next).await;
+                let response = match around.at_once(exchange) {
+                    Some(response) => response,
+                    None => around.pass(exchange, Next { steps: &steps[index + 1..], end }).await,
+                };
                 let response = shown(exchange, response, end);
                 return leave(&steps[..index], exchange, response);
             }
@@ -196,6 +218,7 @@ fn leave(entered: &[Step], exchange: &Exchange, mut response: Response) -> Respo
 trait BoxedEnd {
     fn send_boxed<'e>(&'e self, exchange: &'e mut Exchange) -> LocalBoxFuture<'e, Response>;
     fn show_refusal(&self, exchange: &mut Exchange, refused: Response) -> Response;
+    fn detach_from(&self, steps: usize) -> Option<Detached>;
 }
 
 impl<E: End> BoxedEnd for E {
@@ -205,6 +228,10 @@ impl<E: End> BoxedEnd for E {
 
     fn show_refusal(&self, exchange: &mut Exchange, refused: Response) -> Response {
         self.show(exchange, refused)
+    }
+
+    fn detach_from(&self, steps: usize) -> Option<Detached> {
+        self.detach(steps)
     }
 }
 
@@ -216,6 +243,10 @@ impl End for &dyn BoxedEnd {
 
     fn show(&self, exchange: &mut Exchange, refused: Response) -> Response {
         (**self).show_refusal(exchange, refused)
+    }
+
+    fn detach(&self, steps: usize) -> Option<Detached> {
+        (**self).detach_from(steps)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use futures_util::future::LocalBoxFuture;
@@ -21,6 +21,7 @@ pub struct Site<'s> {
     before: Option<&'s Belongings>,
     ledger: &'s Ledger,
     stores: Option<&'s IndexMap<String, StoreSettings>>,
+    shared: Option<&'s Shared>,
     belongings: Mutex<Belongings>,
 }
 
@@ -32,6 +33,18 @@ pub struct Belongings {
     pub chores: Vec<Arc<dyn Chore>>,
     /// What can be done as it was written, and still should be known.
     pub warnings: Vec<String>,
+}
+
+/// What filters of one proxy have in common, by name, over reloads, and as long as one of them has it.
+#[derive(Default, Clone)]
+pub struct Shared(Arc<Mutex<HashMap<String, Weak<dyn Any + Send + Sync>>>>);
+
+impl Shared {
+    /// All there is of this type.
+    pub fn all<T: Any + Send + Sync>(&self) -> Vec<Arc<T>> {
+        let shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.values().filter_map(Weak::upgrade).filter_map(|one| one.downcast::<T>().ok()).collect()
+    }
 }
 
 /// Work of a filter that is on no request's way, such as fetching keys. It is done on the thread of the actors as long as a
@@ -47,7 +60,7 @@ pub trait Chore: Send + Sync {
 impl<'s> Site<'s> {
     /// Where settings are written at this key, and what the filter there had before.
     pub fn new(filter: &'static str, at: &'s [String], before: Option<&'s Belongings>, ledger: &'s Ledger) -> Self {
-        Self { at, filter, before, ledger, stores: None, belongings: Mutex::default() }
+        Self { at, filter, before, ledger, stores: None, shared: None, belongings: Mutex::default() }
     }
 
     /// With what several processes share.
@@ -55,6 +68,27 @@ impl<'s> Site<'s> {
     pub fn with_stores(mut self, stores: &'s IndexMap<String, StoreSettings>) -> Self {
         self.stores = Some(stores);
         self
+    }
+
+    /// With what filters have in common.
+    #[must_use]
+    pub fn with_shared(mut self, shared: &'s Shared) -> Self {
+        self.shared = Some(shared);
+        self
+    }
+
+    /// Something that all filters have in common that ask for it by this name.
+    pub fn share<T: Any + Send + Sync>(&self, name: &str, make: impl FnOnce() -> T) -> Arc<T> {
+        let Some(Shared(shared)) = self.shared else { return Arc::new(make()) };
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = shared.get(name).and_then(Weak::upgrade).and_then(|known| known.downcast::<T>().ok());
+        known.unwrap_or_else(|| {
+            let made = Arc::new(make());
+            shared.retain(|_, one| one.strong_count() > 0);
+            let weak: Weak<T> = Arc::downgrade(&made);
+            shared.insert(name.to_owned(), weak);
+            made
+        })
     }
 
     /// The one of `[stores]` that is called so, or what was likely meant; its key begins at the filter's.
@@ -120,6 +154,18 @@ impl<'s> Site<'s> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shared_is_one_for_all_as_long_as_somebody_has_it() {
+        let (ledger, shared) = (Ledger::default(), Shared::default());
+        let site = || Site::new("cache", &[], None, &ledger).with_shared(&shared);
+        let first = site().share("a", || 1_u32);
+
+        assert!(Arc::ptr_eq(&first, &site().share("a", || 2_u32)));
+        assert_eq!(*site().share("b", || 3_u32), 3);
+        drop(first);
+        assert_eq!(*site().share("a", || 4_u32), 4);
+    }
 
     #[test]
     fn what_is_kept_goes_on_if_it_fits() {

@@ -70,3 +70,49 @@ pub trait Downstream {
     /// Trailers to send after the response body, if its framing has room for them.
     fn response_trailers(&self, trailers: HeaderMap);
 }
+
+/// What was known of a client connection, for an exchange that goes on without its client: nothing can be sent.
+pub struct Absent {
+    peer: Peer,
+    local: Option<SocketAddr>,
+    is_tls: bool,
+    client_certificate: Option<Arc<ClientCertificate>>,
+}
+
+impl Absent {
+    /// What is known of this one.
+    pub fn like(downstream: &dyn Downstream) -> Self {
+        Self {
+            peer: downstream.peer(),
+            local: downstream.local(),
+            is_tls: downstream.is_tls(),
+            client_certificate: downstream.client_certificate().cloned(),
+        }
+    }
+}
+
+impl Downstream for Absent {
+    fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    fn client_certificate(&self) -> Option<&Arc<ClientCertificate>> {
+        self.client_certificate.as_ref()
+    }
+
+    fn informational(&self, _: StatusCode, _: &HeaderMap) {}
+
+    fn request_trailers(&self) -> Option<HeaderMap> {
+        None
+    }
+
+    fn response_trailers(&self, _: HeaderMap) {}
+}

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{
     filters::{
         Step, conditional,
-        site::{Belongings, Chore, Site},
+        site::{Belongings, Chore, Shared, Site},
     },
     kinds::{FilterKind, Kinds},
     language::{Condition, Fault},
@@ -48,6 +48,7 @@ pub struct StepName {
 pub struct Built {
     filters: HashMap<Vec<String>, Filter>,
     stores: IndexMap<String, StoreSettings>,
+    shared: Shared,
 }
 
 #[derive(Clone)]
@@ -88,6 +89,11 @@ impl Built {
         self.filters.values().flat_map(|filter| &filter.belongings.chores)
     }
 
+    /// What they have in common.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// What should be known of them.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<_> =
@@ -112,12 +118,13 @@ pub fn files(settings: &Settings, kinds: &Kinds) -> Vec<PathBuf> {
 impl<'s> Passages<'s> {
     /// None yet.
     pub fn new(settings: &'s Settings, kinds: &'s Kinds, before: Option<&'s Built>, ledger: &'s Ledger) -> Self {
+        let shared = before.map(|before| before.shared.clone()).unwrap_or_default();
         Self {
             settings,
             kinds,
             before,
             ledger,
-            built: Built { filters: HashMap::new(), stores: settings.stores.clone() },
+            built: Built { filters: HashMap::new(), stores: settings.stores.clone(), shared },
             wrong: HashSet::new(),
             conditions: HashMap::new(),
         }
@@ -278,7 +285,8 @@ impl<'s> Passages<'s> {
             return Some(same.step.clone());
         }
         let site = Site::new(kind.name, &at, before.map(|before| &before.belongings), self.ledger)
-            .with_stores(&self.settings.stores);
+            .with_stores(&self.settings.stores)
+            .with_shared(&self.built.shared);
         match kind.build(written, &site) {
             Ok(step) => {
                 let belongings = site.into_belongings();

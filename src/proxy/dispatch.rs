@@ -2,22 +2,24 @@
 
 use std::{
     mem,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     decision::{self, Verdict},
+    detached,
     hedge::{Attempt, Race, Sent},
     outcome::{heed, most_closings, report_of, told, was_closing},
     outgoing,
-    snapshot::Active,
+    snapshot::{Active, Snapshot},
     worker::Worker,
 };
 use crate::{
     chance, clock,
     exchange::Exchange,
-    filters::End,
+    filters::{Detached, End},
     http::{
         Error, HeaderValue, Response, ResponseBody, StatusCode, Takeover,
         body::Length,
@@ -43,7 +45,7 @@ use crate::{
 
 /// Sends exchanges where a route leads.
 pub struct Dispatch<'j> {
-    pub active: &'j Active,
+    pub active: &'j Rc<Snapshot>,
     pub matched: &'j Match<'j, Route>,
     pub worker: &'j Worker,
 }
@@ -90,6 +92,10 @@ impl End for Dispatch<'_> {
 
     fn show(&self, exchange: &mut Exchange, refused: Response) -> Response {
         shown(self.active, exchange, refused)
+    }
+
+    fn detach(&self, steps: usize) -> Option<Detached> {
+        Some(detached::detach(self, steps))
     }
 }
 

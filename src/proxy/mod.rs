@@ -20,6 +20,7 @@ use crate::{
 pub mod builder;
 pub mod challenges;
 pub mod decision;
+mod detached;
 mod dispatch;
 mod hedge;
 pub mod intake;

@@ -16,6 +16,8 @@ mod awc_transport;
 mod balance;
 mod basic_auth;
 mod breaker;
+mod cache;
+mod cache_collapsing;
 mod certificates;
 mod client_certificates;
 mod compress;

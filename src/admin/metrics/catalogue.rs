@@ -56,6 +56,9 @@ catalogue! {
     LEFT_OUT = gauge("aqueduct_endpoints_left_out", "Endpoints beyond admin.max_series, of which nothing is told here");
     DRAINING = gauge("aqueduct_draining", "1 if clients are not taken in any more, and what is under way is finished");
     FILTER_EVENTS = counter("aqueduct_filter_events", "What happened to filters of a kind; `refused` are the requests that they turned back");
+    CACHE_SIZE = gauge("aqueduct_cache_size_bytes", "How much a store of the cache may take");
+    CACHE_BYTES = gauge("aqueduct_cache_bytes", "What it takes, heads and all that is kept beside bodies counted");
+    CACHE_TARGETS = gauge("aqueduct_cache_targets", "Of how many targets it has answers");
     CONNECTIONS = gauge("aqueduct_connections", "Connections of clients that are open");
     ACCEPTED = counter("aqueduct_connections_accepted", "Connections of clients that were taken in");
     REFUSED = counter("aqueduct_connections_refused", "Connections of clients that were turned away, by why");

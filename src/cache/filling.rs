@@ -1,0 +1,142 @@
+//! A body on its way into the store. It is read in a task of its own, at its own pace, so that no client holds up another, nor takes
+//! the rest with it when it leaves.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use super::{
+    content::{Content, Writer},
+    entry::{Entry, moment},
+    flight::Lead,
+    key::Key,
+    policy::Head,
+    store::Shelf,
+};
+use crate::{
+    exchange::{Awaited, InFlight},
+    http::{Body, BodySize, Frame, HeaderMap, ResponseBody},
+};
+
+/// An answer that is to be stored, with all that goes on until its last byte.
+pub struct Filling {
+    /// What it is stored under.
+    pub key: Key,
+    /// Where.
+    pub shelf: Arc<Shelf>,
+    /// Others wait for it.
+    pub lead: Option<Lead>,
+    /// When the endpoint was asked.
+    pub since: Duration,
+    /// No larger body is kept.
+    pub max_object: u64,
+    /// Counts it at its endpoint.
+    pub in_flight: Option<InFlight>,
+    /// Waits for its end, for what that tells of the endpoint.
+    pub awaited: Option<Awaited>,
+}
+
+/// For so long requests are not collapsed after one of them had an answer that was too large to be kept.
+const DIRECT: Duration = Duration::from_secs(10);
+
+impl Filling {
+    /// Stores it: at once what is there, else as it comes, and then others can read it from now on. A body that is only announced is none.
+    pub fn begin(self, head: Head, body: ResponseBody) -> Arc<Entry> {
+        let announced = match body.size() {
+            BodySize::Sized(length) => Some(length),
+            BodySize::None => Some(0),
+            BodySize::Stream => None,
+        };
+        let (content, writer) = Content::begin(announced);
+        let entry = Entry::new(head, content, self.since);
+        match body {
+            ResponseBody::Stream(_) => {
+                if let Some(lead) = &self.lead {
+                    lead.came(&entry);
+                }
+                let filled = Arc::clone(&entry);
+                actix_rt::spawn(self.fill(filled, body, writer));
+            }
+            ResponseBody::Bytes(bytes) => {
+                writer.push(&bytes);
+                self.end(&entry, writer, None);
+            }
+            ResponseBody::Empty | ResponseBody::Announced(_) => self.end(&entry, writer, None),
+        }
+        entry
+    }
+
+    async fn fill(mut self, entry: Arc<Entry>, mut body: ResponseBody, writer: Writer) {
+        let (mut reserved, mut trailers, mut is_kept) =
+            (Reserved { shelf: Arc::clone(&self.shelf), bytes: 0 }, None, true);
+        loop {
+            let next = poll_fn(|cx| body.poll_frame(cx)).await;
+            self.awaited = self.awaited.take().and_then(|awaited| awaited.saw(&next));
+            match next {
+                Some(Ok(Frame::Data(bytes))) => {
+                    let length = writer.written() + bytes.len() as u64;
+                    if is_kept && (length > self.max_object || !reserved.more(bytes.len() as u64)) {
+                        is_kept = false;
+                        self.forget(&writer);
+                    }
+                    writer.push(&bytes);
+                    if !is_kept && !poll_fn(|cx| writer.poll_room(cx)).await {
+                        return;
+                    }
+                }
+                Some(Ok(Frame::Trailers(fields))) => trailers = Some(fields),
+                // Whoever reads it learns that it is not whole, and nobody else gets to see it.
+                Some(Err(error)) => {
+                    log::debug!("an answer broke off on its way into the store: {error}");
+                    return;
+                }
+                None => break,
+            }
+        }
+        if is_kept {
+            self.end(&entry, writer, trailers);
+        } else {
+            writer.finish(trailers);
+        }
+    }
+
+    /// It is too large: those who read it get it, and others ask for themselves.
+    fn forget(&mut self, writer: &Writer) {
+        writer.forget();
+        if let Some(lead) = self.lead.take() {
+            lead.direct(moment(), DIRECT);
+        }
+    }
+
+    fn end(self, entry: &Arc<Entry>, writer: Writer, trailers: Option<HeaderMap>) {
+        if writer.finish(trailers) {
+            self.shelf.memory.put(&self.key, entry);
+            // In this order: what is invalidated from now on is found in the store.
+            if self.lead.as_ref().is_some_and(Lead::is_doomed) {
+                self.shelf.memory.drop_entry(&self.key, entry);
+            }
+        }
+        // Whoever looks for it finds it in the store, before it is no longer found on its way there.
+        drop(self.lead);
+    }
+}
+
+/// What a body on its way has taken of the store's memory.
+struct Reserved {
+    shelf: Arc<Shelf>,
+    bytes: u64,
+}
+
+impl Reserved {
+    fn more(&mut self, bytes: u64) -> bool {
+        let has_room = self.shelf.memory.expect(bytes);
+        if has_room {
+            self.bytes += bytes;
+        }
+        has_room
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.shelf.memory.expect_no_more(self.bytes);
+    }
+}

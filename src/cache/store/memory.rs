@@ -1,0 +1,269 @@
+//! Answers in memory, as many bytes of them as there may be. Which of them are given up is decided by how often they were asked for
+//! (CLOCK-Pro, by quick_cache): what is asked for once, as by who reads everything, does not drive out what is asked for often.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use quick_cache::{
+    OptionsBuilder, Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
+use smallvec::SmallVec;
+
+use crate::cache::{entry::Entry, key::Key};
+
+type Hashing = foldhash::quality::RandomState;
+
+/// Answers by target. To look one up takes a lock for readers that the answers of a part of all targets share, for as long as it takes to
+/// count a reference.
+pub struct Memory {
+    answers: Cache<Box<[u8]>, Arc<Variants>, ByWeight, Hashing>,
+    size: u64,
+    /// So many bytes are on their way here.
+    growing: AtomicU64,
+    /// Variants are changed by one at a time.
+    writing: Mutex<()>,
+}
+
+/// What is in a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes, with all that is counted beside bodies.
+    pub bytes: u64,
+    /// What can be asked for.
+    pub targets: u64,
+}
+
+/// The answers of one target: by what else is in their keys, and by `Vary`.
+pub struct Variants {
+    all: SmallVec<[Variant; 1]>,
+    weight: u64,
+}
+
+/// One answer, and what is in its key beside the target: nothing, mostly.
+type Variant = (Box<[u8]>, Arc<Entry>);
+
+#[derive(Clone)]
+struct ByWeight;
+
+/// So many answers of one target are kept, the newest.
+const MOST_VARIANTS: usize = 64;
+
+/// An answer has this size, for the books that are kept of what was given up.
+const USUAL: u64 = 16 * 1024;
+
+/// No part is smaller, for no answer is larger than one.
+const PART: u64 = 32 << 20;
+const MOST_PARTS: u64 = 64;
+
+impl Memory {
+    /// So many bytes of them: heads, keys and what they cost besides are counted.
+    pub fn new(size: u64) -> Self {
+        let parts = usize::try_from((size / PART).clamp(1, MOST_PARTS)).unwrap_or(1);
+        let options = OptionsBuilder::new()
+            .shards(parts.next_power_of_two())
+            .weight_capacity(size)
+            .estimated_items_capacity(usize::try_from(size / USUAL).unwrap_or(usize::MAX).max(64))
+            .build()
+            .expect("all is given");
+        let answers = Cache::with_options(options, ByWeight, Hashing::default(), DefaultLifecycle::default());
+        Self { answers, size, growing: AtomicU64::new(0), writing: Mutex::default() }
+    }
+
+    /// No answer of which there may be several is larger.
+    pub fn largest(size: u64) -> u64 {
+        let parts = (size / PART).clamp(1, MOST_PARTS).next_power_of_two();
+        size / parts / 2
+    }
+
+    /// How many bytes it may take.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What it takes now.
+    pub fn usage(&self) -> Usage {
+        Usage { bytes: self.answers.weight(), targets: self.answers.len() as u64 }
+    }
+
+    /// What there is of a target.
+    pub fn of_target(&self, key: &Key) -> Option<Arc<Variants>> {
+        self.answers.get(key.target())
+    }
+
+    /// Stores an answer, in place of the one that was for the same requests.
+    pub fn put(&self, key: &Key, entry: &Arc<Entry>) {
+        let _one = self.lock();
+        let before = self.answers.peek(key.target());
+        let others = before.iter().flat_map(|before| &before.all);
+        let is_other = |(of, old): &&Variant| **of != *rest(key) || !old.head.vary.is_same(&entry.head.vary);
+        let mut all: SmallVec<_> = [(rest(key).into(), Arc::clone(entry))].into_iter().collect();
+        all.extend(others.filter(is_other).take(MOST_VARIANTS - 1).cloned());
+        self.answers.insert(key.target().into(), Arc::new(Variants::of(all)));
+    }
+
+    /// Forgets one answer.
+    pub fn drop_entry(&self, key: &Key, entry: &Arc<Entry>) {
+        let _one = self.lock();
+        let Some(before) = self.answers.peek(key.target()) else { return };
+        let left: SmallVec<_> = before.all.iter().filter(|(_, old)| !Arc::ptr_eq(old, entry)).cloned().collect();
+        if left.is_empty() {
+            self.answers.remove(key.target());
+        } else if left.len() < before.all.len() {
+            self.answers.insert(key.target().into(), Arc::new(Variants::of(left)));
+        }
+    }
+
+    /// Forgets all answers of a target.
+    pub fn forget(&self, key: &Key) {
+        let _one = self.lock();
+        self.answers.remove(key.target());
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        let _one = self.lock();
+        self.answers.clear();
+    }
+
+    /// Makes room for bytes that are on their way; there is none if too many are.
+    pub fn expect(&self, bytes: u64) -> bool {
+        let growing = self.growing.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let has_room = growing <= self.size / 2;
+        if !has_room {
+            self.growing.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        has_room
+    }
+
+    /// They have come, or will not.
+    pub fn expect_no_more(&self, bytes: u64) {
+        self.growing.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Variants {
+    fn of(all: SmallVec<[Variant; 1]>) -> Self {
+        let weight = all.iter().map(|(rest, entry)| rest.len() as u64 + entry.weight()).sum();
+        Self { all, weight }
+    }
+
+    /// Those of a key, the newest first.
+    pub fn of_key<'v>(&'v self, key: &'v Key) -> impl Iterator<Item = &'v Arc<Entry>> {
+        self.all.iter().filter(move |(of, _)| **of == *rest(key)).map(|(_, entry)| entry)
+    }
+}
+
+fn rest(key: &Key) -> &[u8] {
+    &key.as_bytes()[key.target().len()..]
+}
+
+impl Weighter<Box<[u8]>, Arc<Variants>> for ByWeight {
+    fn weight(&self, target: &Box<[u8]>, variants: &Arc<Variants>) -> u64 {
+        target.len() as u64 + variants.weight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::testing::{entry, key};
+
+    const SIZE: u64 = 1 << 20;
+
+    fn count(memory: &Memory, key: &Key) -> usize {
+        memory.of_target(key).map_or(0, |variants| variants.of_key(key).count())
+    }
+
+    #[test]
+    fn what_is_for_the_same_requests_takes_the_place_of_the_older_and_what_is_for_others_stands_beside_it() {
+        let (memory, plain, with) = (Memory::new(SIZE), key("/", None), key("/", Some("1")));
+        let newest = entry(3, "a");
+        for (key, entry) in
+            [(&plain, entry(1, "a")), (&plain, entry(2, "b")), (&with, entry(1, "a")), (&plain, Arc::clone(&newest))]
+        {
+            memory.put(key, &entry);
+        }
+
+        assert_eq!((count(&memory, &plain), count(&memory, &with), count(&memory, &key("/", Some("2")))), (2, 1, 0));
+        let variants = memory.of_target(&plain).expect("they are there");
+        assert!(variants.of_key(&plain).next().is_some_and(|first| Arc::ptr_eq(first, &newest)));
+    }
+
+    #[test]
+    fn a_target_is_forgotten_with_all_that_is_of_it() {
+        let (memory, keys) = (Memory::new(SIZE), [key("/a", None), key("/a", Some("1")), key("/ab", None)]);
+        for key in &keys {
+            memory.put(key, &entry(1, "a"));
+        }
+
+        memory.forget(&keys[0]);
+
+        assert_eq!(keys.each_ref().map(|key| count(&memory, key)), [0, 0, 1]);
+    }
+
+    #[test]
+    fn one_answer_is_forgotten_and_the_others_of_its_target_stay() {
+        let (memory, key) = (Memory::new(SIZE), key("/", None));
+        let (one, other) = (entry(1, "a"), entry(1, "b"));
+        memory.put(&key, &one);
+        memory.put(&key, &other);
+
+        memory.drop_entry(&key, &entry(1, "a"));
+        assert_eq!(count(&memory, &key), 2, "another one with the same words");
+        memory.drop_entry(&key, &one);
+        assert_eq!(count(&memory, &key), 1);
+        memory.drop_entry(&key, &other);
+        assert_eq!(memory.usage().targets, 0);
+    }
+
+    #[test]
+    fn it_takes_no_more_than_it_may_and_counts_what_an_answer_costs_beside_its_bytes() {
+        let (memory, empty) = (Memory::new(SIZE), entry(0, "a"));
+        assert!(empty.weight() > 300, "{}", empty.weight());
+        for number in 0..20_000 {
+            memory.put(&key(&format!("/{number}"), None), &empty);
+            assert!(memory.usage().bytes <= SIZE);
+        }
+
+        let Usage { bytes, targets } = memory.usage();
+
+        assert!(bytes > SIZE * 9 / 10, "{bytes}");
+        assert!(targets * (empty.weight() + 20) > SIZE * 8 / 10, "{targets}");
+    }
+
+    #[test]
+    fn what_is_asked_for_once_does_not_drive_out_what_is_asked_for_often() {
+        let memory = Memory::new(SIZE);
+        let often: Vec<_> = (0..20).map(|number| key(&format!("/often/{number}"), None)).collect();
+        for key in &often {
+            memory.put(key, &entry(10_000, "a"));
+        }
+        for number in 0..2_000 {
+            if number % 20 == 0 {
+                often.iter().for_each(|key| drop(memory.of_target(key)));
+            }
+            memory.put(&key(&format!("/once/{number}"), None), &entry(10_000, "a"));
+        }
+
+        let left = often.iter().filter(|key| count(&memory, key) == 1).count();
+
+        assert!(left >= 18, "only {left} of 20 are left");
+    }
+
+    #[test]
+    fn more_than_half_of_it_is_not_on_its_way_at_once() {
+        let memory = Memory::new(SIZE);
+
+        assert!(memory.expect(SIZE / 2));
+        assert!(!memory.expect(1));
+        memory.expect_no_more(SIZE / 2);
+        assert!(memory.expect(1));
+    }
+}

@@ -1,0 +1,44 @@
+//! Entries for the tests of what keeps them.
+
+use std::sync::Arc;
+
+use super::{
+    content::Content,
+    entry::{Entry, moment, now},
+    key::{Key, KeyRules, Target},
+    policy::{self, Ask, Rules, Times},
+};
+use crate::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+fn fields(lines: &[(&'static str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"));
+    }
+    headers
+}
+
+fn target(path: &str) -> Target<'_> {
+    Target { secure: false, authority: "a.example", path, query: None }
+}
+
+/// Of a path; with `x-key` part of it.
+pub fn key(path: &str, x_key: Option<&str>) -> Key {
+    let headers = x_key.into_iter().map(|_| HeaderName::from_static("x-key")).collect();
+    let lines: Vec<_> = x_key.into_iter().map(|value| ("x-key", value)).collect();
+    Key::of(&KeyRules { headers, ..KeyRules::default() }, target(path), &fields(&lines))
+}
+
+/// A whole one of so many bytes, for requests that have this in `x-a`.
+pub fn entry(bytes: usize, x_a: &str) -> Arc<Entry> {
+    let (request, method) = (fields(&[("x-a", x_a)]), Method::GET);
+    let rules = Rules::default();
+    let ask = Ask::of(&method, target("/"), &request, false, &rules);
+    let answer = fields(&[("cache-control", "max-age=60"), ("vary", "x-a")]);
+    let times = Times { asked: now(), answered: now() };
+    let head = policy::store(&ask, StatusCode::OK, &answer, times, &rules).expect("it may be stored");
+    let (content, writer) = Content::begin(None);
+    writer.push(&vec![b'.'; bytes]);
+    assert!(writer.finish(None));
+    Entry::new(head, content, moment())
+}

@@ -1,0 +1,314 @@
+//! The face of the cache: what is stored is answered from there, what is not is sent on and stored on its way back.
+//!
+//! The rules are in [`crate::cache::policy`], and pure. Here is what waits for others.
+
+use std::{sync::Arc, time::SystemTime};
+
+use futures_util::future::LocalBoxFuture;
+
+pub use self::settings::{CacheKeySettings, CacheSettings, SetCookie};
+use self::{asked::Asked, fetch::Errand};
+use super::{Around, Kind, Next, Schema, Site, Step, schemars};
+use crate::{
+    cache::{
+        entry::{Entry, moment, now},
+        flight::{Awaited, Boarding},
+        key::{Key, KeyRules},
+        policy::{self, Ask, Rules, Use, WhyValidate},
+        status::{CACHE_STATUS, CacheStatus, Forward},
+        store::Shelf,
+    },
+    exchange::Exchange,
+    http::{HeaderMap, Method, Refusal, Response, StatusCode},
+    settings::{Problems, Size},
+    telemetry::metrics::Event,
+};
+
+mod asked;
+mod fetch;
+mod head;
+mod settings;
+
+const ABOUT: &str = r#"
+```toml
+[routes]
+"/" = { to = "http://127.0.0.1:8000", cache = true }
+"/shop" = { to = "http://127.0.0.1:8001", cache = { max_object = "1MiB", key = { ignore = ["utm_*"], sort = true }, status_ttl = { 404 = "10s" } } }
+"/news" = { to = "http://127.0.0.1:8002", cache = { stale_while_revalidate = "10s", stale_if_error = "1h" } }
+```
+
+What endpoints say of their answers decides (`Cache-Control`, `Expires`, `Vary`; RFC 9111): without a word nothing is kept, but for what has a `Last-Modified` to guess
+by. Never kept is what is `private` or `no-store`, what was asked for with `Authorization` or by somebody who has proved who he is, unless the answer says that it is for everybody, and what sets a
+cookie. `Aqueduct-Cache-Control` and `CDN-Cache-Control` come before `Cache-Control` (RFC 9213).
+
+**One fetch.** Of many requests for something that is not there one is sent on. The others get its answer as it comes, from its first byte on, on whichever worker they are, and a slow client
+holds up none of them. If it is not for everybody, each asks for himself, and for ten seconds nobody waits. What breaks off is whole for nobody, and is not kept.
+
+**What is old** is asked for with its `ETag` or `Last-Modified`; where it may be used meanwhile (`stale-while-revalidate`) it is, and where endpoints fail
+(`stale-if-error`) it stands in. Ranges, `HEAD` and conditions of clients are answered from what is kept.
+
+**Whose answer.** Filters of access stand further out: nobody gets from here what they would have refused. `rewrite`, `header_rules` and `substitute` stand further in: what they
+make of an answer is kept, for everybody. What they make of a client (`${client.ip}`) must not be in there. The key is scheme, host, path and query, as routes see them; a
+request with a body passes by, and so does one for what only the endpoint can judge (`If-Match`).
+
+A `POST`, `PUT`, `DELETE` that passes here and succeeds makes what is kept of its path old, and of `Location` and `Content-Location` on the same host: give the route of those methods a `cache`, too.
+
+All routes share 256 MiB of memory. Heads, keys and what is kept beside are counted. What is asked for often stays. A reload keeps it.
+
+Each answer tells in `Cache-Status` (RFC 9211) what was done and, if it was not kept, why. Events counted: `hit`, `miss`, `stale`, `revalidated`, `collapsed`, `stored`.
+"#;
+
+/// Keeps answers.
+pub struct Cache(Arc<Desk>);
+
+/// What there is to keep answers by.
+struct Desk {
+    rules: Rules,
+    keys: KeyRules,
+    max_object: u64,
+    /// Clients are told what was done.
+    tells: bool,
+    shelf: Arc<Shelf>,
+    hits: Event,
+    misses: Event,
+    stale: Event,
+    revalidated: Event,
+    collapsed: Event,
+    stored: Event,
+}
+
+/// A stored answer, and what can be done with it.
+struct Found {
+    entry: Arc<Entry>,
+    usage: Use,
+}
+
+/// What all routes share.
+const SHARED: &str = "built_in";
+const SIZE: Size = Size::mib(256);
+
+impl Kind for Cache {
+    const NAME: &'static str = "cache";
+    const SUMMARY: &'static str = "keeps answers, and gives them to others that ask for the same";
+    const ABOUT: &'static str = ABOUT;
+    type Settings = CacheSettings;
+
+    fn schema() -> Option<Schema> {
+        Some(schemars::schema_for!(CacheSettings))
+    }
+
+    fn build(settings: Self::Settings, site: &Site<'_>) -> Result<Step, Problems> {
+        let mut problems = Problems::default();
+        let (rules, keys) = (settings.rules(SIZE.0, &mut problems), settings.key.rules(&mut problems));
+        problems.none_or(())?;
+        Ok(Step::Around(Arc::new(Self(Arc::new(Desk {
+            rules,
+            keys,
+            max_object: settings.max_object.0,
+            tells: settings.status,
+            shelf: site.share(SHARED, || Shelf::new(SHARED, SIZE.0)),
+            hits: site.event("hit"),
+            misses: site.event("miss"),
+            stale: site.event("stale"),
+            revalidated: site.event("revalidated"),
+            collapsed: site.event("collapsed"),
+            stored: site.event("stored"),
+        })))))
+    }
+}
+
+impl Around for Cache {
+    fn at_once(&self, exchange: &mut Exchange) -> Option<Response> {
+        let Self(desk) = self;
+        if exchange.is_rehearsal || desk.bars(exchange).is_some() {
+            return None;
+        }
+        let (key, ask, now) = (asked::key(exchange, &desk.keys), asked::ask(exchange, &desk.rules), now());
+        let found = desk.find(&key, &ask, now)?;
+        matches!(found.usage, Use::Fresh | Use::Stale).then(|| desk.hit(&found.entry, &ask, now))?
+    }
+
+    fn pass<'e>(&'e self, exchange: &'e mut Exchange, next: Next<'e>) -> LocalBoxFuture<'e, Response> {
+        Box::pin(self.0.carry(exchange, next))
+    }
+}
+
+impl Desk {
+    async fn carry(self: &Arc<Self>, exchange: &mut Exchange, next: Next<'_>) -> Response {
+        if exchange.is_rehearsal {
+            return next.run(exchange).await;
+        }
+        if let Some(forward) = self.bars(exchange) {
+            return self.past(exchange, next, forward).await;
+        }
+        let asked = Asked::of(exchange, &self.keys);
+        // What another has asked for may be had from him: once.
+        let (mut waits, mut joins) = (true, true);
+        loop {
+            let (ask, now) = (asked.ask(&self.rules), now());
+            let found = self.find(&asked.key, &ask, now);
+            if let Some(response) = self.from_store(exchange, &asked, found.as_ref(), next) {
+                return response;
+            }
+            if ask.wishes.only_if_cached {
+                return self.nothing_stored();
+            }
+            let errand = Errand::of(found, &asked);
+            // Of these nothing is stored that others could use.
+            if *ask.method != Method::GET || ask.wishes.no_store {
+                return self.fetch(exchange, next, asked, errand).await;
+            }
+            let fits = |entry: &Entry| joins && self.usage(&ask, entry, now).is_some_and(is_good);
+            let find = || self.find(&asked.key, &ask, now).map(|found| found.entry).filter(|entry| fits(entry));
+            let came = match self.shelf.flights.board(&asked.key, waits, fits, find, moment()) {
+                Boarding::Lead(lead) => {
+                    return self.fetch(exchange, next, asked, errand.for_all(lead)).await;
+                }
+                Boarding::Direct(lead) => {
+                    return self.fetch(exchange, next, asked, errand.for_one(lead)).await;
+                }
+                Boarding::Stored(entry) => self.hit(&entry, &ask, now).ok_or(()),
+                Boarding::Joined(entry) => self.joined(&entry, &asked).ok_or(()),
+                Boarding::Wait(waiting) => match waiting.head().await {
+                    Awaited::Came(entry) => self.joined(&entry, &asked).ok_or(()),
+                    // Nobody stands in line for what is not for everybody.
+                    Awaited::Direct => Err(()),
+                    Awaited::Gone => continue,
+                },
+            };
+            match came {
+                Ok(response) => return response,
+                Err(()) => (waits, joins) = (false, joins && waits),
+            }
+        }
+    }
+
+    /// Why it is not for the cache, if it is not.
+    fn bars(&self, exchange: &Exchange) -> Option<Forward> {
+        if exchange.upgrade.is_some() {
+            return Some(Forward::Bypass);
+        }
+        match asked::ask(exchange, &self.rules).passes(&self.rules) {
+            Some(policy::WhyPass::Method) => Some(Forward::Method),
+            Some(policy::WhyPass::Precondition) => Some(Forward::Request),
+            // What it asks for may be in there, and is in no key.
+            None if !exchange.body.is_empty() => Some(Forward::Bypass),
+            None => None,
+        }
+    }
+
+    /// Sends on what is not for the cache. If it has changed something, what is stored of that is old.
+    async fn past(&self, exchange: &mut Exchange, next: Next<'_>, forward: Forward) -> Response {
+        let mut response = next.run(exchange).await;
+        if response.cause.is_none() {
+            self.invalidate(exchange, &response);
+        }
+        self.tell(&mut response, &CacheStatus { forward: Some(forward), ..CacheStatus::default() });
+        response
+    }
+
+    /// How it can be used; `None` if it was invalidated.
+    fn usage(&self, ask: &Ask<'_>, entry: &Entry, now: SystemTime) -> Option<Use> {
+        let is_there = !self.shelf.groups.has_invalidated(ask.target, entry);
+        is_there.then(|| policy::lookup(ask, &entry.head, now))
+    }
+
+    /// The stored answer for it, or one that is for others.
+    fn find(&self, key: &Key, ask: &Ask<'_>, now: SystemTime) -> Option<Found> {
+        let variants = self.shelf.memory.of_target(key)?;
+        let mut other = None;
+        for entry in variants.of_key(key) {
+            match self.usage(ask, entry, now) {
+                None => {}
+                Some(usage @ (Use::OtherVariant | Use::Impersonal)) => {
+                    other.get_or_insert_with(|| Found { entry: Arc::clone(entry), usage });
+                }
+                Some(usage) => return Some(Found { entry: Arc::clone(entry), usage }),
+            }
+        }
+        other
+    }
+
+    /// What can be answered with what is stored, also where a newer one is to be asked for meanwhile.
+    fn from_store(
+        self: &Arc<Self>,
+        exchange: &Exchange,
+        asked: &Asked,
+        found: Option<&Found>,
+        next: Next<'_>,
+    ) -> Option<Response> {
+        let Found { entry, usage } = found?;
+        match usage {
+            Use::Fresh | Use::Stale => {}
+            Use::WhileRevalidating => self.revalidate(exchange, asked, entry, next),
+            Use::Validate { .. } | Use::OtherVariant | Use::Impersonal => return None,
+        }
+        self.hit(entry, &asked.ask(&self.rules), now())
+    }
+
+    fn hit(&self, entry: &Arc<Entry>, ask: &Ask<'_>, now: SystemTime) -> Option<Response> {
+        let mut response = entry.respond(ask, now)?;
+        let ttl = entry.head.ttl(now);
+        self.hits.happened();
+        if ttl < 0 {
+            self.stale.happened();
+        }
+        self.tell(&mut response, &CacheStatus { ttl: Some(ttl), ..CacheStatus::default() });
+        Some(response)
+    }
+
+    /// Another's answer, whose body may still be growing.
+    fn joined(&self, entry: &Arc<Entry>, asked: &Asked) -> Option<Response> {
+        let (ask, now) = (asked.ask(&self.rules), now());
+        self.usage(&ask, entry, now).filter(|usage| is_good(*usage))?;
+        let mut response = entry.respond(&ask, now)?;
+        self.collapsed.happened();
+        let forward = Some(Forward::UriMiss);
+        self.tell(&mut response, &CacheStatus { forward, is_collapsed: true, ..CacheStatus::default() });
+        Some(response)
+    }
+
+    fn nothing_stored(&self) -> Response {
+        let refusal = Refusal::new(Cache::NAME, StatusCode::GATEWAY_TIMEOUT, "nothing is stored that could be used");
+        let mut told = HeaderMap::new();
+        if self.tells {
+            CacheStatus { has_nothing: true, detail: Some("only-if-cached"), ..CacheStatus::default() }
+                .append(&mut told);
+        }
+        let told = told.get(CACHE_STATUS).cloned();
+        told.into_iter().fold(refusal, |refusal, value| refusal.with(CACHE_STATUS, value)).into()
+    }
+
+    fn invalidate(&self, exchange: &Exchange, response: &Response) {
+        let target = asked::target(exchange);
+        let gone = policy::invalidates(&asked::ask(exchange, &self.rules), response.status, &response.headers);
+        for place in &gone.places {
+            self.shelf.forget(&Key::of(&self.keys, place.at(target), &HeaderMap::new()));
+        }
+        for group in &gone.groups {
+            self.shelf.forget_group(target, group);
+        }
+    }
+
+    fn tell(&self, response: &mut Response, status: &CacheStatus) {
+        if self.tells && response.takeover.is_none() {
+            status.append(&mut response.headers);
+        }
+    }
+}
+
+/// It can be given out as it is.
+fn is_good(usage: Use) -> bool {
+    matches!(usage, Use::Fresh | Use::Stale | Use::WhileRevalidating)
+}
+
+/// Why a request is sent on for which this was found.
+fn forward(found: Option<&Found>) -> Forward {
+    match found.map(|found| found.usage) {
+        None => Forward::UriMiss,
+        Some(Use::OtherVariant) => Forward::VaryMiss,
+        Some(Use::Validate { why: WhyValidate::Stale, .. }) => Forward::Stale,
+        Some(Use::Validate { why: WhyValidate::Request, .. } | Use::Impersonal) => Forward::Request,
+        Some(Use::Fresh | Use::Stale | Use::WhileRevalidating) => Forward::Miss,
+    }
+}

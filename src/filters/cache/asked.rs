@@ -1,0 +1,68 @@
+//! What was asked of the cache, kept while the request is on its way: filters further in change its fields.
+
+use crate::{
+    cache::{
+        key::{Key, KeyRules, Target},
+        policy::{Ask, Rules},
+    },
+    exchange::Exchange,
+    http::{HeaderMap, Method},
+};
+
+/// A request as it came here.
+#[derive(Clone)]
+pub struct Asked {
+    pub method: Method,
+    pub headers: HeaderMap,
+    pub key: Key,
+    authority: String,
+    path: String,
+    query: Option<String>,
+    is_secure: bool,
+    is_identified: bool,
+}
+
+impl Asked {
+    /// A copy.
+    pub fn of(exchange: &Exchange, keys: &KeyRules) -> Self {
+        let target = target(exchange);
+        Self {
+            method: exchange.method.clone(),
+            headers: exchange.headers.clone(),
+            key: Key::of(keys, target, &exchange.headers),
+            authority: target.authority.to_owned(),
+            path: target.path.to_owned(),
+            query: target.query.map(str::to_owned),
+            is_secure: target.secure,
+            is_identified: !exchange.identities.is_empty(),
+        }
+    }
+
+    /// What the rules look at.
+    pub fn ask(&self, rules: &Rules) -> Ask<'_> {
+        let (authority, path, query) = (&*self.authority, &*self.path, self.query.as_deref());
+        let target = Target { secure: self.is_secure, authority, path, query };
+        Ask::of(&self.method, target, &self.headers, self.is_identified, rules)
+    }
+}
+
+/// What the rules look at, of a request that is here.
+pub fn ask<'x>(exchange: &'x Exchange, rules: &Rules) -> Ask<'x> {
+    let is_identified = !exchange.identities.is_empty();
+    Ask::of(&exchange.method, target(exchange), &exchange.headers, is_identified, rules)
+}
+
+/// What its answer is stored under.
+pub fn key(exchange: &Exchange, rules: &KeyRules) -> Key {
+    Key::of(rules, target(exchange), &exchange.headers)
+}
+
+/// Where it goes.
+pub fn target(exchange: &Exchange) -> Target<'_> {
+    Target {
+        secure: exchange.client.secure,
+        authority: exchange.authority.as_str(),
+        path: &exchange.path,
+        query: exchange.query().strip_prefix('?'),
+    }
+}

@@ -1,0 +1,284 @@
+//! What is not stored, or too old, is asked for, and what comes is stored.
+
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::timeout;
+
+use super::{Desk, Found, asked::Asked, forward};
+use crate::{
+    cache::{
+        entry::{Entry, moment, now},
+        filling::Filling,
+        flight::Lead,
+        policy::{self, Refreshed, Times, Use},
+        status::{CacheStatus, Forward},
+    },
+    exchange::Exchange,
+    filters::Next,
+    http::{Body, BodySize, Error, Fault, Method, Response, ResponseBody, StatusCode},
+};
+
+/// Why and for whom something is asked for.
+pub struct Errand {
+    forward: Forward,
+    stale: Option<Stale>,
+    lead: Option<Lead>,
+    /// Others wait for it.
+    is_for_all: bool,
+}
+
+/// A stored answer that is to be validated.
+struct Stale {
+    entry: Arc<Entry>,
+    /// It will do if nothing better comes.
+    stands_in: bool,
+    /// The endpoint was told what is stored.
+    is_told: bool,
+}
+
+/// When it was asked for: the time, and the moment by which what was invalidated meanwhile is known.
+struct Begun(SystemTime, Duration);
+
+/// An answer, and when it was asked for.
+pub struct Came {
+    pub response: Response,
+    pub times: Times,
+    pub since: Duration,
+}
+
+impl Begun {
+    fn now() -> Self {
+        Self(now(), moment())
+    }
+
+    fn came(self, response: Response) -> Came {
+        Came { response, times: Times { asked: self.0, answered: now() }, since: self.1 }
+    }
+}
+
+/// What has become of it.
+enum Settled {
+    /// It can be had from here.
+    Stored { entry: Arc<Entry>, is_validated: bool, is_kept: bool },
+    /// The one that was stored stands in for it.
+    StandsIn(Arc<Entry>),
+    /// It is for this client alone.
+    Passed(Response, &'static str),
+    /// What was stored is something else: it is to be asked for anew.
+    Again(Option<Lead>),
+}
+
+/// For so long requests are not collapsed after one of them had an answer that was not for everybody.
+const DIRECT: Duration = Duration::from_secs(10);
+
+/// The same where it failed.
+const DIRECT_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// A newer one for what is used meanwhile is waited for no longer.
+const LONGEST: Duration = Duration::from_secs(60);
+
+impl Errand {
+    /// For a request for which this was found.
+    pub fn of(found: Option<Found>, asked: &Asked) -> Self {
+        let forward = forward(found.as_ref());
+        let stale = found.filter(|_| asked.method == Method::GET).and_then(|found| match found.usage {
+            Use::Validate { stands_in, .. } => Some(Stale { entry: found.entry, stands_in, is_told: false }),
+            _ => None,
+        });
+        Self { forward, stale, lead: None, is_for_all: false }
+    }
+
+    /// Others wait for it.
+    pub fn for_all(self, lead: Lead) -> Self {
+        Self { lead: Some(lead), is_for_all: true, ..self }
+    }
+
+    /// Nobody does.
+    pub fn for_one(self, lead: Lead) -> Self {
+        Self { lead: Some(lead), ..self }
+    }
+}
+
+impl Desk {
+    /// Sends it on, and answers with what comes.
+    pub async fn fetch(
+        &self,
+        exchange: &mut Exchange,
+        next: Next<'_>,
+        mut asked: Asked,
+        mut errand: Errand,
+    ) -> Response {
+        self.misses.happened();
+        loop {
+            match &mut errand.stale {
+                Some(stale) => stale.is_told = policy::validate(&mut exchange.headers, &stale.entry.head),
+                None if errand.is_for_all => policy::unconditional(&mut exchange.headers),
+                // What nobody else waits for is asked for as the client wants it.
+                None => {}
+            }
+            let begun = Begun::now();
+            let came = begun.came(next.run(exchange).await);
+            let status = came.response.status;
+            let forward = Some(errand.forward);
+            let mut told = CacheStatus { forward, forward_status: Some(status), ..CacheStatus::default() };
+            match self.settle(&asked, (errand.stale.take(), errand.lead.take()), came, exchange) {
+                Settled::Again(lead) => {
+                    errand.lead = lead;
+                    exchange.headers = asked.headers.clone();
+                }
+                settled => {
+                    let mut response = self.settled(settled, &asked, &mut told);
+                    exchange.headers = mem::take(&mut asked.headers);
+                    self.tell(&mut response, &told);
+                    return response;
+                }
+            }
+        }
+    }
+
+    fn settled(&self, settled: Settled, asked: &Asked, told: &mut CacheStatus) -> Response {
+        let (ask, now) = (asked.ask(&self.rules), now());
+        let entry = match settled {
+            Settled::Stored { entry, is_kept, is_validated } => {
+                told.is_stored = is_kept;
+                told.ttl = Some(entry.head.ttl(now));
+                if !is_validated {
+                    told.forward_status = None;
+                }
+                entry
+            }
+            Settled::StandsIn(entry) => {
+                self.stale.happened();
+                told.ttl = Some(entry.head.ttl(now));
+                told.detail = Some("stale-if-error");
+                entry
+            }
+            Settled::Passed(response, why) => {
+                told.forward_status = None;
+                told.detail = Some(why);
+                return response;
+            }
+            Settled::Again(_) => return broken(),
+        };
+        entry.respond(&ask, now).unwrap_or_else(broken)
+    }
+
+    /// What is done with an answer that came.
+    fn settle(
+        &self,
+        asked: &Asked,
+        (stale, lead): (Option<Stale>, Option<Lead>),
+        came: Came,
+        exchange: &mut Exchange,
+    ) -> Settled {
+        let response = &came.response;
+        let has_failed = response.cause.as_ref().is_some_and(|cause| cause.fault() == Fault::Upstream);
+        if let Some(stale) = stale {
+            let failed = has_failed || policy::is_failure(response.status);
+            if failed && stale.stands_in {
+                give_way(lead, DIRECT_AFTER_FAILURE);
+                return Settled::StandsIn(stale.entry);
+            }
+            if stale.is_told && response.status == StatusCode::NOT_MODIFIED && response.cause.is_none() {
+                return self.refresh(asked, &stale.entry, lead, &came);
+            }
+        }
+        if response.cause.is_some() || response.takeover.is_some() {
+            give_way(lead, DIRECT_AFTER_FAILURE);
+            return Settled::Passed(came.response, "no answer of an endpoint");
+        }
+        if asked.method == Method::HEAD {
+            self.heed_head(asked, &came);
+        }
+        let ask = asked.ask(&self.rules);
+        match policy::store(&ask, response.status, &response.headers, came.times, &self.rules) {
+            Err(why) => {
+                give_way(lead, DIRECT);
+                Settled::Passed(came.response, why.detail())
+            }
+            Ok(_) if !self.has_room(&response.body) => {
+                give_way(lead, DIRECT);
+                Settled::Passed(came.response, "too-large")
+            }
+            Ok(head) => {
+                let (in_flight, awaited) = (exchange.in_flight.take(), exchange.awaited.take());
+                let (key, shelf) = (asked.key.clone(), Arc::clone(&self.shelf));
+                let (since, max_object) = (came.since, self.max_object);
+                let filling = Filling { key, shelf, lead, since, max_object, in_flight, awaited };
+                self.stored.happened();
+                let entry = filling.begin(head, came.response.body);
+                Settled::Stored { entry, is_validated: false, is_kept: true }
+            }
+        }
+    }
+
+    /// The endpoint has said that what is stored is still good.
+    fn refresh(&self, asked: &Asked, old: &Arc<Entry>, lead: Option<Lead>, came: &Came) -> Settled {
+        let (ask, memory) = (asked.ask(&self.rules), &self.shelf.memory);
+        let (head, is_kept) = match policy::refresh(&ask, &old.head, &came.response.headers, came.times, &self.rules) {
+            Refreshed::Kept(head) => (head, true),
+            Refreshed::Aside(head) => (head, false),
+            Refreshed::Once(head, _) => {
+                memory.drop_entry(&asked.key, old);
+                (head, false)
+            }
+            Refreshed::Mismatch => {
+                memory.drop_entry(&asked.key, old);
+                return Settled::Again(lead);
+            }
+        };
+        self.revalidated.happened();
+        let entry = Entry::new(head, Arc::clone(&old.content), came.since);
+        if is_kept {
+            memory.put(&asked.key, &entry);
+        }
+        match lead {
+            Some(lead) if lead.is_doomed() => memory.drop_entry(&asked.key, &entry),
+            Some(lead) if is_kept => lead.came(&entry),
+            lead => give_way(lead, DIRECT),
+        }
+        Settled::Stored { entry, is_validated: true, is_kept }
+    }
+
+    fn has_room(&self, body: &ResponseBody) -> bool {
+        !matches!(body.size(), BodySize::Sized(length) if length > self.max_object)
+    }
+
+    /// Asks for a newer one in a task of its own, unless somebody does already.
+    pub fn revalidate(self: &Arc<Self>, exchange: &Exchange, asked: &Asked, entry: &Arc<Entry>, next: Next<'_>) {
+        if asked.method != Method::GET {
+            return;
+        }
+        let Some(lead) = self.shelf.flights.lead_alone(&asked.key) else { return };
+        let Some(go_on) = next.detach() else { return };
+        let mut own = exchange.again(asked.headers.clone());
+        let is_told = policy::validate(&mut own.headers, &entry.head);
+        let (desk, asked) = (Arc::clone(self), asked.clone());
+        let stale = Stale { entry: Arc::clone(entry), stands_in: false, is_told };
+        actix_rt::spawn(async move {
+            let begun = Begun::now();
+            let Ok((mut own, response)) = timeout(LONGEST, go_on(own)).await else {
+                log::debug!("a newer answer for the store took too long");
+                return;
+            };
+            // What comes instead is stored, and what cannot be is for nobody: the next one who asks gets his own.
+            let _ = desk.settle(&asked, (Some(stale), Some(lead)), begun.came(response), &mut own);
+        });
+    }
+}
+
+/// Whoever waits asks for himself, and so do others for so long.
+fn give_way(lead: Option<Lead>, time: Duration) {
+    if let Some(lead) = lead {
+        lead.direct(moment(), time);
+    }
+}
+
+/// Of what has just come all is there, or on its way.
+fn broken() -> Response {
+    Response { cause: Some(Error::Internal { what: "what was to be answered is gone" }), ..Response::default() }
+}
