@@ -18,7 +18,7 @@ pub struct Key {
 }
 
 /// Most keys are shorter.
-const INLINE: usize = 192;
+const INLINE: usize = 128;
 
 /// Where a request goes, normalised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
