@@ -20,7 +20,7 @@ use crate::{
     },
     exchange::Exchange,
     http::{HeaderMap, Method, Refusal, Response, StatusCode},
-    settings::{Problems, Size},
+    settings::Problems,
     telemetry::metrics::Event,
 };
 
@@ -53,7 +53,16 @@ request with a body passes by, and so does one for what only the endpoint can ju
 
 A `POST`, `PUT`, `DELETE` that passes here and succeeds makes what is kept of its path old, and of `Location` and `Content-Location` on the same host: give the route of those methods a `cache`, too.
 
-All routes share 256 MiB of memory. Heads, keys and what is kept beside are counted. What is asked for often stays. A reload keeps it.
+**Memory.** All routes share 256 MiB, and those that name a store share that. Heads, keys and what is kept beside are counted. What is asked for often stays. A reload keeps
+what is in a store as long as its size is what it was.
+
+```toml
+[stores.pages]
+memory = { size = "2GiB" }
+
+[defaults]
+cache = { store = "pages" }
+```
 
 Each answer tells in `Cache-Status` (RFC 9211) what was done and, if it was not kept, why. Events counted: `hit`, `miss`, `stale`, `revalidated`, `collapsed`, `stored`.
 "#;
@@ -83,10 +92,6 @@ struct Found {
     usage: Use,
 }
 
-/// What all routes share.
-const SHARED: &str = "built_in";
-const SIZE: Size = Size::mib(256);
-
 impl Kind for Cache {
     const NAME: &'static str = "cache";
     const SUMMARY: &'static str = "keeps answers, and gives them to others that ask for the same";
@@ -99,14 +104,15 @@ impl Kind for Cache {
 
     fn build(settings: Self::Settings, site: &Site<'_>) -> Result<Step, Problems> {
         let mut problems = Problems::default();
-        let (rules, keys) = (settings.rules(SIZE.0, &mut problems), settings.key.rules(&mut problems));
+        let (shelf, size) = settings.shelf(site)?;
+        let (rules, keys) = (settings.rules(size, &mut problems), settings.key.rules(&mut problems));
         problems.none_or(())?;
         Ok(Step::Around(Arc::new(Self(Arc::new(Desk {
             rules,
             keys,
             max_object: settings.max_object.0,
             tells: settings.status,
-            shelf: site.share(SHARED, || Shelf::new(SHARED, SIZE.0)),
+            shelf,
             hits: site.event("hit"),
             misses: site.event("miss"),
             stale: site.event("stale"),

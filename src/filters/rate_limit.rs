@@ -25,7 +25,7 @@ use crate::{
     clock,
     exchange::{Exchange, Note},
     http::{HeaderName, HeaderValue, Refusal, Response, StatusCode},
-    settings::{Problems, StoreSettings, problem},
+    settings::{Problems, RedisSettings, problem},
     telemetry::metrics::Event,
 };
 
@@ -222,7 +222,7 @@ impl Limiter {
 fn leases(
     site: &Site<'_>,
     index: usize,
-    (window, store): (Window, &StoreSettings),
+    (window, store): (Window, &RedisSettings),
     limit: &LimitSettings,
     key: &Key,
 ) -> Arc<Leases> {

@@ -1,10 +1,10 @@
-//! What several processes share, checked.
+//! Where something is kept, checked.
 
 use indexmap::IndexMap;
 
 use crate::{
     filters::rate_limit,
-    settings::{Problem, StoreSettings},
+    settings::{Problem, RedisSettings, Size, StoreSettings},
 };
 
 /// Says everything that is wrong with them. Whether anybody is there is found out later: nothing waits for it.
@@ -14,18 +14,38 @@ pub fn check(stores: &IndexMap<String, StoreSettings>, problems: &mut Vec<Proble
             let what = "its name must be such that an environment variable can name it";
             problems.push(Problem::at(["stores", name], what).help("lower-case letters, digits and `_`"));
         }
-        if let Err((key, what)) = rate_limit::check_store(store) {
-            let help = if key == "ca" {
-                "a file of certificates in PEM, of a server at rediss://"
-            } else {
-                "redis://HOST:PORT/DB, rediss://HOST:PORT/DB or redis+unix:PATH"
-            };
-            let problem = Problem::at(["stores", name, "redis", key], what).help(help);
-            problems.push(if key == "url" { problem.hide_value() } else { problem });
+        match (&store.redis, store.memory) {
+            (Some(redis), None) => check_redis(name, redis, problems),
+            (None, Some(memory)) if memory.size < SMALLEST => {
+                let what = format!("too little to keep anything: {}", memory.size);
+                let problem = Problem::at(["stores", name, "memory", "size"], what);
+                problems.push(problem.help(format!("{SMALLEST} at least")));
+            }
+            (None, Some(_)) => {}
+            (Some(_), Some(_)) | (None, None) => {
+                let problem = Problem::at(["stores", name], "it is to be one thing: `redis` or `memory`");
+                problems
+                    .push(problem.help("memory = { size = \"256MiB\" } for answers, redis = { url = .. } for limits"));
+            }
         }
-        if store.redis.timeout.0.is_none_or(|time| time.is_zero()) {
-            let what = "nobody can be waited for like that";
-            problems.push(Problem::at(["stores", name, "redis", "timeout"], what).help("a time such as \"250ms\""));
-        }
+    }
+}
+
+/// Less is not worth its books.
+const SMALLEST: Size = Size::mib(1);
+
+fn check_redis(name: &str, redis: &RedisSettings, problems: &mut Vec<Problem>) {
+    if let Err((key, what)) = rate_limit::check_store(redis) {
+        let help = if key == "ca" {
+            "a file of certificates in PEM, of a server at rediss://"
+        } else {
+            "redis://HOST:PORT/DB, rediss://HOST:PORT/DB or redis+unix:PATH"
+        };
+        let problem = Problem::at(["stores", name, "redis", key], what).help(help);
+        problems.push(if key == "url" { problem.hide_value() } else { problem });
+    }
+    if redis.timeout.0.is_none_or(|time| time.is_zero()) {
+        let what = "nobody can be waited for like that";
+        problems.push(Problem::at(["stores", name, "redis", "timeout"], what).help("a time such as \"250ms\""));
     }
 }

@@ -1,17 +1,29 @@
-//! Where several processes keep what they share, as it is written.
+//! Where answers are kept, and what several processes share, as it is written.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Secret, Time};
+use super::{Secret, Size, Time};
 
-/// `[stores.NAME]`: something that processes have in common.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// `[stores.NAME]`: where something is kept. One of these.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct StoreSettings {
-    /// A Redis, or what speaks as it does.
-    pub redis: RedisSettings,
+    /// A Redis, or what speaks as it does: what several processes have in common.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisSettings>,
+    /// Memory of this process: answers that are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemorySettings>,
+}
+
+/// Memory for answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemorySettings {
+    /// So much of it, with all that is kept beside the answers themselves.
+    pub size: Size,
 }
 
 /// Where a Redis is, and how it is used.

@@ -468,6 +468,29 @@ async fn what_settings_say_of_keys_and_times_holds() {
 }
 
 #[actix_rt::test]
+async fn a_store_is_one_for_the_routes_that_name_it_and_keeps_to_its_size() {
+    let origin = Origin::serving(|_, _| answer(MINUTE, &"x".repeat(100_000)).into_bytes()).start().await;
+    let url = origin.url();
+    let proxy = TestProxy::with(&format!(
+        "[stores.pages]\nmemory = {{ size = \"1MiB\" }}\n[defaults]\ncache = {{ store = \"pages\", max_object = \"256KiB\" }}\n\
+         [routes]\n\"/\" = {url:?}\n\"/b\" = {{ to = {url:?}, cache = {{ store = \"pages\", max_object = \"200KiB\" }} }}\n"
+    ));
+    let proxy = proxy.start().await;
+
+    for number in 0..30 {
+        for path in ["a", "b"] {
+            ask(&proxy, &format!("GET /{path}/{number}"), "").await;
+        }
+    }
+
+    let shelves = proxy.proxy.plan().shelves();
+    let [pages] = &shelves[..] else { panic!("{} stores", shelves.len()) };
+    let usage = pages.memory.usage();
+    assert_eq!(pages.name, "pages");
+    assert!(usage.bytes <= 1 << 20 && usage.targets >= 8, "{usage:?}");
+}
+
+#[actix_rt::test]
 async fn a_reload_keeps_what_is_kept() {
     let origin = counting(MINUTE).start().await;
     let text = |cache: &str| format!("[routes]\n\"/\" = {{ to = {:?}, cache = {cache} }}\n", origin.url());

@@ -44,6 +44,7 @@ fn everything(authority: &Authority, origin: &Origin) -> String {
          log.access.path = \"access.log\"\nserver.workers = 1\n\
          routes.\"/\" = {{ to = \"shop\", hedge = {{}}, mirror = \"found\" }}\nroutes.\"/gone\" = \"http://{dead}\"\n\
          routes.\"/private\" = {{ respond = {{ status = 200 }}, ip_access = {{ deny = [\"127.0.0.0/8\"] }} }}\n\
+         routes.\"/kept\" = {{ respond = {{ body = \"a\", headers = {{ cache-control = \"max-age=60\" }} }}, cache = true }}\n\
          [upstreams.shop]\nservers = [\"http://{dead}\", {well:?}]\nbreaker = {{}}\nlimit = {{ requests = 9 }}\n\
          outlier.latency_factor = 4.0\nbalance = \"round_robin\"\n[upstreams.found]\ndiscover = {{ file = \"endpoints.toml\" }}\n",
         authority.certificates(&["shop"]),
@@ -60,16 +61,18 @@ async fn everything_that_is_documented_is_told_and_promtool_and_prometheus_can_r
     let (server, admin) = proxy(folder.path(), &everything(&authority, &origin)).await;
     let prometheus = Prometheus::scraping(admin).await;
 
-    for path in ["/", "/gone", "/private", "/", "/"] {
+    for path in ["/", "/gone", "/private", "/", "/", "/kept", "/kept"] {
         server.get(path).await;
     }
 
+    prometheus.says("aqueduct_cache_targets{store=\"built_in\"}", 1.0).await;
+    prometheus.says("aqueduct_filter_events_total{filter=\"cache\",event=\"hit\"}", 1.0).await;
     prometheus.says("aqueduct_breaker_state{upstream=\"shop\",state=\"closed\"}", 1.0).await;
     prometheus.says("aqueduct_limit_requests{upstream=\"shop\"}", 9.0).await;
     prometheus.says("aqueduct_mirror_copies_sent_total{upstream=\"found\"}", 3.0).await;
     prometheus.says("aqueduct_discovery_endpoints{upstream=\"found\"}", 1.0).await;
     prometheus.says("count(aqueduct_endpoint_state == 1)", 4.0).await;
-    prometheus.says("sum(aqueduct_connections_accepted_total)", 5.0).await;
+    prometheus.says("sum(aqueduct_connections_accepted_total)", 7.0).await;
     prometheus.says("count(aqueduct_tls_handshakes_total == 0)", 4.0).await;
     prometheus.says("aqueduct_filter_events_total{filter=\"ip_access\",event=\"refused\"}", 1.0).await;
     let told = metrics(admin).await;

@@ -1,5 +1,7 @@
 //! What is written under `cache`.
 
+use std::{sync::Arc, time::Duration};
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -7,9 +9,9 @@ use crate::{
     cache::{
         key::{KeyRules, Parameter, QueryRule},
         policy::{Rules, SetCookies},
-        store::memory::Memory,
+        store::{Shelf, memory::Memory},
     },
-    filters::{JsonSchema, schemars},
+    filters::{JsonSchema, Site, schemars},
     http::{HeaderName, StatusCode, header, headers},
     settings::{Names, Problem, Problems, Size, Time},
 };
@@ -18,6 +20,8 @@ use crate::{
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
+    /// The one of `[stores]` where they are kept; without it 256 MiB of memory that all routes share which name none.
+    pub store: Option<String>,
     /// No larger answer is kept: it passes as it comes.
     pub max_object: Size,
     /// What of a request tells answers apart, beside scheme, host and path.
@@ -74,6 +78,7 @@ pub enum SetCookie {
 impl Default for CacheSettings {
     fn default() -> Self {
         Self {
+            store: None,
             max_object: Size::mib(10),
             key: CacheKeySettings::default(),
             default_ttl: None,
@@ -98,7 +103,22 @@ impl Default for CacheKeySettings {
 /// No time at all is none.
 const A_TIME: &str = "a time such as \"10m\"";
 
+/// What all routes share that name no store.
+const BUILT_IN: Size = Size::mib(256);
+
 impl CacheSettings {
+    /// The store, and its size. One of another size is another one.
+    pub fn shelf(&self, site: &Site<'_>) -> Result<(Arc<Shelf>, u64), Problems> {
+        let Some(name) = &self.store else { return Ok((shelf(site, "built_in", BUILT_IN.0), BUILT_IN.0)) };
+        match site.store(name, "store")?.memory {
+            Some(memory) => Ok((shelf(site, name, memory.size.0), memory.size.0)),
+            None => {
+                let what = "answers are not kept in a store of this kind";
+                Err(Problem::at(["store"], what).help("one with `memory`").into())
+            }
+        }
+    }
+
     /// The rules, for a store of this size.
     pub fn rules(&self, size: u64, problems: &mut Problems) -> Rules {
         let largest = Memory::largest(size);
@@ -131,7 +151,7 @@ impl CacheSettings {
         }
     }
 
-    fn status_ttl(&self, problems: &mut Problems) -> Vec<(StatusCode, std::time::Duration)> {
+    fn status_ttl(&self, problems: &mut Problems) -> Vec<(StatusCode, Duration)> {
         let known = |(written, time): (&String, &Time)| {
             let status = written.parse().ok().and_then(|number: u16| StatusCode::from_u16(number).ok());
             // Parts and what has not changed are no answers of their own.
@@ -195,6 +215,10 @@ impl CacheKeySettings {
             cookies,
         }
     }
+}
+
+fn shelf(site: &Site<'_>, name: &str, size: u64) -> Arc<Shelf> {
+    site.share(&format!("cache:{name}:{size}"), || Shelf::new(name, size))
 }
 
 fn field(index: usize, written: &str, problems: &mut Problems) -> Option<HeaderName> {

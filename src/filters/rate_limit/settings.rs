@@ -17,7 +17,7 @@ use crate::{
         keys::{self, Key, KeySettings, Stage},
         schemars, table,
     },
-    settings::{Problem, Problems, Rate, Share, StoreSettings},
+    settings::{Problem, Problems, Rate, RedisSettings, Share},
 };
 
 /// More than these nobody keeps apart.
@@ -124,8 +124,8 @@ impl LimitSettings {
     }
 
     /// How several processes share it, by which store; `None` if they do not.
-    pub fn window<'s>(&self, site: &Site<'s>) -> Option<(Window, &'s StoreSettings)> {
-        let store = site.store(self.store.as_ref()?, "store").ok()?;
+    pub fn window<'s>(&self, site: &Site<'s>) -> Option<(Window, &'s RedisSettings)> {
+        let store = site.store(self.store.as_ref()?, "store").ok()?.redis.as_ref()?;
         let burst = self.burst.unwrap_or(self.rate.count());
         Some((Window::of(self.bucket()?, burst, self.lease.unwrap_or(A_TENTH))?, store))
     }
@@ -139,6 +139,10 @@ impl LimitSettings {
             None => {}
             Some(store) => match site.store(store, "store") {
                 Err(unknown) => problems.extend(unknown.0),
+                Ok(store) if store.redis.is_none() => {
+                    let what = "memory of one process, and no other can count there";
+                    problems.push(Problem::at(["store"], what).help("a store with `redis`"));
+                }
                 Ok(_) if self.window(site).is_none() => {
                     let what = "more in one window than several processes can count together";
                     problems.push(

@@ -32,7 +32,7 @@ use crate::{
         site::{Chore, Site},
         table::{Place, Table},
     },
-    settings::StoreSettings,
+    settings::RedisSettings,
     telemetry::metrics::Event,
 };
 
@@ -52,7 +52,7 @@ pub struct Leases {
 pub struct MadeOf {
     /// Where the limit is written: it is the same limit for all processes in which it is written there.
     pub name: String,
-    pub store: StoreSettings,
+    pub store: RedisSettings,
     pub window: Window,
     pub key: Key,
     pub max_keys: u32,
@@ -82,8 +82,8 @@ const BEFORE_NEXT_TRY: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// The key it is wrong at (`url` or `ca`), and what is wrong.
-pub fn check_store(store: &StoreSettings) -> Result<(), (&'static str, String)> {
-    connection::check(&store.redis)
+pub fn check_store(redis: &RedisSettings) -> Result<(), (&'static str, String)> {
+    connection::check(redis)
 }
 
 impl Leases {
@@ -168,8 +168,7 @@ impl Leases {
         let mut pipe = redis::pipe();
         for (ask, wanted) in asks.iter().zip(&wants) {
             let key = ask.key.map(|byte| format!("{byte:02x}")).concat();
-            let of_window =
-                format!("{}{name}:{}/{}:{}:{key}", store.redis.prefix, window.quota, window.length, ask.window);
+            let of_window = format!("{}{name}:{}/{}:{}:{key}", store.prefix, window.quota, window.length, ask.window);
             // Clocks may differ by a window.
             pipe.cmd("INCRBY")
                 .arg(&of_window)
@@ -221,7 +220,7 @@ impl Chore for Leases {
         async move {
             let mut asked = self.asked.lock().await;
             loop {
-                let error = match connection::connect(&self.made_of.store.redis).await {
+                let error = match connection::connect(&self.made_of.store).await {
                     Err(error) => error,
                     Ok(mut connection) => {
                         self.is_found();
