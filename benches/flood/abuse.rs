@@ -14,7 +14,7 @@ use std::{
 use futures_util::future::join_all;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval_at},
 };
 
 use super::polite::connect;
@@ -44,7 +44,7 @@ impl Abuser {
         let thread = thread::spawn(move || {
             let _may_be_forbidden = rustix::process::nice(10);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            let all = runtime.block_on(join_all((0..CONNECTIONS).map(|_| ask(proxy, pace, &until))));
+            let all = runtime.block_on(join_all((0..CONNECTIONS).map(|number| ask(proxy, number, pace, &until))));
             all.into_iter().fold([0, 0], |[passed, refused], one| [passed + one[0], refused + one[1]])
         });
         Self { is_over, thread }
@@ -57,15 +57,18 @@ impl Abuser {
     }
 }
 
-async fn ask(proxy: SocketAddr, pace: Pace, is_over: &AtomicBool) -> [usize; 2] {
+async fn ask(proxy: SocketAddr, number: u32, pace: Pace, is_over: &AtomicBool) -> [usize; 2] {
     let mut stream = connect(ADDRESS, proxy).await;
     let mut clock = match pace {
         Pace::Full => None,
-        Pace::PerSecond(count) => Some(interval(Duration::from_secs(1) * CONNECTIONS * PIPELINED as u32 / count)),
+        Pace::PerSecond(count) => {
+            let every = Duration::from_secs(1) * CONNECTIONS * PIPELINED as u32 / count;
+            // One connection after the other.
+            let mut clock = interval_at(Instant::now() + every / CONNECTIONS * number, every);
+            clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            Some(clock)
+        }
     };
-    if let Some(clock) = &mut clock {
-        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    }
     let (requests, mut counts, mut answers) = (REQUEST.repeat(PIPELINED), [0, 0], Vec::new());
     while !is_over.load(Ordering::Relaxed) {
         if let Some(clock) = &mut clock {

@@ -1,20 +1,24 @@
 //! What a flood from one client costs the others: how long a hundred polite ones wait with it and without it, in turns, so that
-//! what else the machine does is in both. `cargo bench --bench flood`; `-- --quick` for a look.
+//! what else the machine does is in both. `cargo bench --bench flood`; `-- --quick` for a look, `-- --aqueduct FILE` for that program instead of
+//! the proxy that is built for it.
 
 mod abuse;
 #[path = "../overload/endpoint.rs"]
 mod endpoint;
 mod polite;
+mod program;
 #[path = "../overload/running.rs"]
 mod running;
 
 use std::{
     env,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use self::{
     abuse::{Abuser, Pace},
+    program::Program,
     running::Running,
 };
 
@@ -37,17 +41,38 @@ struct Turn {
     refused: f64,
 }
 
+/// What is measured.
+enum Proxy {
+    Running(Running),
+    Program(Program),
+}
+
+impl Proxy {
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Running(running) => running.address,
+            Self::Program(program) => program.address,
+        }
+    }
+}
+
 fn main() {
-    let is_quick = env::args().any(|flag| flag == "--quick");
+    let flags: Vec<String> = env::args().skip(1).collect();
+    let is_quick = flags.iter().any(|flag| flag == "--quick");
+    let program = flags.iter().position(|flag| flag == "--aqueduct").map(|at| flags.get(at + 1).expect("a file"));
     let (rounds, time) = if is_quick { (2, Duration::from_secs(1)) } else { (7, Duration::from_secs(4)) };
     let endpoint = endpoint::start(10_000, Duration::from_millis(1));
-    let proxy = Running::start(&format!(
-        "[routes.\"/\"]\nto = \"http://{endpoint}\"\nrate_limit = {{ rate = \"{LIMIT}/s\", key = \"ip\" }}\n"
-    ));
+    let settings =
+        format!("[routes.\"/\"]\nto = \"http://{endpoint}\"\nrate_limit = {{ rate = \"{LIMIT}/s\", key = \"ip\" }}\n");
+    let proxy = match program {
+        Some(program) => Proxy::Program(Program::start(program.as_ref(), &settings)),
+        None => Proxy::Running(Running::start(&settings)),
+    };
+    let address = proxy.address();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let mut clients = runtime.block_on(polite::Clients::connect(proxy.address));
+    let mut clients = runtime.block_on(polite::Clients::connect(address));
     let mut turn = |pace: Option<Pace>| {
-        let abuser = pace.map(|pace| Abuser::start(proxy.address, pace));
+        let abuser = pace.map(|pace| Abuser::start(address, pace));
         let began = Instant::now();
         let waited = runtime.block_on(clients.come(time));
         let [passed, refused] = abuser.map_or([0, 0], Abuser::end);

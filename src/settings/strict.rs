@@ -366,4 +366,8 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         let (key, value) = self.current.take().expect("serde asks for a value after its key");
         seed.deserialize(Strict(value)).map_err(|fault| fault.inside(key.as_str()))
     }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.rest.clone().filter(|(_, value)| !value.is_null()).count())
+    }
 }

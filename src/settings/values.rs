@@ -260,6 +260,10 @@ impl<'de> Visitor<'de> for SecretVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Secret, A::Error> {
+        // Of two keys the second would be left out.
+        if map.size_hint().is_some_and(|keys| keys != 1) {
+            return Err(de::Error::custom("a secret is kept in one place: either `env` or `file`"));
+        }
         match Kept::deserialize(MapAccessDeserializer::new(map))? {
             Kept::Env(name) => std::env::var(&name)
                 .map(Secret)
