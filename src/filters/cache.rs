@@ -7,7 +7,10 @@ use std::{sync::Arc, time::SystemTime};
 use futures_util::future::LocalBoxFuture;
 
 pub use self::settings::{CacheKeySettings, CacheSettings, SetCookie};
-use self::{asked::Asked, fetch::Errand};
+use self::{
+    asked::Asked,
+    fetch::{Begun, Errand},
+};
 use super::{Around, Kind, Next, Schema, Site, Step, schemars};
 use crate::{
     cache::{
@@ -27,6 +30,7 @@ use crate::{
 mod asked;
 mod fetch;
 mod head;
+mod posted;
 mod settings;
 
 const ABOUT: &str = r#"
@@ -50,6 +54,8 @@ holds up none of them. If it is not for everybody, each asks for himself, and fo
 **Whose answer.** Filters of access stand further out: nobody gets from here what they would have refused. `rewrite`, `header_rules` and `substitute` stand further in: what they
 make of an answer is kept, for everybody. What they make of a client (`${client.ip}`) must not be in there. The key is scheme, host, path and query, as routes see them; a
 request with a body passes by, and so does one for what only the endpoint can judge (`If-Match`).
+
+The answer to a `POST` is kept for `GET` only if it says for how long, and that it is what is there (`Content-Location` with the same URL).
 
 A `POST`, `PUT`, `DELETE` that passes here and succeeds makes what is kept of its path old, and of `Location` and `Content-Location` on the same host: give the route of those methods a `cache`, too.
 
@@ -205,11 +211,17 @@ impl Desk {
 
     /// Sends on what is not for the cache. If it has changed something, what is stored of that is old.
     async fn past(&self, exchange: &mut Exchange, next: Next<'_>, forward: Forward) -> Response {
+        let posted = (exchange.method == Method::POST).then(|| Asked::of(exchange, &self.keys));
+        let begun = Begun::now();
         let mut response = next.run(exchange).await;
         if response.cause.is_none() {
             self.invalidate(exchange, &response);
         }
-        self.tell(&mut response, &CacheStatus { forward: Some(forward), ..CacheStatus::default() });
+        let mut told = CacheStatus { forward: Some(forward), ..CacheStatus::default() };
+        if let Some(asked) = posted {
+            response = self.posted(exchange, &asked, begun.came(response), &mut told);
+        }
+        self.tell(&mut response, &told);
         response
     }
 

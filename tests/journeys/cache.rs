@@ -181,6 +181,27 @@ async fn what_was_changed_is_asked_for_again() {
 }
 
 #[actix_rt::test]
+async fn an_answer_to_post_is_kept_that_says_it_is_what_is_there() {
+    for (named, is_kept) in [("/a?b", true), ("http://A:80/a?b", true), ("/a", false), ("http://evil/a?b", false)] {
+        let origin = Origin::serving(move |head, _| match head.starts_with("POST ") {
+            true => answer(&format!("{MINUTE}Content-Location: {named}\r\nETag: \"a\"\r\n"), "posted").into_bytes(),
+            false => answer(MINUTE, "got").into_bytes(),
+        });
+        let origin = origin.start().await;
+        let proxy = proxy(&origin, "true").await;
+        assert_eq!(ask(&proxy, "GET /a?b", "").await.text(), "got");
+
+        let posted = ask(&proxy, "POST /a?b", "Content-Length: 0\r\nIf-None-Match: *\r\n").await;
+        let got = ask(&proxy, "GET /a?b", "").await;
+
+        assert_eq!((posted.status, posted.text()), (200, "posted".into()), "{named}");
+        assert_eq!(said(&posted).ends_with("; stored"), is_kept, "{named}: {}", said(&posted));
+        assert_eq!(got.text(), if is_kept { "posted" } else { "got" }, "{named}");
+        assert_eq!(said(&got).contains("; hit"), is_kept, "{named}");
+    }
+}
+
+#[actix_rt::test]
 async fn who_wants_only_what_is_kept_gets_that_or_504() {
     let origin = counting(MINUTE).start().await;
     let proxy = proxy(&origin, "true").await;

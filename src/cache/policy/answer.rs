@@ -26,6 +26,10 @@ pub enum Answer {
 /// What this request gets of a stored answer that may be used for it. `length` is that of its whole body; while it is not known, there
 /// are no parts.
 pub fn answer(ask: &Ask<'_>, head: &Head, length: Option<u64>) -> Answer {
+    // What was posted was done, and this is what came of it.
+    if *ask.method == Method::POST {
+        return Answer::Whole;
+    }
     if head.status.is_success() && is_not_modified(ask, head) {
         return Answer::NotModified;
     }

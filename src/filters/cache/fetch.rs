@@ -41,7 +41,7 @@ struct Stale {
 }
 
 /// When it was asked for: the time, and the moment by which what was invalidated meanwhile is known.
-struct Begun(SystemTime, Duration);
+pub struct Begun(SystemTime, Duration);
 
 /// An answer, and when it was asked for.
 pub struct Came {
@@ -51,11 +51,13 @@ pub struct Came {
 }
 
 impl Begun {
-    fn now() -> Self {
+    /// Now.
+    pub fn now() -> Self {
         Self(now(), moment())
     }
 
-    fn came(self, response: Response) -> Came {
+    /// This has come of it, now.
+    pub fn came(self, response: Response) -> Came {
         Came { response, times: Times { asked: self.0, answered: now() }, since: self.1 }
     }
 }
@@ -242,6 +244,19 @@ impl Desk {
             lead => give_way(lead, DIRECT),
         }
         Settled::Stored { entry, is_validated: true, is_kept }
+    }
+
+    /// Stores an answer that may be, and answers with it.
+    pub fn keep(
+        &self,
+        exchange: &mut Exchange,
+        asked: &Asked,
+        lead: Lead,
+        came: Came,
+        told: &mut CacheStatus,
+    ) -> Response {
+        let settled = self.settle(asked, (None, Some(lead)), came, exchange);
+        self.settled(settled, asked, told)
     }
 
     fn has_room(&self, body: &ResponseBody) -> bool {

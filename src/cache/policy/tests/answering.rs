@@ -77,6 +77,7 @@ fn parts_are_cut_from_the_whole() {
         assert_eq!(answered(&head, &Method::GET, request, length), expected, "{request}");
     }
     assert_eq!(answered(&head, &Method::HEAD, "range: bytes=2-4", Some(10)), Answer::Whole);
+    assert_eq!(answered(&head, &Method::POST, "if-none-match: \"a\"", Some(10)), Answer::Whole);
 }
 
 #[test]
