@@ -28,6 +28,12 @@ pub enum Kind {
     Fresh,
     /// The same, and each but a client's first resumes a TLS session.
     Resumed,
+    /// CPU time per request, over connections that are kept, for what the proxy has stored: the endpoint is not asked.
+    Stored,
+    /// The same for many things, of which some are asked for once.
+    Mixed,
+    /// How often the endpoint is asked for a thing that all want at once, and CPU time per request of it.
+    Herd,
     /// Memory held while clients read slowly.
     SlowReaders,
     /// Memory held for connections that do nothing.
@@ -50,10 +56,10 @@ pub enum Speaks {
     },
 }
 
-use Kind::{Fresh, Idle, Kept, Resumed, SlowReaders};
+use Kind::{Fresh, Herd, Idle, Kept, Mixed, Resumed, SlowReaders, Stored};
 use Speaks::{Grpc, H2, Http, Https};
 
-pub const ALL: [Case; 19] = [
+pub const ALL: [Case; 24] = [
     case("128b", "128 B, 64 connections", Http, SMALL, 0, 64, Kept),
     case("10k", "10 KB, 64 connections", Http, 10 * KIB, 0, 64, Kept),
     case("thousand", "128 B, 1,000 connections", Http, SMALL, 0, 1000, Kept),
@@ -73,6 +79,11 @@ pub const ALL: [Case; 19] = [
     case("grpc-unary", "gRPC, unary, 16 connections of 10", Grpc { streams: 10 }, SMALL, 0, 16, Kept),
     case("idle-tls", "10,000 idle connections of TLS", Https, SMALL, 0, 10_000, Idle),
     case("idle-h2", "10,000 idle connections of HTTP/2", H2 { streams: 1 }, SMALL, 0, 10_000, Idle),
+    case("stored-1k", "1 KB from the cache, 64 connections", Http, KIB, 0, 64, Stored),
+    case("stored-10k", "10 KB from the cache, 64 connections", Http, 10 * KIB, 0, 64, Stored),
+    case("stored-1m", "1 MB from the cache, 16 connections", Http, MIB, 0, 16, Stored),
+    case("stored-mix", "1 KB of 100,000 things, a tenth of it new", Http, KIB, 0, 64, Mixed),
+    case("stored-herd", "10 KB that 1,000 clients want at once", Http, 10 * KIB, 0, 1000, Herd),
 ];
 
 const fn case(
@@ -93,7 +104,10 @@ impl Case {
     }
 
     pub fn request(&self, download: u64) -> Request {
-        Request::new(download, self.upload, matches!(self.kind, Fresh | Resumed))
+        match self.kind {
+            Stored | Mixed | Herd => Request::stored_as(download, ""),
+            _ => Request::new(download, self.upload, matches!(self.kind, Fresh | Resumed)),
+        }
     }
 
     pub fn has_large_bodies(&self) -> bool {
@@ -101,7 +115,12 @@ impl Case {
     }
 
     pub fn measures_cpu(&self) -> bool {
-        matches!(self.kind, Kept | Fresh | Resumed)
+        matches!(self.kind, Kept | Fresh | Resumed | Stored | Mixed | Herd)
+    }
+
+    /// Whether peers are to keep what the endpoint answers.
+    pub fn is_stored(&self) -> bool {
+        matches!(self.kind, Stored | Mixed | Herd)
     }
 
     pub fn is_secure(&self) -> bool {
@@ -123,14 +142,18 @@ impl Case {
     pub fn resumption(&self) -> Resumption {
         match self.kind {
             Resumed => Resumption::Always,
-            Kept | Fresh | SlowReaders | Idle => Resumption::Never,
+            Kept | Fresh | Stored | Mixed | Herd | SlowReaders | Idle => Resumption::Never,
         }
     }
 
-    /// The relay understands no TLS; Caddy is compared where TLS is; and how workers accept matters where each request has
-    /// a connection of its own.
+    /// The relay understands no TLS; Caddy is compared where TLS is; how workers accept matters where each request has
+    /// a connection of its own; and what is stored is compared with those that are known for it.
     pub fn takes(&self, peer: Peer) -> bool {
+        if self.is_stored() {
+            return matches!(peer, Peer::Nginx | Peer::Varnish | Peer::TrafficServer | Peer::Aqueduct);
+        }
         match peer {
+            Peer::Varnish | Peer::TrafficServer => false,
             Peer::Relay => !self.is_secure(),
             Peer::Caddy => self.is_secure(),
             Peer::AqueductShared | Peer::AqueductReusePort => self.kind == Fresh && !self.is_secure(),

@@ -109,6 +109,8 @@ fn colour(peer: Peer) -> &'static str {
         Peer::Haproxy => "#4477aa",
         Peer::Caddy => "#aa6688",
         Peer::Relay => "#ccbb44",
+        Peer::Varnish => "#4477aa",
+        Peer::TrafficServer => "#aa6688",
         Peer::Aqueduct => "#00997a",
         Peer::AqueductCounted => "#33ad94",
         Peer::AqueductShared => "#66c2ae",

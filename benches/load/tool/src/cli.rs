@@ -60,7 +60,8 @@ struct Compare {
     cases: Vec<Case>,
     /// Only these peers.
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_enum,
-          default_values_t = [Peer::Nginx, Peer::NginxSame, Peer::Haproxy, Peer::Caddy, Peer::Relay, Peer::Aqueduct])]
+          default_values_t = [Peer::Nginx, Peer::NginxSame, Peer::Haproxy, Peer::Caddy, Peer::Relay, Peer::Varnish,
+                              Peer::TrafficServer, Peer::Aqueduct])]
     peers: Vec<Peer>,
     /// The program to measure, instead of a fresh release build.
     #[arg(long, value_name = "PATH")]

@@ -68,7 +68,8 @@ impl Comparison {
                 let running = started.entry(peer).or_insert_with(|| start(peer));
                 let outcome = match running {
                     Ok(running) => {
-                        Measurement::of(case, running, &self.shown).and_then(|it| it.take(generator, self.window))
+                        let measurement = Measurement::of(case, running, &self.shown, round);
+                        measurement.and_then(|it| it.take(generator, self.window))
                     }
                     Err(error) => Err(io::Error::other(format!("did not start: {error}"))),
                 };

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::client::Client;
-use crate::h1::{H1Client, Request};
+use crate::h1::{Asks, H1Client};
 use crate::h2::{Ask, H2Client};
 use crate::wire::Target;
 
@@ -15,9 +15,8 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    pub fn of_h1(size: usize, request: Request, target: &Target) -> Self {
-        let request = Rc::new(request);
-        Self::of(size, 1, || H1Client::new(Rc::clone(&request), target.clone()))
+    pub fn of_h1(size: usize, asks: &Asks, target: &Target) -> Self {
+        Self::of(size, 1, || H1Client::new(Rc::clone(asks), target.clone()))
     }
 
     pub fn of_h2(size: usize, streams: usize, ask: Ask, target: &Target) -> Self {

@@ -59,9 +59,19 @@ impl Generator {
         Endpoints { bytes: self.bytes.address, echo: self.echo.address }
     }
 
+    /// How many requests have reached the endpoint of HTTP/1.1.
+    pub fn asked(&self) -> u64 {
+        self.bytes.shared.asked
+    }
+
     /// One request from each client, few at a time.
     pub fn once_each(&mut self, crowd: &mut Crowd) -> io::Result<Tally> {
         self.drive(crowd, Pace::Once, WAVE)
+    }
+
+    /// One request from each client, together.
+    pub fn all_at_once(&mut self, crowd: &mut Crowd) -> io::Result<Tally> {
+        self.drive(crowd, Pace::Once, usize::MAX)
     }
 
     /// All clients at once for the length of the window; what they began they end.

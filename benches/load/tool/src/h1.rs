@@ -8,13 +8,16 @@ use crate::socket::{EventFlags, Poller, Ready};
 use crate::tls;
 use crate::wire::{Line, Target, Wire};
 
-/// What every client of a case asks for.
+/// What a client asks for.
 pub struct Request {
     message: Message,
     download: u64,
     /// A new connection for each request.
     close: bool,
 }
+
+/// What the clients of a crowd ask for next.
+pub type Asks = Rc<dyn Fn() -> Rc<Request>>;
 
 impl Request {
     pub fn new(download: u64, upload: u64, close: bool) -> Self {
@@ -23,15 +26,19 @@ impl Request {
             _ => (format!("POST /bytes/{download}?upload={upload}"), format!("Content-Length: {upload}\r\n")),
         };
         let connection = if close { "Connection: close\r\n" } else { "" };
-        let head = format!(
-            "{start} HTTP/1.1\r\n\
-             Host: {}\r\n\
-             User-Agent: load\r\n\
-             Accept: */*\r\n\
-             {connection}{length}\r\n",
-            tls::NAME,
-        );
-        Self { message: Message::new(&head, upload), download, close }
+        let message = message(&start, &format!("{connection}{length}"), upload);
+        Self { message, download, close }
+    }
+
+    /// For what a cache may keep; a query tells one such thing from another.
+    pub fn stored_as(download: u64, query: &str) -> Self {
+        Self { message: message(&format!("GET /stored/{download}{query}"), "", 0), download, close: false }
+    }
+
+    /// By every client, always.
+    pub fn by_all(self) -> Asks {
+        let request = Rc::new(self);
+        Rc::new(move || Rc::clone(&request))
     }
 
     pub fn outbox(&self) -> Outbox {
@@ -51,8 +58,21 @@ impl Request {
     }
 }
 
+fn message(start: &str, fields: &str, upload: u64) -> Message {
+    let head = format!(
+        "{start} HTTP/1.1\r\n\
+         Host: {}\r\n\
+         User-Agent: load\r\n\
+         Accept: */*\r\n\
+         {fields}\r\n",
+        tls::NAME,
+    );
+    Message::new(&head, upload)
+}
+
 /// Makes its request over a connection that is kept as long as both sides want.
 pub struct H1Client {
+    asks: Asks,
     request: Rc<Request>,
     target: Target,
     connection: Option<Connection>,
@@ -68,8 +88,9 @@ struct Connection {
 }
 
 impl H1Client {
-    pub fn new(request: Rc<Request>, target: Target) -> Self {
-        Self { request, target, connection: None, is_busy: false }
+    pub fn new(asks: Asks, target: Target) -> Self {
+        let request = asks();
+        Self { asks, request, target, connection: None, is_busy: false }
     }
 }
 
@@ -87,6 +108,7 @@ impl Client for H1Client {
                 self.connection.insert(Connection::over(line))
             }
         };
+        self.request = (self.asks)();
         connection.outbox = Some(self.request.outbox());
         self.is_busy = true;
         Ok(())

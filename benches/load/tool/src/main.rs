@@ -1,4 +1,5 @@
-//! Compares what a request costs in Aqueduct, nginx, HAProxy, Caddy and a raw TCP relay. Started by `benches/load/run`.
+//! Compares what a request costs in Aqueduct, nginx, HAProxy, Caddy, Varnish, Traffic Server and a raw TCP relay. Started by
+//! `benches/load/run`.
 
 mod account;
 mod backend;
@@ -18,6 +19,7 @@ mod interrupt;
 mod machine;
 mod markdown;
 mod measure;
+mod mix;
 mod peers;
 mod relay;
 mod report;

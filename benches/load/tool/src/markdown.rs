@@ -2,10 +2,11 @@
 
 use std::iter::once;
 
+use crate::cases::Kind;
 use crate::peers::Peer;
 use crate::report::{amount, failures, ratio};
 use crate::results::{CaseResult, Cpu, Results};
-use crate::shown::{groups, memories};
+use crate::shown::{groups, measured, memories};
 use crate::stats::Spread;
 
 /// The tables of the docs.
@@ -38,6 +39,26 @@ pub fn markdown(results: &Results) -> String {
         let cells = peers.iter().map(|&peer| spread(memory.of(peer)));
         row(&mut text, &format!("{}, {}", memory.title, memory.unit), cells);
     }
+    text.push_str(&of_the_cache(results));
+    text
+}
+
+/// What of it is not CPU time.
+fn of_the_cache(results: &Results) -> String {
+    type Read = fn(&CaseResult, Peer) -> Option<Spread>;
+    let wanted: [(Kind, &str, Read); 2] = [
+        (Kind::Mixed, "Share of requests that were answered from the cache", CaseResult::hit_ratio),
+        (Kind::Herd, "How often the endpoint was asked for one thing", CaseResult::asked_for_each),
+    ];
+    let mut text = String::new();
+    for (kind, title, read) in wanted {
+        for (case, result) in measured(results).filter(|(case, _)| case.kind == kind) {
+            let peers: Vec<Peer> = result.peers.keys().copied().collect();
+            text.push_str(&format!("\n{title}: median (least-most)\n\n"));
+            heading(&mut text, "", peers.iter().map(|peer| peer.title().to_owned()));
+            row(&mut text, case.title, peers.iter().map(|&peer| ratio(read(result, peer))));
+        }
+    }
     text
 }
 
@@ -47,7 +68,7 @@ fn ratio_pairs(peers: &[Peer]) -> Vec<(Peer, Peer)> {
     if peers.contains(&Peer::Nginx) {
         pairs.extend(to(Peer::Nginx));
     }
-    for other in [Peer::NginxSame, Peer::Haproxy, Peer::Caddy] {
+    for other in [Peer::NginxSame, Peer::Haproxy, Peer::Caddy, Peer::Varnish, Peer::TrafficServer] {
         if peers.contains(&other) {
             pairs.extend(to(other).filter(|&(peer, _)| peer == Peer::Aqueduct));
         }
@@ -57,7 +78,7 @@ fn ratio_pairs(peers: &[Peer]) -> Vec<(Peer, Peer)> {
 
 /// Against whichever of the other proxies was cheapest in the case.
 fn best_cell(result: &CaseResult) -> String {
-    match result.best_of(&[Peer::Nginx, Peer::Haproxy, Peer::Caddy]) {
+    match result.best_of(&Peer::RIVALS) {
         Some(best) => format!("{}, {}", ratio(result.ratio(Peer::Aqueduct, best)), best.title()),
         None => "-".into(),
     }

@@ -1,16 +1,19 @@
 //! One measurement: one peer, one case, one round.
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 
-use crate::account;
+use crate::account::{self, CpuTime};
 use crate::cases::{Case, Kind, SMALL, Speaks};
 use crate::crowd::Crowd;
 use crate::generator::Generator;
+use crate::h1::{Asks, Request};
 use crate::h2::Ask;
+use crate::mix;
 use crate::results::{Cpu, Round};
 use crate::running::Running;
 use crate::slow;
@@ -30,21 +33,23 @@ pub struct Measurement<'m> {
     case: &'m Case,
     peer: &'m Running,
     target: Target,
+    round: usize,
 }
 
 impl<'m> Measurement<'m> {
-    /// `shown` is the certificate that clients are to see.
-    pub fn of(case: &'m Case, peer: &'m Running, shown: &CertificateDer<'static>) -> io::Result<Self> {
+    /// `shown` is the certificate that clients are to see, `round` a number that tells it from others of this peer.
+    pub fn of(case: &'m Case, peer: &'m Running, shown: &CertificateDer<'static>, round: usize) -> io::Result<Self> {
         let tls = match case.is_secure() {
             true => Some(Rc::new(Tls::new(shown, case.protocol(), case.resumption())?)),
             false => None,
         };
-        Ok(Self { case, peer, target: Target { address: peer.address, tls } })
+        Ok(Self { case, peer, target: Target { address: peer.address, tls }, round })
     }
 
     pub fn take(&self, generator: &mut Generator, window: Duration) -> io::Result<Round> {
         match self.case.kind {
-            Kind::Kept | Kind::Fresh | Kind::Resumed => self.cpu(generator, window),
+            Kind::Kept | Kind::Fresh | Kind::Resumed | Kind::Stored | Kind::Mixed => self.cpu(generator, window),
+            Kind::Herd => self.herd(generator, window),
             Kind::Idle => self.idle_memory(generator),
             Kind::SlowReaders => self.slow_readers_memory(generator, window),
         }
@@ -53,39 +58,92 @@ impl<'m> Measurement<'m> {
     fn crowd(&self, clients: usize, download: u64) -> Crowd {
         let case = self.case;
         match case.speaks {
-            Speaks::Http | Speaks::Https => Crowd::of_h1(clients, case.request(download), &self.target),
+            Speaks::Http | Speaks::Https => Crowd::of_h1(clients, &self.asks(download), &self.target),
             Speaks::Grpc { streams } => Crowd::of_h2(clients, streams, Ask::grpc(download), &self.target),
             Speaks::H2 { streams } => Crowd::of_h2(clients, streams, Ask::get(download), &self.target),
         }
     }
 
+    fn asks(&self, download: u64) -> Asks {
+        match self.case.kind {
+            Kind::Mixed => mix::popular(download, self.round),
+            _ => self.case.request(download).by_all(),
+        }
+    }
+
+    /// Until each thing was asked for.
+    fn fill(&self, generator: &mut Generator) -> io::Result<Tally> {
+        let asks = mix::each(self.case.download);
+        let mut crowd = Crowd::of_h1(self.case.connections, &asks, &self.target);
+        let mut tally = Tally::default();
+        while tally.requests < mix::OBJECTS as u64 && tally.errors == 0 {
+            let more = generator.run_for(LEAST_WARM_UP, &mut crowd)?;
+            tally.requests += more.requests;
+            tally.add_errors_of(more);
+        }
+        Ok(tally)
+    }
+
     fn cpu(&self, generator: &mut Generator, window: Duration) -> io::Result<Round> {
         let process = self.peer.process();
+        let filled = if self.case.kind == Kind::Mixed { self.fill(generator)? } else { Tally::default() };
         let mut crowd = self.crowd(self.case.connections, self.case.download);
         let opened = generator.once_each(&mut crowd)?;
         let warmed = generator.run_for((window / 4).max(LEAST_WARM_UP), &mut crowd)?;
         // No request is under way at either reading: the division is exact.
         let handshakes_before = self.target.handshakes();
+        let asked_before = generator.asked();
         let before = account::cpu_time(process)?;
         let mut tally = generator.run_for(window, &mut crowd)?;
         let used = account::cpu_time(process)?.since(before);
+        tally.add_errors_of(filled);
         tally.add_errors_of(opened);
         tally.add_errors_of(warmed);
         self.check_handshakes(handshakes_before, &mut tally);
+        let asked = generator.asked() - asked_before;
+        if self.case.kind == Kind::Stored {
+            tally.fail(asked, "a request that the cache should have answered");
+        }
 
+        let hits = || rounded(1.0 - asked as f64 / tally.requests.max(1) as f64);
+        Ok(Round { hit_ratio: self.case.is_stored().then(hits), ..self.cpu_round(used, &tally)? })
+    }
+
+    /// All want the same new thing at once, and then the next one.
+    fn herd(&self, generator: &mut Generator, window: Duration) -> io::Result<Round> {
+        let process = self.peer.process();
+        let thing = Rc::new(Cell::new(0_u64));
+        let (wanted, round, download) = (Rc::clone(&thing), self.round, self.case.download);
+        let asks: Asks =
+            Rc::new(move || Rc::new(Request::stored_as(download, &format!("?herd={round}.{}", wanted.get()))));
+        let mut crowd = Crowd::of_h1(self.case.connections, &asks, &self.target);
+        let mut tally = Tally::default();
+        tally.add_errors_of(generator.once_each(&mut crowd)?);
+        let asked_before = generator.asked();
+        let before = account::cpu_time(process)?;
+        while tally.elapsed < window && tally.errors == 0 {
+            thing.set(thing.get() + 1);
+            let herd = generator.all_at_once(&mut crowd)?;
+            tally.requests += herd.requests;
+            tally.elapsed += herd.elapsed;
+            tally.add_errors_of(herd);
+        }
+        let used = account::cpu_time(process)?.since(before);
+        let asked = (generator.asked() - asked_before) as f64 / thing.get().max(1) as f64;
+        Ok(Round { asked_for_each: Some(rounded(asked)), ..self.cpu_round(used, &tally)? })
+    }
+
+    fn cpu_round(&self, used: CpuTime, tally: &Tally) -> io::Result<Round> {
         let requests = tally.requests;
         let per_request = |time: Duration| rounded(time.as_secs_f64() * 1e6 / requests.max(1) as f64);
-        Ok(Round {
-            failure: tally.failure(),
-            cpu: Some(Cpu {
-                user_us: per_request(used.user),
-                system_us: per_request(used.system),
-                requests,
-                requests_per_second: rounded(requests as f64 / tally.elapsed.as_secs_f64()),
-            }),
-            pss_kib: account::memory(process)?,
-            growth_kib_per_connection: None,
-        })
+        let cpu = Cpu {
+            user_us: per_request(used.user),
+            system_us: per_request(used.system),
+            requests,
+            requests_per_second: rounded(requests as f64 / tally.elapsed.as_secs_f64()),
+        };
+        let pss_kib = account::memory(self.peer.process())?;
+        Ok(Round { failure: tally.failure(), cpu: Some(cpu), pss_kib, ..Round::default() })
     }
 
     /// A session that was resumed where none should be, or was not, is another case than the one measured.
@@ -94,7 +152,9 @@ impl<'m> Measurement<'m> {
         let of_another_kind = match self.case.kind {
             Kind::Resumed => made.full,
             Kind::Fresh => made.resumed,
-            Kind::Kept | Kind::SlowReaders | Kind::Idle => made.full + made.resumed,
+            Kind::Kept | Kind::Stored | Kind::Mixed | Kind::Herd | Kind::SlowReaders | Kind::Idle => {
+                made.full + made.resumed
+            }
         };
         if of_another_kind > 0 {
             tally.fail(of_another_kind, "a handshake of another kind than the case is about");
@@ -150,7 +210,7 @@ impl<'m> Measurement<'m> {
 
     fn memory_round(&self, before: u64, pss_kib: u64, tally: Tally) -> Round {
         let growth = rounded((pss_kib as f64 - before as f64) / self.case.connections as f64);
-        Round { failure: tally.failure(), cpu: None, pss_kib, growth_kib_per_connection: Some(growth) }
+        Round { failure: tally.failure(), pss_kib, growth_kib_per_connection: Some(growth), ..Round::default() }
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::cases::Case;
 use crate::generator::Endpoints;
 use crate::running::Running;
-use crate::settings::{Tells, Variant, Wanted, aqueduct, caddy, haproxy, nginx};
+use crate::settings::{Tells, Variant, Wanted, aqueduct, caddy, haproxy, nginx, traffic_server, varnish};
 use crate::socket;
 use crate::tls::Certificate;
 
@@ -24,6 +24,9 @@ pub enum Peer {
     Haproxy,
     Caddy,
     Relay,
+    /// Known for what it stores, as is the next.
+    Varnish,
+    TrafficServer,
     Aqueduct,
     /// Aqueduct that counts its requests, for whoever asks for metrics.
     AqueductCounted,
@@ -51,6 +54,9 @@ pub struct Programs {
 }
 
 impl Peer {
+    /// Those of others that are proxies, and set up as their manuals advise.
+    pub const RIVALS: [Self; 5] = [Self::Nginx, Self::Haproxy, Self::Caddy, Self::Varnish, Self::TrafficServer];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
@@ -58,6 +64,8 @@ impl Peer {
             Self::Haproxy => "haproxy",
             Self::Caddy => "caddy",
             Self::Relay => "relay",
+            Self::Varnish => "varnish",
+            Self::TrafficServer => "traffic-server",
             Self::Aqueduct => "aqueduct",
             Self::AqueductCounted => "aqueduct-counted",
             Self::AqueductShared => "aqueduct-shared",
@@ -73,6 +81,8 @@ impl Peer {
             Self::Haproxy => "HAProxy",
             Self::Caddy => "Caddy",
             Self::Relay => "TCP relay",
+            Self::Varnish => "Varnish",
+            Self::TrafficServer => "Traffic Server",
             Self::Aqueduct => "Aqueduct",
             Self::AqueductCounted => "Aqueduct, counted",
             Self::AqueductShared => "Aqueduct, shared",
@@ -86,6 +96,8 @@ impl Peer {
             Self::Nginx => command_with("nginx", &["-v"]),
             Self::Haproxy => command_with("haproxy", &["-v"]),
             Self::Caddy => command_with(programs.caddy.as_ref()?, &["version"]),
+            Self::Varnish => command_with("varnishd", &["-V"]),
+            Self::TrafficServer => command_with("traffic_server", &["-V"]),
             Self::Aqueduct => command_with(programs.aqueduct.as_ref()?, &["--version"]),
             Self::NginxSame | Self::Relay | Self::AqueductCounted | Self::AqueductShared | Self::AqueductReusePort => {
                 return None;
@@ -95,7 +107,7 @@ impl Peer {
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         let version = said.split_ascii_whitespace().find_map(|word| {
-            let number = word.rsplit('/').next()?.trim_start_matches('v');
+            let number = word.rsplit('/').next()?.trim_start_matches("(varnish-").trim_start_matches('v');
             let number = Some(number).filter(|text| text.contains('.'))?;
             number.starts_with(|first: char| first.is_ascii_digit()).then(|| number.to_owned())
         })?;
@@ -140,6 +152,8 @@ impl Peer {
                 command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_DATA_HOME");
                 Ok(command)
             }
+            Self::Varnish => Ok(varnish(&wanted)),
+            Self::TrafficServer => traffic_server(&wanted),
             Self::Relay => {
                 let (listen, to) = (listen.to_string(), endpoint.to_string());
                 let words = ["relay", "--listen", &listen, "--to", &to];

@@ -10,9 +10,11 @@ pub fn figures(round: &Round) -> String {
         return format!("FAILED: {failure}");
     }
     let memory = format!("{:.1} MB", round.pss_kib as f64 / 1024.0);
+    let hits = round.hit_ratio.map_or_else(String::new, |ratio| format!(", hit ratio {ratio:.3}"));
+    let asked = round.asked_for_each.map_or_else(String::new, |times| format!(", asked {times:.1} times"));
     if let Some(cpu) = &round.cpu {
         return format!(
-            "{} us ({} user, {} system), {}/s, {memory}",
+            "{} us ({} user, {} system), {}/s, {memory}{hits}{asked}",
             amount(cpu.total_us()),
             amount(cpu.user_us),
             amount(cpu.system_us),
@@ -26,7 +28,7 @@ pub fn figures(round: &Round) -> String {
 /// The table on the terminal: one line for each case and peer.
 pub fn table(results: &Results) -> String {
     let mut text = format!(
-        "{:<36}{:<19}{:>9}{:>9}{:>10}  {:<20}{:<21}{:<20}{:<20}{:>10}{:>9}{:>12}\n",
+        "{:<36}{:<19}{:>9}{:>9}{:>10}  {:<20}{:<21}{:<20}{:<20}{:<20}{:>10}{:>9}{:>12}{:>7}\n",
         "case",
         "peer",
         "user us",
@@ -36,15 +38,17 @@ pub fn table(results: &Results) -> String {
         "to it, same fields",
         "to HAProxy",
         "to Caddy",
+        "to the best",
         "req/s",
         "PSS MB",
         "KB/conn",
+        "hits",
     );
     for (case, result) in measured(results) {
         let mut title = case.title;
         for peer in result.peers.keys().copied() {
             let line = format!(
-                "{title:<36}{:<19}{:>9}{:>9}{:>10}  {:<20}{:<21}{:<20}{:<20}{:>10}{:>9}{:>12}{}",
+                "{title:<36}{:<19}{:>9}{:>9}{:>10}  {:<20}{:<21}{:<20}{:<20}{:<20}{:>10}{:>9}{:>12}{:>7}{}",
                 peer.title(),
                 median(result.cpu(peer, |cpu| cpu.user_us)),
                 median(result.cpu(peer, |cpu| cpu.system_us)),
@@ -53,9 +57,11 @@ pub fn table(results: &Results) -> String {
                 ratio(result.ratio(peer, Peer::NginxSame)),
                 ratio(result.ratio(peer, Peer::Haproxy)),
                 ratio(result.ratio(peer, Peer::Caddy)),
+                ratio(result.best_of(&Peer::RIVALS).and_then(|best| result.ratio(peer, best))),
                 median(result.cpu(peer, |cpu| cpu.requests_per_second)),
                 median(result.pss_mib(peer)),
                 median(result.growth_kib(peer)),
+                median(result.hit_ratio(peer)),
                 failures(result, peer),
             );
             text.push_str(line.trim_end());

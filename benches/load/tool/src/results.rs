@@ -46,6 +46,12 @@ pub struct Round {
     pub pss_kib: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub growth_kib_per_connection: Option<f64>,
+    /// How many requests of all the endpoint was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hit_ratio: Option<f64>,
+    /// How often the endpoint was asked for a thing that many wanted at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_for_each: Option<f64>,
 }
 
 /// CPU time per request, and what it was divided by.
@@ -105,6 +111,16 @@ impl CaseResult {
     pub fn growth_kib(&self, peer: Peer) -> Option<Spread> {
         let good = self.rounds(peer).iter().filter(|round| round.counts());
         Spread::of(good.filter_map(|round| round.growth_kib_per_connection))
+    }
+
+    pub fn hit_ratio(&self, peer: Peer) -> Option<Spread> {
+        let good = self.rounds(peer).iter().filter(|round| round.counts());
+        Spread::of(good.filter_map(|round| round.hit_ratio))
+    }
+
+    pub fn asked_for_each(&self, peer: Peer) -> Option<Spread> {
+        let good = self.rounds(peer).iter().filter(|round| round.counts());
+        Spread::of(good.filter_map(|round| round.asked_for_each))
     }
 
     /// Of CPU time per request, round by round: neighbours in time share the machine's mood.

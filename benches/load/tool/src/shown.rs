@@ -14,13 +14,14 @@ pub struct Group<'r> {
 }
 
 pub fn groups(results: &Results) -> Vec<Group<'_>> {
-    let of = |is_secure: bool| {
-        let cases = measured(results).filter(move |(case, _)| case.measures_cpu() && case.is_secure() == is_secure);
-        cases.collect()
+    let of = |belongs: fn(&Case) -> bool| {
+        measured(results).filter(|(case, _)| case.measures_cpu() && belongs(case)).collect()
     };
+    let in_the_clear = of(|case| !case.is_secure() && !case.is_stored());
     let groups = [
-        Group { title: "HTTP/1.1 in the clear", file: "cpu.svg", cases: of(false) },
-        Group { title: "TLS, HTTP/2 and gRPC", file: "tls.svg", cases: of(true) },
+        Group { title: "HTTP/1.1 in the clear", file: "cpu.svg", cases: in_the_clear },
+        Group { title: "TLS, HTTP/2 and gRPC", file: "tls.svg", cases: of(Case::is_secure) },
+        Group { title: "From the cache", file: "stored.svg", cases: of(Case::is_stored) },
     ];
     groups.into_iter().filter(|group| !group.cases.is_empty()).collect()
 }

@@ -22,7 +22,9 @@ impl Tally {
     /// For what shows only afterwards.
     pub fn fail(&mut self, errors: u64, why: &str) {
         self.errors += errors;
-        self.first_error.get_or_insert_with(|| why.into());
+        if errors > 0 {
+            self.first_error.get_or_insert_with(|| why.into());
+        }
     }
 
     /// Ends the client's connection; returns how many requests are lost with it.

@@ -1,4 +1,5 @@
-//! `/bytes/N` answers N bytes over HTTP/1.1, after checking the upload it was promised.
+//! `/bytes/N` answers N bytes over HTTP/1.1, after checking the upload it was promised; `/stored/N` the same, for caches to
+//! keep.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -21,10 +22,18 @@ pub struct Bytes {
 pub struct Order {
     status: u16,
     bytes: u64,
+    may_be_stored: bool,
+}
+
+/// What all connections answer with, and how often they did.
+#[derive(Default)]
+pub struct Answers {
+    of: HashMap<Order, Message>,
+    pub asked: u64,
 }
 
 impl Serve for Bytes {
-    type Shared = HashMap<Order, Message>;
+    type Shared = Answers;
 
     fn over(socket: OwnedFd) -> Self {
         Self { socket, inbox: Inbox::default(), order: Order::default(), outbox: None, close: false }
@@ -54,7 +63,8 @@ impl Serve for Bytes {
         if !complete {
             return Ok(true);
         }
-        let answer = answers.entry(*order).or_insert_with_key(Order::answer);
+        answers.asked += 1;
+        let answer = answers.of.entry(*order).or_insert_with_key(Order::answer);
         let mut outbox = Outbox::new(answer.clone());
         if outbox.write(&mut self.socket, buffers)? {
             return Ok(!self.close);
@@ -68,31 +78,34 @@ impl Serve for Bytes {
 impl Order {
     /// `GET /bytes/128 HTTP/1.1` or `POST /bytes/128?upload=1024 HTTP/1.1`.
     fn read(head: &Head) -> Self {
-        let refused = Self { status: 400, bytes: 0 };
-        let mut words = head.start_line.split(|&byte| byte == b' ');
-        let Some(path) = words.nth(1).and_then(|target| target.strip_prefix(b"/bytes/")) else {
-            return refused;
-        };
+        let refused = Self { status: 400, ..Self::default() };
+        let Some(target) = head.start_line.split(|&byte| byte == b' ').nth(1) else { return refused };
+        let stored = target.strip_prefix(b"/stored/");
+        let may_be_stored = stored.is_some();
+        let Some(path) = stored.or_else(|| target.strip_prefix(b"/bytes/")) else { return refused };
         let mut parts = path.splitn(2, |&byte| byte == b'?');
         let bytes = parts.next().and_then(number);
-        let promised = match parts.next().map(|query| query.strip_prefix(b"upload=")) {
-            None => Some(0),
-            Some(upload) => upload.and_then(number),
+        let promised = match parts.next() {
+            Some(query) if !may_be_stored => query.strip_prefix(b"upload=").and_then(number),
+            _ => Some(0),
         };
         match bytes {
-            Some(bytes) if promised == Some(head.content_length.unwrap_or(0)) => Self { status: 200, bytes },
+            Some(bytes) if promised == Some(head.content_length.unwrap_or(0)) => {
+                Self { status: 200, bytes, may_be_stored }
+            }
             _ => refused,
         }
     }
 
     fn answer(&self) -> Message {
-        let Self { status, bytes } = self;
+        let Self { status, bytes, may_be_stored } = self;
+        let caching = if *may_be_stored { "max-age=3600" } else { "no-store" };
         let reason = if *status == 200 { "OK" } else { "Bad Request" };
         let head = format!(
             "HTTP/1.1 {status} {reason}\r\n\
              Server: backend\r\n\
              Content-Type: application/octet-stream\r\n\
-             Cache-Control: no-store\r\n\
+             Cache-Control: {caching}\r\n\
              Content-Length: {bytes}\r\n\r\n"
         );
         Message::new(&head, *bytes)
@@ -110,6 +123,8 @@ mod tests {
             ("POST /bytes/128?upload=9 HTTP/1.1", Some(9), 200),
             ("POST /bytes/128?upload=9 HTTP/1.1", Some(8), 400),
             ("GET /bytes/128 HTTP/1.1", Some(3), 400),
+            ("GET /stored/128 HTTP/1.1", None, 200),
+            ("GET /stored/128?o=1 HTTP/1.1", None, 200),
             ("GET /else HTTP/1.1", None, 400),
             ("GET", None, 400),
         ] {

@@ -38,7 +38,7 @@ pub struct Backend<C: Serve> {
     token: u64,
     listener: OwnedFd,
     connections: Slab<C>,
-    shared: C::Shared,
+    pub shared: C::Shared,
 }
 
 impl<C: Serve> Backend<C> {

@@ -50,6 +50,10 @@ protocol = \"h2c\"
         }
         false => (format!("http://{endpoint}"), String::new()),
     };
+    let route = match case.is_stored() {
+        true => format!("{{ to = \"{to}\", cache = true }}"),
+        false => format!("\"{to}\""),
+    };
     format!(
         "\
 listen = [{listen}]
@@ -59,7 +63,7 @@ workers = {workers}
 reuse_port = {reuse_port}
 
 [routes]
-\"/\" = \"{to}\"
+\"/\" = {route}
 {upstream}{tls}{admin}"
     )
 }

@@ -4,6 +4,8 @@ mod aqueduct;
 mod caddy;
 mod haproxy;
 mod nginx;
+mod traffic_server;
+mod varnish;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,6 +17,8 @@ pub use aqueduct::{Variant, aqueduct};
 pub use caddy::caddy;
 pub use haproxy::haproxy;
 pub use nginx::{Tells, nginx};
+pub use traffic_server::traffic_server;
+pub use varnish::varnish;
 
 /// What all of them are to do in a case.
 pub struct Wanted<'w> {

@@ -39,6 +39,7 @@ pub fn nginx(wanted: &Wanted, tells: Tells) -> String {
     let connections = if case.connections > 3000 { 16384 } else { 4096 };
     let (secure, tls) = if case.is_secure() { (" ssl http2", tls_lines(wanted)) } else { ("", String::new()) };
     let location = location_lines(wanted, tells);
+    let store = if case.is_stored() { store_lines(wanted) } else { String::new() };
     format!(
         "\
 {user}
@@ -58,6 +59,7 @@ http {{
     fastcgi_temp_path {directory}/fastcgi;
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
+    {store}
     upstream backend {{
         server {endpoint};
         keepalive 1024;
@@ -72,6 +74,20 @@ http {{
     }}
 }}
 "
+    )
+}
+
+/// Files that stay open are sent by the kernel.
+fn store_lines(wanted: &Wanted) -> String {
+    let directory = wanted.directory.display();
+    format!(
+        "sendfile on;
+    tcp_nopush on;
+    open_file_cache max=200000;
+    open_file_cache_valid 600s;
+    proxy_cache_path {directory}/stored levels=1:2 keys_zone=stored:64m max_size=256m inactive=600m use_temp_path=off;
+    proxy_cache stored;
+    proxy_cache_lock on;"
     )
 }
 
