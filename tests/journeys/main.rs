@@ -18,6 +18,7 @@ mod basic_auth;
 mod breaker;
 mod cache;
 mod cache_collapsing;
+mod cache_fields;
 mod certificates;
 mod client_certificates;
 mod compress;

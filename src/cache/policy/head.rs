@@ -8,6 +8,7 @@ use super::{
     Vary,
     freshness::{Staleness, Terms},
     tags,
+    validate::OF_BODIES,
 };
 use crate::{
     cache::structured,
@@ -64,6 +65,19 @@ impl Head {
         let groups = groups(&headers, &CACHE_GROUPS).map(String::into_boxed_str).collect();
         let tag = headers.get(header::ETAG).cloned();
         Self { status, headers, terms, vary, groups, tag }
+    }
+
+    /// What the answer that it was made of had beside, and may not be stored: it was for who asked then (RFC 9111, 5.2.2.4 and 5.2.2.7).
+    pub fn withheld(&self, answer: &HeaderMap) -> HeaderMap {
+        let mut withheld = HeaderMap::new();
+        let stays = |name: &HeaderName| {
+            let is_told = NOT_STORED.contains(name) || OF_BODIES.contains(name);
+            is_told || self.headers.contains_key(name) || headers::is_hop_by_hop(name)
+        };
+        for (name, value) in answer.iter().filter(|(name, _)| !stays(name)) {
+            withheld.append(name.clone(), value.clone());
+        }
+        withheld
     }
 
     /// How old it is (RFC 9111, 4.2.3); `Age` says whole seconds of it.

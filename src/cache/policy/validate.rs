@@ -107,7 +107,7 @@ fn is_about(head: &Head, headers: &HeaderMap) -> bool {
 }
 
 /// What an answer without a body says of one that it does not have (RFC 9111, 3.2).
-const OF_BODIES: [HeaderName; 3] = [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_RANGE];
+pub(super) const OF_BODIES: [HeaderName; 3] = [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_RANGE];
 
 /// The stored fields, each that the answer has replaced by all its lines.
 fn updated(head: &Head, headers: &HeaderMap) -> HeaderMap {

@@ -14,12 +14,12 @@ use crate::{
         entry::{Entry, moment, now},
         filling::Filling,
         flight::Lead,
-        policy::{self, Refreshed, Times, Use},
+        policy::{self, Head, Refreshed, SetCookies, Times, Use},
         status::{CacheStatus, Forward},
     },
     exchange::Exchange,
     filters::Next,
-    http::{Body, BodySize, Error, Fault, Method, Response, ResponseBody, StatusCode},
+    http::{Body, BodySize, Error, Fault, HeaderMap, Method, Response, ResponseBody, StatusCode, header},
 };
 
 /// Why and for whom something is asked for.
@@ -64,8 +64,8 @@ impl Begun {
 
 /// What has become of it.
 enum Settled {
-    /// It can be had from here.
-    Stored { entry: Arc<Entry>, is_validated: bool, is_kept: bool },
+    /// It can be had from here, but for the fields that are for who has asked alone.
+    Stored { entry: Arc<Entry>, own: HeaderMap, is_validated: bool, is_kept: bool },
     /// The one that was stored stands in for it.
     StandsIn(Arc<Entry>),
     /// It is for this client alone.
@@ -144,20 +144,20 @@ impl Desk {
 
     fn settled(&self, settled: Settled, asked: &Asked, told: &mut CacheStatus) -> Response {
         let (ask, now) = (asked.ask(&self.rules), now());
-        let entry = match settled {
-            Settled::Stored { entry, is_kept, is_validated } => {
+        let (entry, own) = match settled {
+            Settled::Stored { entry, own, is_kept, is_validated } => {
                 told.is_stored = is_kept;
                 told.ttl = Some(entry.head.ttl(now));
                 if !is_validated {
                     told.forward_status = None;
                 }
-                entry
+                (entry, own)
             }
             Settled::StandsIn(entry) => {
                 self.stale.happened();
                 told.ttl = Some(entry.head.ttl(now));
                 told.detail = Some("stale-if-error");
-                entry
+                (entry, HeaderMap::new())
             }
             Settled::Passed(response, why) => {
                 told.forward_status = None;
@@ -166,7 +166,11 @@ impl Desk {
             }
             Settled::Again(_) => return broken(),
         };
-        entry.respond(&ask, now).unwrap_or_else(broken)
+        let mut response = entry.respond(&ask, now).unwrap_or_else(broken);
+        for (name, value) in own {
+            response.headers.append(name, value);
+        }
+        response
     }
 
     /// What is done with an answer that came.
@@ -212,8 +216,9 @@ impl Desk {
                 let (since, max_object) = (came.since, self.max_object);
                 let filling = Filling { key, shelf, lead, since, max_object, in_flight, awaited };
                 self.stored.happened();
+                let own = self.own(&head, &came.response.headers);
                 let entry = filling.begin(head, came.response.body);
-                Settled::Stored { entry, is_validated: false, is_kept: true }
+                Settled::Stored { entry, own, is_validated: false, is_kept: true }
             }
         }
     }
@@ -234,6 +239,7 @@ impl Desk {
             }
         };
         self.revalidated.happened();
+        let own = self.own(&head, &came.response.headers);
         let entry = Entry::new(head, Arc::clone(&old.content), came.since);
         if is_kept {
             memory.put(&asked.key, &entry);
@@ -243,7 +249,17 @@ impl Desk {
             Some(lead) if is_kept => lead.came(&entry),
             lead => give_way(lead, DIRECT),
         }
-        Settled::Stored { entry, is_validated: true, is_kept }
+        Settled::Stored { entry, own, is_validated: true, is_kept }
+    }
+
+    /// What is for who has asked alone.
+    fn own(&self, head: &Head, answer: &HeaderMap) -> HeaderMap {
+        let mut own = head.withheld(answer);
+        // What the operator has dropped nobody gets.
+        if self.rules.cookies == SetCookies::Dropped {
+            own.remove(header::SET_COOKIE);
+        }
+        own
     }
 
     /// Stores an answer that may be, and answers with it.
