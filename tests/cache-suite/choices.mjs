@@ -94,7 +94,6 @@ const failures = Object.fromEntries([
   ['An unknown coding of a transfer is refused: whoever guessed would take the rest of the bytes for something else.',
     'headers-store-Transfer-Encoding'],
   ['Modified later than the client says, as far as is known (RFC 9111, 4.3.2).', 'conditional-lm-fresh-no-lm'],
-  ['Answers to `POST` are not stored.', 'method-POST'],
   ['Parts are not stored.',
     'partial-store-partial-complete partial-store-partial-reuse-partial partial-store-partial-reuse-partial-absent ' +
     'partial-store-partial-reuse-partial-byterange partial-store-partial-reuse-partial-suffix'],
