@@ -47,10 +47,11 @@ as it is) is refused when settings are read, by file and line. The file is read 
 Passwords are verified away from the workers, as many at once as there are cores; up to 256 requests wait for their turn, and who comes
 then is answered 503. What was right is remembered, as a keyed hash, until the file changes. An unknown name takes as long as a known one.
 
-**Who guesses has to wait**: after `failures` wrong passwords of one address, of IPv6 of one network of 64 bits, no password of it is hashed until it may be
-wrong once more; meanwhile it is answered 429 with `Retry-After`, whether the password is right or not. Who was right before stays in. Besides these, as
-many may be under way as there are cores. The address is the client's own: that of the connection, or what a proxy tells that is one of `trusted_proxies`; all at unix sockets are one. What is counted takes half a
-megabyte and goes on over a reload; how often one *name* is guessed from many addresses is not limited, or anybody could lock out everybody.
+**Who guesses has to wait**: after `failures` wrong passwords of one address, of IPv6 of one network of 64 bits, none of it is hashed until it may be
+wrong once more; meanwhile it is answered 429 with `Retry-After`, whether the password is right or not. Who was right before stays in. As many more
+as there are cores may be under way when the last one is used up. The address is the client's own: that of the connection, or what a proxy tells that is
+one of `trusted_proxies`; all at unix sockets are one. What is counted takes half a megabyte and goes on over a reload. How often one *name* is
+guessed from many addresses is not limited, or anybody could lock out everybody.
 
 `Authorization` is for this proxy and does not go on unless `pass_on` says so (nginx and Caddy pass it on: say so where the endpoint
 reads it itself). The name can go on in a field: `forward = { x-user = "sub" }`; what a client itself sends there never does.

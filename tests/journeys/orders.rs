@@ -2,7 +2,7 @@
 //!
 //! Filters of which each lets some requests pass and others not, in any selection, in any order and at any place: at the route, in policies that it
 //! uses in any order, in `[defaults]`. What becomes of a request is the same each time, and only one that each of them lets pass reaches the
-//! endpoint.
+//! endpoint, or what a cache keeps of it.
 
 use std::{cell::Cell, fs, net::SocketAddr, rc::Rc, sync::Arc};
 
@@ -13,7 +13,7 @@ use aqueduct::{
     filters::{End, Step, pass},
     http::{
         ClientCertificate, Downstream, HeaderMap, HeaderName, HeaderValue, Method, RequestBody, StatusCode, Version,
-        downstream::Peer,
+        downstream::Peer, header,
     },
     kinds::Kinds,
     plan::Plan,
@@ -55,7 +55,7 @@ const fn proof(name: &'static str, settings: &'static str, lets_pass: fn(&Reques
 }
 
 /// `header_rules` write what would let anybody in, if it was asked behind them.
-static CASES: [Case; 16] = [
+static CASES: [Case; 17] = [
     case("ip_access", "{ deny = [\"198.51.100.0/24\"] }", |request| !request.is_from_afar),
     case("request_rules", "{ deny = [\"header('x-odd') == '1'\"] }", |request| !request.is_odd),
     case("rate_limit", "{ rate = \"3/1h\" }", |_| true),
@@ -80,6 +80,7 @@ static CASES: [Case; 16] = [
     case("security_headers", "true", |_| true),
     case("cors", "{ origins = \"https://a.example\" }", |_| true),
     case("compress", "true", |_| true),
+    case("cache", "true", |_| true),
 ];
 
 /// What a client shows in one place.
@@ -180,8 +181,8 @@ impl House {
         parts.concat()
     }
 
-    /// Whether each of these requests in turn reaches the endpoint, and what it is answered.
-    async fn outcomes(&self, selection: &[usize], layout: &Layout, requests: &[Request]) -> Vec<(bool, u16)> {
+    /// What becomes of each of these requests in turn.
+    async fn outcomes(&self, selection: &[usize], layout: &Layout, requests: &[Request]) -> Vec<Outcome> {
         let plan = plan(&self.settings(selection, layout));
         let mut outcomes = Vec::new();
         for request in requests {
@@ -199,7 +200,7 @@ fn plan(text: &str) -> Plan {
     Plan::draw(settings, &Kinds::built_in(), None).unwrap_or_else(|problems| panic!("{text}\n{problems}"))
 }
 
-/// Where a request ends that nobody has turned back.
+/// Where a request ends that nobody has turned back. What it says is for everybody, and may be kept.
 #[derive(Default)]
 struct Endpoint {
     was_reached: Cell<bool>,
@@ -208,7 +209,9 @@ struct Endpoint {
 impl End for Endpoint {
     async fn send(&self, _: &mut Exchange) -> Response {
         self.was_reached.set(true);
-        Response::new(StatusCode::OK)
+        let mut response = Response::new(StatusCode::OK);
+        response.headers.append(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
+        response
     }
 
     fn show(&self, _: &mut Exchange, refused: Response) -> Response {
@@ -216,10 +219,24 @@ impl End for Endpoint {
     }
 }
 
-async fn outcome(steps: &[Step], exchange: &mut Exchange) -> (bool, u16) {
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Outcome {
+    status: u16,
+    was_reached: bool,
+}
+
+impl Outcome {
+    /// It got what only those get who are let in, wherever that came from.
+    fn got_in(self) -> bool {
+        self.was_reached || self.status == 200
+    }
+}
+
+async fn outcome(steps: &[Step], exchange: &mut Exchange) -> Outcome {
     let endpoint = Endpoint::default();
     let response = pass(steps, exchange, &endpoint).await;
-    (endpoint.was_reached.get(), response.status.as_u16())
+    Outcome { status: response.status.as_u16(), was_reached: endpoint.was_reached.get() }
 }
 
 fn basic(password: &str) -> String {
@@ -355,11 +372,11 @@ fn in_whichever_order_and_place_filters_are_written_the_same_requests_get_in_and
         let has = |name: &str| selection.iter().any(|index| CASES[*index].name == name);
         let may_be_too_many = has("rate_limit") || has("quota");
         let first = system.block_on(house.outcomes(&selection, &layouts[0], &requests));
-        for (request, (was_reached, status)) in requests.iter().zip(&first) {
-            if *was_reached || !may_be_too_many {
-                prop_assert_eq!(*was_reached, request.may_pass(&selection), "{:?}: {}", request, status);
+        for (request, outcome) in requests.iter().zip(&first) {
+            if outcome.got_in() || !may_be_too_many {
+                prop_assert_eq!(outcome.got_in(), request.may_pass(&selection), "{:?}: {:?}", request, outcome);
             }
-            let count = if *was_reached { &got_in } else { &kept_out };
+            let count = if outcome.got_in() { &got_in } else { &kept_out };
             count.set(count.get() + 1);
         }
         for layout in &layouts[1..] {
@@ -373,29 +390,50 @@ fn in_whichever_order_and_place_filters_are_written_the_same_requests_get_in_and
     assert!(got_in.get() > 20 && kept_out.get() > 20, "{} got in, {} did not", got_in.get(), kept_out.get());
 }
 
+fn index(name: &str) -> usize {
+    CASES.iter().position(|case| case.name == name).expect("a case")
+}
+
+/// All at the route, the last of the table first.
+fn backwards() -> Layout {
+    Layout {
+        places: vec![Place::Route; CASES.len()],
+        order: (0..CASES.len()).rev().collect(),
+        uses: Vec::new(),
+        uses_by_default: false,
+        routes_first: false,
+    }
+}
+
+#[test]
+fn what_is_kept_is_for_nobody_who_would_have_been_refused() {
+    let system = System::new();
+    let house = system.block_on(House::new());
+    let alice = Request { password: Shown::Good, ..STRANGER };
+    let mallory = Request { password: Shown::Bad, ..STRANGER };
+    let selection = [index("basic_auth"), index("cache")];
+
+    let outcomes = system.block_on(house.outcomes(&selection, &backwards(), &[alice, alice, STRANGER, mallory]));
+
+    let seen: Vec<_> = outcomes.iter().map(|outcome| (outcome.status, outcome.was_reached)).collect();
+    assert_eq!(seen, [(200, true), (200, false), (401, false), (401, false)]);
+}
+
 #[test]
 fn in_another_order_than_that_of_the_table_a_stranger_would_get_in() {
     let system = System::new();
     let house = system.block_on(House::new());
-    let index = |name: &str| CASES.iter().position(|case| case.name == name).expect("a case");
     for name in ["basic_auth", "api_key", "jwt", "forward_auth", "auth"] {
-        let layout = Layout {
-            places: vec![Place::Route; CASES.len()],
-            order: (0..CASES.len()).rev().collect(),
-            uses: Vec::new(),
-            uses_by_default: false,
-            routes_first: false,
-        };
-        let plan = plan(&house.settings(&[index("header_rules"), index(name)], &layout));
+        let plan = plan(&house.settings(&[index("header_rules"), index(name)], &backwards()));
         let mut exchange = STRANGER.exchange();
         let route = decision::route(&plan, &exchange).expect("there is a route for all");
         let mut steps = route.entry.value.filters.clone();
 
-        let (was_reached, _) = system.block_on(outcome(&steps, &mut exchange));
+        let ordered = system.block_on(outcome(&steps, &mut exchange));
         steps.reverse();
         let reversed = system.block_on(outcome(&steps, &mut STRANGER.exchange()));
 
-        assert!(!was_reached, "{name}");
-        assert_eq!(reversed, (true, 200), "{name}: this test can fail");
+        assert!(!ordered.got_in(), "{name}");
+        assert!(reversed.was_reached, "{name}: the other tests can fail");
     }
 }
