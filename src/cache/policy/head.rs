@@ -4,12 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{
-    Vary,
-    freshness::{Staleness, Terms},
-    tags,
-    validate::OF_BODIES,
-};
+use super::{Vary, freshness::Terms, tags, validate::OF_BODIES};
 use crate::{
     cache::structured,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, headers},
@@ -98,24 +93,9 @@ impl Head {
         self.tag.is_some() || self.terms.modified.is_some()
     }
 
-    /// Nobody can use it any more: it is stale for longer than it may be, and there is nothing to validate it by.
-    pub fn is_useless(&self, now: SystemTime) -> bool {
-        let Terms { lifetime, while_revalidating, if_error, .. } = self.terms;
-        let end = lifetime + while_revalidating.max(if_error);
-        !self.has_validator() && self.terms.age(now).is_none_or(|age| age >= end)
-    }
-
     /// It is stale from now on, as if its time had come: a soft purge.
     pub fn expire(&mut self, now: SystemTime) {
         self.terms.lifetime = self.terms.lifetime.min(self.terms.age(now).unwrap_or(0));
-    }
-
-    /// It is not used before the endpoint was asked about it, whatever it says (RFC 9111, 4.4).
-    pub fn invalidate(&mut self) {
-        self.terms.is_always_validated = true;
-        self.terms.stale = Staleness::Forbidden;
-        self.terms.if_error = 0;
-        self.terms.while_revalidating = 0;
     }
 
     /// About so many bytes of memory.

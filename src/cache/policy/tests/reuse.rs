@@ -145,22 +145,12 @@ fn what_is_for_strangers_is_not_given_to_those_who_are_known() {
 }
 
 #[test]
-fn a_purge_makes_stale_and_an_invalidation_doubtful() {
+fn a_soft_purge_makes_stale() {
     let mut head = stored("cache-control: max-age=60, stale-while-revalidate=10, stale-if-error=20 | etag: \"a\"");
 
     head.expire(at(5));
     assert_eq!((used(&head, "", 5), used(&head, "", 14)), (Use::WhileRevalidating, Use::WhileRevalidating));
     assert_eq!((used(&head, "", 15), used(&head, "", 25)), (OR_STALE, STALE));
-
-    head.invalidate();
-    assert_eq!(used(&head, "cache-control: max-stale, stale-if-error=60", 5), STALE);
-}
-
-#[test]
-fn what_nobody_can_use_is_useless() {
-    let head = stored("cache-control: max-age=10, stale-if-error=5");
-    assert!(!head.is_useless(at(14)) && head.is_useless(at(15)));
-    assert!(!stored("cache-control: max-age=10 | etag: \"a\"").is_useless(at(5000)));
 }
 
 #[test]
