@@ -133,7 +133,7 @@ const PER_EXCHANGE: usize = 10;
 
 #[test]
 fn an_exchange_allocates_little() {
-    let each = per_exchange(GET, false);
+    let each = per_exchange(GET, "/proxied?x=1", false);
 
     println!("{each:.2} heap allocations an exchange");
     assert!(each <= PER_EXCHANGE as f64, "{each:.2} heap allocations an exchange");
@@ -142,7 +142,7 @@ fn an_exchange_allocates_little() {
 #[test]
 fn an_exchange_that_is_counted_allocates_no_more_than_one_that_is_not() {
     for request in [GET, POST] {
-        let (counted, uncounted) = (per_exchange(request, true), per_exchange(request, false));
+        let (counted, uncounted) = (per_exchange(request, "/proxied", true), per_exchange(request, "/proxied", false));
 
         // Now and then something that is kept grows, in either.
         assert!(
@@ -152,6 +152,17 @@ fn an_exchange_that_is_counted_allocates_no_more_than_one_that_is_not() {
     }
 }
 
+#[test]
+fn what_is_kept_is_given_out_with_no_more_allocations_than_an_exchange_takes() {
+    let each = per_exchange(GET, "/kept?x=1", false);
+
+    println!("{each:.2} heap allocations a hit");
+    assert!(each <= PER_HIT as f64, "{each:.2} heap allocations a hit");
+}
+
+/// The map of the answer's fields, its age, what the cache says of it, and what the edge and the App take.
+const PER_HIT: usize = 10;
+
 /// A method, and content.
 type Request = (&'static str, &'static str);
 
@@ -159,7 +170,7 @@ const GET: Request = ("GET", "");
 const POST: Request = ("POST", "hello");
 
 /// How often the worker allocates for such a request, on a connection that is kept.
-fn per_exchange((method, content): Request, is_counted: bool) -> f64 {
+fn per_exchange((method, content): Request, path: &str, is_counted: bool) -> f64 {
     let edge = edge(origin(), is_counted);
     let mut client = TcpStream::connect(edge).expect("it listens");
     client.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
@@ -172,14 +183,14 @@ fn per_exchange((method, content): Request, is_counted: bool) -> f64 {
     };
     // Connections, buffers and pools are made once.
     for _ in 0..20 {
-        assert_eq!(ask((method, content), "/proxied?x=1"), "hello");
+        assert_eq!(ask((method, content), path), "hello");
     }
 
     const ROUNDS: usize = 1000;
     let mut count = || ask(GET, "/count").parse::<usize>().expect("a number");
     let (first, second) = (count(), count());
     for _ in 0..ROUNDS {
-        ask((method, content), "/proxied?x=1");
+        ask((method, content), path);
     }
     let last = ask(GET, "/count").parse::<usize>().expect("a number");
 
@@ -218,7 +229,9 @@ fn edge(origin: SocketAddr, is_counted: bool) -> SocketAddr {
         actix_rt::System::new().block_on(async move {
             // Where operators could ask, requests are counted; nobody has to listen there for that.
             let admin = if is_counted { "admin.listen = \"127.0.0.1:9901\"\n" } else { "" };
-            let text = format!("{admin}routes.\"/\" = \"http://{origin}\"\n");
+            let kept =
+                format!("routes.\"/kept\" = {{ to = \"http://{origin}\", cache = {{ default_ttl = \"1h\" }} }}\n");
+            let text = format!("{admin}{kept}routes.\"/\" = \"http://{origin}\"\n");
             let loaded = Layers::new().text("edge.toml", text).load().expect("it is good");
             let proxy = Proxy::from_settings(loaded.settings).expect("it is good");
             let settings = ServerSettings { workers: Workers::Exactly(1), ..ServerSettings::default() };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use crate::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, scratch};
 
 /// The field.
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -67,26 +67,28 @@ pub struct CacheStatus {
 impl CacheStatus {
     /// Adds it behind what caches nearer to the endpoint have said.
     pub fn append(&self, headers: &mut HeaderMap) {
-        if let Ok(value) = HeaderValue::try_from(self.text()) {
+        let mut text = scratch::text();
+        self.write(&mut text);
+        if let Ok(value) = HeaderValue::from_str(&text) {
             headers.append(CACHE_STATUS, value);
         }
+        scratch::give_back_text(text);
     }
 
-    fn text(&self) -> String {
-        let mut text = String::with_capacity(64);
+    fn write(&self, text: &mut String) {
         text.push_str("aqueduct");
         match self.forward {
             Some(forward) => {
-                put(&mut text, "fwd", forward.token());
+                put(text, "fwd", forward.token());
                 if let Some(status) = self.forward_status {
-                    put(&mut text, "fwd-status", status.as_str());
+                    put(text, "fwd-status", status.as_str());
                 }
             }
             None if self.has_nothing => {}
             None => text.push_str("; hit"),
         }
         if let Some(ttl) = self.ttl {
-            put(&mut text, "ttl", itoa::Buffer::new().format(ttl));
+            put(text, "ttl", itoa::Buffer::new().format(ttl));
         }
         if self.is_stored {
             text.push_str("; stored");
@@ -95,12 +97,11 @@ impl CacheStatus {
             text.push_str("; collapsed");
         }
         if let Some(key) = &self.key {
-            put_string(&mut text, "key", key);
+            put_string(text, "key", key);
         }
         if let Some(detail) = self.detail {
-            put_string(&mut text, "detail", detail);
+            put_string(text, "detail", detail);
         }
-        text
     }
 }
 

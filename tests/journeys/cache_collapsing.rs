@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 
 use super::support::{
     client::{Client, Response},
+    h2::{H2, request, whole},
     origin::{Conn, Origin, Script},
     proxy::TestProxy,
     wire::patiently,
@@ -99,6 +100,37 @@ async fn who_waits_reads_what_has_come_while_the_endpoint_still_holds_the_rest()
     for client in clients.iter_mut().chain([&mut late]) {
         assert_eq!(client.read_exact(5).await, b"56789");
     }
+    assert_eq!(origin.requests_seen(), 1);
+}
+
+#[actix_rt::test]
+async fn streams_of_one_connection_share_a_fetch_with_those_of_others_and_trailers_come_to_all() {
+    let origin = held(|mut conn, _| {
+        Box::pin(async move {
+            let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n";
+            conn.write(format!("{head}5\r\n01234\r\n0\r\nX-Sum: 5\r\n\r\n")).await;
+            conn.wait_closed().await;
+        })
+    });
+    let origin = origin.start().await;
+    let proxy = proxy(&origin, "true").await;
+    let mut connections = [H2::connect(proxy.address).await, H2::connect(proxy.address).await];
+    let mut asked = Vec::new();
+    for _ in 0..10 {
+        for connection in &mut connections {
+            asked.push(connection.begin(request("GET", "/"), true).await.0);
+        }
+    }
+    origin.wait_for_requests(1).await;
+
+    origin.tell("go on");
+    let mut answers = join_all(asked.into_iter().map(whole)).await;
+    answers.push(connections[0].get("/").await);
+
+    for answer in &answers {
+        assert_eq!((answer.status, answer.text(), answer.trailer("x-sum")), (200, "01234".into(), Some("5")));
+    }
+    assert!(answers.last().and_then(|last| last.header("cache-status")).is_some_and(|said| said.contains("hit")));
     assert_eq!(origin.requests_seen(), 1);
 }
 

@@ -128,13 +128,16 @@ pub(super) fn set_date(headers: &mut HeaderMap, millis: u64) {
     headers.insert(header::DATE, HeaderValue::try_from(text).expect("a date is a value"));
 }
 
+/// `Date`, where there is none, and what is said anew with each answer: a copy has room for that.
+const ADDED: usize = 3;
+
 /// A copy of its own, in one piece of memory: fields that came from a connection hold what that had read.
 fn packed(headers: &HeaderMap, stays: impl Fn(&HeaderName) -> bool) -> HeaderMap {
     let kept = || headers.iter().filter(|(name, _)| stays(name));
     let mut all = BytesMut::with_capacity(kept().map(|(_, value)| value.len()).sum());
     kept().for_each(|(_, value)| all.extend_from_slice(value.as_bytes()));
     let mut all = all.freeze();
-    let mut copy = HeaderMap::with_capacity(headers.len_keys());
+    let mut copy = HeaderMap::with_capacity(headers.len_keys() + ADDED);
     for (name, value) in kept() {
         let value = all.split_to(value.len());
         let name = HeaderName::from_bytes(name.as_ref()).expect("it is one already");

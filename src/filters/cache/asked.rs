@@ -34,7 +34,7 @@ impl Asked {
             path: target.path.to_owned(),
             query: target.query.map(str::to_owned),
             is_secure: target.secure,
-            is_identified: !exchange.identities.is_empty(),
+            is_identified: is_identified(exchange),
         }
     }
 
@@ -48,8 +48,12 @@ impl Asked {
 
 /// What the rules look at, of a request that is here.
 pub fn ask<'x>(exchange: &'x Exchange, rules: &Rules) -> Ask<'x> {
-    let is_identified = !exchange.identities.is_empty();
-    Ask::of(&exchange.method, target(exchange), &exchange.headers, is_identified, rules)
+    Ask::of(&exchange.method, target(exchange), &exchange.headers, is_identified(exchange), rules)
+}
+
+/// A certificate is told to endpoints, whether a filter asks for it or not.
+fn is_identified(exchange: &Exchange) -> bool {
+    !exchange.identities.is_empty() || exchange.client_certificate().is_some()
 }
 
 /// What its answer is stored under.
