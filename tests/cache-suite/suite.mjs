@@ -19,8 +19,21 @@ const OF_COOKIES = new Set([
 ])
 
 /** Every test that is not about browsers. */
-export const all = [...groups.flatMap(group => group.tests), ...surrogate.tests.flatMap(forCdn)]
+export const all = [...groups.flatMap(group => group.tests).map(asLater), ...surrogate.tests.flatMap(forCdn)]
   .filter(test => !test.browser_only)
+
+/**
+ * That nothing stale is given where it is forbidden cannot be passed in this edition: it takes a proxy's own answer for a stored one.
+ * As in later ones, what comes of the endpoint has a count.
+ */
+function asLater (test) {
+  if (!test.id.startsWith('stale-close-')) return test
+  const [first] = test.requests
+  const second = {
+    disconnect: true, expected_status: 502, check_body: false, expected_response_headers_missing: ['server-request-count']
+  }
+  return { ...test, requests: [first, second] }
+}
 
 /** Later editions of the suite ask the same of `CDN-Cache-Control` (RFC 9213), which knows no targets and is announced by nobody. */
 function forCdn (test) {
