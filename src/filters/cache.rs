@@ -42,8 +42,8 @@ const ABOUT: &str = r#"
 ```
 
 What endpoints say of their answers decides (`Cache-Control`, `Expires`, `Vary`; RFC 9111): without a word nothing is kept, but for what has a `Last-Modified` to guess
-by. Never kept is what is `private` or `no-store`, what was asked for with `Authorization` or by somebody who has proved who he is or has shown a certificate, unless the answer says that it is for everybody, and what sets a
-cookie. `Aqueduct-Cache-Control` and `CDN-Cache-Control` come before `Cache-Control` (RFC 9213).
+by. Never kept is what is `private` or `no-store`, what was asked for with `Authorization` or by somebody who has proved who he is or has shown a certificate, unless the answer says that it is for everybody, what sets a
+cookie, and streams of events. `Aqueduct-Cache-Control` and `CDN-Cache-Control` come before `Cache-Control` (RFC 9213).
 
 **One fetch.** Of many requests for something that is not there one is sent on. The others get its answer as it comes, from its first byte on, on whichever worker they are, and a slow client
 holds up none of them. If it is not for everybody, each asks for himself, and for ten seconds nobody waits. What breaks off is whole for nobody, and is not kept.

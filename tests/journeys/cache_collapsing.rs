@@ -264,6 +264,30 @@ async fn what_is_not_for_everybody_is_asked_for_by_each_at_the_same_time() {
 }
 
 #[actix_rt::test]
+async fn events_are_for_who_listens_and_are_told_to_nobody_again() {
+    let origin = Origin::script(|mut conn, number| async move {
+        conn.read_head().await;
+        let head =
+            "HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n";
+        conn.write(format!("{head}9\r\ndata: {number}\n\n\r\n")).await;
+        conn.wait_closed().await;
+    });
+    let origin = origin.start().await;
+    let proxy = proxy(&origin, "{ default_ttl = \"1m\" }").await;
+
+    for number in 0..2 {
+        let mut client = asking(&proxy, 1).await.remove(0);
+        assert!(client.read_head().await.contains("detail=\"event-stream\""));
+        let (mut seen, expected) = (Vec::new(), format!("data: {number}\n\n"));
+        while !String::from_utf8_lossy(&seen).contains(&expected) {
+            let more = client.read_some().await;
+            assert!(!more.is_empty(), "{}", String::from_utf8_lossy(&seen));
+            seen.extend(more);
+        }
+    }
+}
+
+#[actix_rt::test]
 async fn those_who_wait_for_what_turns_out_not_to_be_for_everybody_do_not_stand_in_line() {
     const WAITING: usize = 10;
     let origin = Origin::script(|mut conn, number| async move {

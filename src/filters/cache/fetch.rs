@@ -206,6 +206,10 @@ impl Desk {
                 give_way(lead, DIRECT);
                 Settled::Passed(came.response, why.detail())
             }
+            Ok(_) if is_endless(&response.headers) => {
+                give_way(lead, DIRECT);
+                Settled::Passed(came.response, "event-stream")
+            }
             Ok(_) if !self.has_room(&response.body) => {
                 give_way(lead, DIRECT);
                 Settled::Passed(came.response, "too-large")
@@ -301,6 +305,14 @@ impl Desk {
         });
     }
 }
+
+/// Events are for who listens now: nobody is to be told again what others have heard, whatever a rule says of answers that say nothing.
+fn is_endless(fields: &HeaderMap) -> bool {
+    let kind = fields.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
+    kind.and_then(|kind| kind.get(..EVENTS.len())).is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS))
+}
+
+const EVENTS: &[u8] = b"text/event-stream";
 
 /// Whoever waits asks for himself, and so do others for so long.
 fn give_way(lead: Option<Lead>, time: Duration) {
