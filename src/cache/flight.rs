@@ -27,7 +27,14 @@ struct Shard {
     /// By target, so that all of one are found when it is invalidated.
     flights: HashMap<Box<[u8]>, Vec<Arc<Flight>>>,
     /// What turned out not to be for everybody, by a hash of its key, and until when nobody waits for another's answer.
-    direct: HashMap<u64, Duration>,
+    direct: HashMap<u64, Direct>,
+}
+
+/// Until when nobody waits for another's answer, and whether the last one failed.
+#[derive(Clone, Copy)]
+struct Direct {
+    until: Duration,
+    has_failed: bool,
 }
 
 /// One fetch.
@@ -57,7 +64,12 @@ pub enum Boarding {
     /// It is sent on, and others wait for its answer.
     Lead(Lead),
     /// It is sent on, and nobody waits: answers to such requests were not for everybody. If this one is, others can join.
-    Direct(Lead),
+    Direct {
+        /// What this one finds out.
+        lead: Lead,
+        /// The last of them has failed.
+        has_failed: bool,
+    },
 }
 
 /// What came of waiting.
@@ -106,8 +118,8 @@ impl Flights {
         if let Some(entry) = find() {
             return Boarding::Stored(entry);
         }
-        if shard.direct.get(&hash).is_some_and(|until| *until > now) {
-            return Boarding::Direct(self.lead(&mut shard, key, State::Direct));
+        if let Some(Direct { has_failed, .. }) = shard.direct.get(&hash).copied().filter(|direct| direct.until > now) {
+            return Boarding::Direct { lead: self.lead(&mut shard, key, State::Direct), has_failed };
         }
         match waited_for.filter(|_| may_wait) {
             Some(flight) => Boarding::Wait(Waiting(flight.state.subscribe())),
@@ -176,14 +188,23 @@ impl Lead {
 
     /// It is not for everybody: who waits asks for himself, and so do others for so long.
     pub fn direct(self, now: Duration, time: Duration) {
+        self.give_way(now, Direct { until: now + time, has_failed: false });
+    }
+
+    /// It failed, and for so long what stands in for it may do so unasked.
+    pub fn failed(self, now: Duration, time: Duration) {
+        self.give_way(now, Direct { until: now + time, has_failed: true });
+    }
+
+    fn give_way(self, now: Duration, direct: Direct) {
         let hash = self.flights.hash(&self.flight.key);
         {
             let mut shard = self.flights.shard(self.flight.key.target());
             if shard.direct.len() >= MOST_DIRECT {
-                shard.direct.retain(|_, until| *until > now);
+                shard.direct.retain(|_, direct| direct.until > now);
             }
             if shard.direct.len() < MOST_DIRECT {
-                shard.direct.insert(hash, now + time);
+                shard.direct.insert(hash, direct);
             }
         }
         self.flight.state.send_replace(State::Direct);
@@ -278,7 +299,7 @@ mod tests {
 
         assert!(matches!(waiting.head().await, Awaited::Direct));
         let (one, another) = (board(&flights, &key), board(&flights, &key));
-        assert!(matches!((one, another), (Boarding::Direct(_), Boarding::Direct(_))));
+        assert!(matches!((one, another), (Boarding::Direct { has_failed: false, .. }, Boarding::Direct { .. })));
         assert!(matches!(board(&flights, &other), Boarding::Lead(_)));
         let later = flights.board(&key, true, |_| true, || None, NOW + A_WHILE);
         assert!(matches!(later, Boarding::Lead(_)));

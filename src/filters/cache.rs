@@ -49,7 +49,7 @@ cookie, and streams of events. `Aqueduct-Cache-Control` and `CDN-Cache-Control` 
 holds up none of them. If it is not for everybody, each asks for himself, and for ten seconds nobody waits. What breaks off is whole for nobody, and is not kept.
 
 **What is old** is asked for with its `ETag` or `Last-Modified`; where it may be used meanwhile (`stale-while-revalidate`) it is, and where endpoints fail
-(`stale-if-error`) it stands in. Ranges, `HEAD` and conditions of clients are answered from what is kept.
+(`stale-if-error`) it stands in, for a second without asking again. Ranges, `HEAD` and conditions of clients are answered from what is kept.
 
 **Whose answer.** Filters of access stand further out: nobody gets from here what they would have refused. `rewrite`, `header_rules` and `substitute` stand further in: what they
 make of an answer is kept, for everybody. What they make of a client (`${client.ip}`) must not be in there. The key is scheme, host, path and query, as routes see them; a
@@ -176,7 +176,10 @@ impl Desk {
                 Boarding::Lead(lead) => {
                     return self.fetch(exchange, next, asked, errand.for_all(lead)).await;
                 }
-                Boarding::Direct(lead) => {
+                Boarding::Direct { lead, has_failed } => {
+                    if has_failed && let Some(response) = self.stand_in(&errand, &asked) {
+                        return response;
+                    }
                     return self.fetch(exchange, next, asked, errand.for_one(lead)).await;
                 }
                 Boarding::Stored(entry) => self.hit(&entry, &ask, now).ok_or(()),

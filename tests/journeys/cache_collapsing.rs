@@ -288,6 +288,33 @@ async fn events_are_for_who_listens_and_are_told_to_nobody_again() {
 }
 
 #[actix_rt::test]
+async fn where_one_has_seen_the_endpoint_fail_the_others_get_what_stands_in_without_asking() {
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        let fields = "Cache-Control: max-age=0, stale-if-error=60\r\nETag: \"a\"\r\n";
+        conn.write(format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 3\r\n\r\nold")).await;
+        conn.read_head().await;
+        conn.wait_for("fail").await;
+        conn.write("HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n").await;
+        conn.wait_closed().await;
+    });
+    let origin = origin.start().await;
+    let proxy = proxy(&origin, "true").await;
+    let mut first = asking(&proxy, 1).await.remove(0);
+    assert_eq!(first.read_response().await.text(), "old");
+    let mut clients = vec![first];
+    clients[0].send(ASK).await;
+    origin.wait_for_requests(2).await;
+    clients.extend(asking(&proxy, 10).await);
+
+    origin.tell("fail");
+    let answers = answers(&mut clients).await;
+
+    assert!(answers.iter().all(|answer| answer.text() == "old" && said(answer).contains("stale-if-error")));
+    assert_eq!(origin.requests_seen(), 2);
+}
+
+#[actix_rt::test]
 async fn those_who_wait_for_what_turns_out_not_to_be_for_everybody_do_not_stand_in_line() {
     const WAITING: usize = 10;
     let origin = Origin::script(|mut conn, number| async move {

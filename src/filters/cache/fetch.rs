@@ -186,7 +186,7 @@ impl Desk {
         if let Some(stale) = stale {
             let failed = has_failed || policy::is_failure(response.status);
             if failed && stale.stands_in {
-                give_way(lead, DIRECT_AFTER_FAILURE);
+                failed_for(lead);
                 return Settled::StandsIn(stale.entry);
             }
             if stale.is_told && response.status == StatusCode::NOT_MODIFIED && response.cause.is_none() {
@@ -194,7 +194,7 @@ impl Desk {
             }
         }
         if response.cause.is_some() || response.takeover.is_some() {
-            give_way(lead, DIRECT_AFTER_FAILURE);
+            failed_for(lead);
             return Settled::Passed(came.response, "no answer of an endpoint");
         }
         if asked.method == Method::HEAD {
@@ -279,6 +279,15 @@ impl Desk {
         self.settled(settled, asked, told)
     }
 
+    /// What is stored, where it may stand in for failures: one has just been seen.
+    pub fn stand_in(&self, errand: &Errand, asked: &Asked) -> Option<Response> {
+        let stale = errand.stale.as_ref().filter(|stale| stale.stands_in && errand.forward == Forward::Stale)?;
+        let mut told = CacheStatus::default();
+        let mut response = self.settled(Settled::StandsIn(Arc::clone(&stale.entry)), asked, &mut told);
+        self.tell(&mut response, &told);
+        Some(response)
+    }
+
     fn has_room(&self, body: &ResponseBody) -> bool {
         !matches!(body.size(), BodySize::Sized(length) if length > self.max_object)
     }
@@ -313,6 +322,13 @@ fn is_endless(fields: &HeaderMap) -> bool {
 }
 
 const EVENTS: &[u8] = b"text/event-stream";
+
+/// Whoever waits asks for himself, unless something stands in, and so do others for so long.
+fn failed_for(lead: Option<Lead>) {
+    if let Some(lead) = lead {
+        lead.failed(moment(), DIRECT_AFTER_FAILURE);
+    }
+}
 
 /// Whoever waits asks for himself, and so do others for so long.
 fn give_way(lead: Option<Lead>, time: Duration) {
