@@ -2,6 +2,7 @@
 //!
 //! It is on this machine only, unless there is a token: see `guard`.
 
+mod cache;
 mod guard;
 mod metrics;
 mod plan;
@@ -90,14 +91,15 @@ async fn answer(request: HttpRequest, body: Bytes, desk: web::Data<Desk>) -> Htt
         (&Method::GET, ["upstreams", name]) => upstreams::one(status, name),
         (&Method::POST, ["upstreams", name, "drain"]) => upstreams::drain(status, name, &body, true),
         (&Method::POST, ["upstreams", name, "revive"]) => upstreams::drain(status, name, &body, false),
+        (&Method::POST, ["cache", "purge"]) => cache::purge(status, &body).await,
         (&Method::POST, ["reload"]) => reload::now(status).await,
         (_, ["health" | "ready" | "status" | "metrics" | "plan" | "schema" | "upstreams"] | ["upstreams", _]) => {
             only("GET")
         }
-        (_, ["upstreams", _, "drain" | "revive"] | ["reload"]) => only("POST"),
+        (_, ["upstreams", _, "drain" | "revive"] | ["cache", "purge"] | ["reload"]) => only("POST"),
         _ => problem(
             StatusCode::NOT_FOUND,
-            "there are /health, /ready, /status, /metrics, /upstreams, /plan, /reload and /schema",
+            "there are /health, /ready, /status, /metrics, /upstreams, /plan, /cache/purge, /reload and /schema",
         ),
     }
 }

@@ -33,6 +33,13 @@ impl Entry {
         Arc::new(Self { head, content, since })
     }
 
+    /// The same, stale from now on.
+    pub fn expired(&self, now: SystemTime) -> Arc<Self> {
+        let mut head = self.head.clone();
+        head.expire(now);
+        Self::new(head, Arc::clone(&self.content), self.since)
+    }
+
     /// What it takes in memory.
     pub fn weight(&self) -> u64 {
         self.head.weight() as u64 + self.content.weight() + OVERHEAD

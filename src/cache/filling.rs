@@ -108,11 +108,7 @@ impl Filling {
 
     fn end(self, entry: &Arc<Entry>, writer: Writer, trailers: Option<HeaderMap>) {
         if writer.finish(trailers) {
-            self.shelf.memory.put(&self.key, entry);
-            // In this order: what is invalidated from now on is found in the store.
-            if self.lead.as_ref().is_some_and(Lead::is_doomed) {
-                self.shelf.memory.drop_entry(&self.key, entry);
-            }
+            self.shelf.put(&self.key, entry, self.lead.as_ref());
         }
         // Whoever looks for it finds it in the store, before it is no longer found on its way there.
         drop(self.lead);

@@ -142,6 +142,16 @@ impl Flights {
         }
     }
 
+    /// The same for all targets that are meant.
+    pub fn doom_all(&self, is_meant: impl Fn(&[u8]) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            for (_, doomed) in shard.flights.extract_if(|target, _| is_meant(target)) {
+                doomed.iter().for_each(|flight| flight.is_doomed.store(true, Ordering::Release));
+            }
+        }
+    }
+
     fn lead(self: &Arc<Self>, shard: &mut Shard, key: &Key, state: State) -> Lead {
         let state = watch::Sender::new(state);
         let flight = Arc::new(Flight { key: key.clone(), state, is_doomed: AtomicBool::new(false) });

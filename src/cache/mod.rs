@@ -9,6 +9,7 @@ pub mod filling;
 pub mod flight;
 pub mod key;
 pub mod policy;
+pub mod purge;
 pub mod status;
 pub mod store;
 mod structured;

@@ -170,8 +170,10 @@ impl Desk {
             if *ask.method != Method::GET || ask.wishes.no_store {
                 return self.fetch(exchange, next, asked, errand).await;
             }
-            let fits = |entry: &Entry| joins && self.usage(&ask, entry, now).is_some_and(is_good);
-            let find = || self.find(&asked.key, &ask, now).map(|found| found.entry).filter(|entry| fits(entry));
+            let is_good = |entry: &Entry| self.usage(&ask, entry, now).is_some_and(is_good);
+            let fits = |entry: &Entry| joins && is_good(entry) && !self.shelf.has_purged(&asked.key, entry);
+            let find =
+                || self.find(&asked.key, &ask, now).map(|found| found.entry).filter(|entry| joins && is_good(entry));
             let came = match self.shelf.flights.board(&asked.key, waits, fits, find, moment()) {
                 Boarding::Lead(lead) => {
                     return self.fetch(exchange, next, asked, errand.for_all(lead)).await;
@@ -281,7 +283,8 @@ impl Desk {
     /// Another's answer, whose body may still be growing.
     fn joined(&self, entry: &Arc<Entry>, asked: &Asked) -> Option<Response> {
         let (ask, now) = (asked.ask(&self.rules), now());
-        self.usage(&ask, entry, now).filter(|usage| is_good(*usage))?;
+        let usage = self.usage(&ask, entry, now).filter(|usage| is_good(*usage));
+        usage.filter(|_| !self.shelf.has_purged(&asked.key, entry))?;
         let mut response = entry.respond(&ask, now)?;
         self.collapsed.happened();
         let forward = Some(Forward::UriMiss);

@@ -85,6 +85,8 @@ async fn every_answer_has_the_form_that_is_documented() {
         ("/upstreams/shop/drain", order.as_str(), "Upstream"),
         ("/upstreams/shop/revive", &order, "Upstream"),
         ("/upstreams/shop/revive", "{}", "Problem"),
+        ("/cache/purge", "{\"everything\":true}", "Purged"),
+        ("/cache/purge", "{}", "Problem"),
         ("/reload", "", "Reloaded"),
     ] {
         assert_is(kind, &post(admin, path, body).await);

@@ -19,6 +19,7 @@ mod breaker;
 mod cache;
 mod cache_collapsing;
 mod cache_fields;
+mod cache_purge;
 mod certificates;
 mod client_certificates;
 mod compress;

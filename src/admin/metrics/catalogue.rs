@@ -59,6 +59,7 @@ catalogue! {
     CACHE_SIZE = gauge("aqueduct_cache_size_bytes", "How much a store of the cache may take");
     CACHE_BYTES = gauge("aqueduct_cache_bytes", "What it takes, heads and all that is kept beside bodies counted");
     CACHE_TARGETS = gauge("aqueduct_cache_targets", "Of how many targets it has answers");
+    CACHE_PURGED = counter("aqueduct_cache_purged", "Answers that were purged from it, softly or not");
     CONNECTIONS = gauge("aqueduct_connections", "Connections of clients that are open");
     ACCEPTED = counter("aqueduct_connections_accepted", "Connections of clients that were taken in");
     REFUSED = counter("aqueduct_connections_refused", "Connections of clients that were turned away, by why");

@@ -1,9 +1,12 @@
 //! Answers in memory, as many bytes of them as there may be. Which of them are given up is decided by how often they were asked for
 //! (CLOCK-Pro, by quick_cache): what is asked for once, as by who reads everything, does not drive out what is asked for often.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
 };
 
 use quick_cache::{
@@ -120,6 +123,42 @@ impl Memory {
     pub fn forget(&self, key: &Key) {
         let _one = self.lock();
         self.answers.remove(key.target());
+    }
+
+    /// Drops the answers that are meant, or, with a time, has them be stale since then. How many? No lock is held for longer than one
+    /// target takes, so this may go on while others read and store.
+    pub fn purge(&self, is_meant: impl Fn(&[u8], &Entry) -> bool + Copy, soft: Option<SystemTime>) -> u64 {
+        let has_any = |(target, variants): &(Box<[u8]>, Arc<Variants>)| {
+            variants.all.iter().any(|(_, entry)| is_meant(target, entry))
+        };
+        let found = self.answers.iter().filter(has_any);
+        found.map(|(target, _)| self.purge_target(&target, is_meant, soft)).sum()
+    }
+
+    /// The same of one target.
+    pub fn purge_target(
+        &self,
+        target: &[u8],
+        is_meant: impl Fn(&[u8], &Entry) -> bool,
+        soft: Option<SystemTime>,
+    ) -> u64 {
+        let _one = self.lock();
+        let Some(before) = self.answers.peek(target) else { return 0 };
+        let (meant, mut left): (SmallVec<[Variant; 1]>, SmallVec<[Variant; 1]>) =
+            before.all.iter().cloned().partition(|(_, entry)| is_meant(target, entry));
+        if meant.is_empty() {
+            return 0;
+        }
+        let count = meant.len() as u64;
+        if let Some(now) = soft {
+            left.extend(meant.into_iter().map(|(rest, entry)| (rest, entry.expired(now))));
+        }
+        if left.is_empty() {
+            self.answers.remove(target);
+        } else {
+            self.answers.insert(target.into(), Arc::new(Variants::of(left)));
+        }
+        count
     }
 
     /// Forgets everything.

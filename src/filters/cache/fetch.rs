@@ -246,7 +246,7 @@ impl Desk {
         let own = self.own(&head, &came.response.headers);
         let entry = Entry::new(head, Arc::clone(&old.content), came.since);
         if is_kept {
-            memory.put(&asked.key, &entry);
+            self.shelf.put(&asked.key, &entry, lead.as_ref());
         }
         match lead {
             Some(lead) if lead.is_doomed() => memory.drop_entry(&asked.key, &entry),

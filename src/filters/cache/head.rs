@@ -34,6 +34,6 @@ impl Desk {
                 head
             }
         };
-        self.shelf.memory.put(&asked.key, &Entry::new(head, Arc::clone(&entry.content), came.since));
+        self.shelf.put(&asked.key, &Entry::new(head, Arc::clone(&entry.content), came.since), None);
     }
 }
