@@ -10,6 +10,7 @@ pub use self::settings::{CacheKeySettings, CacheSettings, SetCookie};
 use self::{
     asked::Asked,
     fetch::{Begun, Errand},
+    purge::Purgers,
 };
 use super::{Around, Kind, Next, Schema, Site, Step, schemars};
 use crate::{
@@ -31,6 +32,7 @@ mod asked;
 mod fetch;
 mod head;
 mod posted;
+mod purge;
 mod settings;
 
 const ABOUT: &str = r#"
@@ -70,7 +72,14 @@ memory = { size = "2GiB" }
 cache = { store = "pages" }
 ```
 
-Each answer tells in `Cache-Status` (RFC 9211) what was done and, if it was not kept, why. Events counted: `hit`, `miss`, `stale`, `revalidated`, `collapsed`, `stored`.
+**Purging.** Operators have what is stored go, or be stale, by URL, prefix, tag or group: `POST /cache/purge` of the admin API. With `purge = ["127.0.0.1", "10.0.0.0/8"]`
+the method `PURGE` does so for its own URL, with all variants, and with `Fastly-Soft-Purge: 1` has them be stale; from other addresses it is refused with 403, and no endpoint hears of it. The address is
+the one that `ip_access` goes by. `server.http.methods` must let the method through; without `purge` endpoints get it then, as any other.
+
+Tags are what answers name in `Surrogate-Key` (separated by spaces) and `Cache-Tag` (by commas). As at Fastly and Cloudflare clients do not see these fields; a cache in front
+of this one that is to have them needs `show_tags = true`.
+
+Each answer tells in `Cache-Status` (RFC 9211) what was done and, if it was not kept, why. Events counted: `hit`, `miss`, `stale`, `revalidated`, `collapsed`, `stored`, `purged`.
 "#;
 
 /// Keeps answers.
@@ -84,12 +93,17 @@ struct Desk {
     /// Clients are told what was done.
     tells: bool,
     shelf: Arc<Shelf>,
+    /// Who may purge here, if anybody.
+    purgers: Option<Purgers>,
+    /// Clients see tags.
+    shows_tags: bool,
     hits: Event,
     misses: Event,
     stale: Event,
     revalidated: Event,
     collapsed: Event,
     stored: Event,
+    purged: Event,
 }
 
 /// A stored answer, and what can be done with it.
@@ -119,12 +133,15 @@ impl Kind for Cache {
             max_object: settings.max_object.0,
             tells: settings.status,
             shelf,
+            purgers: Purgers::of(&settings.purge),
+            shows_tags: settings.show_tags,
             hits: site.event("hit"),
             misses: site.event("miss"),
             stale: site.event("stale"),
             revalidated: site.event("revalidated"),
             collapsed: site.event("collapsed"),
             stored: site.event("stored"),
+            purged: site.event("purged"),
         })))))
     }
 }
@@ -151,6 +168,9 @@ impl Desk {
             return next.run(exchange).await;
         }
         if let Some(forward) = self.bars(exchange) {
+            if let Some(response) = self.purge(exchange) {
+                return response;
+            }
             return self.past(exchange, next, forward).await;
         }
         let asked = Asked::of(exchange, &self.keys);
@@ -315,7 +335,11 @@ impl Desk {
     }
 
     fn tell(&self, response: &mut Response, status: &CacheStatus) {
-        if self.tells && response.takeover.is_none() {
+        if response.takeover.is_some() {
+            return;
+        }
+        self.hide_tags(&mut response.headers);
+        if self.tells {
             status.append(&mut response.headers);
         }
     }

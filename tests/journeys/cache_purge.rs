@@ -32,14 +32,18 @@ struct Site {
 }
 
 async fn site(script: Script, cache: &str) -> Site {
+    site_with(script, cache, "").await
+}
+
+async fn site_with(script: Script, cache: &str, more: &str) -> Site {
     let (folder, origin) = (tempfile::tempdir().expect("a folder"), script.start().await);
-    let (server, admin) = serve(folder.path(), &origin, cache).await;
+    let (server, admin) = serve(folder.path(), &origin, cache, more).await;
     Site { _folder: folder, origin, server, admin }
 }
 
-async fn serve(folder: &Path, origin: &Origin, cache: &str) -> (Binary, SocketAddr) {
+async fn serve(folder: &Path, origin: &Origin, cache: &str, more: &str) -> (Binary, SocketAddr) {
     let settings = format!(
-        "listen = [\"127.0.0.1:0\"]\nadmin.listen = \"127.0.0.1:0\"\nserver.watch = false\n\
+        "listen = [\"127.0.0.1:0\"]\nadmin.listen = \"127.0.0.1:0\"\nserver.watch = false\nserver.http.methods = [\"*\"]\n{more}\
          routes.\"/\" = {{ to = {:?}, cache = {cache} }}\n",
         origin.url()
     );
@@ -218,4 +222,87 @@ async fn what_names_nothing_purges_nothing() {
     }
     assert!(site.is_stored("/a").await);
     assert_eq!(client::get(site.admin, "/cache/purge").await.status, 405);
+}
+
+async fn purge_on_the_route(site: &Site, path: &str, fields: &str) -> Response {
+    let mut client = site.server.connect().await;
+    client.send(format!("PURGE {path} HTTP/1.1\r\nHost: shop.example\r\n{fields}Connection: close\r\n\r\n")).await;
+    client.read_response().await
+}
+
+#[actix_rt::test]
+async fn who_may_purge_does_so_on_the_route_itself_by_its_own_keys() {
+    let site = site(pages(), "{ purge = [\"127.0.0.0/8\"], key.ignore = [\"utm_*\"] }").await;
+    for path in ["/a?utm_x=1", "/b"] {
+        site.ask(path, "").await;
+    }
+
+    let answer = purge_on_the_route(&site, "/a?utm_y=2", "").await;
+
+    assert_eq!((answer.status, answer.text()), (200, "{\"purged\":1}\n".into()));
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!((site.is_stored("/a").await, site.is_stored("/b").await), (false, true));
+    assert_eq!(purge_on_the_route(&site, "/nothing", "").await.text(), "{\"purged\":0}\n");
+    assert!(site.origin.requests().iter().all(|request| request.starts_with("GET ")), "no endpoint hears of it");
+    let metrics = client::get(site.admin, "/metrics").await.text();
+    assert!(metrics.contains("aqueduct_filter_events_total{filter=\"cache\",event=\"purged\"} 2"), "{metrics}");
+}
+
+#[actix_rt::test]
+async fn a_purge_on_the_route_can_be_soft() {
+    let site = site(pages(), "{ purge = [\"127.0.0.1\"] }").await;
+    site.ask("/a", "").await;
+
+    assert_eq!(purge_on_the_route(&site, "/a", "Fastly-Soft-Purge: 1\r\n").await.text(), "{\"purged\":1}\n");
+
+    let again = site.ask("/a", "").await;
+    assert!(again.header("cache-status").is_some_and(|status| status.contains("fwd=stale")), "{}", again.head);
+}
+
+#[actix_rt::test]
+async fn who_may_not_purge_is_refused_whatever_he_says_of_himself() {
+    for (purge, trusted, fields, status) in [
+        ("192.0.2.0/24", "", "", 403),
+        ("192.0.2.0/24", "", "X-Forwarded-For: 192.0.2.1\r\n", 403),
+        ("127.0.0.1", "", "X-Forwarded-For: 192.0.2.1\r\n", 200),
+        ("192.0.2.0/24", "127.0.0.1", "X-Forwarded-For: 192.0.2.1\r\n", 200),
+        ("192.0.2.0/24", "127.0.0.1", "X-Forwarded-For: 192.0.2.1, 198.51.100.1\r\n", 403),
+        ("127.0.0.1", "127.0.0.1", "X-Forwarded-For: 198.51.100.1\r\n", 403),
+        // A proxy that asks for nobody in particular: he may be anybody.
+        ("127.0.0.1", "127.0.0.1", "X-Forwarded-For: nonsense\r\n", 403),
+    ] {
+        let trusted: Vec<&str> = Some(trusted).filter(|trusted| !trusted.is_empty()).into_iter().collect();
+        let more = format!("trusted_proxies = {trusted:?}\n");
+        let site = site_with(pages(), &format!("{{ purge = [{purge:?}] }}"), &more).await;
+        site.ask("/a", "").await;
+
+        let answer = purge_on_the_route(&site, "/a", fields).await;
+
+        assert_eq!(answer.status, status, "{purge} {trusted:?} {fields}");
+        assert_eq!(site.is_stored("/a").await, status == 403, "{purge} {trusted:?} {fields}");
+        assert_eq!(site.origin.requests().iter().filter(|request| request.starts_with("PURGE")).count(), 0);
+    }
+}
+
+#[actix_rt::test]
+async fn without_a_word_purge_is_a_method_like_others() {
+    let site = site(pages(), "true").await;
+
+    assert_eq!(purge_on_the_route(&site, "/a", "").await.text(), "page");
+
+    assert!(site.origin.request(0).starts_with("PURGE /a "));
+}
+
+#[actix_rt::test]
+async fn clients_do_not_see_tags_unless_the_settings_say_so() {
+    for (cache, are_shown) in [("true", false), ("{ show_tags = true }", true)] {
+        let site = site(pages(), cache).await;
+        // The first one comes from the endpoint, the second is stored, and the third asks for both to be validated.
+        for fields in ["", "", "Cache-Control: no-cache\r\n"] {
+            let answer = site.ask("/a", fields).await;
+            let seen = [answer.header("surrogate-key").is_some(), answer.header("cache-tag").is_some()];
+            assert_eq!(seen, [are_shown; 2], "{cache}: {}", answer.head);
+        }
+        assert_eq!(site.purged(r#"{"tag":"c-a"}"#).await, 1);
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
     },
     filters::{JsonSchema, Site, schemars},
     http::{HeaderName, StatusCode, header, headers},
-    settings::{Names, Problem, Problems, Size, Time},
+    settings::{Names, Problem, Problems, Size, Source, Time},
 };
 
 /// What is kept, for how long, and for whom.
@@ -42,6 +42,11 @@ pub struct CacheSettings {
     pub obey_clients: bool,
     /// Tells in `Cache-Status` what was done.
     pub status: bool,
+    /// From these networks and addresses (`"unix"` for unix sockets) `PURGE` has what is stored under its URL go; refused to all others. `server.http.methods` must have it.
+    #[schemars(with = "Vec<String>")]
+    pub purge: Vec<Source>,
+    /// Clients see `Surrogate-Key` and `Cache-Tag`.
+    pub show_tags: bool,
 }
 
 /// What of a request tells answers apart.
@@ -89,6 +94,8 @@ impl Default for CacheSettings {
             set_cookie: SetCookie::default(),
             obey_clients: true,
             status: true,
+            purge: Vec::new(),
+            show_tags: false,
         }
     }
 }
