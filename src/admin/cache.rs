@@ -1,11 +1,13 @@
 //! `POST /cache/purge`: what is stored is to be asked for again.
 
+use std::sync::Arc;
+
 use actix_web::{HttpResponse, http::StatusCode, web};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Status, found, problem};
-use crate::cache::purge::What;
+use crate::cache::{purge::What, store::Shelf};
 
 /// What is to go: one of these.
 #[derive(Debug, Default, Deserialize)]
@@ -46,17 +48,17 @@ pub async fn purge(status: &Status, body: &[u8]) -> HttpResponse {
         Err(why) => return problem(StatusCode::BAD_REQUEST, &format!("not {{ \"url\": \"..\" }} or the like: {why}")),
     };
     let shelves = status.proxy().plan().shelves();
-    log::warn!("{} from the cache: an operator wants it so", if is_soft { "purged softly" } else { "purged" });
     // It may take a while to look at everything, and others have questions, too.
     let purged = web::block(move || {
-        let purge = |shelf: &std::sync::Arc<crate::cache::store::Shelf>| InStore {
-            store: shelf.name.clone(),
-            purged: shelf.purge(&what, is_soft),
-        };
+        let purge = |shelf: &Arc<Shelf>| InStore { store: shelf.name.clone(), purged: shelf.purge(&what, is_soft) };
         shelves.iter().map(purge).collect::<Vec<_>>()
     });
     match purged.await {
-        Ok(stores) => found(&Purged { purged: stores.iter().map(|store| store.purged).sum(), stores }),
+        Ok(stores) => {
+            let purged = stores.iter().map(|store| store.purged).sum();
+            log::info!("{purged} answers were purged from the cache: an operator wants it so");
+            found(&Purged { purged, stores })
+        }
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
