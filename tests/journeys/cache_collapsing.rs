@@ -51,6 +51,18 @@ fn held(answer: fn(Conn, usize) -> Answering) -> Script {
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 10\r\n\r\n";
 
+/// The first half when it is told to go on, the second when it is told so.
+fn in_two_parts() -> Script {
+    held(|mut conn, _| {
+        Box::pin(async move {
+            conn.write(format!("{HEAD}01234")).await;
+            conn.wait_for("the rest").await;
+            conn.write("56789").await;
+            conn.wait_closed().await;
+        })
+    })
+}
+
 #[actix_rt::test]
 async fn of_a_thousand_clients_at_once_one_asks_the_endpoint() {
     let origin = held(|mut conn, _| {
@@ -73,15 +85,7 @@ async fn of_a_thousand_clients_at_once_one_asks_the_endpoint() {
 
 #[actix_rt::test]
 async fn who_waits_reads_what_has_come_while_the_endpoint_still_holds_the_rest() {
-    let origin = held(|mut conn, _| {
-        Box::pin(async move {
-            conn.write(format!("{HEAD}01234")).await;
-            conn.wait_for("the rest").await;
-            conn.write("56789").await;
-            conn.wait_closed().await;
-        })
-    });
-    let origin = origin.start().await;
+    let origin = in_two_parts().start().await;
     let proxy = proxy(&origin, "true").await;
     let mut clients = asking(&proxy, 20).await;
     origin.wait_for_requests(1).await;
@@ -186,15 +190,7 @@ async fn where_the_first_client_leaves_before_the_head_another_asks() {
 
 #[actix_rt::test]
 async fn where_the_first_client_leaves_after_the_head_the_others_get_all_of_it() {
-    let origin = held(|mut conn, _| {
-        Box::pin(async move {
-            conn.write(format!("{HEAD}01234")).await;
-            conn.wait_for("the rest").await;
-            conn.write("56789").await;
-            conn.wait_closed().await;
-        })
-    });
-    let origin = origin.start().await;
+    let origin = in_two_parts().start().await;
     let proxy = proxy(&origin, "true").await;
     let mut first = asking(&proxy, 1).await.remove(0);
     origin.wait_for_requests(1).await;
