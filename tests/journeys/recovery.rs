@@ -136,5 +136,6 @@ async fn who_takes_connections_by_the_time_others_were_given_up_waits_for_nothin
         assert_eq!(client.read_response().await.text(), "up");
     }
     proxy.says("3 failures in a row").await;
+    patiently("it gets requests", async { while proxy.get("/").await.text() != "back" {} }).await;
     proxy.says("has recovered").await;
 }
