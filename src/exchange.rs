@@ -89,10 +89,22 @@ pub struct Exchange {
 /// What a filter wants to know again when the answer passes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Note {
-    /// Which kind of filter.
-    pub by: &'static str,
-    /// What only that kind can read.
+    /// Where the filter is: there may be several of its kind.
+    by: usize,
+    /// What only that filter can read.
     pub number: u64,
+}
+
+impl Note {
+    /// Of this filter, for itself.
+    pub fn of<F>(filter: &F, number: u64) -> Self {
+        Self { by: std::ptr::from_ref(filter).addr(), number }
+    }
+
+    /// It is this filter's.
+    pub fn is_of<F>(&self, filter: &F) -> bool {
+        self.by == std::ptr::from_ref(filter).addr()
+    }
 }
 
 /// The authority a request asks for.

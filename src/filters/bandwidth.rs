@@ -106,12 +106,12 @@ const A_PIECE: Duration = Duration::from_millis(100);
 impl Filter for Bandwidth {
     fn on_request(&self, exchange: &mut Exchange) -> Option<Response> {
         let number = self.key.of(exchange, self.paces.table.table.seed());
-        exchange.notes.push(Note { by: Self::NAME, number });
+        exchange.notes.push(Note::of(self, number));
         None
     }
 
     fn on_response(&self, exchange: &Exchange, response: &mut Response) {
-        let note = exchange.notes.iter().find(|note| note.by == Self::NAME);
+        let note = exchange.notes.iter().find(|note| note.is_of(self));
         if let (Some(note), ResponseBody::Bytes(_) | ResponseBody::Stream(_)) = (note, &response.body) {
             let body = mem::take(&mut response.body);
             response.body = ResponseBody::Stream(Box::new(Paced::new(body, note.number, Arc::clone(&self.paces))));
@@ -239,6 +239,27 @@ mod tests {
             let body = ResponseBody::Bytes(vec![b'.'; self.0].into());
             Box::pin(async move { Response { body, ..Response::new(crate::http::StatusCode::OK) } })
         }
+    }
+
+    #[actix_rt::test]
+    async fn of_two_filters_each_counts_by_its_own_key() {
+        let pace = |key: &str| testing::built::<Bandwidth>(json!({ "pace": "1KiB/s", "burst": "2KiB", "key": key }));
+        let steps = [pace("header:x-key"), pace("ip"), Step::Around(Arc::new(Long(10_000)))];
+        let at_once = async |key| {
+            let mut body = passed(&steps, &mut request("GET /", &[("x-key", key)])).await.body;
+            let mut pieces = 0;
+            poll_fn(|cx| {
+                while body.poll_frame(cx).is_ready() {
+                    pieces += 1;
+                }
+                std::task::Poll::Ready(pieces)
+            })
+            .await
+        };
+
+        let (first, second) = (at_once("a").await, at_once("b").await);
+
+        assert!(second < first, "{first}, and {second} where his address has had all that it may have at once");
     }
 
     #[actix_rt::test]

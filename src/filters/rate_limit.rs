@@ -209,7 +209,7 @@ impl Limiter {
     fn refuse(&self, exchange: &mut Exchange, index: usize, wait: Duration) -> Response {
         let limit = &self.limits[index];
         if limit.is_told {
-            exchange.notes.push(Told { index, left: 0, wait }.note(self.kind));
+            exchange.notes.push(Note::of(self, Told { index, left: 0, wait }.number()));
         }
         Refusal::new(self.kind, StatusCode::TOO_MANY_REQUESTS, "too many requests")
             .of_kind(QUOTA_EXCEEDED)
@@ -269,14 +269,14 @@ impl Filter for Limiter {
             }
         }
         let told = taken.iter().filter(|(_, told)| self.limits[told.index].is_told);
-        exchange.notes.extend(told.map(|(_, told)| told.note(self.kind)));
+        exchange.notes.extend(told.map(|(_, told)| Note::of(self, told.number())));
         None
     }
 
     fn on_response(&self, exchange: &Exchange, response: &mut Response) {
         let Some(policies) = &self.policies else { return };
         let mut text = String::new();
-        for told in exchange.notes.iter().filter(|note| note.by == self.kind).map(Told::of) {
+        for told in exchange.notes.iter().filter(|note| note.is_of(self)).map(Told::of) {
             let comma = if text.is_empty() { "" } else { ", " };
             let name = &self.limits[told.index].name;
             let _never_fails = write!(text, "{comma}\"{name}\";r={};t={}", told.left, whole_seconds(told.wait));
@@ -335,10 +335,9 @@ struct Told {
 }
 
 impl Told {
-    fn note(&self, by: &'static str) -> Note {
+    fn number(&self) -> u64 {
         let most = |number: u64| number.min(u64::from(u32::MAX >> 4));
-        let number = (self.index as u64) << 56 | most(self.left) << 28 | most(whole_seconds(self.wait));
-        Note { by, number }
+        (self.index as u64) << 56 | most(self.left) << 28 | most(whole_seconds(self.wait))
     }
 
     fn of(Note { number, .. }: &Note) -> Self {

@@ -62,6 +62,18 @@ async fn where_one_of_several_refuses_nothing_is_taken_of_the_others() {
 }
 
 #[actix_rt::test]
+async fn of_two_filters_each_tells_of_its_own_limits() {
+    let two = json!([{ "rate": "10/1h", "burst": 5, "name": "a" }, { "rate": "10/1h", "burst": 6, "name": "b" }]);
+    let one = json!({ "rate": "10/1h", "burst": 7, "name": "c" });
+    let steps = [testing::built::<RateLimit>(two), testing::built::<RateLimit>(one)];
+
+    let response = passed(&steps, &mut request("GET /", &[])).await;
+
+    let told: Vec<_> = response.headers.get_all(RATE_LIMIT).map(|value| value.to_str().expect("text")).collect();
+    assert_eq!(told, ["\"c\";r=6;t=360", "\"a\";r=4;t=360, \"b\";r=5;t=360"]);
+}
+
+#[actix_rt::test]
 async fn a_dry_run_refuses_nobody_and_counts_whom_it_would_have() {
     let ledger = Ledger::default();
     let settings =
