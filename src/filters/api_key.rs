@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     exchange::Exchange,
-    http::{HeaderName, HeaderValue, Refusal, StatusCode, cookies, header, query},
+    http::{HeaderName, HeaderValue, Refusal, StatusCode, cookies, header, headers, query},
     settings::{Problem, Problems},
 };
 
@@ -185,7 +185,7 @@ impl Authenticator for ApiKey {
         }
         for place in &self.places {
             match place {
-                Place::Header(name) => authenticator::remove_spellings(&mut exchange.headers, std::iter::once(name)),
+                Place::Header(name) => headers::remove_spellings(&mut exchange.headers, std::iter::once(name)),
                 Place::Bearer => {
                     if matches!(authenticator::authorization(&exchange.headers, SCHEME, Self::NAME), Ok(Some(_))) {
                         exchange.headers.remove(header::AUTHORIZATION);

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     clock,
     exchange::{Exchange, Identity},
-    http::{HeaderMap, HeaderName, HeaderValue, Refusal, Response, ResponseBody, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Refusal, Response, ResponseBody, StatusCode, header, headers},
     settings::{Problem, Problems, Time},
     telemetry::metrics::Event,
     transport::own::Own,
@@ -238,7 +238,7 @@ impl Authenticator for ForwardAuth {
     }
 
     fn conceal(&self, exchange: &mut Exchange) {
-        authenticator::remove_spellings(&mut exchange.headers, self.asking.copy.iter());
+        headers::remove_spellings(&mut exchange.headers, self.asking.copy.iter());
     }
 
     fn challenge(&self) -> Option<&HeaderValue> {

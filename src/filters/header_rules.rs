@@ -28,7 +28,7 @@ const ABOUT: &str = r#"
 "/api" = { to = "http://127.0.0.1:8000", header_rules = { request = { set = { x-tier = "gold" } }, response = { remove = ["server"] } } }
 ```
 
-Fields are removed first, then set, then added. What frames a message, belongs to one connection or is written by the proxy itself
+Fields are removed first, then set, then added. What is removed or set in a request is so with `_` for `-`, too: endpoints behind gateway interfaces read both as one. What frames a message, belongs to one connection or is written by the proxy itself
 (`Host`, `Via`, `Forwarded`, `X-Forwarded-*`, `X-Request-Id`) is not for a rule.
 
 A value may hold what the request tells: `${client.ip}`, `${claim.sub}`, `${client_cert.subject}`, `${host.0}` and
@@ -65,6 +65,7 @@ pub struct RuleSettings {
 }
 
 struct Rules {
+    way: Way,
     remove: Vec<HeaderName>,
     set: Vec<(HeaderName, Template)>,
     add: Vec<(HeaderName, Template)>,
@@ -111,7 +112,7 @@ impl Rules {
         let remove = remove.collect();
         let set = fields(&settings.set, way, "set", problems);
         let add = fields(&settings.add, way, "add", problems);
-        Self { remove, set, add }
+        Self { way, remove, set, add }
     }
 
     /// The values to set and to add, in their order.
@@ -121,19 +122,29 @@ impl Rules {
 
     fn apply(&self, headers: &mut HeaderMap, made: impl IntoIterator<Item = Option<HeaderValue>>) {
         for name in &self.remove {
-            headers.remove(name);
+            self.clear(headers, name);
         }
         let mut made = made.into_iter();
         for ((name, _), value) in self.set.iter().zip(made.by_ref()) {
-            match value {
-                Some(value) => drop(headers.insert(name.clone(), value)),
-                None => drop(headers.remove(name)),
+            self.clear(headers, name);
+            if let Some(value) = value {
+                headers.append(name.clone(), value);
             }
         }
         for ((name, _), value) in self.add.iter().zip(made) {
             if let Some(value) = value {
                 headers.append(name.clone(), value);
             }
+        }
+    }
+}
+
+impl Rules {
+    /// Of what a client has sent no spelling is left that an endpoint could take for the field.
+    fn clear(&self, headers: &mut HeaderMap, name: &HeaderName) {
+        match self.way {
+            Way::In => headers::remove_spellings(headers, std::iter::once(name)),
+            Way::Out => drop(headers.remove(name)),
         }
     }
 }

@@ -137,9 +137,33 @@ pub fn host_name(host: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
+/// Removes these fields, also where they are written with `_` for `-`: endpoints behind gateway interfaces read both as one.
+pub fn remove_spellings<'n>(headers: &mut HeaderMap, names: impl Iterator<Item = &'n HeaderName> + Clone) {
+    let dashed = |name: &HeaderName| name.as_str().replace('_', "-");
+    let other =
+        |name: &&HeaderName| name.as_str().contains('_') && names.clone().any(|known| dashed(known) == dashed(name));
+    let others: Vec<_> = headers.keys().filter(other).cloned().collect();
+    names.for_each(|name| drop(headers.remove(name)));
+    others.iter().for_each(|name| drop(headers.remove(name)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_are_removed_in_all_spellings() {
+        let mut headers = HeaderMap::new();
+        for name in ["x-user-id", "x-user-id", "x_user_id", "x-user_id", "x-user-idx", "xuserid"] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+
+        remove_spellings(&mut headers, [HeaderName::from_static("x-user-id")].iter());
+
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["x-user-idx", "xuserid"]);
+    }
 
     #[test]
     fn a_host_has_a_name_without_its_port() {
