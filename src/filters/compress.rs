@@ -40,7 +40,7 @@ answers that are coded already, partial (206) or answers to a part (`Content-Ran
 
 What was compressed has another `ETag`, a weak one; no `Content-Length`, no `Accept-Ranges`, and no digest of what it was. `Vary` names `Accept-Encoding`
 also where this client got it plain. Trailers stay. It streams: whenever the endpoint pauses, what has come so far is sent in full, so that events
-(`text/event-stream`) and progress arrive when they happen; a stream takes about 1 MiB of memory with `fast`, less than 4 MiB with
+(`text/event-stream`) and progress arrive when they happen; a stream takes about 1 MiB of memory with `fast`, at most 6 MiB with
 `small`, and gives way to others every 16 KiB.
 
 Where a page shows a secret (a token against CSRF, say) beside what somebody else can have put there, the size of the compressed page tells of the secret

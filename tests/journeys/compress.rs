@@ -1,8 +1,9 @@
 //! Answers made smaller.
 
-use std::io::Read;
+use std::{fs, io::Read};
 
 use super::support::{
+    binary::{Binary, write},
     client::{Client, Response},
     origin::{Origin, Script},
     proxy::TestProxy,
@@ -264,4 +265,81 @@ async fn the_proxys_own_answers_are_compressed_too() {
     assert!(plain(&answer) == page().as_bytes());
     assert_eq!(answer.header("content-encoding"), Some("gzip"));
     assert!(answer.header("content-length").is_some(), "what is in memory has a length");
+}
+
+/// What the docs say of a stream's memory, of the real program: as many as are open at once, each with more behind it than any window holds.
+#[actix_rt::test]
+async fn a_stream_takes_no_more_memory_than_the_docs_say() {
+    const STREAMS: usize = 8;
+    const MIB: usize = 1 << 20;
+    // Not the same again and again: what is remembered of it fills every table there is.
+    let text: String = (0..45_000_u32).map(|number| format!("{:x} ", number.wrapping_mul(2_654_435_761))).collect();
+    let length = text.len();
+    assert!(length > 5 * MIB / 16, "more than the window of 256 KiB");
+    let begun = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{text}\r\n"
+    );
+    let origin = Origin::script(move |mut conn, _| {
+        let begun = begun.clone();
+        async move {
+            conn.read_head().await;
+            conn.write(begun).await;
+            std::future::pending::<()>().await;
+        }
+    });
+    let origin = origin.start().await;
+    for (level, most) in [("fast", 5 * MIB / 4), ("small", 6 * MIB)] {
+        for coding in ["zstd", "br", "gzip"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let to = origin.url();
+            let text = format!(
+                "listen = [\"127.0.0.1:0\"]\nserver.workers = 1\n[routes]\n\"/\" = {{ to = {to:?}, compress = {{ level = {level:?} }} }}\n"
+            );
+            write(folder.path(), "edge.toml", text);
+            let server = Binary::run(folder.path(), &["--settings", "edge.toml"]).await;
+            let mut streams = vec![begun_stream(&server, coding, length).await];
+            let before = resident(&server);
+
+            for _ in 0..STREAMS {
+                streams.push(begun_stream(&server, coding, length).await);
+            }
+
+            let each = resident(&server).saturating_sub(before) / STREAMS;
+            println!("{coding}, {level}: {} KiB", each >> 10);
+            assert!(each < most, "{coding}, {level}: {} KiB", each >> 10);
+        }
+    }
+}
+
+/// A stream of which all has come that the origin has sent so far.
+async fn begun_stream(server: &Binary, coding: &str, length: usize) -> Client {
+    let mut client = server.connect().await;
+    // HTTP/1.0 has no chunks: what comes is what was compressed.
+    client.send(format!("GET / HTTP/1.0\r\nHost: a\r\nAccept-Encoding: {coding}\r\n\r\n")).await;
+    let head = client.read_head().await;
+    assert!(head.contains(&format!("content-encoding: {coding}")), "{head}");
+    let mut came = Vec::new();
+    while begun(coding, &came) < length {
+        came.extend(client.read_some().await);
+    }
+    client
+}
+
+/// How much can be read of a text whose end has not come.
+fn begun(coding: &str, coded: &[u8]) -> usize {
+    let mut plain = Vec::new();
+    // That the rest is missing is no news.
+    let _cut_short = match coding {
+        "zstd" => zstd::stream::read::Decoder::new(coded).expect("memory").read_to_end(&mut plain),
+        "br" => brotli::Decompressor::new(coded, 4096).read_to_end(&mut plain),
+        _ => flate2::read::GzDecoder::new(coded).read_to_end(&mut plain),
+    };
+    plain.len()
+}
+
+/// Bytes of memory that the program has.
+fn resident(server: &Binary) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.processes()[0])).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a kernel that tells");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
 }
