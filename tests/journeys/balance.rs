@@ -21,7 +21,7 @@ const MANY: usize = 400;
 /// How long an answer takes: longer than what a busy machine adds to it by chance.
 const WORK: Duration = Duration::from_millis(10);
 /// The same where one answer that took twice as long by chance would look like another one under way.
-const MUCH_WORK: Duration = Duration::from_millis(30);
+const MUCH_WORK: Duration = Duration::from_millis(15);
 
 /// The real binary in front of these, with clients connected to all of its workers.
 struct Group {
@@ -143,7 +143,7 @@ async fn what_one_worker_has_under_way_is_seen_by_the_others() {
 
         // Not for as long as it takes to forget how long the busy one took.
         patiently(&format!("all others go elsewhere by {balance}"), async {
-            while group.ask_in_turn(CLIENTS - 1).await[busy] > 0 {}
+            while group.ask_in_turn(2 * (CLIENTS - 1)).await[busy] > 0 {}
         })
         .await;
 
