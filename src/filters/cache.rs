@@ -10,7 +10,7 @@ pub use self::settings::{CacheKeySettings, CacheSettings, SetCookie};
 use self::{
     asked::Asked,
     fetch::{Begun, Errand},
-    purge::Purgers,
+    purge::{PURGE, Purgers},
 };
 use super::{Around, Kind, Next, Schema, Site, Step, schemars};
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     },
     exchange::Exchange,
     http::{HeaderMap, Method, Refusal, Response, StatusCode},
-    settings::Problems,
+    settings::{Problem, Problems},
     telemetry::metrics::Event,
 };
 
@@ -126,6 +126,11 @@ impl Kind for Cache {
         let mut problems = Problems::default();
         let (shelf, size) = settings.shelf(site)?;
         let (rules, keys) = (settings.rules(size, &mut problems), settings.key.rules(&mut problems));
+        let purgers = Purgers::of(&settings.purge);
+        if purgers.is_some() && !site.lets_in(PURGE) {
+            let what = "`purge` is for the method PURGE, which the server does not let in";
+            problems.push(Problem::at(["purge"], what).help("add \"PURGE\" to `server.http.methods`"));
+        }
         problems.none_or(())?;
         Ok(Step::Around(Arc::new(Self(Arc::new(Desk {
             rules,
@@ -133,7 +138,7 @@ impl Kind for Cache {
             max_object: settings.max_object.0,
             tells: settings.status,
             shelf,
-            purgers: Purgers::of(&settings.purge),
+            purgers,
             shows_tags: settings.show_tags,
             hits: site.event("hit"),
             misses: site.event("miss"),

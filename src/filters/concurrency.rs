@@ -30,7 +30,7 @@ twice, is one for all. Places for `max_keys` that have requests at the same time
 than it would have, never more. With `dry_run` nobody is refused, and `would_refuse` counts.
 
 How many requests an upstream gets at once is another matter (`upstreams.NAME.limit`), and so are connections of one address
-(`listen.max_connections_per_ip`).
+(`server.max_connections_per_ip`).
 "#;
 
 /// So many requests of each key at once.

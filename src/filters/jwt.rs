@@ -59,7 +59,7 @@ Settings say how a token is verified, never the token (RFC 8725): `algorithms` a
 
 The token is that of `Authorization: Bearer`, or of a cookie; in two places it is a refusal (400). It does not go on unless `pass_on` says so.
 Claims are known as `claim('roles')` to conditions and as `${claim.roles}` to templates, and go on in the fields of `forward`; what a client
-itself sends there never does, also where a token is `optional`. `require = "claim('role') == 'admin'"` asks for more than a token: who has
+itself sends there never does, also where a token is `optional` (but requests that a policy's `when` leaves out are not looked at). `require = "claim('role') == 'admin'"` asks for more than a token: who has
 one that is not so is answered 403.
 
 A token that comes again is known by its worker until it expires or the keys change, and costs a look.

@@ -25,7 +25,7 @@ security_headers = true
 ```
 
 They stand on every answer of the route, errors of the proxy's own among them. With nothing said but `true` the Mozilla HTTP Observatory gives
-A+ for them (a test counts the points).
+A+ for them (a test counts the points), if plain HTTP is not served or sends to https (`redirect_http`): otherwise that costs 20.
 
 What an endpoint says of itself stays, because it knows its pages: `overrule = true` puts these in its place. Two do not stay:
 `X-Content-Type-Options` has one value only, and `Strict-Transport-Security` is for who speaks TLS with the client; it is never sent, nor

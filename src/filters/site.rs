@@ -22,6 +22,7 @@ pub struct Site<'s> {
     ledger: &'s Ledger,
     stores: Option<&'s IndexMap<String, StoreSettings>>,
     shared: Option<&'s Shared>,
+    methods: Option<&'s [String]>,
     belongings: Mutex<Belongings>,
 }
 
@@ -60,7 +61,7 @@ pub trait Chore: Send + Sync {
 impl<'s> Site<'s> {
     /// Where settings are written at this key, and what the filter there had before.
     pub fn new(filter: &'static str, at: &'s [String], before: Option<&'s Belongings>, ledger: &'s Ledger) -> Self {
-        Self { at, filter, before, ledger, stores: None, shared: None, belongings: Mutex::default() }
+        Self { at, filter, before, ledger, stores: None, shared: None, methods: None, belongings: Mutex::default() }
     }
 
     /// With what several processes share.
@@ -75,6 +76,18 @@ impl<'s> Site<'s> {
     pub fn with_shared(mut self, shared: &'s Shared) -> Self {
         self.shared = Some(shared);
         self
+    }
+
+    /// With the methods that the server lets in (`server.http.methods`).
+    #[must_use]
+    pub fn with_methods(mut self, methods: &'s [String]) -> Self {
+        self.methods = Some(methods);
+        self
+    }
+
+    /// Requests of this method get as far as to a filter. Where nobody knows, they may.
+    pub fn lets_in(&self, method: &str) -> bool {
+        self.methods.is_none_or(|methods| methods.iter().any(|one| one == "*" || one == method))
     }
 
     /// Something that all filters have in common that ask for it by this name.

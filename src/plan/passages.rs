@@ -12,7 +12,9 @@ use serde_json::Value;
 
 use crate::{
     filters::{
-        Step, conditional,
+        Kind, Step,
+        basic_auth::BasicAuth,
+        conditional,
         site::{Belongings, Chore, Shared, Site},
     },
     kinds::{FilterKind, Kinds},
@@ -48,7 +50,15 @@ pub struct StepName {
 pub struct Built {
     filters: HashMap<Vec<String>, Filter>,
     stores: IndexMap<String, StoreSettings>,
+    methods: Vec<String>,
     shared: Shared,
+}
+
+impl Built {
+    /// What filters learn of other settings than their own is what it was.
+    fn stands_by(&self, settings: &Settings) -> bool {
+        self.stores == settings.stores && self.methods == settings.server.http.methods
+    }
 }
 
 #[derive(Clone)]
@@ -124,7 +134,12 @@ impl<'s> Passages<'s> {
             kinds,
             before,
             ledger,
-            built: Built { filters: HashMap::new(), stores: settings.stores.clone(), shared },
+            built: Built {
+                filters: HashMap::new(),
+                stores: settings.stores.clone(),
+                methods: settings.server.http.methods.clone(),
+                shared,
+            },
             wrong: HashSet::new(),
             conditions: HashMap::new(),
         }
@@ -251,7 +266,16 @@ impl<'s> Passages<'s> {
     fn read_conditions(&mut self, problems: &mut Vec<Problem>) {
         for (name, policy) in &self.settings.policies {
             match policy.when.as_deref().map(Condition::parse) {
-                Some(Ok(condition)) => drop(self.conditions.insert(name, Arc::new(condition))),
+                Some(Ok(condition)) => {
+                    if condition.asks_for_claims()
+                        && let Some(early) = self.asked_too_early(policy)
+                    {
+                        let what = format!("nothing is proved of a client yet where `{early}` asks this");
+                        let help = "only filters behind those that prove who asks can know his claims; `authorize` and `quota` are";
+                        problems.push(Problem::at(["policies", name, "when"], what).help(help));
+                    }
+                    self.conditions.insert(name, Arc::new(condition));
+                }
                 Some(Err(Fault { at, what, help })) => {
                     let help = help.unwrap_or_else(|| A_CONDITION.into());
                     problems.push(Problem::at(["policies", name, "when"], what).within(at).help(help));
@@ -259,6 +283,13 @@ impl<'s> Passages<'s> {
                 None => {}
             }
         }
+    }
+
+    /// A filter of this policy that no proof of who asks can come before.
+    fn asked_too_early(&self, policy: &PolicySettings) -> Option<&'static str> {
+        let first = self.kinds.filters().iter().position(|kind| kind.name == BasicAuth::NAME)?;
+        let early = self.kinds.filters()[..=first].iter().map(|kind| kind.name);
+        early.into_iter().find(|name| policy.filters.contains_key(*name))
     }
 
     /// The filter whose settings stand below `at`. What is wrong with it is told once.
@@ -276,16 +307,17 @@ impl<'s> Passages<'s> {
         if self.wrong.contains(&at) {
             return None;
         }
-        let has_same_stores = self.before.is_some_and(|before| before.stores == self.settings.stores);
+        let stands_as_before = self.before.is_some_and(|before| before.stands_by(self.settings));
         let before = self.before.and_then(|before| before.filters.get(&at));
         if let Some(same) =
-            before.filter(|before| has_same_stores && before.written == *written && kind.files(written).is_empty())
+            before.filter(|before| stands_as_before && before.written == *written && kind.files(written).is_empty())
         {
             self.built.filters.insert(at, same.clone());
             return Some(same.step.clone());
         }
         let site = Site::new(kind.name, &at, before.map(|before| &before.belongings), self.ledger)
             .with_stores(&self.settings.stores)
+            .with_methods(&self.settings.server.http.methods)
             .with_shared(&self.built.shared);
         match kind.build(written, &site) {
             Ok(step) => {

@@ -85,7 +85,8 @@ const OBSERVATORY: [Criterion; 8] = [
         ],
     },
 ];
-// Subresource integrity is about what a page says, and the redirection from plain HTTP about `redirect_http`: both are 0 here at worst.
+// Two criteria are not about fields. Subresource integrity is about what a page says, and 0 for one without scripts of others. The redirection
+// from plain HTTP is what `redirect_http` does: without it, and with plain HTTP served, it costs 20 points and what is extra.
 
 struct Criterion {
     about: &'static str,

@@ -15,6 +15,9 @@ pub struct Purgers {
     unix: bool,
 }
 
+/// No RFC has this method; Squid, Varnish and nginx know it.
+pub const PURGE: &str = "PURGE";
+
 /// With `1` in it what is stored becomes stale instead; the name is Fastly's.
 const SOFTLY: HeaderName = HeaderName::from_static("fastly-soft-purge");
 
@@ -44,7 +47,7 @@ impl Purgers {
 impl Desk {
     /// The answer to a purge, if it is one, and here it is not for the endpoint.
     pub fn purge(&self, exchange: &Exchange) -> Option<Response> {
-        let purgers = self.purgers.as_ref().filter(|_| exchange.method.as_str() == "PURGE")?;
+        let purgers = self.purgers.as_ref().filter(|_| exchange.method.as_str() == PURGE)?;
         if !purgers.allow(exchange) {
             let why = "this address may not purge";
             return Some(Refusal::new(Cache::NAME, StatusCode::FORBIDDEN, why).into());
