@@ -1,8 +1,11 @@
 //! What a flood from one client costs the others: how long a hundred polite ones wait with it and without it, in turns, so that
 //! what else the machine does is in both. `cargo bench --bench flood`; `-- --quick` for a look, `-- --aqueduct FILE` for that program instead of
-//! the proxy that is built for it.
+//! the proxy that is built for it. One core is the proxy's, another everybody else's.
 
 mod abuse;
+#[allow(dead_code, unused_imports, reason = "it is shared with `benches/load`")]
+#[path = "../load/tool/src/cores.rs"]
+mod cores;
 #[path = "../overload/endpoint.rs"]
 mod endpoint;
 mod polite;
@@ -18,6 +21,7 @@ use std::{
 
 use self::{
     abuse::{Abuser, Pace},
+    cores::Cores,
     program::Program,
     running::Running,
 };
@@ -61,13 +65,16 @@ fn main() {
     let is_quick = flags.iter().any(|flag| flag == "--quick");
     let program = flags.iter().position(|flag| flag == "--aqueduct").map(|at| flags.get(at + 1).expect("a file"));
     let (rounds, time) = if is_quick { (2, Duration::from_secs(1)) } else { (7, Duration::from_secs(4)) };
+    let cores = Cores::choose().expect("a core");
+    cores::pin(cores.load).expect("it may be chosen");
     let endpoint = endpoint::start(10_000, Duration::from_millis(1));
     let settings =
         format!("[routes.\"/\"]\nto = \"http://{endpoint}\"\nrate_limit = {{ rate = \"{LIMIT}/s\", key = \"ip\" }}\n");
-    let proxy = match program {
+    let start = || match program {
         Some(program) => Proxy::Program(Program::start(program.as_ref(), &settings)),
         None => Proxy::Running(Running::start(&settings)),
     };
+    let proxy = cores::on(cores.proxy, || Ok(start())).expect("it may be chosen");
     let address = proxy.address();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut clients = runtime.block_on(polite::Clients::connect(address));

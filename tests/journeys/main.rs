@@ -31,6 +31,7 @@ mod drained_endpoints;
 mod edge_answers;
 mod edge_connections;
 mod edge_requests;
+mod edge_turns;
 mod edge_workers;
 mod embedding;
 mod endpoint_exchange;

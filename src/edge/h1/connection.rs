@@ -13,6 +13,7 @@ use actix_http::{
     Request, Response,
     body::{BoxBody, MessageBody},
 };
+use tokio::task::yield_now;
 
 use super::{
     Answers,
@@ -103,6 +104,8 @@ impl Connection {
                 return Box::pin(self.turn_back(Error::BodyTooLarge { limit }, unseen)).await;
             }
             match self.exchange(head, app).await {
+                // Who has sent the next one along has had his turn: others have waited for theirs meanwhile.
+                After::Next if !self.wire.input.borrow().is_empty() => yield_now().await,
                 After::Next => {}
                 After::End(last) => return last,
             }

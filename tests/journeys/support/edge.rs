@@ -115,6 +115,11 @@ impl TestEdge {
         seen::wait_for(&self.log, name).await;
     }
 
+    /// Whose turns there were, in their order.
+    pub fn turns(&self) -> Vec<String> {
+        self.log.borrow().requests.clone()
+    }
+
     /// Has it listen on these addresses as well as where it does.
     pub async fn listen_also(&self, more: &[ListenAddress], settings: &ServerSettings) -> Reloaded {
         let loopback = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
@@ -191,6 +196,8 @@ fn routes(app: &mut web::ServiceConfig) {
         .route("/hang", web::to(hang))
         .route("/hang-unread", web::to(hang_unread))
         .route("/held", web::to(held))
+        .route("/busy", web::to(busy))
+        .route("/turn/{whose}", web::to(turn))
         .route("/held-request", web::to(held_request))
         .route("/panic", web::to(panics))
         .route("/stream", web::to(|| async { HttpResponse::Ok().body(pieces(&["one", "", "two"])) }))
@@ -249,6 +256,23 @@ async fn held(told: Told) -> HttpResponse {
     seen::tell(&told, "asked");
     seen::wait_for(&told, "go on").await;
     HttpResponse::Ok().body("done")
+}
+
+/// Keeps the whole worker busy until it is told to go on.
+async fn busy(told: Told) -> &'static str {
+    seen::tell(&told, "asked");
+    let waiting = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(seen::wait_for(&told, "go on"));
+    });
+    waiting.join().expect("it is told to go on");
+    "done"
+}
+
+/// Notes whose turn it was.
+async fn turn(whose: web::Path<String>, told: Told) -> &'static str {
+    told.send_modify(|seen| seen.requests.push(whose.into_inner()));
+    "noted"
 }
 
 /// Leaves a task behind that keeps the request.
