@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::time::{sleep, timeout};
 
 pub use self::ejected::ask_all as ask_for_connections;
+use self::question::Why;
 use super::{Aborting, supervise};
 use crate::{
     clock,
@@ -81,7 +82,19 @@ async fn again_and_again(upstream: Arc<str>, endpoint: Arc<Endpoint>, check: Arc
     loop {
         sleep(pause).await;
         let answer = timeout(check.timeout, question::put(&endpoint, &check)).await;
-        let answer = answer.unwrap_or_else(|_| Err(format!("no answer within {:?}", check.timeout)));
+        let answer = answer.unwrap_or_else(|_| Err(Why::Wrong(format!("no answer within {:?}", check.timeout))));
+        let answer = match answer {
+            Err(Why::NotAsked) => {
+                log::warn!(
+                    "{} of {upstream} was not checked: this proxy can make no more connections now",
+                    endpoint.name
+                );
+                pause = check.pause();
+                continue;
+            }
+            Err(Why::Wrong(why)) => Err(why),
+            Ok(()) => Ok(()),
+        };
         if let Some(well) = tally.count(answer.is_ok(), &check)
             && endpoint.health.checked(well, clock::coarse())
         {

@@ -161,6 +161,9 @@ pub enum Error {
     /// The server is closing.
     #[error("the proxy is shutting down")]
     Draining,
+    /// There is nothing left to make connections with.
+    #[error("this proxy can make no more connections now")]
+    Scarcity(#[source] io::Error),
     /// Something here is wrong that cannot be.
     #[error("internal error: {what}")]
     Internal {
@@ -248,6 +251,7 @@ impl Error {
             | Self::PoolExhausted
             | Self::Overloaded(_)
             | Self::CircuitOpen { .. }
+            | Self::Scarcity(_)
             | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::ResolveTimeout { .. }
             | Self::ConnectTimeout { .. }
@@ -303,7 +307,7 @@ impl Error {
             Self::BadAnswer { .. } => "http_protocol_error",
             Self::AnswerTooLarge => "http_response_header_section_size",
             Self::Upgrade { .. } => "http_upgrade_failed",
-            Self::Draining | Self::Internal { .. } => "proxy_internal_error",
+            Self::Draining | Self::Scarcity(_) | Self::Internal { .. } => "proxy_internal_error",
         }
     }
 
@@ -368,7 +372,7 @@ impl Error {
             | Self::BadAnswer { .. }
             | Self::AnswerTooLarge
             | Self::Upgrade { .. } => Fault::Upstream,
-            Self::Draining | Self::Internal { .. } => Fault::Proxy,
+            Self::Draining | Self::Scarcity(_) | Self::Internal { .. } => Fault::Proxy,
         }
     }
 }

@@ -68,6 +68,7 @@ impl Code {
             | Error::Tls { .. }
             | Error::EndpointClosed(_)
             | Error::BadAnswer { .. }
+            | Error::Scarcity(_)
             | Error::Draining => Self::Unavailable,
         }
     }

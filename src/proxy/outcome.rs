@@ -63,6 +63,7 @@ pub fn report_of(sent: &Sent) -> Report {
         Err(error) => match (&error.cause, error.phase) {
             // Our own limits, what a client did not send, and what nobody was asked.
             (Cause::RequestBody(_) | Cause::Full | Cause::Upgrade(_) | Cause::Unsayable(_), _) => Report::Nothing,
+            (cause, Phase::Resolve | Phase::Connect) if cause.is_scarcity() => Report::Nothing,
             (Cause::Timeout(_) | Cause::Io(_) | Cause::Closed, Phase::Resolve | Phase::Connect) => Report::Unreached,
             (
                 Cause::Timeout(_)
@@ -82,7 +83,9 @@ pub fn report_of(sent: &Sent) -> Report {
 
 /// What a failed attempt means for the client.
 pub fn told(error: TransportError) -> Error {
+    let is_scarcity = error.cause.is_scarcity();
     match (error.cause, error.phase) {
+        (Cause::Io(error), Phase::Resolve | Phase::Connect) if is_scarcity => Error::Scarcity(error),
         (Cause::Total(limit), _) => Error::TotalTimeout { limit },
         (Cause::Stalled(limit), _) => Error::EndpointStalled { limit },
         (Cause::RequestBody(error), _) => error.into(),

@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use rustix::io::Errno;
 
 use crate::http::{
     Downstream, HeaderMap, HeaderValue, Io, Method, RequestBody, ResponseBody, StatusCode, body::Length,
@@ -215,6 +216,15 @@ pub struct TransportError {
     pub body_consumed: bool,
     /// At least one byte of the request may have reached the endpoint.
     pub request_started: bool,
+}
+
+impl Cause {
+    /// Nothing is left here to make connections with: open files (of this process, or of the machine), or memory. It says nothing of who was to be asked.
+    pub fn is_scarcity(&self) -> bool {
+        let code = if let Self::Io(error) = self { error.raw_os_error() } else { None };
+        let scarce = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+        code.is_some_and(|code| scarce.iter().any(|errno| errno.raw_os_error() == code))
+    }
 }
 
 impl TransportError {

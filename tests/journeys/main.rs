@@ -76,6 +76,7 @@ mod reload;
 mod request_rules;
 mod rewrite;
 mod routing;
+mod scarcity;
 mod security_headers;
 mod service_manager;
 mod shared_limits;

@@ -17,7 +17,7 @@ use crate::{
     },
     settings::upstream::Protocol,
     transport::{
-        Address, Incoming, IncomingHead, Outgoing, Phase, Target, Timeouts, Transport,
+        Address, Cause, Incoming, IncomingHead, Outgoing, Phase, Target, Timeouts, Transport,
         dial::{self, Offer},
         own::Own,
         pool::Limits,
@@ -33,13 +33,30 @@ const MOST: usize = 64 * 1024;
 /// gRPC's prefix of a message: not compressed, and its length.
 const PREFIX: usize = 5;
 
+/// Why an endpoint has not passed.
+pub enum Why {
+    /// What is wrong with it.
+    Wrong(String),
+    /// It was not asked: nothing was left here to ask it with.
+    NotAsked,
+}
+
+impl From<String> for Why {
+    fn from(wrong: String) -> Self {
+        Self::Wrong(wrong)
+    }
+}
+
 /// Asks, and says what is wrong with the answer. The caller limits the time.
-pub async fn put(endpoint: &Endpoint, check: &Check) -> Result<(), String> {
+pub async fn put(endpoint: &Endpoint, check: &Check) -> Result<(), Why> {
     let target = target(&endpoint.target, check.port);
     match &check.question {
         Question::Tcp => {
             let dialled = dial::dial(&target, Offer::Either, None, &Cell::new(Phase::Resolve)).await;
-            dialled.map(drop).map_err(|error| error.to_string())
+            dialled.map(drop).map_err(|error| {
+                let text = error.to_string();
+                if Cause::Io(error).is_scarcity() { Why::NotAsked } else { text.into() }
+            })
         }
         Question::Http { path, host, status, body } => {
             let request = request(Method::GET, path, host.as_deref().unwrap_or(&target.authority));
@@ -107,20 +124,20 @@ async fn http(
     request: Outgoing,
     status: &RangeInclusive<u16>,
     wanted: Option<&str>,
-) -> Result<(), String> {
+) -> Result<(), Why> {
     let transport = Own::new();
     let (head, body) = send(&transport, target, request).await?;
     if !status.contains(&head.status.as_u16()) {
-        return Err(format!("it answers {}", head.status));
+        return Err(format!("it answers {}", head.status).into());
     }
     let Some(wanted) = wanted else { return Ok(()) };
     let (content, _) = read(body).await?;
     let found = content.windows(wanted.len().max(1)).any(|part| part == wanted.as_bytes());
-    if found || wanted.is_empty() { Ok(()) } else { Err(format!("its answer does not contain `{wanted}`")) }
+    if found || wanted.is_empty() { Ok(()) } else { Err(format!("its answer does not contain `{wanted}`").into()) }
 }
 
 /// (gRPC Health Checking Protocol; a request is one string, an answer one enumeration.)
-async fn grpc(target: &Target, mut request: Outgoing, service: &str) -> Result<(), String> {
+async fn grpc(target: &Target, mut request: Outgoing, service: &str) -> Result<(), Why> {
     request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     request.headers.insert(header::TE, HeaderValue::from_static("trailers"));
     request.body = RequestBody::buffered(question(service));
@@ -130,9 +147,9 @@ async fn grpc(target: &Target, mut request: Outgoing, service: &str) -> Result<(
     let status = HeaderName::from_static("grpc-status");
     match trailers.unwrap_or(head.headers).get(&status).map(HeaderValue::as_bytes) {
         Some(b"0") if is_serving(&content) => Ok(()),
-        Some(b"0") => Err("it says that it is not serving".into()),
-        Some(code) => Err(format!("it answers with grpc-status {}", String::from_utf8_lossy(code))),
-        None => Err(format!("it answers {} and no grpc-status", head.status)),
+        Some(b"0") => Err(String::from("it says that it is not serving").into()),
+        Some(code) => Err(format!("it answers with grpc-status {}", String::from_utf8_lossy(code)).into()),
+        None => Err(format!("it answers {} and no grpc-status", head.status).into()),
     }
 }
 
@@ -158,11 +175,12 @@ fn is_serving(content: &[u8]) -> bool {
     content.get(PREFIX..) == Some(&[0x08, 0x01])
 }
 
-async fn send(transport: &Own, target: &Target, mut request: Outgoing) -> Result<(IncomingHead, ResponseBody), String> {
+async fn send(transport: &Own, target: &Target, mut request: Outgoing) -> Result<(IncomingHead, ResponseBody), Why> {
     match transport.send(target, &mut request).await {
         Ok(Incoming::Response { head, body, .. }) => Ok((head, body)),
-        Ok(Incoming::Upgraded { .. }) => Err("it switches protocols".into()),
-        Err(error) => Err(error.to_string()),
+        Ok(Incoming::Upgraded { .. }) => Err(Why::Wrong("it switches protocols".into())),
+        Err(error) if error.cause.is_scarcity() => Err(Why::NotAsked),
+        Err(error) => Err(error.to_string().into()),
     }
 }
 

@@ -48,7 +48,7 @@ struct Shared(Arc<io::Error>);
 
 impl Shared {
     fn as_error(error: Arc<io::Error>) -> io::Error {
-        io::Error::new(error.kind(), Self(error))
+        error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), Self(error)), io::Error::from_raw_os_error)
     }
 }
 
