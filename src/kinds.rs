@@ -6,7 +6,7 @@ use schemars::Schema;
 use serde_json::{Map, Value};
 
 use crate::{
-    filters::{self, Kind, Step, site::Site},
+    filters::{self, Kind, Step, WhoAsks, site::Site},
     settings::{self, Problems},
     upstream::{
         Endpoint,
@@ -32,6 +32,7 @@ pub struct FilterKind {
     pub summary: &'static str,
     build: fn(&Value, &Site<'_>) -> Result<Step, Problems>,
     files: fn(&Value) -> Vec<PathBuf>,
+    who_asks: fn(&Value) -> WhoAsks,
     about: &'static str,
     schema: fn() -> Option<Schema>,
 }
@@ -140,6 +141,11 @@ impl FilterKind {
     pub fn files(&self, settings: &Value) -> Vec<PathBuf> {
         (self.files)(settings)
     }
+
+    /// Whether a filter of these settings has to know who asks.
+    pub fn who_asks(&self, settings: &Value) -> WhoAsks {
+        (self.who_asks)(settings)
+    }
 }
 
 fn filter_kind<K: Kind>() -> FilterKind {
@@ -148,6 +154,7 @@ fn filter_kind<K: Kind>() -> FilterKind {
         summary: K::SUMMARY,
         build: build_filter::<K>,
         files: files_of::<K>,
+        who_asks: who_asks::<K>,
         about: K::ABOUT,
         schema: K::schema,
     }
@@ -176,6 +183,11 @@ fn build_filter<K: Kind>(written: &Value, site: &Site<'_>) -> Result<Step, Probl
 fn files_of<K: Kind>(written: &Value) -> Vec<PathBuf> {
     // What is wrong with it is told where it is built.
     settings::read::<K::Settings>(&as_table(written), &[]).map(|settings| K::files(&settings)).unwrap_or_default()
+}
+
+fn who_asks<K: Kind>(written: &Value) -> WhoAsks {
+    let settings = settings::read::<K::Settings>(&as_table(written), &[]);
+    settings.map_or(WhoAsks::Unasked, |settings| K::who_asks(&settings))
 }
 
 /// `compress = true` is `compress = {}`.

@@ -52,6 +52,7 @@ mod limits;
 mod listeners;
 pub mod mirror;
 pub mod passages;
+mod places;
 mod routes;
 mod split;
 mod stores;

@@ -50,6 +50,7 @@ const ROOMS: [(&str, &[&str]); 26] = [
             "filters/basic_auth",
             "filters/api_key",
             "filters/keys",
+            "filters/jwt/algorithm",
             "cache/key",
         ],
     ),

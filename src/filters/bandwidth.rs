@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    hash::BuildHasher,
     mem,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{
-    Filter, JsonSchema, Kind, Schema, Site, Step,
+    Filter, JsonSchema, Kind, Schema, Site, Step, WhoAsks,
     keys::{self, Key, KeySettings, Stage},
     schemars,
     table::{self, Rule, Table},
@@ -25,6 +26,7 @@ use crate::{
         body::{Body, BodySize, Frame},
     },
     settings::{Pace, Problem, Problems, Size},
+    telemetry::metrics::Event,
 };
 
 const ABOUT: &str = r#"
@@ -36,15 +38,21 @@ bandwidth = { pace = "2MiB/s", burst = "8MiB", key = "ip" }
 
 All answers of a key have this pace together: what is sent faster waits, and the endpoint with it, for nothing is read that cannot be sent. `burst` goes out
 at once, to begin with and after a rest; without it, what goes in a second. It is content that is counted, as it is sent, so compressed if it is; not heads, and not what
-goes through a WebSocket or another tunnel. Keys are those of [`rate_limit`](rate_limit.md).
+goes through a WebSocket or another tunnel. Keys are those of [`rate_limit`](rate_limit.md) and [`quota`](quota.md); answers to clients that have proved nothing are, to `identity` and
+`claim:NAME`, those of one.
 
 An answer that waits takes no task and no thread. It is sent on in pieces of a tenth of a second, or of a KiB if that is more. Times are kept to some 30 ms, and
 what is late is made up for.
+
+Events: `slowed`, of an answer that has had to wait.
 "#;
 
 /// So many bytes of answers in so much time for each key.
 pub struct Bandwidth {
+    /// What is known on the way in. Fields may be others later.
     key: Key,
+    /// What is proved of the client, which is known on the way out.
+    proofs: Option<Key>,
     paces: Arc<Paces>,
 }
 
@@ -58,7 +66,7 @@ pub struct BandwidthSettings {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub burst: Option<Size>,
-    /// Whose answers have it together: see `rate_limit`.
+    /// Whose answers have it together: see `rate_limit` and `quota`.
     #[serde(default)]
     pub key: KeySettings,
     /// So many bits of an IPv6 address are one client: 16 to 128.
@@ -81,7 +89,7 @@ impl Kind for Bandwidth {
 
     fn build(settings: Self::Settings, site: &Site<'_>) -> Result<Step, Problems> {
         let BandwidthSettings { pace, burst, key, ipv6_prefix, max_keys } = settings;
-        let key = Key::new(key, ipv6_prefix, Stage::BeforeAuthentication);
+        let key = Key::new(key, ipv6_prefix, Stage::BehindAuthentication);
         let mut problems = key.as_ref().err().cloned().unwrap_or_default();
         let depth = burst.map_or(Duration::from_secs(1), |burst| pace.time_for(burst.0));
         if depth > Duration::from_secs(86_400) {
@@ -96,7 +104,13 @@ impl Kind for Bandwidth {
             || Known { table: Table::with_room_for(max_keys), key: key.clone() },
         );
         let piece = usize::try_from(pace.bytes_in(A_PIECE)).unwrap_or(usize::MAX).max(1024);
-        Ok(Step::Plain(Arc::new(Self { key, paces: Arc::new(Paces { pace, depth, piece, table }) })))
+        let (key, proofs) = key.parted();
+        let slowed = site.event("slowed");
+        Ok(Step::Plain(Arc::new(Self { key, proofs, paces: Arc::new(Paces { pace, depth, piece, table, slowed }) })))
+    }
+
+    fn who_asks(settings: &Self::Settings) -> WhoAsks {
+        if settings.key.is_proved() { WhoAsks::OnTheWayOut } else { WhoAsks::Unasked }
     }
 }
 
@@ -113,9 +127,17 @@ impl Filter for Bandwidth {
     fn on_response(&self, exchange: &Exchange, response: &mut Response) {
         let note = exchange.notes.iter().find(|note| note.is_of(self));
         if let (Some(note), ResponseBody::Bytes(_) | ResponseBody::Stream(_)) = (note, &response.body) {
-            let body = mem::take(&mut response.body);
-            response.body = ResponseBody::Stream(Box::new(Paced::new(body, note.number, Arc::clone(&self.paces))));
+            let (body, number) = (mem::take(&mut response.body), self.number(note, exchange));
+            response.body = ResponseBody::Stream(Box::new(Paced::new(body, number, Arc::clone(&self.paces))));
         }
+    }
+}
+
+impl Bandwidth {
+    /// Of what was noted on the way in, and what was proved since.
+    fn number(&self, note: &Note, exchange: &Exchange) -> u64 {
+        let seed = self.paces.table.table.seed();
+        self.proofs.as_ref().map_or(note.number, |proofs| seed.hash_one((note.number, proofs.of(exchange, seed))))
     }
 }
 
@@ -124,6 +146,7 @@ struct Paces {
     depth: Duration,
     piece: usize,
     table: Arc<Known>,
+    slowed: Event,
 }
 
 /// When everything will have been sent that each key was given, at its pace; outlives settings that change the pace.
@@ -174,12 +197,13 @@ struct Paced {
     /// What came and is not sent on yet.
     rest: Bytes,
     wait: Option<Deadline>,
+    was_slowed: bool,
 }
 
 impl Paced {
     fn new(body: ResponseBody, hash: u64, paces: Arc<Paces>) -> Self {
         let size = body.size();
-        Self { body, size, hash, paces, rest: Bytes::new(), wait: None }
+        Self { body, size, hash, paces, rest: Bytes::new(), wait: None, was_slowed: false }
     }
 }
 
@@ -200,6 +224,9 @@ impl Body for Paced {
             let deadline = Deadline::new();
             deadline.arm(wait);
             self.wait = Some(deadline);
+            if !mem::replace(&mut self.was_slowed, true) {
+                self.paces.slowed.happened();
+            }
         }
         Poll::Ready(Some(Ok(Frame::Data(piece))))
     }
@@ -223,12 +250,12 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_at_its_key() {
-        let written = json!({ "pace": "1KiB/s", "burst": "1GiB", "key": "identity", "max_keys": 0 });
+        let written = json!({ "pace": "1KiB/s", "burst": "1GiB", "ipv6_prefix": 1, "max_keys": 0 });
 
         let told: Vec<_> =
             testing::problems::<Bandwidth>(written).iter().map(|problem| problem.key.join(".")).collect();
 
-        assert_eq!(told, ["key", "burst", "max_keys"]);
+        assert_eq!(told, ["ipv6_prefix", "burst", "max_keys"]);
     }
 
     /// Answers with so many bytes.

@@ -205,7 +205,7 @@ impl Compress {
             },
         };
         response.body = body;
-        self.compressed.count();
+        self.compressed.happened();
         mark(&mut response.headers, coding);
     }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde::Deserialize;
 
 use super::{
-    Filter, JsonSchema, Kind, Schema, Site, Step,
+    Filter, JsonSchema, Kind, Schema, Site, Step, WhoAsks,
     keys::{self, Key, KeySettings, Stage},
     schemars,
     table::{self, Place, Rule, Table},
@@ -25,8 +25,8 @@ concurrency = { requests = 4, key = "ip" }
 ```
 
 A request counts from when it comes here to the last byte of its answer, or until its client has left; a WebSocket or another tunnel until it ends.
-One too many is refused at once, with 429: it does not wait. Keys are those of [`rate_limit`](rate_limit.md), and what is missing, or there
-twice, is one for all. Places for `max_keys` that have requests at the same time take 34 bytes each; who finds none shares one (`crowded`), and has less
+One too many is refused at once, with 429: it does not wait. Keys are those of [`rate_limit`](rate_limit.md) and [`quota`](quota.md), and what is missing, or there
+twice, is one for all. It stands before authentication; with `identity` or `claim:NAME` among its keys behind that and behind `authorize`, and who is refused there takes no place. Places for `max_keys` that have requests at the same time take 34 bytes each; who finds none shares one (`crowded`), and has less
 than it would have, never more. With `dry_run` nobody is refused, and `would_refuse` counts.
 
 How many requests an upstream gets at once is another matter (`upstreams.NAME.limit`), and so are connections of one address
@@ -49,7 +49,7 @@ pub struct Concurrency {
 pub struct ConcurrencySettings {
     /// So many of each key at once.
     pub requests: u32,
-    /// What is counted by itself: see `rate_limit`.
+    /// What is counted by itself: see `rate_limit` and `quota`.
     #[serde(default)]
     pub key: KeySettings,
     /// So many bits of an IPv6 address are one client: 16 to 128.
@@ -73,13 +73,17 @@ impl Kind for Concurrency {
         Some(schemars::schema_for!(ConcurrencySettings))
     }
 
+    fn who_asks(settings: &Self::Settings) -> WhoAsks {
+        if settings.key.is_proved() { WhoAsks::OnTheWayIn } else { WhoAsks::Unasked }
+    }
+
     fn build(settings: Self::Settings, site: &Site<'_>) -> Result<Step, Problems> {
         let mut problems = Problems::default();
         if settings.requests == 0 {
             problems.push(Problem::at(["requests"], "nothing would ever pass").help("at least 1"));
         }
         problems.0.extend(table::check_room(settings.max_keys));
-        let key = match Key::new(settings.key, settings.ipv6_prefix, Stage::BeforeAuthentication) {
+        let key = match Key::new(settings.key, settings.ipv6_prefix, Stage::BehindAuthentication) {
             Ok(key) => key,
             Err(wrong) => return Err(Problems([problems.0, wrong.0].concat())),
         };
@@ -222,11 +226,11 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_at_its_key() {
-        let written = json!({ "requests": 0, "key": "identity", "ipv6_prefix": 1, "max_keys": 0 });
+        let written = json!({ "requests": 0, "ipv6_prefix": 1, "max_keys": 0 });
 
         let told: Vec<_> =
             testing::problems::<Concurrency>(written).iter().map(|problem| problem.key.join(".")).collect();
 
-        assert_eq!(told, ["requests", "max_keys", "key", "ipv6_prefix"]);
+        assert_eq!(told, ["requests", "max_keys", "ipv6_prefix"]);
     }
 }

@@ -105,7 +105,7 @@ impl Filter for ErrorPages {
             Method::HEAD => ResponseBody::Announced(content.len() as u64),
             _ => ResponseBody::Bytes(content.into()),
         };
-        self.replaced.count();
+        self.replaced.happened();
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     http::{HeaderMap, HeaderName, HeaderValue, Response, header, headers},
     language::{Fault, Template},
     settings::{Problem, Problems},
+    telemetry::metrics::Event,
 };
 
 const ABOUT: &str = r#"
@@ -34,12 +35,17 @@ Fields are removed first, then set, then added. What is removed or set in a requ
 A value may hold what the request tells: `${client.ip}`, `${claim.sub}`, `${client_cert.subject}`, `${host.0}` and
 [more](../conditions.md#templates). Where one of them is missing the field is not written, and with `set` what was there is removed: nobody
 can say of himself what only a proof can. What a client sends cannot add a line.
+
+Events: `cleared`, of a request that came with a field that is removed or set here; `missing`, of a request or an answer with a field that was not written because something
+in its value is missing.
 "#;
 
 /// Sets, adds and removes header fields.
 pub struct HeaderRules {
     request: Rules,
     response: Rules,
+    cleared: Event,
+    missing: Event,
 }
 
 /// What is written under `header_rules`.
@@ -81,25 +87,41 @@ impl Kind for HeaderRules {
         Some(schemars::schema_for!(HeaderRulesSettings))
     }
 
-    fn build(settings: Self::Settings, _: &Site<'_>) -> Result<Step, Problems> {
+    fn build(settings: Self::Settings, site: &Site<'_>) -> Result<Step, Problems> {
         let mut problems = Problems::default();
         let request = Rules::new(&settings.request, Way::In, &mut problems);
         let response = Rules::new(&settings.response, Way::Out, &mut problems);
-        problems.none_or(Step::Plain(Arc::new(Self { request, response })))
+        let (cleared, missing) = (site.event("cleared"), site.event("missing"));
+        problems.none_or(Step::Plain(Arc::new(Self { request, response, cleared, missing })))
     }
 }
 
 impl Filter for HeaderRules {
     fn on_request(&self, exchange: &mut Exchange) -> Option<Response> {
         // What is written is made of the request as it came to this filter, whatever the other rules do to it.
-        let made = self.request.make(exchange);
-        self.request.apply(&mut exchange.headers, made);
+        let made = self.made(&self.request, exchange);
+        if self.request.apply(&mut exchange.headers, made) {
+            self.cleared.happened();
+        }
         None
     }
 
     fn on_response(&self, exchange: &Exchange, response: &mut Response) {
-        let made = self.response.make(exchange);
+        let made = self.made(&self.response, exchange);
         self.response.apply(&mut response.headers, made);
+    }
+}
+
+/// The values of the fields of a message.
+type Values = SmallVec<[Option<HeaderValue>; 8]>;
+
+impl HeaderRules {
+    fn made(&self, rules: &Rules, exchange: &Exchange) -> Values {
+        let made = rules.make(exchange);
+        if made.iter().any(Option::is_none) {
+            self.missing.happened();
+        }
+        made
     }
 }
 
@@ -116,17 +138,19 @@ impl Rules {
     }
 
     /// The values to set and to add, in their order.
-    fn make(&self, exchange: &Exchange) -> SmallVec<[Option<HeaderValue>; 8]> {
+    fn make(&self, exchange: &Exchange) -> Values {
         self.set.iter().chain(&self.add).map(|(_, value)| value.field(exchange)).collect()
     }
 
-    fn apply(&self, headers: &mut HeaderMap, made: impl IntoIterator<Item = Option<HeaderValue>>) {
+    /// Whether something is gone that was there.
+    fn apply(&self, headers: &mut HeaderMap, made: Values) -> bool {
+        let mut is_gone = false;
         for name in &self.remove {
-            self.clear(headers, name);
+            is_gone |= self.clear(headers, name);
         }
         let mut made = made.into_iter();
         for ((name, _), value) in self.set.iter().zip(made.by_ref()) {
-            self.clear(headers, name);
+            is_gone |= self.clear(headers, name);
             if let Some(value) = value {
                 headers.append(name.clone(), value);
             }
@@ -136,16 +160,17 @@ impl Rules {
                 headers.append(name.clone(), value);
             }
         }
+        is_gone
     }
-}
 
-impl Rules {
-    /// Of what a client has sent no spelling is left that an endpoint could take for the field.
-    fn clear(&self, headers: &mut HeaderMap, name: &HeaderName) {
+    /// Of what a client has sent no spelling is left that an endpoint could take for the field. Whether there was any.
+    fn clear(&self, headers: &mut HeaderMap, name: &HeaderName) -> bool {
+        let before = headers.len_keys();
         match self.way {
             Way::In => headers::remove_spellings(headers, std::iter::once(name)),
             Way::Out => drop(headers.remove(name)),
         }
+        headers.len_keys() < before
     }
 }
 
@@ -308,6 +333,8 @@ mod tests {
         let rules = HeaderRules {
             request: Rules::new(&settings, Way::In, &mut Problems::default()),
             response: Rules::new(&RuleSettings::default(), Way::Out, &mut Problems::default()),
+            cleared: Event::default(),
+            missing: Event::default(),
         };
         let claims = serde_json::json!({ "names": ["a", "b"] }).as_object().cloned().unwrap_or_default();
         let alice = Identity { scheme: "jwt", subject: Some("alice".into()), claims };
@@ -321,6 +348,13 @@ mod tests {
             let value = |name: &str| exchange.headers.get(name).and_then(|value| value.to_str().ok());
             assert_eq!((value("x-client"), value("x-names"), value("x-claim")), (expected.0, expected.1, None));
         }
+        assert_eq!(
+            (rules.cleared.count(), rules.missing.count()),
+            (2, 1),
+            "nobody could say of himself what he wanted"
+        );
+        rules.on_request(&mut testing::request("GET /", &[("x-other", "1")]));
+        assert_eq!((rules.cleared.count(), rules.missing.count()), (2, 2));
     }
 
     #[test]

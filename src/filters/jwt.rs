@@ -4,6 +4,7 @@
 //! "/api" = { to = "api", jwt = { jwks = "https://id.example/keys", issuer = "https://id.example", audience = "api" } }
 //! ```
 
+mod algorithm;
 mod issuer;
 mod keys;
 mod remembered;
@@ -18,10 +19,11 @@ use std::{
 };
 
 use indexmap::IndexMap;
-use jsonwebtoken::{Algorithm, AlgorithmFamily};
+use jsonwebtoken::{Algorithm as Known, AlgorithmFamily};
 use serde::Deserialize;
 
 use self::{
+    algorithm::Algorithm,
     issuer::{Issuer, Set},
     keys::Keys,
     remembered::Remembered,
@@ -53,7 +55,7 @@ that holds a set or public keys in PEM and is read again when it changes. Or `se
 Before keys were fetched for the first time requests are answered 503. In an application of one's own they are fetched by
 `Actors::do_chores`.
 
-Settings say how a token is verified, never the token (RFC 8725): `algorithms` are those that are taken, each key only for what it is made for;
+Settings say how a token is verified, never the token (RFC 8725): `algorithms` are those that are taken (RS, PS and ES with 256, 384 and 512, EdDSA; with a secret HS), each key only for what it is made for;
 `none` is no algorithm; `jku`, `x5u` and `jwk` are not looked at; `crit`, `b64` and unknown kinds (`typ`) are refused. `exp` must be there;
 `aud` must name one of `audience`, and a token that names anybody is refused where there is no `audience` (RFC 7519, 4.1.3).
 
@@ -395,8 +397,8 @@ fn algorithms(settings: &JwtSettings, problems: &mut Problems) -> Vec<Algorithm>
     let is_secret = settings.secret.is_some();
     if settings.algorithms.is_empty() {
         let public = [AlgorithmFamily::Rsa, AlgorithmFamily::Ec, AlgorithmFamily::Ed];
-        let all = public.iter().flat_map(|family| family.algorithms().iter().copied());
-        return if is_secret { vec![Algorithm::HS256] } else { all.collect() };
+        let all = public.into_iter().flat_map(Algorithm::of);
+        return if is_secret { vec![Known::HS256.into()] } else { all.collect() };
     }
     let mut algorithms = Vec::new();
     for (index, name) in settings.algorithms.iter().enumerate() {
@@ -412,7 +414,7 @@ fn algorithms(settings: &JwtSettings, problems: &mut Problems) -> Vec<Algorithm>
             }
             Err(_) => {
                 problems.push(Problem::at(at, format!("`{}` is no algorithm that is taken", name.escape_debug())).help(
-                    "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA; with a secret HS256, HS384, HS512",
+                    "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA; with a secret HS256, HS384, HS512",
                 ))
             }
         }
@@ -423,8 +425,8 @@ fn algorithms(settings: &JwtSettings, problems: &mut Problems) -> Vec<Algorithm>
 /// Bytes of a signature; a secret must not be shorter (RFC 7518, 3.2).
 fn output(algorithm: Algorithm) -> usize {
     match algorithm {
-        Algorithm::HS384 => 48,
-        Algorithm::HS512 => 64,
+        Algorithm::Known(Known::HS384) => 48,
+        Algorithm::Known(Known::HS512) => 64,
         _ => 32,
     }
 }

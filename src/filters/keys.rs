@@ -78,7 +78,7 @@ impl Key {
     /// As it is written, or what is wrong with that: an address of IPv6 counts as its network of so many bits.
     pub fn new(written: KeySettings, ipv6_prefix: u8, stage: Stage) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let proof = written.0.iter().find(|part| matches!(part, Part::Claim(_) | Part::Identity));
+        let proof = written.0.iter().find(|part| part.is_proved());
         if let (Some(part), Stage::BeforeAuthentication) = (proof, stage) {
             let what = format!("`{part}` is not known before the client has proved who it is");
             let help = "`quota` limits how often, and stands behind authentication";
@@ -111,6 +111,13 @@ impl Key {
         let digest = digest::digest(&digest::SHA256, &text.0);
         let (first, _) = digest.as_ref().split_first_chunk().expect("it has 32 bytes");
         *first
+    }
+
+    /// What of it is known before anything is proved of a client, and what is proved, if it has any of that.
+    pub fn parted(&self) -> (Self, Option<Self>) {
+        let (proved, known): (Vec<_>, Vec<_>) = self.parts.iter().cloned().partition(Part::is_proved);
+        let of = |parts| Self { parts, ..*self };
+        (of(known), Some(proved).filter(|parts| !parts.is_empty()).map(of))
     }
 
     /// Routes are told apart by numbers that only this process has.
@@ -173,7 +180,18 @@ fn written(claim: Claim<'_>) -> Cow<'_, str> {
     }
 }
 
+impl KeySettings {
+    /// Whether part of it is known only when a client has proved who it is.
+    pub fn is_proved(&self) -> bool {
+        self.0.iter().any(Part::is_proved)
+    }
+}
+
 impl Part {
+    fn is_proved(&self) -> bool {
+        matches!(self, Self::Claim(_) | Self::Identity)
+    }
+
     fn read(text: &str) -> Option<Self> {
         let known = match text {
             "ip" => Self::Ip,

@@ -99,6 +99,17 @@ pub enum Step {
     Around(Arc<dyn Around>),
 }
 
+/// Whether a filter has to know who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhoAsks {
+    /// It does not.
+    Unasked,
+    /// When a request comes to it: it stands behind those that find it out, wherever its kind stands.
+    OnTheWayIn,
+    /// When an answer comes to it: it is known by then.
+    OnTheWayOut,
+}
+
 /// A kind of filter that settings can name.
 pub trait Kind: 'static {
     /// The key in a route's settings.
@@ -122,6 +133,11 @@ pub trait Kind: 'static {
     /// # Errors
     /// All of that.
     fn build(settings: Self::Settings, site: &Site<'_>) -> Result<Step, Problems>;
+
+    /// Whether it has to know who asks. On a route where nobody has to prove it, that is a problem.
+    fn who_asks(_settings: &Self::Settings) -> WhoAsks {
+        WhoAsks::Unasked
+    }
 
     /// The files that [`build`](Self::build) reads: when one of them changes, it is called again. A file that cannot be
     /// read is a problem, and the step from before stays.

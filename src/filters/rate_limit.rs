@@ -16,7 +16,7 @@ use self::{
     shared::{Leases, MadeOf},
 };
 use super::{
-    Chore, Filter, Kind, Schema, Site, Step,
+    Chore, Filter, Kind, Schema, Site, Step, WhoAsks,
     keys::{Key, Stage},
     schemars,
     table::{Place, Table},
@@ -49,7 +49,7 @@ Each key has a bucket of `burst` requests that fills at `rate`: so many may come
 at most `burst` pass and what flows in. Of several limits all must hold; where one refuses, nothing is taken of the others.
 
 A key is `ip` (of IPv6 the network of `ipv6_prefix` bits), `host`, `route`, `path` (in one spelling), `method`, `header:NAME` or `cookie:NAME`, or an array
-of several: each combination has a bucket. Behind authentication, in `quota`, it can be `claim:NAME` or `identity` as well. What a request
+of several: each combination has a bucket. In [`quota`](quota.md), which stands behind authentication, it can be `claim:NAME` or `identity` as well. What a request
 has not, or has more than once, is the same for all such requests: leaving a field out is no way around, nor is saying it twice. What a client may choose
 freely it can choose anew each time: a limit by a field or a cookie is for those that somebody checks, beside one by `ip`.
 
@@ -83,6 +83,10 @@ the limit at a time, ahead of its requests. In a window all processes together l
 heard anything. They may let pass as much less: what one has leased and not used. A key that comes with more than a lease before the store has answered, which takes a
 millisecond or so, is refused what is more. Each process holds the limit by itself as well.
 
+A store that hangs is one that cannot be reached from the moment on at which an answer takes longer than its `timeout` (250 ms), which is noticed within a second more where nothing is asked.
+Until then a key that has used up its lease is refused what is more, as before the first answer. What was asked for in that moment may count when the store goes on, though nobody got it: so much less
+than the limit may pass in that window, a lease and what had passed without one for each process, and never more.
+
 While the store cannot be reached, **each process goes on by itself with the whole limit**, at once, so that all of them let pass at most the limit once for each
 process; what passes then is not counted later, nor is what a store has forgotten that was started again. The log says it once, `store_lost` and `store_found` count it.
 Keys are kept as digests, and for two windows at most.
@@ -115,6 +119,7 @@ impl Kind for RateLimit {
 const ABOUT_QUOTA: &str = r#"
 ```toml
 [policies.api]
+jwt = { jwks = "https://id.example/.well-known/jwks.json", issuer = "https://id.example", audience = "api" }
 quota = [{ rate = "10000/1d", key = "identity", name = "daily" }, { rate = "20/s", key = "claim:tenant" }]
 
 [routes."/api"]
@@ -123,7 +128,7 @@ use = "api"
 ```
 
 All of it is as with [`rate_limit`](rate_limit.md), but that it is asked behind authentication: it can count by `identity`, which is who the client has
-proved to be and how, and by `claim:NAME`, which is what is proved of it under that name. Who is refused by authentication has taken nothing; to limit
+proved to be and how, and by `claim:NAME`, which is what is proved of it under that name; on a route where nobody has to prove anything that is a problem. Who is refused by authentication has taken nothing; to limit
 guessing there is `rate_limit`.
 "#;
 
@@ -139,6 +144,11 @@ impl Kind for Quota {
 
     fn build(settings: Self::Settings, site: &Site<'_>) -> Result<Step, Problems> {
         Limiter::build(Self::NAME, &settings, site, Stage::BehindAuthentication)
+    }
+
+    fn who_asks(settings: &Self::Settings) -> WhoAsks {
+        let is_proved = settings.limits.iter().any(|limit| limit.key.is_proved());
+        if is_proved { WhoAsks::OnTheWayIn } else { WhoAsks::Unasked }
     }
 }
 

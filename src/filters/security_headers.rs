@@ -9,6 +9,7 @@ use crate::{
     exchange::Exchange,
     http::{HeaderMap, HeaderName, HeaderValue, Response, header, headers},
     settings::{OrOff, Problem, Problems, Time},
+    telemetry::metrics::Event,
 };
 
 const ABOUT: &str = r#"
@@ -33,6 +34,8 @@ let through, in the clear.
 
 The policy that is sent where `csp` says nothing lets a page load from its own origin and nowhere else, and run no inline script. Try it with
 `csp = false` and a `Content-Security-Policy-Report-Only` of `header_rules` where pages are not known to bear it. Nonces are for who makes the page.
+
+Events: `hidden`, of an answer that told of the endpoint's software.
 "#;
 
 /// Sets what is not there yet, sets some in any case, removes others.
@@ -42,6 +45,7 @@ pub struct SecurityHeaders {
     overrule: bool,
     set: Vec<(HeaderName, HeaderValue)>,
     remove: Vec<HeaderName>,
+    hidden: Event,
 }
 
 /// What is written under `security_headers`.
@@ -226,21 +230,32 @@ impl Kind for SecurityHeaders {
         Some(schemars::schema_for!(SecurityHeadersSettings))
     }
 
-    fn build(settings: Self::Settings, _: &Site<'_>) -> Result<Step, Problems> {
+    fn build(settings: Self::Settings, site: &Site<'_>) -> Result<Step, Problems> {
         let mut problems = Problems::default();
         let hsts = settings.hsts.as_ref().and_then(|hsts| hsts.value(&mut problems));
         let set = set(&settings, &mut problems);
         let remove = removed(&settings.remove, &mut problems);
         let (nosniff, overrule) = (settings.nosniff, settings.overrule);
-        problems.none_or(Step::Plain(Arc::new(Self { hsts, nosniff, overrule, set, remove })))
+        problems.none_or(Step::Plain(Arc::new(Self {
+            hsts,
+            nosniff,
+            overrule,
+            set,
+            remove,
+            hidden: site.event("hidden"),
+        })))
     }
 }
 
 impl Filter for SecurityHeaders {
     fn on_response(&self, exchange: &Exchange, response: &mut Response) {
         let fields = &mut response.headers;
+        let before = fields.len_keys();
         for name in &self.remove {
             fields.remove(name);
+        }
+        if fields.len_keys() < before {
+            self.hidden.happened();
         }
         match &self.hsts {
             // RFC 6797, 7.2: never in the clear.

@@ -156,7 +156,7 @@ impl Filter for Substitute {
                 continue;
             }
             if is_coded(&response.headers) {
-                self.coded.count();
+                self.coded.happened();
                 return;
             }
             validators::weaken(&mut response.headers);

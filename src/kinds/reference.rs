@@ -48,7 +48,7 @@ pub fn index(kinds: &Kinds) -> String {
          A request passes the filters of its route in this order, and its answer in reverse, wherever they are written. A route has \
          those that it writes itself (`jwt = { .. }`), those of the `[policies.NAME]` that it uses (`use = [\"NAME\"]`), and those of \
          `[defaults]`: of one kind, what stands nearer to the route is taken whole, and what policies with a condition (`when`) have comes on top. \
-         Requests that no route takes pass the filters of `[defaults]`. `NAME = false` is without it, `NAME = true` is with \
+         Requests that no route takes pass the filters of `[defaults]`. A `concurrency` that counts by who asks stands behind `authorize`. `NAME = false` is without it, `NAME = true` is with \
          nothing said but that.\n\n| filter | what it does |\n|---|---|\n",
     );
     for kind in kinds.filters() {

@@ -10,17 +10,17 @@ use std::{
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use super::places::Places;
 use crate::{
     filters::{
-        Kind, Step,
-        basic_auth::BasicAuth,
-        conditional,
+        Step, WhoAsks, conditional,
         site::{Belongings, Chore, Shared, Site},
     },
     kinds::{FilterKind, Kinds},
     language::{Condition, Fault},
     settings::{
-        Names, PolicySettings, Problem, RouteDefaults, RouteSettings, Settings, StoreSettings, problem::did_you_mean,
+        Names, PolicySettings, Problem, RouteDefaults, RouteSettings, Settings, StoreSettings,
+        problem::{self, did_you_mean},
     },
     telemetry::metrics::Ledger,
 };
@@ -72,6 +72,7 @@ struct Filter {
 pub struct Passages<'s> {
     settings: &'s Settings,
     kinds: &'s Kinds,
+    places: Places,
     before: Option<&'s Built>,
     ledger: &'s Ledger,
     built: Built,
@@ -88,7 +89,17 @@ struct Found<'s> {
     when: Option<Arc<Condition>>,
 }
 
+impl Found<'_> {
+    /// `false` is none.
+    fn is_there(&self) -> bool {
+        *self.settings != Value::Bool(false)
+    }
+}
+
 type Written = IndexMap<String, Value>;
+
+const A_PROOF: &str =
+    "`basic_auth`, `api_key`, `jwt`, `client_cert`, `forward_auth` or `auth` beside it, or a key such as `ip`";
 
 const A_CONDITION: &str =
     "a condition such as `method == 'POST' and not client.ip in cidr('10.0.0.0/8')`: docs/conditions.md";
@@ -132,6 +143,7 @@ impl<'s> Passages<'s> {
         Self {
             settings,
             kinds,
+            places: Places::of(kinds),
             before,
             ledger,
             built: Built {
@@ -202,24 +214,29 @@ impl<'s> Passages<'s> {
             .filter_map(|name| settings.policies.get_key_value(name))
             .map(|(name, policy)| (name.as_str(), policy))
             .collect();
-        let (mut passage, mut conditions) = (Passage::default(), 0);
-        for kind in self.kinds.filters() {
+        let mut all = Vec::new();
+        for (number, kind) in self.kinds.filters().iter().enumerate() {
             let own = own.and_then(|own| own.get(kind.name));
             let own = own.map(|settings| vec![Found { below: at.to_vec(), settings, when: None }]);
             let found = own.unwrap_or_else(|| self.shared(kind.name, &policies, at, problems));
-            let is_there = |found: &Found<'_>| *found.settings != Value::Bool(false);
-            for Found { below, settings, when } in found.into_iter().filter(is_there) {
-                let Some(step) = self.step(kind, &below, settings, problems) else { continue };
-                passage.steps.push(match &when {
-                    None => step,
-                    Some(condition) => {
-                        conditions += 1;
-                        step.when(condition, (conditions - 1) % conditional::MOST)
-                    }
-                });
-                let when = when.map(|condition| condition.to_string());
-                passage.names.push(StepName { kind: kind.name, at: key(&below, kind.name), when });
-            }
+            all.extend(found.into_iter().filter(Found::is_there).map(|found| (number, kind, found)));
+        }
+        if own.is_some() {
+            self.check_who_asks(at, &all, problems);
+        }
+        all.sort_by_key(|(number, kind, found)| self.places.place(*number, kind.who_asks(found.settings)));
+        let (mut passage, mut conditions) = (Passage::default(), 0);
+        for (_, kind, Found { below, settings, when }) in all {
+            let Some(step) = self.step(kind, &below, settings, problems) else { continue };
+            passage.steps.push(match &when {
+                None => step,
+                Some(condition) => {
+                    conditions += 1;
+                    step.when(condition, (conditions - 1) % conditional::MOST)
+                }
+            });
+            let when = when.map(|condition| condition.to_string());
+            passage.names.push(StepName { kind: kind.name, at: key(&below, kind.name), when });
         }
         if conditions > conditional::MOST {
             let what =
@@ -227,6 +244,23 @@ impl<'s> Passages<'s> {
             problems.push(Problem::at(at.iter().copied().chain(["use"]), what).help("use fewer policies"));
         }
         passage
+    }
+
+    /// Who counts by who asks has nothing to count by where nobody has to prove it.
+    fn check_who_asks(&self, at: &[&str], all: &[(usize, &FilterKind, Found<'s>)], problems: &mut Vec<Problem>) {
+        if all.iter().any(|(number, ..)| self.places.is_proof(*number)) {
+            return;
+        }
+        for (_, kind, Found { below, settings, .. }) in all {
+            if kind.who_asks(settings) == WhoAsks::Unasked {
+                continue;
+            }
+            let name = problem::name(&key(below, kind.name));
+            let what =
+                format!("`{name}` tells clients apart by what they have proved, and here nobody proves anything");
+            let at = at.iter().copied().chain((below == at).then_some(kind.name));
+            problems.push(Problem::at(at, what).help(A_PROOF));
+        }
     }
 
     /// Those of policies with a condition, in their order, and that of the one without, or else of all routes.
@@ -287,9 +321,12 @@ impl<'s> Passages<'s> {
 
     /// A filter of this policy that no proof of who asks can come before.
     fn asked_too_early(&self, policy: &PolicySettings) -> Option<&'static str> {
-        let first = self.kinds.filters().iter().position(|kind| kind.name == BasicAuth::NAME)?;
-        let early = self.kinds.filters()[..=first].iter().map(|kind| kind.name);
-        early.into_iter().find(|name| policy.filters.contains_key(*name))
+        let kinds = self.kinds.filters().iter().enumerate();
+        let mut early = kinds.filter(|(number, _)| self.places.is_before_proofs(*number)).map(|(_, kind)| kind);
+        let is_early = |kind: &&FilterKind| {
+            policy.filters.get(kind.name).is_some_and(|written| kind.who_asks(written) != WhoAsks::OnTheWayIn)
+        };
+        early.find(is_early).map(|kind| kind.name)
     }
 
     /// The filter whose settings stand below `at`. What is wrong with it is told once.

@@ -130,7 +130,7 @@ pub struct PathPolicy {
     pub dot_segments: DotSegments,
     /// `%2F` and `%5C`.
     pub encoded_slash: EncodedSlash,
-    /// Repeated slashes: `//`.
+    /// Repeated slashes: `//`. Kept, `//a` is not of the route `/a`, whatever an endpoint takes it for.
     pub empty_segments: EmptySegments,
 }
 

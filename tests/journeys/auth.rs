@@ -49,9 +49,13 @@ impl House {
     }
 
     async fn ask(&self, config: &ClientConfig, fields: &str) -> Response {
+        self.ask_for("/", config, fields).await
+    }
+
+    async fn ask_for(&self, target: &str, config: &ClientConfig, fields: &str) -> Response {
         let stream = shake_hands(self.proxy.address, "shop.example", config.clone()).await.expect("a connection");
         let mut client = over(stream);
-        client.send(format!("GET / HTTP/1.1\r\nHost: shop.example\r\n{fields}\r\n")).await;
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: shop.example\r\n{fields}\r\n")).await;
         client.read_response().await
     }
 
@@ -127,4 +131,157 @@ async fn where_all_are_needed_each_must_be_there() {
         assert_eq!(answer.status, status, "{what}");
     }
     assert_eq!(house.origin.requests_seen(), 1);
+}
+
+/// What a client says of itself that no proof has said: each is as if it was not there, or a bad proof.
+const FORGED: &[&str] = &[
+    "",
+    "X_Api_Key: secret-of-shop\r\n",
+    "X-Api_Key: secret-of-shop\r\n",
+    "X-Api-Key: SECRET-OF-SHOP\r\n",
+    "X-Api-Key: secret%2Dof-shop\r\n",
+    "X-Api-Key: secret-of-shop,guessed\r\n",
+    "X-Api-Key: guessed\r\nX-Api-Key: secret-of-shop\r\n",
+    "X-Api-Key: secret-of-shop\r\nConnection: x-api-key\r\n",
+    "X-Api-Key : secret-of-shop\r\n",
+    "X-Other: a\r\n X-Api-Key: secret-of-shop\r\n",
+    "Cookie: x-api-key=secret-of-shop\r\n",
+    "Api-Key: secret-of-shop\r\n",
+    "Authorization: Bearer secret-of-shop\r\n",
+    "Authorization: Basic YWxpY2U6aHVudGVyMg\r\nAuthorization: Basic YWxpY2U6aHVudGVyMg==\r\n",
+    "Authorization: Basic YWxpY2U6aHVudGVyMg==, Basic YWxpY2U6aHVudGVyMg==\r\n",
+    "Authorization: Basic\u{a0}YWxpY2U6aHVudGVyMg==\r\n",
+    "Authorization: YWxpY2U6aHVudGVyMg==\r\n",
+    "Authorization: Basic QWxpY2U6aHVudGVyMg==\r\n",
+    "Authentication: Basic YWxpY2U6aHVudGVyMg==\r\n",
+    "Proxy-Authorization: Basic YWxpY2U6aHVudGVyMg==\r\n",
+    "Client-Cert: :MIIB:\r\n",
+    "Client-Cert: CN=alice\r\nClient_Cert: CN=alice\r\n",
+    "X-Client-Cert: CN=alice\r\n",
+    "X-SSL-Client-S-DN: CN=alice\r\nX-SSL-Client-Verify: SUCCESS\r\n",
+    "X-Forwarded-Client-Cert: Hash=1;Subject=\"CN=alice\"\r\n",
+    "X-Forwarded-User: alice\r\nX-User: alice\r\nRemote-User: alice\r\n",
+];
+
+/// Other spellings of what is asked for.
+const SPELLINGS: &[&str] = &[
+    "//",
+    "/.",
+    "/%2e",
+    "/%2E%2E/",
+    "/x/../",
+    "/;a=b",
+    "/.;/",
+    "/%00",
+    "/?x-api-key=secret-of-shop",
+    "/?X-Api-Key=secret-of-shop",
+    "https://shop.example/",
+    "https://SHOP.example.:443/",
+    "http://a.example/",
+];
+
+#[actix_rt::test]
+async fn nothing_that_a_client_says_in_another_way_is_a_proof() {
+    const ONE: &str = "{ api_key = { keys = KEYS } }, { basic_auth = { users = USERS } }, { client_cert = { subjects = [\"CN=alice\"] } }";
+    for filter in [
+        &format!("auth = {{ any = [{ONE}] }}"),
+        &format!("auth = {{ all = [{ONE}] }}"),
+        "client_cert = { subjects = [\"CN=alice\"] }",
+    ] {
+        let house = House::with(filter).await;
+
+        for fields in FORGED {
+            for (who, answer) in [("nobody", house.come(fields).await), ("bob", house.come_as("bob", fields).await)] {
+                assert!([400, 401, 403].contains(&answer.status), "{filter}, {who}: {fields}: {answer:?}");
+            }
+        }
+        for target in SPELLINGS {
+            let answer = house.ask_for(target, &house.authority.client(), "").await;
+            assert!([400, 401, 403, 404, 421].contains(&answer.status), "{filter}, {target}: {answer:?}");
+        }
+        assert_eq!(house.origin.requests_seen(), 0, "{filter}");
+        let alice = house.come_as("alice", &format!("{SHOP}{ALICE}")).await;
+        assert_eq!(alice.status, 200, "{filter}: there is a way in");
+    }
+}
+
+#[actix_rt::test]
+async fn a_certificate_of_almost_that_name_is_somebody_elses() {
+    let house = House::with("client_cert = { subjects = [\"CN=alice\"] }").await;
+    let almost = [
+        "Alice",
+        "alice ",
+        " alice",
+        "alice,CN=alice",
+        "alice\\",
+        "alice+CN=alice",
+        "CN=alice",
+        "\u{430}lice",
+        "alice.",
+    ];
+    for (number, name) in almost.iter().enumerate() {
+        let file = format!("almost{number}");
+        house.authority.introduce(&file, name);
+        assert_eq!(house.come_as(&file, "").await.status, 403, "{name:?}");
+    }
+    assert_eq!(house.come_as("alice", "").await.status, 200);
+
+    let house = House::with("client_cert = { names = [\"DNS:*.ops.example\"] }").await;
+    for (file, name, status) in [
+        ("one", "ops.example", 403),
+        ("two", "a.b.ops.example", 403),
+        ("three", "a.ops.example.evil.example", 403),
+        ("four", "xops.example", 403),
+        ("five", "a.ops.example", 200),
+    ] {
+        house.authority.issue(file, &[name]);
+        assert_eq!(house.come_as(file, "").await.status, status, "{name}");
+    }
+    assert_eq!(house.origin.requests_seen(), 1);
+}
+
+#[actix_rt::test]
+async fn what_is_behind_a_proof_has_no_other_spelling() {
+    let origin = Origin::echo().start().await;
+    let text = format!(
+        "server.http.path.empty_segments = \"merge\"\n[routes]\n\"/\" = {:?}\n\"/admin\" = {{ to = {:?}, api_key = {{ keys = \"settings/recipes/shop.keys\" }} }}\n",
+        origin.url(),
+        origin.url()
+    );
+    let proxy = TestProxy::with(&text).start().await;
+    let mut let_in = Vec::new();
+    for target in [
+        "/admin",
+        "/admin/",
+        "/admin?x",
+        "/admin/x",
+        "//admin",
+        "/./admin",
+        "/x/../admin",
+        "/%61dmin",
+        "/%2e/admin",
+        "/x/%2e%2e/admin",
+        "/admin/.",
+        "/admin//",
+        "/x//../admin",
+        "/admin/..%2fadmin",
+        "/..%2fadmin",
+        "/x/..%5cadmin",
+        "/x/..\\admin",
+        "http://a/admin",
+        "http://a//admin",
+        "/admin#x",
+        "/%2fadmin",
+        "/.%00/admin",
+        "/admin%00",
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer = proxy.send(request).await;
+        if ![400, 401].contains(&answer.status) {
+            let_in.push((target, answer.text()));
+        }
+    }
+    assert_eq!(let_in, []);
+    assert_eq!(origin.requests_seen(), 0);
+    assert_eq!(proxy.get("/administration").await.status, 200, "the tests can fail");
 }

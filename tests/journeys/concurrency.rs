@@ -9,7 +9,7 @@ use super::support::{
 };
 
 /// Begins an answer of ten bytes to each request, and ends it once the test says so.
-fn slowly() -> Script {
+pub fn slowly() -> Script {
     Origin::script(|mut conn, _| async move {
         while let Some(head) = conn.next_head().await {
             conn.write("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234").await;

@@ -6,6 +6,10 @@ use std::{
 };
 
 use aqueduct::actors::Actors;
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256};
@@ -364,4 +368,61 @@ async fn a_secret_of_ones_own_verifies_too() {
     assert_eq!(house.come(&signed(Algorithm::HS256, secret)).await.status, 200);
     assert_eq!(house.come(&signed(Algorithm::HS512, secret)).await.status, 401, "the algorithm is said by settings");
     assert_eq!(house.come(&signed(Algorithm::HS256, "another")).await.status, 401);
+}
+
+#[actix_rt::test]
+async fn keys_are_kept_while_the_issuer_answers_with_an_error_or_with_what_is_no_key() {
+    let (key, next) = (Key::new("1", Algorithm::ES256), Key::new("2", Algorithm::ES256));
+    let good = |key: &Key| (200, json!({ "keys": [key.public] }).to_string());
+    let answer = Arc::new(Mutex::new(good(&key)));
+    let said = Arc::clone(&answer);
+    let issuer = Origin::serving(move |_, _| {
+        let (status, body) = said.lock().expect("no test panics with it").clone();
+        format!("HTTP/1.1 {status} Said\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    });
+    let issuer = issuer.start().await;
+    let say = |other| *answer.lock().expect("no test panics with it") = other;
+    let house = House::with(&format!("jwks = \"{}/keys\", audience = \"api\", refresh = \"1s\"", issuer.url())).await;
+    house.wait_for("fetched", 1).await;
+
+    for (status, junk) in [(503, good(&next).1), (200, "<html>".to_owned()), (200, "{\"keys\":[]}".to_owned())] {
+        let before = house.count("fetch_failed");
+        say((status, junk));
+        house.wait_for("fetch_failed", before + 1).await;
+
+        assert_eq!(house.come(&key.sign(&claims())).await.status, 200, "the last good ones are kept");
+        assert_eq!(house.come(&next.sign(&claims())).await.status, 401, "what came with an error is not believed");
+    }
+
+    say(good(&next));
+    house.wait_for("fetched", house.count("fetched") + 1).await;
+    assert_eq!(house.come(&next.sign(&claims())).await.status, 200);
+    assert_eq!(house.come(&key.sign(&claims())).await.status, 401);
+}
+
+#[actix_rt::test]
+async fn a_token_that_is_signed_on_the_largest_curve_is_taken() {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).expect("a key");
+    let (x, y) = pair.public_key().as_ref()[1..].split_at(66);
+    let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+    let public = json!({ "kty": "EC", "crv": "P-521", "kid": "5", "alg": "ES512", "x": x, "y": y });
+    // It publishes what only the test can sign with.
+    let key = Key { public, ..Key::new("5", Algorithm::ES256) };
+    let issuer = Issuer::with(&[&key]).await;
+    let house = House::of(&issuer, "").await;
+    let sign = |algorithm: &str, claims: &Value| {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(&json!({ "alg": algorithm, "kid": "5" })), part(claims));
+        let signature = pair.sign(&SystemRandom::new(), message.as_bytes()).expect("a signature");
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+    };
+
+    let good = sign("ES512", &claims());
+    assert_eq!(house.come(&good).await.status, 200);
+    assert_eq!(house.come(&sign("ES256", &claims())).await.status, 401, "the key is for one algorithm");
+    assert_eq!(house.come(&key.sign_as(&json!({ "alg": "ES512", "kid": "5" }), &claims())).await.status, 401);
+    let (message, signature) = good.rsplit_once('.').expect("a signature");
+    let root = URL_SAFE_NO_PAD.encode(with("sub", json!("root")).to_string());
+    let forged = format!("{}.{root}.{signature}", message.split_once('.').expect("two parts").0);
+    assert_eq!(house.come(&forged).await.status, 401);
 }

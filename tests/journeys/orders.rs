@@ -1,8 +1,8 @@
 //! The order in which filters are written decides nothing about who gets in.
 //!
 //! Filters of which each lets some requests pass and others not, in any selection, in any order and at any place: at the route, in policies that it
-//! uses in any order, in `[defaults]`. What becomes of a request is the same each time, and only one that each of them lets pass reaches the
-//! endpoint, or what a cache keeps of it.
+//! uses in any order, in `[defaults]`; some of them for some requests only. What becomes of a request is the same each time, and only one that each of
+//! those lets pass that are for it reaches the endpoint, or what a cache keeps of it.
 
 use std::{cell::Cell, fs, net::SocketAddr, rc::Rc, sync::Arc};
 
@@ -21,6 +21,7 @@ use aqueduct::{
     settings::Layers,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use proptest::{
     prelude::*,
@@ -35,7 +36,10 @@ use super::support::origin::Origin;
 const SECRET: &str = "a secret that is as long as what it makes";
 const ALICE: &str = "alice:$2y$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm\n";
 const KEY: &str = "not-a-key-to-let-anybody-in";
-const POLICIES: [&str; 4] = ["one", "two", "three", "for_all"];
+const ORDER: &[u8] = br#"{ "items": [{ "sku": "A-1", "count": 1 }] }"#;
+/// Those of the last one are for some requests only, those of the one before it for all that come here.
+const POLICIES: [&str; 5] = ["one", "two", "three", "for_all", "for_some"];
+const FOR_SOME: Place = Place::Policy(4);
 
 /// A filter with settings by which some pass.
 struct Case {
@@ -44,6 +48,17 @@ struct Case {
     lets_pass: fn(&Request) -> bool,
     /// Who has passed it is known by a name.
     proves: bool,
+}
+
+impl Case {
+    /// It counts by who asks, which some filter has to find out.
+    fn asks_who(&self) -> bool {
+        self.settings.contains("identity")
+    }
+
+    fn finds_out_who(&self) -> bool {
+        self.proves || self.name == "forward_auth"
+    }
 }
 
 const fn case(name: &'static str, settings: &'static str, lets_pass: fn(&Request) -> bool) -> Case {
@@ -55,11 +70,12 @@ const fn proof(name: &'static str, settings: &'static str, lets_pass: fn(&Reques
 }
 
 /// `header_rules` write what would let anybody in, if it was asked behind them.
-static CASES: [Case; 17] = [
+static CASES: [Case; 22] = [
     case("ip_access", "{ deny = [\"198.51.100.0/24\"] }", |request| !request.is_from_afar),
     case("request_rules", "{ deny = [\"header('x-odd') == '1'\"] }", |request| !request.is_odd),
     case("rate_limit", "{ rate = \"3/1h\" }", |_| true),
-    case("concurrency", "{ requests = 100 }", |_| true),
+    case("concurrency", "{ requests = 100, key = \"identity\" }", |_| true),
+    case("bandwidth", "{ pace = \"1GiB/s\", key = [\"identity\", \"ip\"] }", |_| true),
     proof("basic_auth", "{ users = USERS }", |request| request.password == Shown::Good),
     proof("api_key", "{ keys = \"settings/recipes/shop.keys\" }", |request| request.key == Shown::Good),
     proof("jwt", "{ secret = SECRET, cookie = \"token\" }", |request| request.token == Shown::Good),
@@ -76,11 +92,15 @@ static CASES: [Case; 17] = [
     ),
     case("authorize", "{ allow = [\"has(claim('sub'))\"] }", |_| true),
     case("quota", "{ rate = \"3/1h\", key = \"identity\" }", |_| true),
-    case("header_rules", "{ request = { remove = [\"x-odd\"], set = GOOD } }", |_| true),
+    case("header_rules", "{ request = { remove = [\"x-odd\", \"x-beta\"], set = GOOD } }", |_| true),
     case("security_headers", "true", |_| true),
     case("cors", "{ origins = \"https://a.example\" }", |_| true),
     case("compress", "true", |_| true),
     case("cache", "true", |_| true),
+    case("validate", "{ json_schema = \"settings/schemas/order.json\" }", |request| request.body != Shown::Bad),
+    case("rewrite", "{ path = \"/other${path}\" }", |_| true),
+    case("substitute", "[{ find = \"a\", with = \"b\" }]", |_| true),
+    case("error_pages", "{ 4xx = \"settings/errors/404.html\", intercept = true }", |_| true),
 ];
 
 /// What a client shows in one place.
@@ -101,6 +121,9 @@ struct Request {
     token: Shown,
     certificate: Shown,
     word: Shown,
+    body: Shown,
+    /// Filters for some are for it where it shows something: what is bad is a field that is there twice.
+    beta: Shown,
 }
 
 const STRANGER: Request = Request {
@@ -112,6 +135,8 @@ const STRANGER: Request = Request {
     token: Shown::Nothing,
     certificate: Shown::Nothing,
     word: Shown::Nothing,
+    body: Shown::Nothing,
+    beta: Shown::Nothing,
 };
 
 /// Where one filter is written.
@@ -170,7 +195,11 @@ impl House {
         let uses = format!("use = {:?}\n", layout.uses);
         let (by_default, by_route) = if layout.uses_by_default { (uses.as_str(), "") } else { ("", uses.as_str()) };
         let policies = POLICIES.iter().enumerate().map(|(number, name)| {
-            let when = if *name == "for_all" { "when = \"method == 'GET'\"\n" } else { "" };
+            let when = match *name {
+                "for_all" => "when = \"method == 'GET'\"\n",
+                "for_some" => "when = \"header('x-beta') == '1'\"\n",
+                _ => "",
+            };
             format!("[policies.{name}]\n{when}{}", at(Place::Policy(number)))
         });
         let route = format!("[routes.\"/\"]\nto = \"http://127.0.0.1:1\"\n{by_route}{}", at(Place::Route));
@@ -271,7 +300,20 @@ impl Request {
         let address = if self.is_from_afar { [198, 51, 100, 1] } else { [192, 0, 2, 1] };
         let client = Client::at(Peer::Tcp(SocketAddr::from((address, 1000))), true);
         let target = "/".parse().expect("a target");
-        let mut exchange = Exchange::new(Method::GET, target, Version::HTTP_11, headers, RequestBody::empty(), client);
+        let (kind, body) = match self.body {
+            Shown::Nothing => ("text/plain", RequestBody::empty()),
+            Shown::Bad => ("application/json", RequestBody::buffered(Bytes::from_static(b"{\"sku\":"))),
+            Shown::Good => ("application/json", RequestBody::buffered(Bytes::from_static(ORDER))),
+        };
+        headers.append(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        for value in match self.beta {
+            Shown::Nothing => &[][..],
+            Shown::Bad => &["0", "1"],
+            Shown::Good => &["1"],
+        } {
+            headers.append(HeaderName::from_static("x-beta"), HeaderValue::from_static(value));
+        }
+        let mut exchange = Exchange::new(Method::GET, target, Version::HTTP_11, headers, body, client);
         exchange.path = "/".into();
         exchange.downstream = match self.certificate {
             Shown::Nothing => None,
@@ -281,9 +323,10 @@ impl Request {
         exchange
     }
 
-    /// Each of these filters by itself lets it pass. What was proved by none of them is no claim.
-    fn may_pass(&self, selection: &[usize]) -> bool {
-        let chosen = || selection.iter().map(|index| &CASES[*index]);
+    /// Each of these filters that is for it lets it pass by itself. What was proved by none of them is no claim.
+    fn may_pass(&self, selection: &[usize], for_some: &[usize]) -> bool {
+        let is_for_it = |index: &&usize| self.beta != Shown::Nothing || !for_some.contains(index);
+        let chosen = || selection.iter().filter(is_for_it).map(|index| &CASES[*index]);
         let is_known = !chosen().any(|case| case.name == "authorize") || chosen().any(|case| case.proves);
         is_known && chosen().all(|case| (case.lets_pass)(self))
     }
@@ -338,13 +381,36 @@ fn shown() -> impl Strategy<Value = Shown> {
 fn request() -> impl Strategy<Value = Request> {
     let rarely = || prop::bool::weighted(0.1);
     let proofs = (shown(), shown(), shown(), shown(), shown(), shown());
-    (rarely(), rarely(), proofs).prop_map(|(is_from_afar, is_odd, (password, key, other, token, certificate, word))| {
-        Request { is_from_afar, is_odd, password, key, other, token, certificate, word }
+    (rarely(), rarely(), proofs, shown(), shown()).prop_map(
+        |(is_from_afar, is_odd, (password, key, other, token, certificate, word), body, beta)| Request {
+            is_from_afar,
+            is_odd,
+            password,
+            key,
+            other,
+            token,
+            certificate,
+            word,
+            body,
+            beta,
+        },
+    )
+}
+
+/// Filters, and those of them that are for some requests only. Who counts by who asks is there where somebody finds it out.
+fn selection() -> impl Strategy<Value = (Vec<usize>, Vec<usize>)> {
+    let all = subsequence((0..CASES.len()).collect::<Vec<_>>(), 1..=8);
+    all.prop_flat_map(|mut all| {
+        if !all.iter().any(|index| CASES[*index].finds_out_who()) {
+            all.retain(|index| !CASES[*index].asks_who());
+        }
+        let most = all.len().min(3);
+        (Just(all.clone()), subsequence(all, 0..=most))
     })
 }
 
 fn layout() -> impl Strategy<Value = Layout> {
-    let place = prop_oneof![Just(Place::Route), (0..POLICIES.len()).prop_map(Place::Policy), Just(Place::Defaults)];
+    let place = prop_oneof![Just(Place::Route), (0..POLICIES.len() - 1).prop_map(Place::Policy), Just(Place::Defaults)];
     let places = prop::collection::vec(place, CASES.len());
     let order = Just((0..CASES.len()).collect::<Vec<_>>()).prop_shuffle();
     let uses = Just(POLICIES.to_vec()).prop_shuffle();
@@ -364,17 +430,25 @@ fn in_whichever_order_and_place_filters_are_written_the_same_requests_get_in_and
     let system = System::new();
     let house = system.block_on(House::new());
     let mut runner = TestRunner::new(Config { cases: 96, failure_persistence: None, ..Config::default() });
-    let selection = subsequence((0..CASES.len()).collect::<Vec<_>>(), 1..=7);
-    let cases = (selection, prop::collection::vec(request(), 1..4), prop::collection::vec(layout(), 3));
+    let cases = (selection(), prop::collection::vec(request(), 1..4), prop::collection::vec(layout(), 3));
     let (got_in, kept_out) = (Cell::new(0), Cell::new(0));
 
-    let ran = runner.run(&cases, |(selection, requests, layouts)| {
+    let ran = runner.run(&cases, |((selection, for_some), requests, mut layouts)| {
+        for layout in &mut layouts {
+            for_some.iter().for_each(|index| layout.places[*index] = FOR_SOME);
+        }
         let has = |name: &str| selection.iter().any(|index| CASES[*index].name == name);
         let may_be_too_many = has("rate_limit") || has("quota");
         let first = system.block_on(house.outcomes(&selection, &layouts[0], &requests));
         for (request, outcome) in requests.iter().zip(&first) {
             if outcome.got_in() || !may_be_too_many {
-                prop_assert_eq!(outcome.got_in(), request.may_pass(&selection), "{:?}: {:?}", request, outcome);
+                prop_assert_eq!(
+                    outcome.got_in(),
+                    request.may_pass(&selection, &for_some),
+                    "{:?}: {:?}",
+                    request,
+                    outcome
+                );
             }
             let count = if outcome.got_in() { &got_in } else { &kept_out };
             count.set(count.get() + 1);

@@ -176,7 +176,7 @@ async fn a_refusal_is_told_like_any_other_and_seen_by_filters_further_out() {
     let problem: serde_json::Value = serde_json::from_str(&answer.text()).expect("a problem");
     assert_eq!(problem["type"], "urn:aqueduct:refused:gate");
     assert_eq!(problem["detail"], "refused: nobody comes in here");
-    assert_eq!(proxy.plan().ledger.events(), [(("gate", "refused"), 1)]);
+    assert!(proxy.plan().ledger.events().contains(&(("gate", "refused"), 1)));
 }
 
 #[actix_rt::test]

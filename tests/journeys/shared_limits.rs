@@ -1,16 +1,20 @@
-//! Limits that several processes share by a Redis, which is killed, or is not who it must be.
+//! Limits that several processes share by a Redis, which is killed, hangs, or is not who it must be.
 
 use std::{
     net::SocketAddr,
     ops::RangeInclusive,
     path::Path,
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
+
+use aqueduct::actors::Actors;
 
 use super::support::{
     binary::{Binary, write},
     client::loopback,
     origin::Origin,
+    proxy::TestProxy,
     tls::Authority,
     wire::patiently,
 };
@@ -56,6 +60,12 @@ impl Redis {
         Self(child.expect("redis-server is here: scripts/test installs it"))
     }
 
+    fn signal(&self, signal: libc::c_int) {
+        let process = self.0.id().cast_signed();
+        // SAFETY: it was started here, and nobody has waited for its end.
+        assert_eq!(unsafe { libc::kill(process, signal) }, 0);
+    }
+
     /// With SIGKILL.
     fn kill(mut self) {
         self.0.kill().expect("it runs");
@@ -75,7 +85,7 @@ struct Processes(Vec<Binary>);
 impl Processes {
     async fn start(count: usize, folder: &Path, redis: &str, origin: &Origin) -> Self {
         let settings = format!(
-            "listen = [\"127.0.0.1:0\"]\n[stores.state]\nredis = {{ {redis}, timeout = \"5s\" }}\n\
+            "listen = [\"127.0.0.1:0\"]\n[stores.state]\nredis = {{ {redis} }}\n\
              [routes.\"/\"]\nto = \"{}\"\n\
              rate_limit = {{ rate = \"{LIMIT}/1h\", key = \"header:x-key\", store = \"state\", lease = \"{LEASE}%\" }}\n",
             origin.url(),
@@ -92,6 +102,20 @@ impl Processes {
         for process in &mut self.0 {
             process.says(words).await;
         }
+    }
+
+    /// How many of so many requests with this key pass, to each process one after the other.
+    async fn ask_for(&self, key: &str, count: usize) -> usize {
+        let ask = async |process: &Binary| {
+            let mut client = process.connect().await;
+            let mut passed = 0;
+            for _ in 0..count {
+                client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Key: {key}\r\n\r\n")).await;
+                passed += usize::from(client.read_response().await.status == 200);
+            }
+            passed
+        };
+        futures_util::future::join_all(self.0.iter().map(ask)).await.into_iter().sum()
     }
 
     /// How many requests with this key pass, if each process is asked until it says that no more will for a while.
@@ -121,7 +145,7 @@ async fn several_processes_let_pass_what_one_may_and_a_lease_each_and_go_on_with
     let folder = tempfile::tempdir().expect("a folder");
     let origin = Origin::answering("hello").start().await;
     let redis = Redis::start(folder.path());
-    let at_socket = format!("url = \"redis+unix:{}\"", folder.path().join("redis.sock").display());
+    let at_socket = at_socket(folder.path(), "5s");
     let mut processes = Processes::start(PROCESSES, folder.path(), &at_socket, &origin).await;
     processes.say("is found, and this process counts with all others").await;
 
@@ -142,10 +166,68 @@ async fn several_processes_let_pass_what_one_may_and_a_lease_each_and_go_on_with
     assert!(TOGETHER.contains(&together), "{together} passed");
 }
 
+/// Settings of one at the socket in this folder, which is lost when it takes longer than this to answer.
+fn at_socket(folder: &Path, timeout: &str) -> String {
+    format!("url = \"redis+unix:{}\", timeout = \"{timeout}\"", folder.join("redis.sock").display())
+}
+
+#[actix_rt::test]
+async fn a_store_that_hangs_makes_nobody_wait_and_is_done_without_until_it_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let origin = Origin::answering("hello").start().await;
+    let redis = Redis::start(folder.path());
+    let mut processes = Processes::start(PROCESSES, folder.path(), &at_socket(folder.path(), "4s"), &origin).await;
+    processes.say("is found, and this process counts with all others").await;
+    let together = processes.let_pass("alice").await;
+    assert!(TOGETHER.contains(&together), "{together} passed");
+
+    redis.signal(libc::SIGSTOP);
+    let began = Instant::now();
+    let hanging = processes.ask_for("bob", 2 * LEASE).await;
+    let took = began.elapsed();
+    processes.say("is lost, and this process counts by itself").await;
+    let rest = processes.let_pass("bob").await;
+
+    // A lease each, and more of it only where the store has answered.
+    assert_eq!(hanging, PROCESSES * LEASE);
+    assert!(took < Duration::from_secs(4), "somebody has waited for the store: {took:?}");
+    assert!(APART.contains(&(hanging + rest)), "{hanging} and {rest} passed");
+
+    redis.signal(libc::SIGCONT);
+    processes.say("is found, and this process counts with all others").await;
+    let together = processes.let_pass("dave").await;
+    assert!(TOGETHER.contains(&together), "{together} passed");
+}
+
+#[actix_rt::test]
+async fn a_store_that_takes_connections_and_says_nothing_is_never_found() {
+    let silent = Origin::script(|mut conn, _| async move { conn.wait_closed().await }).start().await;
+    let origin = Origin::answering("hello").start().await;
+    let text = format!(
+        "[stores.state]\nredis = {{ url = \"redis://{}\", timeout = \"20ms\" }}\n[routes.\"/\"]\nto = \"{}\"\n\
+         rate_limit = {{ rate = \"5/1h\", store = \"state\" }}\n",
+        silent.address(),
+        origin.url(),
+    );
+    let proxy = TestProxy::with(&text).start().await;
+    let actors = Actors::start();
+    actors.do_chores(&proxy.proxy);
+
+    silent.wait_for_connections(3).await;
+    let mut passed = 0;
+    for _ in 0..10 {
+        passed += usize::from(proxy.get("/").await.status == 200);
+    }
+
+    let events = proxy.proxy.plan().ledger.events();
+    let count = |event| events.iter().find(|(name, _)| *name == ("rate_limit", event)).map(|(_, count)| *count);
+    assert_eq!((passed, count("store_lost"), count("store_found")), (5, Some(1), Some(0)));
+}
+
 /// An address where a Redis will be, and settings that say so.
 fn secured(authority: &Authority) -> (SocketAddr, String) {
     let at = SocketAddr::from((loopback(), 6380));
-    (at, format!("url = \"rediss://{at}/0\", ca = {:?}", authority.path("ca.pem")))
+    (at, format!("url = \"rediss://{at}/0\", timeout = \"5s\", ca = {:?}", authority.path("ca.pem")))
 }
 
 #[actix_rt::test]

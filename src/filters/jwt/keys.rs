@@ -1,10 +1,12 @@
 //! Keys that tokens are verified with: of a file, a set from an issuer (RFC 7517), or a secret.
 
 use jsonwebtoken::{
-    Algorithm, AlgorithmFamily, DecodingKey,
+    Algorithm as Known, AlgorithmFamily, DecodingKey,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse},
 };
 use serde_json::Value;
+
+use super::algorithm::{Algorithm, PublicKey};
 
 /// More keys than an issuer has.
 const MOST: usize = 100;
@@ -17,14 +19,14 @@ pub struct Keys(Vec<Key>);
 struct Key {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+    key: PublicKey,
 }
 
 impl Keys {
     /// The secret that signs and verifies.
     pub fn secret(secret: &[u8]) -> Self {
-        let algorithms = AlgorithmFamily::Hmac.algorithms().to_vec();
-        Self(vec![Key { id: None, algorithms, key: DecodingKey::from_secret(secret) }])
+        let algorithms = Algorithm::of(AlgorithmFamily::Hmac).collect();
+        Self(vec![Key { id: None, algorithms, key: PublicKey::Known(DecodingKey::from_secret(secret)) }])
     }
 
     /// Of a set: those that are understood and are for signatures. Secrets in it are none: a set is public.
@@ -54,20 +56,19 @@ impl Keys {
             return Err("it has a private key: who verifies must not be able to sign".into());
         }
         let blocks = text.split_inclusive("-----END PUBLIC KEY-----").filter(|block| block.contains("-----BEGIN"));
-        let keys: Vec<_> =
-            blocks.map(|block| of_pem(block.trim_start().as_bytes())).collect::<Option<_>>().unwrap_or_default();
+        let keys: Vec<_> = blocks.map(|block| of_pem(block.trim_start())).collect::<Option<_>>().unwrap_or_default();
         if keys.is_empty() { Err("it has no public key that is understood".into()) } else { Ok(Self(keys)) }
     }
 
     /// Those that may have signed a token with this header: of this name, if it names one, and for this algorithm.
-    pub fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &DecodingKey> {
+    pub fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &PublicKey> {
         let is_meant = move |key: &&Key| {
             let by_name = match (id, &key.id) {
                 (Some(id), Some(known)) => id == known,
                 // A key without a name may be any.
                 (None, _) | (_, None) => true,
             };
-            by_name && key.algorithms.contains(&algorithm) && key.key.family() == algorithm.family()
+            by_name && key.algorithms.contains(&algorithm) && key.key.is_for(algorithm)
         };
         self.0.iter().filter(is_meant).map(|key| &key.key)
     }
@@ -82,28 +83,37 @@ fn of_set(written: &Value) -> Option<Key> {
         return None;
     }
     let mut algorithms = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => AlgorithmFamily::Rsa.algorithms().to_vec(),
+        AlgorithmParameters::RSA(_) => Algorithm::of(AlgorithmFamily::Rsa).collect(),
         AlgorithmParameters::EllipticCurve(key) => match key.curve {
-            EllipticCurve::P256 => vec![Algorithm::ES256],
-            EllipticCurve::P384 => vec![Algorithm::ES384],
+            EllipticCurve::P256 => vec![Known::ES256.into()],
+            EllipticCurve::P384 => vec![Known::ES384.into()],
+            EllipticCurve::P521 => vec![Algorithm::Es512],
             _ => return None,
         },
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => vec![Algorithm::EdDSA],
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => vec![Known::EdDSA.into()],
         _ => return None,
     };
     if let Some(named) = written.get("alg") {
         let named: Algorithm = named.as_str()?.parse().ok()?;
         algorithms.retain(|algorithm| *algorithm == named);
     }
-    let key = DecodingKey::from_jwk(&jwk).ok()?;
+    let key = match &jwk.algorithm {
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P521 => PublicKey::p521(&key.x, &key.y)?,
+        _ => PublicKey::Known(DecodingKey::from_jwk(&jwk).ok()?),
+    };
     (!algorithms.is_empty()).then(|| Key { id: common.key_id.clone(), algorithms, key })
 }
 
-fn of_pem(block: &[u8]) -> Option<Key> {
+fn of_pem(block: &str) -> Option<Key> {
+    if let Some(key) = PublicKey::p521_of_pem(block) {
+        return Some(Key { id: None, algorithms: vec![Algorithm::Es512], key });
+    }
+    let block = block.as_bytes();
     let rsa = || DecodingKey::from_rsa_pem(block).ok();
     let key =
         rsa().or_else(|| DecodingKey::from_ec_pem(block).ok()).or_else(|| DecodingKey::from_ed_pem(block).ok())?;
-    Some(Key { id: None, algorithms: key.family().algorithms().to_vec(), key })
+    let algorithms = key.family().algorithms().iter().copied().map(Algorithm::Known).collect();
+    Some(Key { id: None, algorithms, key: PublicKey::Known(key) })
 }
 
 #[cfg(test)]

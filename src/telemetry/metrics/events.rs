@@ -1,15 +1,15 @@
-//! What happens to filters, by name: it is rare enough to be counted in one place for all workers.
+//! What happens to filters, by name.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
 };
 
-use super::SharedCount;
+use super::count::SpreadCount;
 
 /// Counts one thing that happens.
 #[derive(Debug, Clone, Default)]
-pub struct Event(Arc<SharedCount>);
+pub struct Event(Arc<SpreadCount>);
 
 /// A filter, and what happens to it. Both are words of the source, never of a client.
 pub type Name = (&'static str, &'static str);
@@ -25,6 +25,7 @@ impl Event {
     }
 
     /// How often it has.
+    #[must_use]
     pub fn count(&self) -> u64 {
         self.0.now()
     }

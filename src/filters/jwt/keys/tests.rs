@@ -35,6 +35,15 @@ fn ec() -> Value {
     })
 }
 
+/// RFC 7520, 3.1.
+fn p521() -> Value {
+    json!({
+        "kty": "EC", "crv": "P-521", "use": "sig",
+        "x": "AHKZLLOsCOzz5cY97ewNUajB957y-C-U88c3v13nmGZx6sYl_oJXu9A5RkTKqjqvjyekWF-7ytDyRXYgCF5cj0Kt",
+        "y": "AdymlHvOiLxXkEhayXQnNCvDX4h9htZaCJN34kfmC6pV5OhQHiraVySsUdaQkAgDPrwQrJmbnX9cwlGfP-HqHZR1",
+    })
+}
+
 fn ed() -> Value {
     json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" })
 }
@@ -49,21 +58,17 @@ fn of(keys: &[Value]) -> Result<Keys, String> {
 }
 
 /// How many may have signed a token with this head.
-fn count(keys: &Keys, id: Option<&str>, algorithm: Algorithm) -> usize {
-    keys.candidates(id, algorithm).count()
+fn count(keys: &Keys, id: Option<&str>, algorithm: impl Into<Algorithm>) -> usize {
+    keys.candidates(id, algorithm.into()).count()
 }
 
 #[test]
 fn public_keys_in_pem_are_each_for_the_algorithms_of_their_kind() {
     let keys = Keys::file(format!("# of the issuer\n{RSA}{EC}\n\n{ED}").as_bytes()).expect("three keys");
 
-    for (algorithm, expected) in [
-        (Algorithm::RS256, 1),
-        (Algorithm::PS512, 1),
-        (Algorithm::ES256, 1),
-        (Algorithm::EdDSA, 1),
-        (Algorithm::HS256, 0),
-    ] {
+    for (algorithm, expected) in
+        [(Known::RS256, 1), (Known::PS512, 1), (Known::ES256, 1), (Known::EdDSA, 1), (Known::HS256, 0)]
+    {
         assert_eq!(count(&keys, None, algorithm), expected, "{algorithm:?}");
         assert_eq!(count(&keys, Some("any"), algorithm), expected, "a key without a name may be any: {algorithm:?}");
     }
@@ -95,6 +100,10 @@ fn a_file_that_is_no_set_and_no_pem_is_refused_and_nothing_of_it_is_shown() {
 #[test]
 fn of_a_set_those_are_taken_that_verify_signatures() {
     for (what, key, is_taken) in [
+        ("of the largest curve", p521(), true),
+        ("of the largest curve, for another's algorithm", with(p521(), "alg", json!("ES256")), false),
+        ("beside the largest curve", with(p521(), "x", p521()["y"].clone()), false),
+        ("of the largest curve, a byte short", with(p521(), "x", json!("AA")), false),
         ("as it is", ec(), true),
         ("for signatures", with(ec(), "use", json!("sig")), true),
         ("for encryption", with(ec(), "use", json!("enc")), false),
@@ -115,7 +124,7 @@ fn of_a_set_those_are_taken_that_verify_signatures() {
     ] {
         // What is not understood does not keep others from being taken.
         let beside = of(&[key.clone(), with(ed(), "kid", json!("beside"))]);
-        assert!(beside.is_ok_and(|keys| count(&keys, Some("beside"), Algorithm::EdDSA) > 0), "{what}");
+        assert!(beside.is_ok_and(|keys| count(&keys, Some("beside"), Known::EdDSA) > 0), "{what}");
         assert_eq!(of(&[key]).is_ok(), is_taken, "{what}");
     }
 }
@@ -125,13 +134,13 @@ fn a_key_is_found_by_its_name_and_one_without_may_be_any() {
     let keys = of(&[with(ec(), "kid", json!("a")), with(ec(), "kid", json!("b")), ed()]).expect("three keys");
 
     for (id, algorithm, expected) in [
-        (Some("a"), Algorithm::ES256, 1),
-        (Some("A"), Algorithm::ES256, 0),
-        (Some(""), Algorithm::ES256, 0),
-        (None, Algorithm::ES256, 2),
-        (Some("a"), Algorithm::EdDSA, 1),
-        (Some("a"), Algorithm::ES384, 0),
-        (Some("a"), Algorithm::RS256, 0),
+        (Some("a"), Known::ES256, 1),
+        (Some("A"), Known::ES256, 0),
+        (Some(""), Known::ES256, 0),
+        (None, Known::ES256, 2),
+        (Some("a"), Known::EdDSA, 1),
+        (Some("a"), Known::ES384, 0),
+        (Some("a"), Known::RS256, 0),
     ] {
         assert_eq!(count(&keys, id, algorithm), expected, "{id:?} {algorithm:?}");
     }
@@ -147,6 +156,6 @@ fn an_issuer_has_no_more_keys_than_anybody_needs() {
 fn a_secret_is_for_secrets_alone() {
     let keys = Keys::secret(b"0123456789abcdef0123456789abcdef");
 
-    assert_eq!(count(&keys, Some("any"), Algorithm::HS512), 1);
-    assert_eq!(count(&keys, None, Algorithm::RS256), 0);
+    assert_eq!(count(&keys, Some("any"), Known::HS512), 1);
+    assert_eq!(count(&keys, None, Known::RS256), 0);
 }

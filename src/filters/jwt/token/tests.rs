@@ -1,6 +1,6 @@
 //! What makes a token one, and what does not.
 
-use jsonwebtoken::EncodingKey;
+use jsonwebtoken::{Algorithm as Known, EncodingKey, crypto};
 use serde_json::json;
 
 use super::*;
@@ -10,7 +10,7 @@ const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 fn rules() -> Rules {
     Rules {
-        algorithms: vec![Algorithm::HS256],
+        algorithms: vec![Known::HS256.into()],
         issuers: vec!["https://id".into(), "https://id.old".into()],
         audiences: vec!["api".into(), "web".into()],
         kind: None,
@@ -41,7 +41,7 @@ fn part(text: impl AsRef<[u8]>) -> String {
 }
 
 fn signed(message: &str) -> String {
-    let signature = crypto::sign(message.as_bytes(), &EncodingKey::from_secret(SECRET), Algorithm::HS256);
+    let signature = crypto::sign(message.as_bytes(), &EncodingKey::from_secret(SECRET), Known::HS256);
     format!("{message}.{}", signature.expect("a signature"))
 }
 
