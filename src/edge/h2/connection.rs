@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use h2::{Ping, PingPong, Reason, RecvStream, server};
+use tokio::task::yield_now;
 
 use super::{
     bell::Bell,
@@ -31,6 +32,8 @@ use crate::{
 const PONG: Duration = Duration::from_secs(10);
 /// How often, in one turn, it is looked for what came of what was done.
 const ROUNDS: u32 = 8;
+/// How many requests are taken in before other connections have their turn. What comes of them goes out with what comes of the rest.
+const AT_ONCE: usize = 4;
 
 /// A request, and whoever answers it.
 type Came = (::http::Request<RecvStream>, server::SendResponse<Bytes>);
@@ -64,6 +67,14 @@ pub enum Last {
     Close,
     /// The client may still be sending, and is to read why it ends.
     Linger,
+}
+
+/// Why a turn ends before all is done that can be.
+enum Halt {
+    /// Other connections have waited.
+    Others,
+    /// The connection ends.
+    Last(Last),
 }
 
 /// What the deadline is for.
@@ -113,18 +124,25 @@ impl Connection {
             let (app, wire) = (Rc::clone(&app), Rc::clone(&connection.wire));
             stream::serve(app, wire, request, respond, connection.draining.another())
         };
-        poll_fn(|cx| {
+        let mut turn = |cx: &mut Context<'_>| {
             self.frames.hear();
             self.answers.hear();
-            let ended = self.poll_turn(cx, &mut streams, &serve);
+            let halt = self.poll_turn(cx, &mut streams, &serve);
             if self.wire.end_turn() {
                 self.frames.ring();
             }
-            self.frames.rest(cx.waker());
-            self.answers.rest(cx.waker());
-            ended
-        })
-        .await
+            if halt.is_pending() {
+                self.frames.rest(cx.waker());
+                self.answers.rest(cx.waker());
+            }
+            halt
+        };
+        loop {
+            match poll_fn(&mut turn).await {
+                Halt::Others => yield_now().await,
+                Halt::Last(last) => return last,
+            }
+        }
     }
 
     /// One turn of the task: all that can be done is done, and what came of it goes out together.
@@ -133,35 +151,40 @@ impl Connection {
         cx: &mut Context<'_>,
         streams: &mut FuturesUnordered<F>,
         serve: &impl Fn(&Self, Came) -> F,
-    ) -> Poll<Last> {
+    ) -> Poll<Halt> {
         for _ in 0..ROUNDS {
-            if self.frames.take()
-                && let Poll::Ready(last) = self.poll_frames(|connection, came| streams.push(serve(connection, came)))
-            {
-                return Poll::Ready(last);
+            let halt = match self.frames.take() {
+                true => self.poll_frames(|connection, came| streams.push(serve(connection, came))),
+                false => Poll::Pending,
+            };
+            if matches!(halt, Poll::Ready(Halt::Last(_))) {
+                return halt;
             }
             if self.answers.take() {
                 let mut cx = Context::from_waker(self.answers.waker());
                 while let Poll::Ready(Some(())) = streams.poll_next_unpin(&mut cx) {}
             }
+            if halt.is_ready() {
+                return halt;
+            }
             if self.is_rung() {
                 continue;
             }
             if self.flush().is_err() {
-                return Poll::Ready(Last::Close);
+                return Poll::Ready(Halt::Last(Last::Close));
             }
             // Somebody may have waited for that.
             if self.is_rung() {
                 continue;
             }
             if ready!(self.poll_rest(cx, streams.len())).is_break() {
-                return Poll::Ready(Last::Close);
+                return Poll::Ready(Halt::Last(Last::Close));
             }
             // What was decided there may have to be said.
             self.frames.ring();
         }
         if self.flush().is_err() {
-            return Poll::Ready(Last::Close);
+            return Poll::Ready(Halt::Last(Last::Close));
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -170,8 +193,8 @@ impl Connection {
 
 impl Connection {
     /// Takes requests in, and writes what the streams have queued.
-    fn poll_frames(&mut self, mut begin: impl FnMut(&Self, Came)) -> Poll<Last> {
-        loop {
+    fn poll_frames(&mut self, mut begin: impl FnMut(&Self, Came)) -> Poll<Halt> {
+        for _ in 0..AT_ONCE {
             let next = self.h2.poll_accept(&mut Context::from_waker(self.frames.waker()));
             match ready!(next) {
                 Some(Ok(came)) => {
@@ -179,10 +202,12 @@ impl Connection {
                     self.answers.ring();
                     begin(self, came);
                 }
-                Some(Err(error)) => return Poll::Ready(ended(&error)),
-                None => return Poll::Ready(Last::Linger),
+                Some(Err(error)) => return Poll::Ready(Halt::Last(ended(&error))),
+                None => return Poll::Ready(Halt::Last(Last::Linger)),
             }
         }
+        self.frames.ring();
+        Poll::Ready(Halt::Others)
     }
 
     /// Sends what was written.
