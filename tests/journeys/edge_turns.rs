@@ -50,7 +50,7 @@ async fn nor_does_one_that_does_so_in_streams_of_http_2() {
     edge.wait_for("asked").await;
 
     let streams = (0..MANY as u32).map(|number| 3 + 2 * number);
-    greedy.send(streams.clone().flat_map(|stream| frames::get(stream, "/turn/greedy")).collect::<Vec<_>>()).await;
+    greedy.send(streams.flat_map(|stream| frames::get(stream, "/turn/greedy")).collect::<Vec<_>>()).await;
     other.send("GET /turn/other HTTP/1.1\r\nHost: a\r\n\r\n").await;
     edge.tell("go on");
 
