@@ -8,9 +8,11 @@ use std::{
 };
 
 /// Where a crate may be named, as beginnings of paths below `src`.
-const ROOMS: [(&str, &[&str]); 26] = [
+const ROOMS: [(&str, &[&str]); 27] = [
     // What is given up when memory is short is decided there alone.
     ("quick_cache", &["cache/store/"]),
+    // What is read from a disk is compared with what was written.
+    ("xxhash_rust", &["cache/store/disk/format"]),
     // Stores are asked on no request's way.
     ("redis", &["filters/rate_limit/shared"]),
     // The types of `http` come from it; `mount` is a handler, `edge` hosts an `App`, `run` and `demo` make one.
@@ -52,6 +54,7 @@ const ROOMS: [(&str, &[&str]); 26] = [
             "filters/keys",
             "filters/jwt/algorithm",
             "cache/key",
+            "cache/store/disk",
         ],
     ),
     // Whose word is taken for who somebody is.

@@ -9,6 +9,7 @@ mod plan;
 mod reload;
 mod schema;
 mod status;
+mod stores;
 mod upstreams;
 
 use std::io;

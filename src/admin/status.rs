@@ -9,6 +9,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::stores::Store;
 use crate::{
     actors::{Ask, Reloader, Standing, State},
     clock,
@@ -51,6 +52,7 @@ pub struct Now {
     listeners: Vec<Listening>,
     certificates: Vec<Certificate>,
     upstreams: Vec<Upstream>,
+    stores: Vec<Store>,
 }
 
 /// Which settings are in force.
@@ -207,6 +209,7 @@ impl Status {
             listeners: self.server.listening().into_iter().map(listening).collect(),
             certificates: certificates(&self.server),
             upstreams: plan.upstreams.values().map(|upstream| Upstream::of(upstream, &plan)).collect(),
+            stores: plan.shelves().iter().map(|shelf| Store::of(shelf)).collect(),
         }
     }
 }

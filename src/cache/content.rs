@@ -9,15 +9,20 @@ use std::{
 
 use bytes::Bytes;
 
+pub use self::elsewhere::Elsewhere;
 use crate::http::{Body, BodyError, BodySize, Frame, HeaderMap, ResponseBody};
 
-/// A body: growing, whole, or broken off.
+mod elsewhere;
+
+/// A body: growing, whole, broken off, or in another place.
 pub struct Content {
     /// The length that its head has announced.
     announced: Option<u64>,
     /// Set once. Who reads a whole body takes no lock.
     whole: OnceLock<Whole>,
     growing: Mutex<Growing>,
+    /// It is not in memory.
+    elsewhere: Option<Arc<dyn Elsewhere>>,
 }
 
 struct Whole {
@@ -62,7 +67,7 @@ const PER_PIECE: u64 = 64;
 impl Content {
     /// Nothing of it yet, and who writes it.
     pub fn begin(announced: Option<u64>) -> (Arc<Self>, Writer) {
-        let content = Arc::new(Self { announced, whole: OnceLock::new(), growing: Mutex::default() });
+        let content = Arc::new(Self { announced, whole: OnceLock::new(), growing: Mutex::default(), elsewhere: None });
         (Arc::clone(&content), Writer { content, is_done: false })
     }
 
@@ -80,6 +85,9 @@ impl Content {
     /// All of it, or from the first to the last of these bytes; `None` if it cannot be had from its beginning any more.
     pub fn read(self: &Arc<Self>, part: Option<(u64, u64)>) -> Option<ResponseBody> {
         let (at, end) = part.map_or((0, None), |(first, last)| (first, Some(last + 1)));
+        if let Some(place) = &self.elsewhere {
+            return Some(self.read_there(place, at, end));
+        }
         if let Some(whole) = self.whole.get() {
             return self.read_whole(whole, at, end);
         }
@@ -254,6 +262,10 @@ impl Writer {
         }
         let wakers = {
             let mut growing = self.content.lock();
+            if growing.is_forgotten && growing.readers.is_empty() {
+                growing.pieces.end += bytes.len() as u64;
+                return;
+            }
             growing.pieces.push(Bytes::copy_from_slice(bytes));
             growing.wakers()
         };
@@ -263,6 +275,11 @@ impl Writer {
     /// So many bytes were written.
     pub fn written(&self) -> u64 {
         self.content.lock().pieces.end
+    }
+
+    /// They themselves.
+    pub fn so_far(&self) -> Vec<Bytes> {
+        self.content.lock().pieces.all.iter().map(|(_, bytes)| bytes.clone()).collect()
     }
 
     /// It turned out that it is not to be kept: those who read it already get it, at the pace of the slowest, and nobody else does.

@@ -3,13 +3,15 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+
 use super::{
     content::{Content, Writer},
     entry::{Entry, moment},
     flight::Lead,
     key::Key,
     policy::Head,
-    store::Shelf,
+    store::{Shelf, lower::Pen},
 };
 use crate::{
     exchange::{Awaited, InFlight},
@@ -32,6 +34,8 @@ pub struct Filling {
     pub in_flight: Option<InFlight>,
     /// Waits for its end, for what that tells of the endpoint.
     pub awaited: Option<Awaited>,
+    /// It was found below memory, and is kept there already.
+    pub is_lifted: bool,
 }
 
 /// For so long requests are not collapsed after one of them had an answer that was too large to be kept.
@@ -67,18 +71,27 @@ impl Filling {
     async fn fill(mut self, entry: Arc<Entry>, mut body: ResponseBody, writer: Writer) {
         let (mut reserved, mut trailers, mut is_kept) =
             (Reserved { shelf: Arc::clone(&self.shelf), bytes: 0 }, None, true);
+        let in_memory = self.max_object.min(self.shelf.memory.largest_here());
+        let mut pen = None;
+        if entry.content.length().is_some_and(|length| length > in_memory) {
+            is_kept = false;
+            pen = Box::pin(self.leave_memory(&entry, &writer)).await;
+        }
         loop {
             let next = poll_fn(|cx| body.poll_frame(cx)).await;
             self.awaited = self.awaited.take().and_then(|awaited| awaited.saw(&next));
             match next {
                 Some(Ok(Frame::Data(bytes))) => {
                     let length = writer.written() + bytes.len() as u64;
-                    if is_kept && (length > self.max_object || !reserved.more(bytes.len() as u64)) {
+                    if is_kept && (length > in_memory || !reserved.more(bytes.len() as u64)) {
                         is_kept = false;
-                        self.forget(&writer);
+                        pen = Box::pin(self.leave_memory(&entry, &writer)).await;
+                    }
+                    if pen.is_some() {
+                        pen = Box::pin(self.put_below(pen, length, &bytes)).await;
                     }
                     writer.push(&bytes);
-                    if !is_kept && !poll_fn(|cx| writer.poll_room(cx)).await {
+                    if !is_kept && !poll_fn(|cx| writer.poll_room(cx)).await && pen.is_none() {
                         return;
                     }
                 }
@@ -92,23 +105,43 @@ impl Filling {
             }
         }
         if is_kept {
-            self.end(&entry, writer, trailers);
-        } else {
-            writer.finish(trailers);
+            return self.end(&entry, writer, trailers);
+        }
+        // What comes behind a body is kept in memory alone.
+        let pen = pen.filter(|_| trailers.is_none() && !self.shelf.has_purged(&self.key, &entry));
+        if writer.finish(trailers) {
+            pen.into_iter().for_each(|pen: Box<dyn Pen>| pen.finish());
         }
     }
 
-    /// It is too large: those who read it get it, and others ask for themselves.
-    fn forget(&mut self, writer: &Writer) {
+    /// It is too large for memory: those who read it get it, and others ask for themselves. Below memory there may be room.
+    async fn leave_memory(&mut self, entry: &Arc<Entry>, writer: &Writer) -> Option<Box<dyn Pen>> {
+        let so_far = writer.so_far();
+        let mut pen = None;
+        if !self.is_lifted {
+            pen = self.shelf.begin_below(&self.key, entry, self.lead.as_ref());
+        }
         writer.forget();
         if let Some(lead) = self.lead.take() {
             lead.direct(moment(), DIRECT);
         }
+        for bytes in so_far {
+            pen = self.put_below(pen, 0, &bytes).await;
+        }
+        pen
+    }
+
+    /// Gives what has come to who keeps it below memory, if somebody does.
+    async fn put_below(&self, pen: Option<Box<dyn Pen>>, length: u64, bytes: &[u8]) -> Option<Box<dyn Pen>> {
+        let mut pen = pen.filter(|_| length <= self.max_object)?;
+        // What it came in is larger.
+        pen.push(Bytes::copy_from_slice(bytes)).await.then_some(pen)
     }
 
     fn end(self, entry: &Arc<Entry>, writer: Writer, trailers: Option<HeaderMap>) {
         if writer.finish(trailers) {
-            self.shelf.put(&self.key, entry, self.lead.as_ref());
+            let put = if self.is_lifted { Shelf::put_lifted } else { Shelf::put };
+            put(&self.shelf, &self.key, entry, self.lead.as_ref());
         }
         // Whoever looks for it finds it in the store, before it is no longer found on its way there.
         drop(self.lead);

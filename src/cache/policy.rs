@@ -33,6 +33,7 @@ mod freshness;
 mod head;
 mod invalidate;
 mod range;
+mod record;
 mod reuse;
 mod store;
 mod tags;

@@ -1,11 +1,14 @@
 //! Where answers are kept.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use self::{groups::Groups, memory::Memory, purges::Purges};
+use self::{groups::Groups, lower::Lower, memory::Memory, purges::Purges};
 use super::{
     entry::{Entry, moment, now},
     flight::{Flights, Lead},
@@ -13,7 +16,10 @@ use super::{
     purge::What,
 };
 
+pub mod disk;
 pub mod groups;
+mod lifting;
+pub mod lower;
 pub mod memory;
 pub mod purges;
 
@@ -27,6 +33,7 @@ pub struct Shelf {
     pub flights: Arc<Flights>,
     /// What was invalidated by name.
     pub groups: Groups,
+    lower: Vec<Box<dyn Lower>>,
     purges: Purges,
     purged: AtomicU64,
 }
@@ -39,9 +46,28 @@ impl Shelf {
             memory: Memory::new(size),
             flights: Arc::default(),
             groups: Groups::default(),
+            lower: Vec::new(),
             purges: Purges::default(),
             purged: AtomicU64::new(0),
         }
+    }
+
+    /// With this tier below those that it has.
+    #[must_use]
+    pub fn over(mut self, lower: Box<dyn Lower>) -> Self {
+        self.lower.push(lower);
+        self
+    }
+
+    /// The tiers below memory.
+    pub fn lower(&self) -> &[Box<dyn Lower>] {
+        &self.lower
+    }
+
+    /// No larger answer is kept.
+    pub fn largest(&self) -> u64 {
+        let below = self.lower.iter().map(|lower| lower.largest()).max();
+        self.memory.largest_here().max(below.unwrap_or(0))
     }
 
     /// Stores an answer, unless it was invalidated or purged since it was asked for.
@@ -50,11 +76,20 @@ impl Shelf {
         if is_too_old() {
             return;
         }
-        self.memory.put(key, entry);
+        if entry.content.is_in_memory() {
+            self.memory.put(key, entry);
+        }
+        self.lower.iter().for_each(|lower| lower.put(key, entry));
         // In this order: what is purged from now on is found in the store.
         if is_too_old() {
-            self.memory.drop_entry(key, entry);
+            self.drop_entry(key, entry);
         }
+    }
+
+    /// Forgets an answer; below memory all of its target, which costs no more than asking again.
+    pub fn drop_entry(&self, key: &Key, entry: &Arc<Entry>) {
+        self.memory.drop_entry(key, entry);
+        self.lower.iter().for_each(|lower| lower.forget(key.target()));
     }
 
     /// What is on its way, or was until now, is not to be kept: it was purged since it was asked for.
@@ -63,18 +98,30 @@ impl Shelf {
     }
 
     /// Drops these answers, and what is on its way of them will not be kept. Softly: those that are here become stale instead. How many were here?
+    /// What is in memory and below it counts once. Where something is below, this may take a while.
     pub fn purge(&self, what: &What, is_soft: bool) -> u64 {
-        let when = moment();
-        self.purges.remember(what, when);
-        self.flights.doom_all(|target| what.is_at(target));
-        let (is_meant, soft) =
-            (|target: &[u8], entry: &Entry| entry.since <= when && what.holds(target, &entry.head), is_soft.then(now));
-        let count = match what {
+        let (mut when, soft) = (self.is_purged_now(what), is_soft.then(now));
+        let below = self.lower.iter().map(|lower| lower.purge(what, soft)).max().unwrap_or(0);
+        if !self.lower.is_empty() {
+            // What was found there before it was gone is on its way up.
+            when = self.is_purged_now(what);
+        }
+        let is_meant = |target: &[u8], entry: &Entry| entry.since <= when && what.holds(target, &entry.head);
+        let in_memory = match what {
             What::Url(urls) => urls.iter().map(|url| self.memory.purge_target(url, is_meant, soft)).sum(),
             _ => self.memory.purge(is_meant, soft),
         };
+        let count = below.max(in_memory);
         self.purged.fetch_add(count, Ordering::Relaxed);
         count
+    }
+
+    /// What is on its way of it is not kept.
+    fn is_purged_now(&self, what: &What) -> Duration {
+        let when = moment();
+        self.purges.remember(what, when);
+        self.flights.doom_all(|target| what.is_at(target));
+        when
     }
 
     /// How many answers were purged, ever.
@@ -85,13 +132,22 @@ impl Shelf {
     /// All answers of this target are too old from now on, and so are those on their way.
     pub fn forget(&self, target: &Key) {
         self.flights.doom(target.target());
+        if !self.lower.is_empty() {
+            self.lower.iter().for_each(|lower| lower.forget(target.target()));
+            // What was found there before is on its way up.
+            self.flights.doom(target.target());
+        }
         self.memory.forget(target);
     }
 
     /// All answers of this group of an origin are too old from now on.
     pub fn forget_group(&self, origin: Target<'_>, group: &str) {
         if !self.groups.invalidate(origin, group, moment()) {
+            self.lower.iter().for_each(|lower| lower.forget_all());
             self.memory.clear();
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,10 +31,20 @@ pub fn key(path: &str, x_key: Option<&str>) -> Key {
 
 /// A whole one of so many bytes, for requests that have this in `x-a`.
 pub fn entry(bytes: usize, x_a: &str) -> Arc<Entry> {
+    answered(bytes, x_a, &[("cache-control", "max-age=60"), ("vary", "x-a")])
+}
+
+/// One with the tag `t-` and in the group `g-`, each with the path behind it.
+pub fn tagged(path: &str) -> Arc<Entry> {
+    let (tag, group) = (format!("all t-{path}"), format!("\"g-{path}\""));
+    answered(5, "a", &[("cache-control", "max-age=60"), ("surrogate-key", &tag), ("cache-groups", &group)])
+}
+
+fn answered(bytes: usize, x_a: &str, answer: &[(&'static str, &str)]) -> Arc<Entry> {
     let (request, method) = (fields(&[("x-a", x_a)]), Method::GET);
     let rules = Rules::default();
     let ask = Ask::of(&method, target("/"), &request, false, &rules);
-    let answer = fields(&[("cache-control", "max-age=60"), ("vary", "x-a")]);
+    let answer = fields(answer);
     let times = Times { asked: now(), answered: now() };
     let head = policy::store(&ask, StatusCode::OK, &answer, times, &rules).expect("it may be stored");
     let (content, writer) = Content::begin(None);

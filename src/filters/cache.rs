@@ -10,6 +10,7 @@ pub use self::settings::{CacheKeySettings, CacheSettings, SetCookie};
 use self::{
     asked::Asked,
     fetch::{Begun, Errand},
+    opening::Opening,
     purge::{PURGE, Purgers},
 };
 use super::{Around, Kind, Next, Schema, Site, Step, schemars};
@@ -29,8 +30,10 @@ use crate::{
 };
 
 mod asked;
+mod below;
 mod fetch;
 mod head;
+mod opening;
 mod posted;
 mod purge;
 mod settings;
@@ -67,10 +70,16 @@ what is in a store as long as its size is what it was.
 ```toml
 [stores.pages]
 memory = { size = "2GiB" }
+disk = { path = "cache", size = "10GiB" }
 
 [defaults]
 cache = { store = "pages" }
 ```
+
+**Disk.** With `disk` a store goes on in a folder of its own: what memory gave up, what is too large for it (up to a sixteenth of the folder's size), and all that was there when the process ended, however it
+did. Memory, 256 MiB if nothing is said, is asked first, and never waits for the disk. A file that is not as it was written is found out by its sums and removed; nobody gets a byte of it.
+Whatever fails there (full, slow, gone) is counted, said once, and a miss. Answers with trailers, and those in groups (RFC 9875) after a new start, are not kept there. A folder is for one process at
+a time: another one, also the one that takes over from it, goes on without until it is free. `Cache-Status` says `detail="disk"` where the answer came from there.
 
 **Purging.** Operators have what is stored go, or be stale, by URL, prefix, tag or group: `POST /cache/purge` of the admin API. With `purge = ["127.0.0.1", "10.0.0.0/8"]`
 the method `PURGE` does so for its own URL, with all variants, and with `Fastly-Soft-Purge: 1` has them be stale; from other addresses it is refused with 403, and no endpoint hears of it. The address is
@@ -110,6 +119,8 @@ struct Desk {
 struct Found {
     entry: Arc<Entry>,
     usage: Use,
+    /// Where it was, if not in memory.
+    below: Option<&'static str>,
 }
 
 impl Kind for Cache {
@@ -124,14 +135,17 @@ impl Kind for Cache {
 
     fn build(settings: Self::Settings, site: &Site<'_>) -> Result<Step, Problems> {
         let mut problems = Problems::default();
-        let (shelf, size) = settings.shelf(site)?;
-        let (rules, keys) = (settings.rules(size, &mut problems), settings.key.rules(&mut problems));
+        let shelf = settings.shelf(site)?;
+        let (rules, keys) = (settings.rules(shelf.largest(), &mut problems), settings.key.rules(&mut problems));
         let purgers = Purgers::of(&settings.purge);
         if purgers.is_some() && !site.lets_in(PURGE) {
             let what = "`purge` is for the method PURGE, which the server does not let in";
             problems.push(Problem::at(["purge"], what).help("add \"PURGE\" to `server.http.methods`"));
         }
         problems.none_or(())?;
+        if !shelf.lower().is_empty() {
+            site.chore(Arc::new(Opening(Arc::clone(&shelf))));
+        }
         Ok(Step::Around(Arc::new(Self(Arc::new(Desk {
             rules,
             keys,
@@ -159,7 +173,7 @@ impl Around for Cache {
         }
         let (key, ask, now) = (asked::key(exchange, &desk.keys), asked::ask(exchange, &desk.rules), now());
         let found = desk.find(&key, &ask, now)?;
-        matches!(found.usage, Use::Fresh | Use::Stale).then(|| desk.hit(&found.entry, &ask, now))?
+        matches!(found.usage, Use::Fresh | Use::Stale).then(|| desk.hit(&found.entry, &ask, now, None))?
     }
 
     fn pass<'e>(&'e self, exchange: &'e mut Exchange, next: Next<'e>) -> LocalBoxFuture<'e, Response> {
@@ -173,7 +187,7 @@ impl Desk {
             return next.run(exchange).await;
         }
         if let Some(forward) = self.bars(exchange) {
-            if let Some(response) = self.purge(exchange) {
+            if let Some(response) = self.purge(exchange).await {
                 return response;
             }
             return self.past(exchange, next, forward).await;
@@ -187,13 +201,10 @@ impl Desk {
             if let Some(response) = self.from_store(exchange, &asked, found.as_ref(), next) {
                 return response;
             }
-            if ask.wishes.only_if_cached {
-                return self.nothing_stored();
-            }
             let errand = Errand::of(found, &asked);
             // Of these nothing is stored that others could use.
-            if *ask.method != Method::GET || ask.wishes.no_store {
-                return self.fetch(exchange, next, asked, errand).await;
+            if *ask.method != Method::GET || ask.wishes.no_store || ask.wishes.only_if_cached {
+                return self.seek(exchange, next, asked, errand).await;
             }
             let is_good = |entry: &Entry| self.usage(&ask, entry, now).is_some_and(is_good);
             let fits = |entry: &Entry| joins && is_good(entry) && !self.shelf.has_purged(&asked.key, entry);
@@ -201,15 +212,15 @@ impl Desk {
                 || self.find(&asked.key, &ask, now).map(|found| found.entry).filter(|entry| joins && is_good(entry));
             let came = match self.shelf.flights.board(&asked.key, waits, fits, find, moment()) {
                 Boarding::Lead(lead) => {
-                    return self.fetch(exchange, next, asked, errand.for_all(lead)).await;
+                    return self.seek(exchange, next, asked, errand.for_all(lead)).await;
                 }
                 Boarding::Direct { lead, has_failed } => {
                     if has_failed && let Some(response) = self.stand_in(&errand, &asked) {
                         return response;
                     }
-                    return self.fetch(exchange, next, asked, errand.for_one(lead)).await;
+                    return self.seek(exchange, next, asked, errand.for_one(lead)).await;
                 }
-                Boarding::Stored(entry) => self.hit(&entry, &ask, now).ok_or(()),
+                Boarding::Stored(entry) => self.hit(&entry, &ask, now, None).ok_or(()),
                 Boarding::Joined(entry) => self.joined(&entry, &asked).ok_or(()),
                 Boarding::Wait(waiting) => match waiting.head().await {
                     Awaited::Came(entry) => self.joined(&entry, &asked).ok_or(()),
@@ -269,9 +280,9 @@ impl Desk {
             match self.usage(ask, entry, now) {
                 None => {}
                 Some(usage @ (Use::OtherVariant | Use::Impersonal)) => {
-                    other.get_or_insert_with(|| Found { entry: Arc::clone(entry), usage });
+                    other.get_or_insert_with(|| Found { entry: Arc::clone(entry), usage, below: None });
                 }
-                Some(usage) => return Some(Found { entry: Arc::clone(entry), usage }),
+                Some(usage) => return Some(Found { entry: Arc::clone(entry), usage, below: None }),
             }
         }
         other
@@ -285,23 +296,23 @@ impl Desk {
         found: Option<&Found>,
         next: Next<'_>,
     ) -> Option<Response> {
-        let Found { entry, usage } = found?;
+        let Found { entry, usage, below } = found?;
         match usage {
             Use::Fresh | Use::Stale => {}
             Use::WhileRevalidating => self.revalidate(exchange, asked, entry, next),
             Use::Validate { .. } | Use::OtherVariant | Use::Impersonal => return None,
         }
-        self.hit(entry, &asked.ask(&self.rules), now())
+        self.hit(entry, &asked.ask(&self.rules), now(), *below)
     }
 
-    fn hit(&self, entry: &Arc<Entry>, ask: &Ask<'_>, now: SystemTime) -> Option<Response> {
+    fn hit(&self, entry: &Arc<Entry>, ask: &Ask<'_>, now: SystemTime, below: Option<&'static str>) -> Option<Response> {
         let mut response = entry.respond(ask, now)?;
         let ttl = entry.head.ttl(now);
         self.hits.happened();
         if ttl < 0 {
             self.stale.happened();
         }
-        self.tell(&mut response, &CacheStatus { ttl: Some(ttl), ..CacheStatus::default() });
+        self.tell(&mut response, &CacheStatus { ttl: Some(ttl), detail: below, ..CacheStatus::default() });
         Some(response)
     }
 

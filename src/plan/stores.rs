@@ -7,6 +7,8 @@ use crate::{
     settings::{Problem, RedisSettings, Size, StoreSettings},
 };
 
+mod folders;
+
 /// Says everything that is wrong with them. Whether anybody is there is found out later: nothing waits for it.
 pub fn check(stores: &IndexMap<String, StoreSettings>, problems: &mut Vec<Problem>) {
     for (name, store) in stores {
@@ -14,21 +16,22 @@ pub fn check(stores: &IndexMap<String, StoreSettings>, problems: &mut Vec<Proble
             let what = "its name must be such that an environment variable can name it";
             problems.push(Problem::at(["stores", name], what).help("lower-case letters, digits and `_`"));
         }
-        match (&store.redis, store.memory) {
-            (Some(redis), None) => check_redis(name, redis, problems),
-            (None, Some(memory)) if memory.size < SMALLEST => {
-                let what = format!("too little to keep anything: {}", memory.size);
-                let problem = Problem::at(["stores", name, "memory", "size"], what);
-                problems.push(problem.help(format!("{SMALLEST} at least")));
-            }
-            (None, Some(_)) => {}
-            (Some(_), Some(_)) | (None, None) => {
-                let problem = Problem::at(["stores", name], "it is to be one thing: `redis` or `memory`");
+        if let Some(memory) = store.memory.filter(|memory| memory.size < SMALLEST) {
+            let what = format!("too little to keep anything: {}", memory.size);
+            let problem = Problem::at(["stores", name, "memory", "size"], what);
+            problems.push(problem.help(format!("{SMALLEST} at least")));
+        }
+        match (&store.redis, store.memory.is_some() || store.disk.is_some()) {
+            (Some(redis), false) => check_redis(name, redis, problems),
+            (None, true) => {}
+            (Some(_), true) | (None, false) => {
+                let problem = Problem::at(["stores", name], "it is to be one thing: `redis`, or `memory` and `disk`");
                 problems
                     .push(problem.help("memory = { size = \"256MiB\" } for answers, redis = { url = .. } for limits"));
             }
         }
     }
+    folders::check(stores, problems);
 }
 
 /// Less is not worth its books.

@@ -70,7 +70,7 @@ pub use self::{
     share::Share,
     source::Source,
     sticky::{CohortSettings, StickySettings},
-    store::{MemorySettings, RedisSettings, StoreSettings},
+    store::{DiskSettings, MemorySettings, RedisSettings, StoreSettings},
     strict::read,
     telemetry::LogSettings,
     test::TestSettings,

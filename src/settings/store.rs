@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Secret, Size, Time};
 
-/// `[stores.NAME]`: where something is kept. One of these.
+/// `[stores.NAME]`: where something is kept: `redis`, or `memory`, `disk` or both.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSettings {
@@ -16,6 +16,19 @@ pub struct StoreSettings {
     /// Memory of this process: answers that are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemorySettings>,
+    /// A folder, for answers that memory has no room for, and for those of the process before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskSettings>,
+}
+
+/// A folder for answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskSettings {
+    /// Where it is; it is made where it is missing. It is for one process, and one store, at a time.
+    pub path: PathBuf,
+    /// So many bytes of it.
+    pub size: Size,
 }
 
 /// Memory for answers.

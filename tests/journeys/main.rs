@@ -18,6 +18,7 @@ mod basic_auth;
 mod breaker;
 mod cache;
 mod cache_collapsing;
+mod cache_disk;
 mod cache_fields;
 mod cache_purge;
 mod certificates;

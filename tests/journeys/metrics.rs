@@ -44,7 +44,8 @@ fn everything(authority: &Authority, origin: &Origin) -> String {
          log.access.path = \"access.log\"\nserver.workers = 1\n\
          routes.\"/\" = {{ to = \"shop\", hedge = {{}}, mirror = \"found\" }}\nroutes.\"/gone\" = \"http://{dead}\"\n\
          routes.\"/private\" = {{ respond = {{ status = 200 }}, ip_access = {{ deny = [\"127.0.0.0/8\"] }} }}\n\
-         routes.\"/kept\" = {{ respond = {{ body = \"a\", headers = {{ cache-control = \"max-age=60\" }} }}, cache = true }}\n\
+         routes.\"/kept\" = {{ respond = {{ body = \"a\", headers = {{ cache-control = \"max-age=60\" }} }}, cache = {{ store = \"pages\" }} }}\n\
+         [stores.pages]\ndisk = {{ path = \"pages\", size = \"16MiB\" }}\n\
          [upstreams.shop]\nservers = [\"http://{dead}\", {well:?}]\nbreaker = {{}}\nlimit = {{ requests = 9 }}\n\
          outlier.latency_factor = 4.0\nbalance = \"round_robin\"\n[upstreams.found]\ndiscover = {{ file = \"endpoints.toml\" }}\n",
         authority.certificates(&["shop"]),
@@ -65,7 +66,7 @@ async fn everything_that_is_documented_is_told_and_promtool_and_prometheus_can_r
         server.get(path).await;
     }
 
-    prometheus.says("aqueduct_cache_targets{store=\"built_in\"}", 1.0).await;
+    prometheus.says("aqueduct_cache_targets{store=\"pages\"}", 1.0).await;
     prometheus.says("aqueduct_filter_events_total{filter=\"cache\",event=\"hit\"}", 1.0).await;
     prometheus.says("aqueduct_breaker_state{upstream=\"shop\",state=\"closed\"}", 1.0).await;
     prometheus.says("aqueduct_limit_requests{upstream=\"shop\"}", 9.0).await;

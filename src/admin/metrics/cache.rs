@@ -1,7 +1,7 @@
 //! The cache: what it holds.
 
 use super::{Family, Value, catalogue as metrics};
-use crate::admin::Status;
+use crate::{admin::Status, cache::store::lower::Usage};
 
 /// What each store has room for, and what is in it.
 pub fn now(status: &Status) -> Vec<Family> {
@@ -17,5 +17,42 @@ pub fn now(status: &Status) -> Vec<Family> {
             family.push(vec![("store", shelf.name.clone())], Value::Gauge(value as f64));
         }
     }
-    vec![size, bytes, targets, purged]
+    let mut families = vec![size, bytes, targets, purged];
+    families.extend(below(status));
+    families
+}
+
+/// The same of what is below memory.
+fn below(status: &Status) -> [Family; 7] {
+    let mut families = [
+        &metrics::CACHE_TIER_SIZE,
+        &metrics::CACHE_TIER_BYTES,
+        &metrics::CACHE_TIER_TARGETS,
+        &metrics::CACHE_TIER_FOUND,
+        &metrics::CACHE_TIER_STORED,
+        &metrics::CACHE_TIER_DROPPED,
+        &metrics::CACHE_TIER_ERRORS,
+    ]
+    .map(Family::of);
+    for shelf in status.proxy().plan().shelves() {
+        for lower in shelf.lower() {
+            let Usage { size, bytes, targets, found, stored, dropped, errors } = lower.usage();
+            let gauge = |value: Option<u64>| value.map(|value| Value::Gauge(value as f64));
+            let counter = |value: u64| Some(Value::Counter(value));
+            let values = [
+                gauge(size),
+                gauge(bytes),
+                gauge(targets),
+                counter(found),
+                counter(stored),
+                counter(dropped),
+                counter(errors),
+            ];
+            for (family, value) in families.iter_mut().zip(values) {
+                let labels = || vec![("store", shelf.name.clone()), ("tier", lower.kind().to_owned())];
+                value.into_iter().for_each(|value| family.push(labels(), value));
+            }
+        }
+    }
+    families
 }

@@ -59,6 +59,13 @@ catalogue! {
     CACHE_SIZE = gauge("aqueduct_cache_size_bytes", "How much a store of the cache may take");
     CACHE_BYTES = gauge("aqueduct_cache_bytes", "What it takes, heads and all that is kept beside bodies counted");
     CACHE_TARGETS = gauge("aqueduct_cache_targets", "Of how many targets it has answers");
+    CACHE_TIER_SIZE = gauge("aqueduct_cache_tier_size_bytes", "How much a tier of a store below memory may take");
+    CACHE_TIER_BYTES = gauge("aqueduct_cache_tier_bytes", "What it takes");
+    CACHE_TIER_TARGETS = gauge("aqueduct_cache_tier_targets", "Of how many targets it has answers, as far as it is known");
+    CACHE_TIER_FOUND = counter("aqueduct_cache_tier_found", "How often an answer was found there");
+    CACHE_TIER_STORED = counter("aqueduct_cache_tier_stored", "Answers that were put there");
+    CACHE_TIER_DROPPED = counter("aqueduct_cache_tier_dropped", "What was not put or looked for there: it was too busy");
+    CACHE_TIER_ERRORS = counter("aqueduct_cache_tier_errors", "How often it failed");
     CACHE_PURGED = counter("aqueduct_cache_purged", "Answers that were purged from it, softly or not");
     CONNECTIONS = gauge("aqueduct_connections", "Connections of clients that are open");
     ACCEPTED = counter("aqueduct_connections_accepted", "Connections of clients that were taken in");

@@ -88,6 +88,11 @@ impl Head {
         if left > 0 { whole(left) } else { -whole(age - self.terms.lifetime) }
     }
 
+    /// When it came, in milliseconds since 1970.
+    pub fn came(&self) -> u64 {
+        self.terms.answered
+    }
+
     /// The endpoint can be asked whether it has changed.
     pub fn has_validator(&self) -> bool {
         self.tag.is_some() || self.terms.modified.is_some()
@@ -113,7 +118,7 @@ impl Head {
 }
 
 /// Groups that an answer is in.
-const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
+pub(super) const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 
 /// The groups that a field names; none if it cannot be read.
 pub(super) fn groups(headers: &HeaderMap, name: &HeaderName) -> impl Iterator<Item = String> {
@@ -129,7 +134,7 @@ pub(super) fn set_date(headers: &mut HeaderMap, millis: u64) {
 }
 
 /// `Date`, where there is none, and what is said anew with each answer: a copy has room for that.
-const ADDED: usize = 3;
+pub(super) const ADDED: usize = 3;
 
 /// A copy of its own, in one piece of memory: fields that came from a connection hold what that had read.
 fn packed(headers: &HeaderMap, stays: impl Fn(&HeaderName) -> bool) -> HeaderMap {

@@ -7,14 +7,14 @@ use crate::http::{HeaderMap, HeaderName, HeaderValue, header, headers};
 /// The fields of requests that an answer depends on, with what they were in the request that it was given to.
 #[derive(Debug, Clone, Default)]
 pub struct Vary {
-    fields: SmallVec<[Selecting; 1]>,
+    pub(super) fields: SmallVec<[Selecting; 1]>,
 }
 
 #[derive(Debug, Clone)]
-struct Selecting {
-    name: HeaderName,
+pub(super) struct Selecting {
+    pub(super) name: HeaderName,
     /// Its members between commas; lines between line feeds if there are quotes in them. `None`: it was not there.
-    value: Option<Box<[u8]>>,
+    pub(super) value: Option<Box<[u8]>>,
 }
 
 /// More fields, or members of one of those whose order does not matter, are not looked at one by one.

@@ -81,6 +81,11 @@ impl Memory {
         size / parts / 2
     }
 
+    /// It has room for this much of one answer, with others of its target.
+    pub fn largest_here(&self) -> u64 {
+        Self::largest(self.size)
+    }
+
     /// How many bytes it may take.
     pub fn size(&self) -> u64 {
         self.size

@@ -24,9 +24,9 @@ use crate::{
 
 /// Why and for whom something is asked for.
 pub struct Errand {
-    forward: Forward,
+    pub forward: Forward,
     stale: Option<Stale>,
-    lead: Option<Lead>,
+    pub lead: Option<Lead>,
     /// Others wait for it.
     is_for_all: bool,
 }
@@ -92,6 +92,17 @@ impl Errand {
             _ => None,
         });
         Self { forward, stale, lead: None, is_for_all: false }
+    }
+
+    /// With what was found since.
+    pub fn with(self, found: Found, asked: &Asked) -> Self {
+        let Self { forward, stale, .. } = Self::of(Some(found), asked);
+        Self { forward, stale, ..self }
+    }
+
+    /// Something is stored that is to be validated.
+    pub fn validates(&self) -> bool {
+        self.stale.is_some()
     }
 
     /// Others wait for it.
@@ -218,7 +229,7 @@ impl Desk {
                 let (in_flight, awaited) = (exchange.in_flight.take(), exchange.awaited.take());
                 let (key, shelf) = (asked.key.clone(), Arc::clone(&self.shelf));
                 let (since, max_object) = (came.since, self.max_object);
-                let filling = Filling { key, shelf, lead, since, max_object, in_flight, awaited };
+                let filling = Filling { key, shelf, lead, since, max_object, in_flight, awaited, is_lifted: false };
                 self.stored.happened();
                 let own = self.own(&head, &came.response.headers);
                 let entry = filling.begin(head, came.response.body);
@@ -229,16 +240,16 @@ impl Desk {
 
     /// The endpoint has said that what is stored is still good.
     fn refresh(&self, asked: &Asked, old: &Arc<Entry>, lead: Option<Lead>, came: &Came) -> Settled {
-        let (ask, memory) = (asked.ask(&self.rules), &self.shelf.memory);
+        let ask = asked.ask(&self.rules);
         let (head, is_kept) = match policy::refresh(&ask, &old.head, &came.response.headers, came.times, &self.rules) {
             Refreshed::Kept(head) => (head, true),
             Refreshed::Aside(head) => (head, false),
             Refreshed::Once(head, _) => {
-                memory.drop_entry(&asked.key, old);
+                self.shelf.drop_entry(&asked.key, old);
                 (head, false)
             }
             Refreshed::Mismatch => {
-                memory.drop_entry(&asked.key, old);
+                self.shelf.drop_entry(&asked.key, old);
                 return Settled::Again(lead);
             }
         };
@@ -249,7 +260,7 @@ impl Desk {
             self.shelf.put(&asked.key, &entry, lead.as_ref());
         }
         match lead {
-            Some(lead) if lead.is_doomed() => memory.drop_entry(&asked.key, &entry),
+            Some(lead) if lead.is_doomed() => self.shelf.drop_entry(&asked.key, &entry),
             Some(lead) if is_kept => lead.came(&entry),
             lead => give_way(lead, DIRECT),
         }

@@ -1,5 +1,9 @@
 //! `PURGE` on the route itself: what is stored of its target goes, where who asks may do that.
 
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
 use super::{Cache, Desk, asked};
 use crate::{
     cache::purge::{CACHE_TAG, SURROGATE_KEY, What},
@@ -46,7 +50,7 @@ impl Purgers {
 
 impl Desk {
     /// The answer to a purge, if it is one, and here it is not for the endpoint.
-    pub fn purge(&self, exchange: &Exchange) -> Option<Response> {
+    pub async fn purge(&self, exchange: &Exchange) -> Option<Response> {
         let purgers = self.purgers.as_ref().filter(|_| exchange.method.as_str() == PURGE)?;
         if !purgers.allow(exchange) {
             let why = "this address may not purge";
@@ -54,7 +58,14 @@ impl Desk {
         }
         let is_soft = exchange.headers.get(SOFTLY).is_some_and(|value| value.as_bytes() == b"1");
         let target = asked::key(exchange, &self.keys).target().to_vec();
-        let purged = self.shelf.purge(&What::Url(vec![target.into()]), is_soft);
+        let what = What::Url(vec![target.into()]);
+        let purged = if self.shelf.lower().is_empty() {
+            self.shelf.purge(&what, is_soft)
+        } else {
+            let shelf = Arc::clone(&self.shelf);
+            // Whoever is below memory may keep a worker waiting.
+            spawn_blocking(move || shelf.purge(&what, is_soft)).await.unwrap_or_default()
+        };
         self.purged.happened();
         let mut response = Response::new(StatusCode::OK);
         response.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

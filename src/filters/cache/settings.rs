@@ -9,11 +9,14 @@ use crate::{
     cache::{
         key::{KeyRules, Parameter, QueryRule},
         policy::{Rules, SetCookies},
-        store::{Shelf, memory::Memory},
+        store::{
+            Shelf,
+            disk::{Disk, Tenancy},
+        },
     },
     filters::{JsonSchema, Site, schemars},
     http::{HeaderName, StatusCode, header, headers},
-    settings::{Names, Problem, Problems, Size, Source, Time},
+    settings::{DiskSettings, Names, Problem, Problems, Size, Source, Time},
 };
 
 /// What is kept, for how long, and for whom.
@@ -114,21 +117,20 @@ const A_TIME: &str = "a time such as \"10m\"";
 const BUILT_IN: Size = Size::mib(256);
 
 impl CacheSettings {
-    /// The store, and its size. One of another size is another one.
-    pub fn shelf(&self, site: &Site<'_>) -> Result<(Arc<Shelf>, u64), Problems> {
-        let Some(name) = &self.store else { return Ok((shelf(site, "built_in", BUILT_IN.0), BUILT_IN.0)) };
-        match site.store(name, "store")?.memory {
-            Some(memory) => Ok((shelf(site, name, memory.size.0), memory.size.0)),
-            None => {
-                let what = "answers are not kept in a store of this kind";
-                Err(Problem::at(["store"], what).help("one with `memory`").into())
-            }
+    /// The store. One of another size, or in another folder, is another one.
+    pub fn shelf(&self, site: &Site<'_>) -> Result<Arc<Shelf>, Problems> {
+        let Some(name) = &self.store else { return Ok(shelf(site, "built_in", BUILT_IN.0, None)) };
+        let store = site.store(name, "store")?;
+        if store.memory.is_none() && store.disk.is_none() {
+            let what = "answers are not kept in a store of this kind";
+            return Err(Problem::at(["store"], what).help("one with `memory`, `disk` or both").into());
         }
+        let size = store.memory.map_or(BUILT_IN, |memory| memory.size);
+        Ok(shelf(site, name, size.0, store.disk.as_ref()))
     }
 
-    /// The rules, for a store of this size.
-    pub fn rules(&self, size: u64, problems: &mut Problems) -> Rules {
-        let largest = Memory::largest(size);
+    /// The rules, for a store where no answer is larger.
+    pub fn rules(&self, largest: u64, problems: &mut Problems) -> Rules {
         if self.max_object.0 == 0 || self.max_object.0 > largest {
             let what = format!("it is not from 1B to {}, which is what the store has room for", Size(largest));
             problems.push(Problem::at(["max_object"], what).help("\"10MiB\" without it"));
@@ -224,8 +226,14 @@ impl CacheKeySettings {
     }
 }
 
-fn shelf(site: &Site<'_>, name: &str, size: u64) -> Arc<Shelf> {
-    site.share(&format!("cache:{name}:{size}"), || Shelf::new(name, size))
+fn shelf(site: &Site<'_>, name: &str, size: u64, disk: Option<&DiskSettings>) -> Arc<Shelf> {
+    let Some(DiskSettings { path, size: on_disk }) = disk else {
+        return site.share(&format!("cache:{name}:{size}"), || Shelf::new(name, size));
+    };
+    let tenancy = site.share(&format!("folder:{}", path.display()), Tenancy::default);
+    site.share(&format!("cache:{name}:{size}:{}:{}", on_disk.0, path.display()), || {
+        Shelf::new(name, size).over(Box::new(Disk::new(path.clone(), on_disk.0, tenancy)))
+    })
 }
 
 fn field(index: usize, written: &str, problems: &mut Problems) -> Option<HeaderName> {

@@ -1,0 +1,210 @@
+//! Answers on disk: a file for each, under a name that is a keyed hash of what is stored in it, written to the side and renamed. Nothing is
+//! believed of a file that its sums do not confirm, so none has to be synced: what a crash has torn is found out when it is read, and is a miss.
+//!
+//! ```text
+//! find   the index knows what there is (before the folder is looked through: its names do) --> a file is read away from the worker
+//! put    a place in what waits --> the one thread that writes --> the index, which tells what has to go
+//! forget the books, at once --> the thread removes the files
+//! purge  all files, whether they are known or not
+//! ```
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Receiver, Sender},
+    },
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::future::LocalBoxFuture;
+use tokio::{task::spawn_blocking, time::timeout};
+
+pub use self::tenancy::Tenancy;
+use self::{
+    folder::Folder,
+    ledger::{Forgotten, Ticket},
+    pen::DiskPen,
+    state::State,
+    writer::Job,
+};
+use super::lower::{Lower, Pen, Usage};
+use crate::{
+    cache::{entry::Entry, key::Key, purge::What},
+    http::HeaderMap,
+};
+
+mod body;
+mod draft;
+mod find;
+mod folder;
+mod format;
+mod index;
+mod ledger;
+mod name;
+mod pen;
+mod scan;
+mod state;
+mod stored;
+mod tenancy;
+mod walk;
+mod writer;
+
+/// A folder of answers. It is opened when it is first asked for something, and meanwhile it has nothing.
+pub struct Disk {
+    state: Arc<State>,
+    jobs: Sender<Job>,
+    /// What the thread that writes will listen to, until it does.
+    unheard: Mutex<Option<Receiver<Job>>>,
+    tenancy: Arc<Tenancy>,
+}
+
+/// What is not found by then is not waited for.
+const LONGEST: Duration = Duration::from_millis(250);
+
+/// A purge waits no longer for what is being written.
+const LONGEST_WRITE: Duration = Duration::from_secs(5);
+
+impl Disk {
+    /// Of so many bytes in this folder, which is made where it is missing. All stores of this process that are in one folder, one after the
+    /// other, have one tenancy.
+    pub fn new(path: PathBuf, size: u64, tenancy: Arc<Tenancy>) -> Self {
+        let (jobs, heard) = mpsc::channel();
+        Self { state: Arc::new(State::new(path, size)), jobs, unheard: Mutex::new(Some(heard)), tenancy }
+    }
+
+    fn give(&self, ticket: &Arc<Ticket>, job: Job) {
+        if self.jobs.send(job).is_err() {
+            self.state.ledger().is_over(ticket);
+        }
+    }
+}
+
+impl Lower for Disk {
+    fn kind(&self) -> &'static str {
+        "disk"
+    }
+
+    fn wake(&self) {
+        let Some(jobs) = self.unheard.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        self.tenancy.take_over(&self.jobs);
+        let state = Arc::clone(&self.state);
+        let writing = thread::Builder::new().name("cache-disk".into()).spawn(move || writer::run(&state, &jobs));
+        if let Err(error) = writing {
+            self.state.failed("no thread to write", error);
+            self.state.tried();
+        }
+    }
+
+    fn find<'l>(&'l self, key: &'l Key, headers: &'l HeaderMap) -> LocalBoxFuture<'l, Option<Entry>> {
+        Box::pin(async move {
+            self.wake();
+            let folder = timeout(LONGEST, self.state.opened()).await.ok().flatten()?;
+            let names = self.state.known(&folder, key);
+            if names.as_ref().is_some_and(Vec::is_empty) {
+                return None;
+            }
+            let Ok(turn) = Arc::clone(&self.state.looking).try_acquire_owned() else {
+                self.state.dropped();
+                return None;
+            };
+            let (state, key, headers) = (Arc::clone(&self.state), key.clone(), headers.clone());
+            let looking = spawn_blocking(move || {
+                let _turn = turn;
+                state.look(&folder, &key, &headers, names)
+            });
+            match timeout(LONGEST, looking).await {
+                Ok(found) => found.ok().flatten(),
+                Err(_) => {
+                    self.state.failed("it is not waited for any longer", "it takes too long");
+                    None
+                }
+            }
+        })
+    }
+
+    fn put(&self, key: &Key, entry: &Arc<Entry>) {
+        self.wake();
+        if !entry.content.is_plain() || entry.content.length().is_none_or(|length| length > self.largest()) {
+            return;
+        }
+        let in_memory = if entry.content.is_in_memory() { entry.weight() } else { 0 };
+        let place = self.state.room(in_memory).filter(|_| !self.state.is_paused());
+        let Some(place) = place else { return self.state.dropped() };
+        let ticket = self.state.ledger().ticket(key, entry);
+        if let Some(ticket) = ticket {
+            self.give(&ticket, Job::Whole(Arc::clone(&ticket), place));
+        }
+    }
+
+    fn largest(&self) -> u64 {
+        State::largest(self.state.size)
+    }
+
+    fn begin(&self, key: &Key, entry: &Arc<Entry>) -> Option<Box<dyn Pen>> {
+        self.wake();
+        if self.state.is_paused() || entry.content.length().is_some_and(|length| length > self.largest()) {
+            return None;
+        }
+        let ticket = self.state.ledger().ticket(key, entry)?;
+        let pen = DiskPen::begin(&self.state, &self.jobs, ticket);
+        if pen.is_none() {
+            self.state.dropped();
+        }
+        Some(Box::new(pen?))
+    }
+
+    fn forget(&self, target: &[u8]) {
+        self.wake();
+        let mut books = self.state.ledger();
+        match self.state.folder() {
+            Some(folder) => {
+                let name = folder.naming.target(target);
+                self.state.index.remove_target(name);
+                let forgotten = books.forget(target, name, self.state.is_scanned());
+                drop(books);
+                match forgotten {
+                    Forgotten::First => drop(self.jobs.send(Job::Sweep)),
+                    Forgotten::Beside => {}
+                    Forgotten::TooMany => self.forget_all(),
+                }
+            }
+            None => books.later(What::Url(vec![target.to_vec().into()])),
+        }
+    }
+
+    fn forget_all(&self) {
+        self.wake();
+        self.state.forget_all();
+        let _it_ends_with_the_store = self.jobs.send(Job::Sweep);
+    }
+
+    fn purge(&self, what: &What, soft: Option<SystemTime>) -> u64 {
+        self.wake();
+        let (walk, folder) = {
+            let mut books = self.state.ledger();
+            let (walk, folder) = (books.begin_walk(what), self.state.folder());
+            if folder.is_none() {
+                books.later(what.clone());
+            }
+            (walk, folder)
+        };
+        let folder = folder.or_else(|| Folder::look(&self.state.path).map(Arc::new));
+        let count = folder.map_or(0, |folder| self.state.purge_in(&folder, what, soft));
+        // What was about to be written when this began is written and gone, or not written, when it ends.
+        let (passed, pass) = mpsc::sync_channel(1);
+        if self.jobs.send(Job::Pass(passed)).is_ok() {
+            let _it_is_void_in_any_case = pass.recv_timeout(LONGEST_WRITE);
+        }
+        self.state.ledger().end_walk(walk);
+        count
+    }
+
+    fn usage(&self) -> Usage {
+        self.state.usage()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! Looking for an answer, where files may be read.
+
+use std::{
+    fmt, fs, io,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    body::Place,
+    folder::Folder,
+    index::MOST_VARIANTS,
+    name::Name,
+    state::State,
+    stored::{Stored, Unreadable},
+};
+use crate::{
+    cache::{content::Content, entry::Entry, key::Key},
+    http::HeaderMap,
+};
+
+/// A body that is no longer is read at once, and is in memory then.
+const AT_ONCE: u64 = 256 * 1024;
+
+impl State {
+    /// The files that can have something for this key, as far as they are known; `None`: it is to be looked for by name.
+    pub fn known(&self, folder: &Folder, key: &Key) -> Option<Vec<Name>> {
+        let (target, rest) = (folder.naming.target(key.target()), folder.naming.rest(key));
+        let marks = self.index.of(target);
+        let names = || marks.into_iter().flatten().filter(|mark| mark.rest == rest).map(|mark| mark.name(target));
+        self.is_scanned().then(|| names().collect())
+    }
+
+    /// The newest answer in them for a request with these fields.
+    pub fn look(
+        self: &Arc<Self>,
+        folder: &Folder,
+        key: &Key,
+        headers: &HeaderMap,
+        names: Option<Vec<Name>>,
+    ) -> Option<Entry> {
+        let names = names.unwrap_or_else(|| self.by_name(folder, key));
+        let mut newest: Option<(Name, Stored)> = None;
+        for name in names.into_iter().take(MOST_VARIANTS) {
+            let Some(stored) = self.open(folder, &name) else { continue };
+            if stored.key != key.as_bytes() {
+                self.broken(folder, &name, "it has the name of another one");
+            } else if stored.head.vary.matches(headers)
+                && newest.as_ref().is_none_or(|(_, known)| known.head.came() <= stored.head.came())
+            {
+                newest = Some((name, stored));
+            }
+        }
+        let (name, stored) = newest?;
+        let entry = self.entry(folder, name, stored)?;
+        if self.ledger().is_purged(key.target(), &entry) {
+            return None;
+        }
+        self.counts.found.fetch_add(1, Ordering::Relaxed);
+        Some(entry)
+    }
+
+    fn by_name(&self, folder: &Folder, key: &Key) -> Vec<Name> {
+        let (target, rest) = (folder.naming.target(key.target()), folder.naming.rest(key));
+        let mut names: Vec<_> = folder.of_target(target).filter(|name| name.rest == rest).collect();
+        let books = self.ledger();
+        names.retain(|name| !books.gone.has(target) || self.index.has(name));
+        names
+    }
+
+    /// Opens a file; one that is harmed is removed.
+    pub fn open(&self, folder: &Folder, name: &Name) -> Option<Stored> {
+        match Stored::open(&folder.path(name)) {
+            Ok(stored) => return Some(stored),
+            Err(Unreadable::Io(error)) if error.kind() == io::ErrorKind::NotFound => self.lost(name),
+            Err(Unreadable::Io(error)) => self.failed("what is kept cannot be read", error),
+            Err(why @ Unreadable::Broken) => self.broken(folder, name, why),
+        }
+        None
+    }
+
+    /// It is not what it was: it is removed.
+    pub fn broken(&self, folder: &Folder, name: &Name, why: impl fmt::Display) {
+        self.failed(format_args!("the file {name} was removed"), why);
+        self.remove(folder, name);
+    }
+
+    /// Removes a file, and what is known of it. Was it there?
+    pub fn remove(&self, folder: &Folder, name: &Name) -> bool {
+        self.lost(name);
+        match fs::remove_file(folder.path(name)) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => {
+                self.failed("a file cannot be removed", error);
+                false
+            }
+        }
+    }
+
+    fn entry(self: &Arc<Self>, folder: &Folder, name: Name, stored: Stored) -> Option<Entry> {
+        let since = match stored.since(self.process) {
+            Some(since) => since,
+            // Which groups another process has seen invalidated nobody knows.
+            None if !stored.head.groups.is_empty() => {
+                self.remove(folder, &name);
+                return None;
+            }
+            None => Duration::ZERO,
+        };
+        let (head, length) = (stored.head.clone(), stored.body());
+        if length > AT_ONCE {
+            let open = Arc::clone(&self.open).try_acquire_owned().ok()?;
+            return Some(Entry { head, content: self.there(name, stored, open), since });
+        }
+        let (content, writer) = Content::begin(Some(length));
+        for index in 0..stored.blocks() {
+            match stored.block(index) {
+                Ok(block) => writer.push(&block),
+                Err(Unreadable::Io(error)) => {
+                    self.failed("what is kept cannot be read", error);
+                    return None;
+                }
+                Err(why @ Unreadable::Broken) => {
+                    self.broken(folder, &name, why);
+                    return None;
+                }
+            }
+        }
+        writer.finish(None).then_some(Entry { head, content, since })
+    }
+
+    fn there(self: &Arc<Self>, name: Name, stored: Stored, open: OwnedSemaphorePermit) -> Arc<Content> {
+        let length = stored.body();
+        Content::elsewhere(length, Arc::new(Place::new(Arc::downgrade(self), name, stored, open)))
+    }
+}

@@ -1,0 +1,197 @@
+//! What is known of files beside what the index has: what is on its way to them, and what is on its way out. No file is touched by who
+//! holds its lock.
+
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::cache::{entry::Entry, key::Key, purge::What};
+
+/// An answer that is to be written.
+pub struct Ticket {
+    /// No other one has it.
+    pub number: u64,
+    /// What it is stored under.
+    pub key: Key,
+    /// It.
+    pub entry: Arc<Entry>,
+    is_void: AtomicBool,
+}
+
+/// The books.
+#[derive(Default)]
+pub struct Ledger {
+    next: u64,
+    tickets: HashMap<u64, Arc<Ticket>>,
+    /// What is being purged.
+    walks: Vec<(u64, What)>,
+    /// What was forgotten before it was known whether there is any.
+    pub gone: Gone,
+    /// What is to be looked for, and removed.
+    rubbish: HashSet<u128>,
+    /// What was to go before the folder was ours.
+    before: Vec<What>,
+    /// The folder is to be looked through once more.
+    looks_again: bool,
+}
+
+/// What became of something that was to be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgotten {
+    /// There was no rubbish before.
+    First,
+    /// There was.
+    Beside,
+    /// There is so much that it is not told apart any more.
+    TooMany,
+}
+
+/// Files that are there and count for nothing, unless the index has them.
+#[derive(Default)]
+pub struct Gone {
+    targets: HashSet<u128>,
+    all: bool,
+}
+
+/// Of more targets that were forgotten it is not told which.
+const MOST_GONE: usize = 1 << 18;
+
+impl Ticket {
+    /// It was found that it is not to be kept.
+    pub fn is_void(&self) -> bool {
+        self.is_void.load(Ordering::Acquire)
+    }
+
+    /// It is not to be kept any more.
+    pub fn void(&self) {
+        self.is_void.store(true, Ordering::Release);
+    }
+}
+
+impl Ledger {
+    /// For an answer that is to be written, unless it is being purged.
+    pub fn ticket(&mut self, key: &Key, entry: &Arc<Entry>) -> Option<Arc<Ticket>> {
+        if self.is_purged(key.target(), entry) {
+            return None;
+        }
+        let ticket = Arc::new(Ticket {
+            number: self.number(),
+            key: key.clone(),
+            entry: Arc::clone(entry),
+            is_void: AtomicBool::new(false),
+        });
+        self.tickets.insert(ticket.number, Arc::clone(&ticket));
+        Some(ticket)
+    }
+
+    /// It is written, or will not be.
+    pub fn is_over(&mut self, ticket: &Ticket) {
+        self.tickets.remove(&ticket.number);
+    }
+
+    /// It is being purged: what of it is found now may be gone in a moment.
+    pub fn is_purged(&self, target: &[u8], entry: &Entry) -> bool {
+        self.walks.iter().any(|(_, what)| what.holds(target, &entry.head))
+    }
+
+    /// What is meant is purged from now on until [`Self::end_walk`]; what of it is to be written will not be.
+    pub fn begin_walk(&mut self, what: &What) -> u64 {
+        self.void(|ticket| what.holds(ticket.key.target(), &ticket.entry.head));
+        let number = self.number();
+        self.walks.push((number, what.clone()));
+        number
+    }
+
+    /// It is.
+    pub fn end_walk(&mut self, number: u64) {
+        self.walks.retain(|(own, _)| *own != number);
+    }
+
+    /// What is to be written of this target will not be, and its files are rubbish; those that nobody knows of yet, too.
+    pub fn forget(&mut self, key_target: &[u8], target: u128, is_scanned: bool) -> Forgotten {
+        if self.rubbish.len() >= MOST_GONE {
+            return Forgotten::TooMany;
+        }
+        self.void(|ticket| ticket.key.target() == key_target);
+        let is_first = self.rubbish.is_empty();
+        self.rubbish.insert(target);
+        if !is_scanned {
+            self.gone.insert(target);
+        }
+        if is_first { Forgotten::First } else { Forgotten::Beside }
+    }
+
+    /// Nothing will be, and all files are rubbish.
+    pub fn forget_all(&mut self) {
+        self.void(|_| true);
+        self.rubbish.clear();
+        self.gone = Gone { targets: HashSet::new(), all: true };
+        self.looks_again = true;
+    }
+
+    /// What is to go as soon as the folder is ours.
+    pub fn later(&mut self, what: What) {
+        self.void(|ticket| what.is_at(ticket.key.target()));
+        if self.before.len() >= MOST_GONE {
+            self.before = vec![What::Everything];
+        }
+        if !matches!(self.before.first(), Some(What::Everything)) {
+            self.before.push(what);
+        }
+    }
+
+    /// That, and nobody remembers it here any more.
+    pub fn take_before(&mut self) -> Vec<What> {
+        mem::take(&mut self.before)
+    }
+
+    /// The folder is to be looked through once more: it is told once.
+    pub fn looks_again(&mut self) -> bool {
+        mem::take(&mut self.looks_again)
+    }
+
+    /// All files are known, if nothing is left to be removed.
+    pub fn is_scanned(&mut self) -> bool {
+        let is_scanned = self.rubbish.is_empty() && !self.looks_again;
+        if is_scanned {
+            self.gone = Gone::default();
+        }
+        is_scanned
+    }
+
+    /// Targets whose files are to be looked for.
+    pub fn take_rubbish(&mut self) -> HashSet<u128> {
+        mem::take(&mut self.rubbish)
+    }
+
+    fn void(&mut self, is_meant: impl Fn(&Ticket) -> bool) {
+        let meant = self.tickets.values().filter(|ticket| is_meant(ticket));
+        meant.for_each(|ticket| ticket.void());
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+impl Gone {
+    fn insert(&mut self, target: u128) {
+        if self.targets.len() >= MOST_GONE {
+            *self = Self { targets: HashSet::new(), all: true };
+        }
+        if !self.all {
+            self.targets.insert(target);
+        }
+    }
+
+    /// A file of this target counts for nothing, unless the index has it.
+    pub fn has(&self, target: u128) -> bool {
+        self.all || self.targets.contains(&target)
+    }
+}

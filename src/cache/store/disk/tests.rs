@@ -1,0 +1,538 @@
+use std::{
+    fs::{self, OpenOptions},
+    future::poll_fn,
+};
+
+use tempfile::TempDir;
+
+use super::{name::Name, *};
+use crate::{
+    cache::{
+        entry::now,
+        testing::{entry, key, tagged},
+    },
+    http::{Body, Frame, HeaderName, HeaderValue},
+};
+
+const SIZE: u64 = 64 << 20;
+
+fn place() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// A store there, which is open.
+async fn disk(place: &TempDir) -> Disk {
+    let disk = Disk::new(place.path().join("store"), SIZE, Arc::default());
+    disk.wake();
+    until("it is open", || disk.state.folder().is_some()).await;
+    disk
+}
+
+/// One that nobody looks through, and nobody writes to.
+fn idle(place: &TempDir) -> (Disk, Receiver<Job>) {
+    let disk = Disk::new(place.path().join("store"), SIZE, Arc::default());
+    let jobs = disk.unheard.lock().expect("nobody panics").take().expect("nobody listens yet");
+    let folder = Folder::open(&disk.state.path).expect("it can be used").expect("it is free");
+    disk.state.set_folder(Some(Arc::new(folder)));
+    disk.state.tried();
+    (disk, jobs)
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(30), waiting).await.unwrap_or_else(|_| panic!("{what}"));
+}
+
+/// All that was to be done until now is done, and what is there is known.
+async fn settle(disk: &Disk) {
+    let (passed, pass) = mpsc::sync_channel(1);
+    disk.jobs.send(Job::Pass(passed)).expect("somebody listens");
+    pass.recv_timeout(Duration::from_secs(30)).expect("it comes to that");
+    until("all is known", || disk.state.is_scanned()).await;
+}
+
+async fn find(disk: &Disk, key: &Key, x_a: &str) -> Option<Entry> {
+    let mut headers = HeaderMap::new();
+    headers.insert(HeaderName::from_static("x-a"), HeaderValue::from_str(x_a).expect("a value"));
+    disk.find(key, &headers).await
+}
+
+async fn has(disk: &Disk, path: &str) -> bool {
+    find(disk, &key(path, None), "a").await.is_some()
+}
+
+/// All of a body, if it ends well.
+async fn read(entry: &Entry) -> Option<Vec<u8>> {
+    let mut body = entry.content.read(None)?;
+    let mut all = Vec::new();
+    while let Some(frame) = poll_fn(|cx| body.poll_frame(cx)).await {
+        match frame {
+            Ok(Frame::Data(bytes)) => all.extend_from_slice(&bytes),
+            Ok(Frame::Trailers(_)) => {}
+            Err(_) => return None,
+        }
+    }
+    Some(all)
+}
+
+fn files(disk: &Disk) -> Vec<Name> {
+    let folder = disk.state.folder().expect("it is open");
+    folder.folders().flat_map(|below| folder::names(&below)).collect()
+}
+
+/// The file of the only answer.
+fn only_file(disk: &Disk) -> (Name, std::path::PathBuf) {
+    let files = files(disk);
+    assert_eq!(files.len(), 1);
+    (files[0], disk.state.folder().expect("it is open").path(&files[0]))
+}
+
+#[actix_rt::test]
+async fn what_was_put_is_found_by_this_process_and_by_the_next() {
+    let place = place();
+    let first = disk(&place).await;
+    let sizes = [0, 1, format::BLOCK, format::BLOCK + 1, 256 * 1024, 256 * 1024 + 1, 1_000_000];
+    let keys = sizes.map(|size| key(&format!("/{size}"), None));
+    for (key, size) in keys.iter().zip(sizes) {
+        first.put(key, &entry(size, "a"));
+    }
+    first.put(&keys[0], &entry(7, "b"));
+    settle(&first).await;
+
+    for (key, size) in keys.iter().zip(sizes) {
+        let found = find(&first, key, "a").await.expect("it is there");
+        assert_eq!((found.content.length(), read(&found).await), (Some(size as u64), Some(vec![b'.'; size])));
+    }
+    let since = find(&first, &keys[0], "b").await.expect("the variant, too").since;
+    assert!(since > Duration::ZERO);
+    drop(first);
+    let second = disk(&place).await;
+    for (key, size) in keys.iter().zip(sizes) {
+        let found = find(&second, key, "a").await.expect("it is there");
+        assert_eq!((found.since, read(&found).await), (Duration::ZERO, Some(vec![b'.'; size])));
+    }
+    assert_eq!(find(&second, &keys[0], "b").await.and_then(|found| found.content.length()), Some(7));
+    assert!(find(&second, &keys[0], "c").await.is_none() && find(&second, &key("/0", Some("1")), "a").await.is_none());
+}
+
+#[actix_rt::test]
+async fn a_part_is_read_from_where_it_is() {
+    let (place, key) = (place(), key("/", None));
+    let disk = disk(&place).await;
+    disk.put(&key, &entry(1_000_000, "a"));
+    settle(&disk).await;
+    let found = find(&disk, &key, "a").await.expect("it is there");
+
+    for (first, last) in [(0, 0), (65_535, 65_536), (999_999, 999_999), (131_072, 999_999), (5, 200_000)] {
+        let mut body = found.content.read(Some((first, last))).expect("it can be read");
+        let mut length = 0;
+        while let Some(frame) = poll_fn(|cx| body.poll_frame(cx)).await {
+            if let Ok(Frame::Data(bytes)) = frame {
+                length += bytes.len() as u64;
+            }
+        }
+        assert_eq!(length, last + 1 - first);
+    }
+}
+
+#[actix_rt::test]
+async fn no_harmed_file_is_ever_whole() {
+    let (place, key) = (place(), key("/", None));
+    let disk = disk(&place).await;
+    disk.put(&key, &entry(40, "a"));
+    settle(&disk).await;
+    let (name, path) = only_file(&disk);
+    let sound = fs::read(&path).expect("it is there");
+    let mut harmed: Vec<Vec<u8>> =
+        (0..sound.len()).map(|at| [&sound[..at], &[!sound[at]], &sound[at + 1..]].concat()).collect();
+    harmed.extend((0..sound.len()).map(|end| sound[..end].to_vec()));
+    harmed.push([&sound[..], b"."].concat());
+
+    for (number, bytes) in harmed.iter().enumerate() {
+        fs::write(&path, bytes).expect("a file");
+        disk.state.index.insert(&name, bytes.len() as u64);
+        let errors = disk.usage().errors;
+
+        assert!(find(&disk, &key, "a").await.is_none(), "{number}");
+        assert!(!path.exists() && disk.usage().errors == errors + 1, "{number}: it is removed, and counted");
+    }
+}
+
+#[actix_rt::test]
+async fn a_large_body_that_is_harmed_breaks_off_before_the_harm() {
+    let (place, key) = (place(), key("/", None));
+    let disk = disk(&place).await;
+    const LENGTH: usize = 300_000;
+    disk.put(&key, &entry(LENGTH, "a"));
+    settle(&disk).await;
+    let (name, path) = only_file(&disk);
+    let sound = fs::read(&path).expect("it is there");
+    let begin = sound.len() - LENGTH - 5 * 8;
+    let places = (begin..sound.len()).step_by(9_973).chain([begin, begin + format::BLOCK, sound.len() - 1]);
+
+    for at in places {
+        let mut harmed = sound.clone();
+        harmed[at] ^= 1;
+        fs::write(&path, &harmed).expect("a file");
+        disk.state.index.insert(&name, harmed.len() as u64);
+        let found = find(&disk, &key, "a").await.expect("its head is sound");
+
+        let mut body = found.content.read(None).expect("it can be read");
+        let mut length = 0;
+        let ended = loop {
+            match poll_fn(|cx| body.poll_frame(cx)).await {
+                Some(Ok(Frame::Data(bytes))) => {
+                    assert!(bytes.iter().all(|byte| *byte == b'.'), "{at}: nobody gets a byte that is not its own");
+                    length += bytes.len();
+                }
+                Some(Ok(Frame::Trailers(_))) => {}
+                Some(Err(_)) => break false,
+                None => break true,
+            }
+        };
+        assert!(!ended && length < LENGTH && !path.exists(), "{at}: {length}");
+    }
+}
+
+#[actix_rt::test]
+async fn the_file_of_another_answer_is_not_that_of_this_one() {
+    let place = place();
+    let disk = disk(&place).await;
+    disk.put(&key("/a", None), &entry(40, "a"));
+    settle(&disk).await;
+    let (a, path) = only_file(&disk);
+    disk.put(&key("/b", None), &entry(40, "a"));
+    settle(&disk).await;
+    let b = files(&disk).into_iter().find(|name| *name != a).expect("the other one");
+
+    fs::copy(&path, disk.state.folder().expect("it is open").path(&b)).expect("a file");
+
+    assert!(!has(&disk, "/b").await && has(&disk, "/a").await);
+    assert!(disk.usage().errors == 1 && files(&disk) == [a]);
+}
+
+#[actix_rt::test]
+async fn before_the_folder_is_looked_through_what_is_there_is_found_by_name() {
+    let place = place();
+    let first = disk(&place).await;
+    for path in ["/a", "/b", "/c"] {
+        first.put(&key(path, None), &entry(40, "a"));
+    }
+    settle(&first).await;
+    drop(first);
+    let (second, _jobs) = idle_soon(&place).await;
+
+    assert!(has(&second, "/a").await && has(&second, "/b").await && !has(&second, "/d").await);
+    second.forget(key("/a", None).target());
+    assert!(!has(&second, "/a").await && has(&second, "/b").await);
+    second.forget_all();
+    assert!(!has(&second, "/b").await && !has(&second, "/c").await);
+}
+
+/// As soon as the thread of the one before has ended.
+async fn idle_soon(place: &TempDir) -> (Disk, Receiver<Job>) {
+    let is_free = || matches!(Folder::open(&place.path().join("store")), Ok(Some(_)));
+    until("the folder is free", is_free).await;
+    idle(place)
+}
+
+#[actix_rt::test]
+async fn what_is_forgotten_is_gone_for_the_next_process_too() {
+    let place = place();
+    let first = disk(&place).await;
+    for (path, x_key) in [("/a", None), ("/a", Some("1")), ("/ab", None)] {
+        first.put(&key(path, x_key), &entry(40, "a"));
+    }
+    // Also what was not written yet.
+    first.forget(key("/a", None).target());
+    settle(&first).await;
+    first.put(&key("/a", Some("2")), &entry(40, "a"));
+    first.put(&key("/c", None), &entry(40, "a"));
+    settle(&first).await;
+    first.forget(key("/c", None).target());
+    settle(&first).await;
+    drop(first);
+
+    let second = disk(&place).await;
+
+    assert!(!has(&second, "/a").await && has(&second, "/ab").await && !has(&second, "/c").await);
+    assert!(find(&second, &key("/a", Some("2")), "a").await.is_some(), "it came after that");
+    settle(&second).await;
+    assert_eq!(files(&second).len(), 2);
+    second.forget_all();
+    settle(&second).await;
+    until("all is removed", || files(&second).is_empty()).await;
+}
+
+fn url(path: &str) -> What {
+    What::url(&format!("http://a.example{path}")).expect("a URL")
+}
+
+#[actix_rt::test]
+async fn a_purge_reaches_what_is_known_and_what_is_not() {
+    let orders: [(What, &[&str]); 5] = [
+        (url("/a"), &["/a"]),
+        (What::prefix("http://a.example/a").expect("a prefix"), &["/a", "/a/b"]),
+        (What::tag("t-/c").expect("a tag"), &["/c"]),
+        (What::Group("g-/a/b".into()), &["/a/b"]),
+        (What::Everything, &["/a", "/a/b", "/c"]),
+    ];
+    for (what, gone) in orders {
+        for is_known in [true, false] {
+            let place = place();
+            let first = disk(&place).await;
+            for path in ["/a", "/a/b", "/c"] {
+                first.put(&key(path, None), &tagged(path));
+            }
+            settle(&first).await;
+            let (store, _jobs) = if is_known {
+                (first, None)
+            } else {
+                drop(first);
+                let (second, jobs) = idle_soon(&place).await;
+                // Nobody listens: what it would wait for does not come.
+                drop(jobs);
+                (second, Some(()))
+            };
+
+            let count = store.purge(&what, None);
+
+            assert_eq!(count, gone.len() as u64, "{what:?} {is_known}");
+            assert_eq!(files(&store).len(), 3 - gone.len(), "{what:?} {is_known}");
+            if is_known {
+                for path in ["/a", "/a/b", "/c"] {
+                    assert_eq!(has(&store, path).await, !gone.contains(&path), "{what:?} {path}");
+                }
+            }
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn softly_purged_it_is_stale_and_there() {
+    let place = place();
+    let disk = disk(&place).await;
+    disk.put(&key("/a", None), &tagged("/a"));
+    disk.put(&key("/b", None), &tagged("/b"));
+    settle(&disk).await;
+
+    assert_eq!(disk.purge(&What::tag("t-/a").expect("a tag"), Some(now())), 1);
+
+    let stale = find(&disk, &key("/a", None), "a").await.expect("it is there");
+    let fresh = find(&disk, &key("/b", None), "a").await.expect("it is there");
+    assert!(stale.head.ttl(now()) <= 0 && fresh.head.ttl(now()) > 0);
+}
+
+#[actix_rt::test]
+async fn what_is_purged_while_another_process_has_the_folder_is_gone_when_it_is_free() {
+    let place = place();
+    let first = disk(&place).await;
+    for path in ["/a", "/b", "/c"] {
+        first.put(&key(path, None), &entry(40, "a"));
+    }
+    settle(&first).await;
+    let second = Disk::new(place.path().join("store"), SIZE, Arc::default());
+    assert!(!has(&second, "/c").await, "it is not for two at once");
+
+    assert_eq!(second.purge(&url("/a"), None), 1);
+    second.forget(key("/b", None).target());
+    // The first one does not know, and writes it again.
+    first.put(&key("/a", None), &entry(40, "a"));
+    settle(&first).await;
+    drop(first);
+
+    until("it is free", || second.state.folder().is_some()).await;
+    assert!(!has(&second, "/a").await && !has(&second, "/b").await && has(&second, "/c").await);
+}
+
+#[actix_rt::test]
+async fn other_settings_take_the_folder_over_though_the_store_before_is_held() {
+    let (place, tenancy) = (place(), Arc::default());
+    let of = |size: u64| Disk::new(place.path().join("store"), size, Arc::clone(&tenancy));
+    let (before, after) = (of(SIZE), of(2 * SIZE));
+    before.put(&key("/a", None), &entry(40, "a"));
+    settle(&before).await;
+    assert!(after.state.folder().is_none(), "nobody wants it yet");
+
+    after.wake();
+
+    until("it is open", || after.state.folder().is_some()).await;
+    assert!(has(&after, "/a").await && !has(&before, "/a").await);
+    before.put(&key("/b", None), &entry(40, "a"));
+    settle(&after).await;
+    assert!(files(&after).len() == 1);
+}
+
+#[actix_rt::test]
+async fn it_takes_no_more_than_it_may() {
+    let place = place();
+    let small = Disk::new(place.path().join("store"), 16 << 20, Arc::default());
+    for number in 0..600 {
+        small.put(&key(&format!("/{number}"), None), &entry(50_000, "a"));
+        if number % 50 == 0 {
+            settle(&small).await;
+        }
+    }
+    settle(&small).await;
+
+    let folder = small.state.folder().expect("it is open");
+    let taken: u64 = files(&small).iter().map(|name| fs::metadata(folder.path(name)).expect("it is there").len()).sum();
+    assert!(taken <= 15 << 20 && taken > 14 << 20, "{taken}");
+    assert_eq!(files(&small).len() as u64, small.usage().targets.unwrap_or_default());
+    small.put(&key("/large", None), &entry(2 << 20, "a"));
+    settle(&small).await;
+    assert!(!has(&small, "/large").await, "one answer does not drive out all others");
+}
+
+#[actix_rt::test]
+async fn what_finds_no_place_in_what_waits_is_not_kept_and_nobody_waits() {
+    let place = place();
+    let (disk, _jobs) = idle(&place);
+    for number in 0..100 {
+        disk.put(&key(&format!("/{number}"), None), &entry(1 << 20, "a"));
+    }
+
+    let dropped = disk.usage().dropped;
+    assert!((36..=40).contains(&dropped), "{dropped}");
+}
+
+#[actix_rt::test]
+async fn a_disk_that_hangs_is_a_miss() {
+    let (place, key) = (place(), key("/", None));
+    let disk = disk(&place).await;
+    disk.put(&key, &entry(40, "a"));
+    settle(&disk).await;
+    let (_, path) = only_file(&disk);
+    fs::remove_file(&path).expect("it is there");
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR, 0)
+        .expect("a pipe");
+
+    for _ in 0..3 {
+        assert!(find(&disk, &key, "a").await.is_none());
+    }
+
+    assert_eq!(disk.usage().errors, 3);
+    // Whoever reads it hangs until somebody writes.
+    drop(OpenOptions::new().write(true).open(&path).expect("a pipe"));
+}
+
+#[actix_rt::test]
+async fn what_cannot_be_read_or_written_is_counted_and_a_miss() {
+    let place = place();
+    let disk = disk(&place).await;
+    disk.put(&key("/a", None), &entry(40, "a"));
+    settle(&disk).await;
+    let (_, path) = only_file(&disk);
+    let new = disk.state.path.join("new");
+    fs::remove_file(&path).and_then(|()| fs::create_dir(&path)).expect("a folder in its place");
+    fs::remove_dir(&new).and_then(|()| fs::write(&new, "")).expect("a file in its place");
+
+    assert!(!has(&disk, "/a").await);
+    disk.put(&key("/b", None), &entry(40, "a"));
+    settle(&disk).await;
+
+    assert!(!has(&disk, "/b").await && disk.usage().errors >= 2);
+    let dropped = disk.usage().dropped;
+    disk.put(&key("/c", None), &entry(40, "a"));
+    assert_eq!(disk.usage().dropped, dropped + 1, "for a moment it is left alone");
+}
+
+#[actix_rt::test]
+async fn a_folder_that_is_removed_is_made_anew() {
+    let place = place();
+    let disk = disk(&place).await;
+    disk.put(&key("/a", None), &entry(40, "a"));
+    settle(&disk).await;
+
+    fs::remove_dir_all(&disk.state.path).expect("it is there");
+
+    assert!(!has(&disk, "/a").await);
+    disk.put(&key("/b", None), &entry(40, "a"));
+    until("it is there again", || disk.state.path.join("new").exists() && disk.state.folder().is_some()).await;
+    disk.put(&key("/c", None), &entry(40, "a"));
+    settle(&disk).await;
+    assert!(has(&disk, "/c").await);
+}
+
+#[actix_rt::test]
+async fn what_comes_is_kept_once_it_is_whole_and_not_before() {
+    let (place, one, other) = (place(), key("/a", None), key("/b", None));
+    let disk = disk(&place).await;
+    let begin = |key: &Key| disk.begin(key, &entry(0, "a")).expect("there is room");
+    let (mut whole, mut broken) = (begin(&one), begin(&other));
+    for _ in 0..10 {
+        assert!(whole.push(vec![b'.'; 50_000].into()).await && broken.push(vec![b'.'; 50_000].into()).await);
+    }
+    settle(&disk).await;
+    assert!(!has(&disk, "/a").await && !has(&disk, "/b").await);
+
+    whole.finish();
+    drop(broken);
+    settle(&disk).await;
+
+    let found = find(&disk, &one, "a").await.expect("it is whole");
+    assert_eq!(read(&found).await, Some(vec![b'.'; 500_000]));
+    assert!(!has(&disk, "/b").await && fs::read_dir(disk.state.path.join("new")).expect("a folder").count() == 0);
+}
+
+#[actix_rt::test]
+async fn what_comes_and_is_forgotten_or_purged_meanwhile_is_not_kept() {
+    let purge = |disk: &Disk| assert_eq!(disk.purge(&url("/"), None), 0);
+    let ways: [&dyn Fn(&Disk); 3] = [&|disk| disk.forget(key("/", None).target()), &purge, &|disk| disk.forget_all()];
+    for way in ways {
+        let place = place();
+        let disk = disk(&place).await;
+        let mut pen = disk.begin(&key("/", None), &entry(0, "a")).expect("there is room");
+        assert!(pen.push(vec![b'.'; 50_000].into()).await);
+
+        way(&disk);
+        assert!(!pen.push(vec![b'.'; 50_000].into()).await);
+        pen.finish();
+        settle(&disk).await;
+
+        assert!(!has(&disk, "/").await && files(&disk).is_empty());
+    }
+}
+
+#[actix_rt::test]
+async fn what_is_in_a_group_does_not_outlive_the_process() {
+    let place = place();
+    let first = disk(&place).await;
+    first.put(&key("/a", None), &tagged("/a"));
+    settle(&first).await;
+    assert!(has(&first, "/a").await);
+    drop(first);
+
+    let second = disk(&place).await;
+
+    assert!(!has(&second, "/a").await && files(&second).is_empty());
+}
+
+#[actix_rt::test]
+async fn what_is_not_known_to_be_whole_is_not_taken_for_whole_where_it_is_copied() {
+    let (place, key) = (place(), key("/", None));
+    let disk = disk(&place).await;
+    disk.put(&key, &entry(300_000, "a"));
+    settle(&disk).await;
+    let found = Arc::new(find(&disk, &key, "a").await.expect("it is there"));
+    // As after a 304: the head is a new one, the body is where it was.
+    disk.put(&key, &found);
+    settle(&disk).await;
+    assert_eq!(read(&find(&disk, &key, "a").await.expect("it is there")).await, Some(vec![b'.'; 300_000]));
+    let (_, path) = only_file(&disk);
+    let mut bytes = fs::read(&path).expect("it is there");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    let found = Arc::new(find(&disk, &key, "a").await.expect("it is there"));
+    fs::write(&path, bytes).expect("a file");
+
+    disk.put(&key, &found);
+    settle(&disk).await;
+
+    assert!(find(&disk, &key, "a").await.is_none());
+}

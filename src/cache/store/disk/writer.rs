@@ -1,0 +1,283 @@
+//! The one thread that writes: it opens the folder, looks through it, writes what is to be kept, and removes what is not. Nobody waits
+//! for it.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    draft::Draft,
+    folder::Folder,
+    format::{self, Prelude},
+    ledger::Ticket,
+    scan::Scan,
+    state::{State, nanoseconds},
+};
+
+/// What is to be done.
+pub enum Job {
+    /// Writes an answer that is whole.
+    Whole(Arc<Ticket>, OwnedSemaphorePermit),
+    /// Begins to write one that comes.
+    Begin(Arc<Ticket>, OwnedSemaphorePermit),
+    /// More of that one.
+    More(Arc<Ticket>, Bytes, OwnedSemaphorePermit),
+    /// That was all of it.
+    End(Arc<Ticket>),
+    /// It will not be whole.
+    Leave(Arc<Ticket>),
+    /// There is rubbish.
+    Sweep,
+    /// Tells when this is reached.
+    Pass(SyncSender<()>),
+    /// The folder is for somebody else.
+    Close,
+}
+
+/// One that comes, and its place among those.
+type Coming = HashMap<u64, (Draft, OwnedSemaphorePermit)>;
+
+/// What is heard while the folder is waited for.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Until nobody gives it anything to do any more.
+pub fn run(state: &Arc<State>, jobs: &Receiver<Job>) {
+    while let Some(folder) = open(state, jobs) {
+        let is_over = Writing { state, folder: &folder, coming: HashMap::new() }.serve(jobs);
+        state.set_folder(None);
+        if is_over {
+            return;
+        }
+        state.failed("the folder is gone", "it is made anew");
+        state.forget_all();
+    }
+}
+
+/// Waits for the folder: another process may have it, such as the one whose place this one has taken.
+fn open(state: &Arc<State>, jobs: &Receiver<Job>) -> Option<Arc<Folder>> {
+    let mut said = None;
+    loop {
+        let problem = match Folder::open(&state.path) {
+            Ok(Some(folder)) => {
+                let folder = begin(state, folder);
+                state.tried();
+                return Some(folder);
+            }
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        state.tried();
+        let kind = problem.as_ref().map(io::Error::kind);
+        if said != Some(kind) {
+            match &problem {
+                Some(error) => state.failed("the folder cannot be used", error),
+                None => log::info!("the cache in {} waits for another process to leave it", state.path.display()),
+            }
+            said = Some(kind);
+        }
+        let end = Instant::now() + PATIENCE;
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            match jobs.recv_timeout(left) {
+                Ok(Job::Close) | Err(RecvTimeoutError::Disconnected) => return None,
+                Ok(job) => leave(state, job),
+                Err(RecvTimeoutError::Timeout) => break,
+            }
+        }
+    }
+}
+
+/// What was to go before the folder was ours goes first.
+fn begin(state: &Arc<State>, folder: Folder) -> Arc<Folder> {
+    let folder = Arc::new(folder);
+    loop {
+        let before = {
+            let mut books = state.ledger();
+            let before = books.take_before();
+            if before.is_empty() {
+                state.set_folder(Some(Arc::clone(&folder)));
+                return folder;
+            }
+            before
+        };
+        for what in &before {
+            state.purge_in(&folder, what, None);
+        }
+    }
+}
+
+/// Nobody can do it now.
+fn leave(state: &State, job: Job) {
+    match job {
+        Job::Whole(ticket, _) | Job::Begin(ticket, _) => {
+            state.ledger().is_over(&ticket);
+            state.dropped();
+        }
+        Job::Pass(told) => {
+            let _nobody_may_wait = told.try_send(());
+        }
+        Job::More(..) | Job::End(_) | Job::Leave(_) | Job::Sweep | Job::Close => {}
+    }
+}
+
+struct Writing<'w> {
+    state: &'w Arc<State>,
+    folder: &'w Folder,
+    coming: Coming,
+}
+
+impl Writing<'_> {
+    /// Is it over? Otherwise the folder is gone.
+    fn serve(&mut self, jobs: &Receiver<Job>) -> bool {
+        let mut scan = Some(Scan::of(self.folder));
+        loop {
+            let job = match next(jobs, scan.is_none()) {
+                Ok(Some(Job::Close)) | Err(Over) => return true,
+                Ok(job) => job,
+            };
+            if let Some(Err(error)) = job.map(|job| self.work(job)) {
+                if !self.folder.is_there() {
+                    return false;
+                }
+                self.state.pause();
+                self.state.failed("an answer cannot be kept", error);
+            }
+            self.sweep();
+            if self.state.ledger().looks_again() {
+                scan = Some(Scan::of(self.folder));
+            }
+            scan = scan.and_then(|scan| scan.step(self.state, self.folder));
+        }
+    }
+
+    fn work(&mut self, job: Job) -> io::Result<()> {
+        match job {
+            Job::Whole(ticket, _place) => {
+                let written = self.whole(&ticket);
+                self.state.ledger().is_over(&ticket);
+                written
+            }
+            Job::Begin(ticket, place) => {
+                let draft = self.draft(&ticket);
+                match draft {
+                    Ok(draft) => {
+                        self.coming.insert(ticket.number, (draft, place));
+                        Ok(())
+                    }
+                    Err(error) => {
+                        self.state.ledger().is_over(&ticket);
+                        Err(error)
+                    }
+                }
+            }
+            Job::More(ticket, bytes, _place) => self.more(&ticket, &bytes),
+            Job::End(ticket) => {
+                let settled = match self.coming.remove(&ticket.number) {
+                    Some((draft, _place)) => self.settle(draft, &ticket),
+                    None => Ok(()),
+                };
+                self.state.ledger().is_over(&ticket);
+                settled
+            }
+            Job::Leave(ticket) => {
+                self.coming.remove(&ticket.number);
+                self.state.ledger().is_over(&ticket);
+                Ok(())
+            }
+            Job::Sweep | Job::Close => Ok(()),
+            Job::Pass(told) => {
+                let _nobody_may_wait = told.try_send(());
+                Ok(())
+            }
+        }
+    }
+
+    fn whole(&mut self, ticket: &Ticket) -> io::Result<()> {
+        if ticket.is_void() {
+            return Ok(());
+        }
+        let mut draft = self.draft(ticket)?;
+        ticket.entry.content.each(&mut |bytes| draft.push(bytes))?;
+        self.settle(draft, ticket)
+    }
+
+    fn draft(&self, ticket: &Ticket) -> io::Result<Draft> {
+        let about = format::about(&ticket.key, &ticket.entry.head);
+        if about.len() as u64 > format::MOST_ABOUT {
+            return Err(io::Error::other("its key and its head are too long"));
+        }
+        let (process, since) = (self.state.process, nanoseconds(ticket.entry.since));
+        let own = format::sum(process, ticket.number, &[]);
+        let prelude = Prelude { own, process, since, ..Prelude::default() };
+        Draft::begin(self.folder, ticket.number, prelude, about)
+    }
+
+    fn more(&mut self, ticket: &Ticket, bytes: &[u8]) -> io::Result<()> {
+        let all: u64 = self.coming.values().map(|(draft, _)| draft.length()).sum();
+        let Some((draft, _)) = self.coming.get_mut(&ticket.number) else { return Ok(()) };
+        // What is on its way has its part of the folder, and no more.
+        let has_room = all + bytes.len() as u64 <= State::largest(self.state.size);
+        let pushed = if has_room && !ticket.is_void() { draft.push(bytes).map(|()| true) } else { Ok(false) };
+        if !matches!(pushed, Ok(true)) {
+            self.coming.remove(&ticket.number);
+            // Who brings it need not go on.
+            ticket.void();
+            self.state.dropped();
+        }
+        pushed.map(drop)
+    }
+
+    /// It can be found from now on, unless it was to go meanwhile.
+    fn settle(&self, draft: Draft, ticket: &Ticket) -> io::Result<()> {
+        let name = self.folder.naming.of(&ticket.key, &ticket.entry.head.vary);
+        if ticket.is_void() {
+            return Ok(());
+        }
+        let length = draft.settle(self.folder, &name)?;
+        let gone = {
+            // With the books in hand: whoever has it go does so before, and is heeded, or after, and finds it.
+            let _books = self.state.ledger();
+            if ticket.is_void() { vec![name] } else { self.state.index.insert(&name, length) }
+        };
+        for name in &gone {
+            self.state.remove(self.folder, name);
+        }
+        if !gone.contains(&name) {
+            self.state.counts.stored.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Removes what was forgotten, and nobody has put there since.
+    fn sweep(&self) {
+        let rubbish = self.state.ledger().take_rubbish();
+        for name in rubbish.into_iter().flat_map(|target| self.folder.of_target(target)) {
+            if !self.state.index.has(&name) {
+                self.state.remove(self.folder, &name);
+            }
+        }
+    }
+}
+
+struct Over;
+
+/// What is to be done next, if anything is; waited for by who has nothing else to do.
+fn next(jobs: &Receiver<Job>, may_wait: bool) -> Result<Option<Job>, Over> {
+    if may_wait {
+        return jobs.recv().map(Some).map_err(|_| Over);
+    }
+    match jobs.try_recv() {
+        Ok(job) => Ok(Some(job)),
+        Err(TryRecvError::Empty) => Ok(None),
+        Err(TryRecvError::Disconnected) => Err(Over),
+    }
+}

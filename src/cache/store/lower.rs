@@ -1,0 +1,77 @@
+//! What is below memory: larger, or shared with others, and slower.
+
+use std::{sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+
+use crate::{
+    cache::{entry::Entry, key::Key, purge::What},
+    http::HeaderMap,
+};
+
+/// A tier below memory. Memory is asked first, and what is there is never looked for here. Whatever goes wrong here is a miss, or
+/// something that is not kept: it is counted, and no request fails or waits for long.
+pub trait Lower: Send + Sync {
+    /// What it is, for people, logs and metrics: `disk`.
+    fn kind(&self) -> &'static str;
+
+    /// Makes it ready, if it is not yet.
+    fn wake(&self) {}
+
+    /// What it has under this key for a request with these fields: whole, and as it was put. [`Entry::since`] is when that was asked
+    /// for, by the clock of this process; what another one has put was before everything.
+    fn find<'l>(&'l self, key: &'l Key, headers: &'l HeaderMap) -> LocalBoxFuture<'l, Option<Entry>>;
+
+    /// Takes this whole answer, in place of the one that was for the same requests, later and if it can. Nobody waits for it.
+    fn put(&self, key: &Key, entry: &Arc<Entry>);
+
+    /// No larger answer is put here.
+    fn largest(&self) -> u64;
+
+    /// Takes one that is too large for memory, while it comes; `None` if it is not for that, or has no room.
+    fn begin(&self, _key: &Key, _entry: &Arc<Entry>) -> Option<Box<dyn Pen>> {
+        None
+    }
+
+    /// From now on it has nothing of this target that was put until now. Nobody waits for it.
+    fn forget(&self, target: &[u8]);
+
+    /// The same of everything.
+    fn forget_all(&self);
+
+    /// Drops what is meant, or, with a time, has it be stale since then. How many? What was put until now is not found any more, or
+    /// not as fresh, when this is over. It may take a while, and is called where that does no harm.
+    fn purge(&self, what: &What, soft: Option<SystemTime>) -> u64;
+
+    /// What is in it, and how it is.
+    fn usage(&self) -> Usage;
+}
+
+/// An answer that is put below while it comes. Dropped before it is finished, nothing is kept.
+pub trait Pen {
+    /// More of its body; `false` if it will not be kept any more.
+    fn push(&mut self, bytes: Bytes) -> LocalBoxFuture<'_, bool>;
+
+    /// That was all.
+    fn finish(self: Box<Self>);
+}
+
+/// What is in a tier, and how it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// How many bytes it may take, where that is known.
+    pub size: Option<u64>,
+    /// What it takes now.
+    pub bytes: Option<u64>,
+    /// Of how many targets it has answers.
+    pub targets: Option<u64>,
+    /// How often something was found there, ever.
+    pub found: u64,
+    /// What was put there, ever.
+    pub stored: u64,
+    /// What was to be put there and was not: it was too busy.
+    pub dropped: u64,
+    /// How often it failed.
+    pub errors: u64,
+}
