@@ -5,7 +5,7 @@ use std::time::Duration;
 pub use crate::settings::server::MOST_HEADERS;
 use crate::{
     http::{
-        HeaderValue,
+        HeaderValue, Underscores,
         error_page::{Format, ProxyStatus, Style},
     },
     proxy::Proxy,
@@ -28,6 +28,8 @@ pub struct Limits {
     pub max_uri: usize,
     /// Bytes of a request body.
     pub max_body: Option<u64>,
+    /// What becomes of fields with `_` in their names.
+    pub underscores: Underscores,
     /// From a connection's start to the end of its TLS handshake.
     pub tls_handshake: Option<Duration>,
     /// From a request's first byte, or the connection's start, to the end of its head.
@@ -56,6 +58,7 @@ impl Limits {
             max_headers: http.max_headers.min(MOST_HEADERS),
             max_uri: size(http.max_uri.0),
             max_body: (http.max_body.0 > 0).then_some(http.max_body.0),
+            underscores: http.underscores.into(),
             tls_handshake: timeouts.tls_handshake.0,
             request_head: timeouts.request_head.0,
             request_body: timeouts.request_body.0,

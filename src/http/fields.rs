@@ -85,7 +85,7 @@ pub fn collect(source: &Bytes, mut start: usize, lines: &[u32]) -> Result<(Heade
     for &end in lines {
         let end = end as usize;
         let colon = start + memchr(b':', &source[start..end]).ok_or(BadField::Name)?;
-        let name = name(&source[start..colon]).ok_or(BadField::Name)?;
+        let (name, letters) = name(&source[start..colon]).ok_or(BadField::Name)?;
         let (mut first, mut last) = (colon + 1, end);
         while first < last && is_space(source[first]) {
             first += 1;
@@ -94,7 +94,7 @@ pub fn collect(source: &Bytes, mut start: usize, lines: &[u32]) -> Result<(Heade
             last -= 1;
         }
         let value = HeaderValue::from_maybe_shared(source.slice(first..last)).map_err(|_| BadField::Value)?;
-        marks = marks.and(Marks::of_name(&name));
+        marks = marks.and(Marks::of_name(&name)).and(letters);
         fields.append(name, value);
         start = end + LINE_END;
     }
@@ -108,9 +108,10 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// The name as a type. Those that most messages hold, spelled as most senders do, need no reading letter by letter.
-fn name(text: &[u8]) -> Option<HeaderName> {
-    Some(match text {
+/// The name as a type, and what its letters tell. Those that most messages hold, spelled as most senders do, need no reading
+/// letter by letter.
+fn name(text: &[u8]) -> Option<(HeaderName, Marks)> {
+    let known = match text {
         b"Host" | b"host" => header::HOST,
         b"Date" | b"date" => header::DATE,
         b"ETag" | b"etag" => header::ETAG,
@@ -127,9 +128,13 @@ fn name(text: &[u8]) -> Option<HeaderName> {
         b"Accept-Encoding" | b"accept-encoding" => header::ACCEPT_ENCODING,
         b"Accept-Language" | b"accept-language" => header::ACCEPT_LANGUAGE,
         b"Transfer-Encoding" | b"transfer-encoding" => header::TRANSFER_ENCODING,
-        // The type lets a quotation mark through, which is no part of a token.
-        other => return headers::is_token(other).then(|| HeaderName::from_bytes(other).ok()).flatten(),
-    })
+        other => {
+            // The type lets a quotation mark through, which is no part of a token.
+            let letters = headers::marks_of_token(other)?;
+            return HeaderName::from_bytes(other).ok().map(|name| (name, letters));
+        }
+    };
+    Some((known, Marks::default()))
 }
 
 /// Less room than this is not worth a system call.
@@ -170,10 +175,18 @@ mod tests {
         for text in spellings.iter().chain(&longer).chain(&["Accept-Language", "Transfer-Encoding", "X-Own"]) {
             let expected = HeaderName::from_bytes(text.as_bytes()).expect("a name");
             for spelled in [text.to_string(), text.to_lowercase(), text.to_uppercase()] {
-                assert_eq!(name(spelled.as_bytes()), Some(expected.clone()), "{spelled}");
+                assert_eq!(name(spelled.as_bytes()), Some((expected.clone(), Marks::default())), "{spelled}");
             }
         }
         assert_eq!(name(b"a b"), None);
+    }
+
+    #[test]
+    fn a_name_with_an_underscore_is_told_of() {
+        for (line, expected) in [("X_Own: 1", true), ("_: 1", true), ("X-Own: a_b", false), ("Host: a_b", false)] {
+            let fields = collect(&Bytes::copy_from_slice(line.as_bytes()), 0, &[line.len() as u32]);
+            assert_eq!(fields.map(|(_, marks)| marks.has(Marks::UNDERSCORE)), Ok(expected), "{line}");
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ impl Marks {
     pub const OTHER_HOP: Self = Self(1 << 7);
     /// A field that tells who asks, or what the request is called.
     pub const TELLS: Self = Self(1 << 8);
+    /// A name with `_`. Only who reads names letter by letter tells of it.
+    pub const UNDERSCORE: Self = Self(1 << 9);
 
     /// Those of any field that belongs to one connection.
     pub const HOP_BY_HOP: Self =

@@ -21,6 +21,7 @@ pub mod refusal;
 pub mod request_line;
 pub mod response;
 pub mod scratch;
+pub mod underscores;
 
 pub use actix_http::header::{HeaderMap, HeaderName, HeaderValue};
 pub use actix_web::http::{Method, StatusCode, Uri, Version, header};
@@ -33,4 +34,5 @@ pub use self::{
     marks::Marks,
     refusal::Refusal,
     response::Response,
+    underscores::Underscores,
 };

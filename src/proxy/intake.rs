@@ -14,7 +14,7 @@ use self::host::Host;
 use crate::{
     exchange::{self, Authority, Client, Exchange},
     http::{
-        Error, HeaderMap, HeaderName, HeaderValue, Marks, Method, Uri, Version,
+        Error, HeaderMap, HeaderName, HeaderValue, Marks, Method, Underscores, Uri, Version,
         downstream::Peer,
         forwarded, framing, header, headers,
         path::{self, Policy},
@@ -39,6 +39,8 @@ pub struct Limits {
     pub max_headers: usize,
     /// Bytes of a head; the edge holds it to that, before intake sees it.
     pub max_head: usize,
+    /// What becomes of fields with `_` in their names, where the edge has not seen to it.
+    underscores: Underscores,
     /// `None` lets every token through.
     methods: Option<Vec<Method>>,
     trusted: Vec<Source>,
@@ -61,6 +63,7 @@ impl Limits {
             max_uri: usize::try_from(http.max_uri.0).unwrap_or(usize::MAX),
             max_headers: http.max_headers,
             max_head: usize::try_from(http.max_head.0).unwrap_or(usize::MAX),
+            underscores: http.underscores.into(),
             methods: (!any).then(|| listed.collect()),
             trusted: settings.trusted_proxies.clone(),
             via: format!("{} ({})", settings.server_name, *INSTANCE),
@@ -114,6 +117,7 @@ pub fn check(exchange: &mut Exchange, limits: &Limits) -> Result<(), Error> {
     }
     if exchange.downstream.is_none() {
         // The edge has done this already, before all that follows.
+        limits.underscores.settle(&mut exchange.headers)?;
         framing::request_length(&exchange.headers, exchange.marks, exchange.version)?;
         framing::expects_continue(&exchange.headers, exchange.marks)?;
     }

@@ -8,6 +8,7 @@ use serde::{
 };
 
 use super::values::{Size, Time};
+use crate::http;
 
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,6 +90,8 @@ pub struct HttpLimits {
     pub max_body: Size,
     /// Methods to let through; others get 501 if unknown to RFC 9110 and 405 if not; `["*"]` lets any token through.
     pub methods: Vec<String>,
+    /// Fields with `_` in their names, which endpoints may take for those with `-`.
+    pub underscores: Underscores,
     /// What to do with paths that can be read two ways.
     pub path: PathPolicy,
     /// What a connection of HTTP/2 may cost.
@@ -132,6 +135,29 @@ pub struct PathPolicy {
     pub encoded_slash: EncodedSlash,
     /// Repeated slashes: `//`. Kept, `//a` is not of the route `/a`, whatever an endpoint takes it for.
     pub empty_segments: EmptySegments,
+}
+
+/// What to do with fields that have `_` in their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Underscores {
+    /// Leave them out.
+    #[default]
+    Drop,
+    /// Refuse the request.
+    Refuse,
+    /// Let them be: endpoints take them for others than those with `-`.
+    Pass,
+}
+
+impl From<Underscores> for http::Underscores {
+    fn from(written: Underscores) -> Self {
+        match written {
+            Underscores::Drop => Self::Drop,
+            Underscores::Refuse => Self::Refuse,
+            Underscores::Pass => Self::Pass,
+        }
+    }
 }
 
 /// What to do with `.` and `..`.
@@ -300,6 +326,7 @@ impl Default for HttpLimits {
             max_uri: Size::kib(8),
             max_body: Size::kib(0),
             methods: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"].map(String::from).to_vec(),
+            underscores: Underscores::Drop,
             path: PathPolicy::default(),
             h2: Http2Limits::default(),
         }

@@ -23,7 +23,7 @@ impl House {
         fs::write(&file, KEYS).expect("a file");
         let origin = Origin::echo().start().await;
         let text = format!("[routes]\n\"/\" = {{ to = {:?}, api_key = {{ keys = {file:?}{more} }} }}\n", origin.url());
-        let proxy = TestProxy::with(&text).start().await;
+        let proxy = TestProxy::with(&text).with_underscores().start().await;
         Self { _folder: folder, origin, proxy }
     }
 

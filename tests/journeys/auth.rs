@@ -44,7 +44,7 @@ impl House {
             authority.path("ca.pem"),
             origin.url(),
         );
-        let proxy = TestProxy::with(&text).start().await;
+        let proxy = TestProxy::with(&text).with_underscores().start().await;
         Self { authority, origin, proxy }
     }
 

@@ -29,7 +29,7 @@ impl House {
             origin.url(),
             folder.path().join("users"),
         );
-        let proxy = TestProxy::with(&text).start().await;
+        let proxy = TestProxy::with(&text).with_underscores().start().await;
         Self { folder, origin, proxy }
     }
 

@@ -104,7 +104,7 @@ async fn an_endpoint_and_the_log_are_told_who_it_is_and_no_client_can_say_so_him
         listener(&authority, ", mode = \"optional\""),
         origin.url()
     );
-    let proxy = TestProxy::with(&text).start().await;
+    let proxy = TestProxy::with(&text).with_underscores().start().await;
     let request = "GET / HTTP/1.1\r\nHost: shop.example\r\nX-Client: CN=root\r\nClient-Cert: :AAAA:\r\n\
         X_SSL_Client_S_DN: CN=root\r\nX-Client-Cert-Subject: CN=root\r\nX-Forwarded-Client-Cert: Hash=1\r\n\r\n";
 

@@ -31,7 +31,7 @@ impl House {
     async fn with(auth: Origin, filter: &str) -> Self {
         let origin = Origin::echo().start().await;
         let proxy = TestProxy::with(&format!("[routes]\n\"/\" = {{ to = {:?}, {filter} }}\n", origin.url()));
-        Self { auth, origin, proxy: proxy.start().await }
+        Self { auth, origin, proxy: proxy.with_underscores().start().await }
     }
 
     async fn ask(&self, fields: &str) -> Response {

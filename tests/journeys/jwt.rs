@@ -96,7 +96,7 @@ struct House {
 impl House {
     async fn with(jwt: &str) -> Self {
         let origin = Origin::echo().start().await;
-        let proxy = TestProxy::with(&settings(&origin, jwt)).start().await;
+        let proxy = TestProxy::with(&settings(&origin, jwt)).with_underscores().start().await;
         let actors = Actors::start();
         actors.do_chores(&proxy.proxy);
         Self { origin, proxy, _actors: actors }

@@ -89,5 +89,6 @@ mod templates;
 mod test_kit;
 mod tls;
 mod tunnels;
+mod underscores;
 mod validate;
 mod ways_around_limits;

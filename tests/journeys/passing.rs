@@ -65,7 +65,7 @@ async fn what_belongs_to_one_connection_does_not_go_on_in_either_direction() {
 #[actix_rt::test]
 async fn an_untrusted_client_cannot_say_who_it_is() {
     let origin = Origin::echo().start().await;
-    let proxy = TestProxy::to(&origin).start().await;
+    let proxy = TestProxy::to(&origin).with_underscores().start().await;
 
     let response = proxy
         .send(

@@ -10,7 +10,7 @@ async fn proxy(origin: &Origin, rules: &str) -> TestProxy {
     let text = format!(
         "trusted_proxies = [\"127.0.0.1\"]\n[server.http]\nmethods = [\"*\"]\n[routes]\n\"/\" = {{ to = \"{url}\", request_rules = {rules} }}\n"
     );
-    TestProxy::with(&text).start().await
+    TestProxy::with(&text).with_underscores().start().await
 }
 
 /// `GET /a` with these lines behind it.

@@ -9,7 +9,7 @@ fn told<'s>(seen: &'s str, name: &str) -> Vec<&'s str> {
 
 async fn ruled(origin: &Origin, rules: &str) -> TestProxy {
     let route = format!("[routes]\n\"/\" = {{ to = \"{}\", header_rules = {rules} }}\n", origin.url());
-    TestProxy::with(&route).start().await
+    TestProxy::with(&route).with_underscores().start().await
 }
 
 #[actix_rt::test]

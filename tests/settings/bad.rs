@@ -49,6 +49,7 @@ bad! {
     a_size_without_a_unit_we_know: "[server.http]\nmax_body = \"16mb\"\n";
     a_negative_size: "[server.http]\nmax_body = -5\n";
     a_word_that_is_no_choice: "[server.errors]\nformat = \"jsn\"\n";
+    another_word_for_fields_with_underscores: "[server.http]\nunderscores = \"allow\"\n";
     a_table_for_a_choice: "[defaults]\nforwarded = [\"both\"]\n";
     no_workers: "[server]\nworkers = 0\n";
     workers_in_a_word: "[server]\nworkers = \"all\"\n";

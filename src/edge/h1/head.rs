@@ -154,7 +154,10 @@ fn parse(source: &Bytes, lines: &[u32], limits: &Limits) -> Result<Head, Error> 
     let uri = Uri::from_maybe_shared(source.slice(begins..begins + target.len()));
     let uri = uri.map_err(|_| Error::Malformed { what: "a target that is no URI" })?;
     let fields = fields::collect(source, end + LINE_END, lines);
-    let (headers, marks) = fields.map_err(|error| Error::Malformed { what: error.as_str() })?;
+    let (mut headers, marks) = fields.map_err(|error| Error::Malformed { what: error.as_str() })?;
+    if marks.has(Marks::UNDERSCORE) {
+        limits.underscores.settle(&mut headers)?;
+    }
     understand(method, uri, version, headers, marks)
 }
 

@@ -62,8 +62,8 @@ impl Payload {
         self.wait_no_more();
         match trailers {
             Ok(trailers) => {
-                self.channel.has_request_trailers(trailers);
-                Poll::Ready(None)
+                let told = self.channel.has_request_trailers(trailers);
+                Poll::Ready(told.err().map(|_| Err(PayloadError::EncodingCorrupted)))
             }
             Err(error) => Poll::Ready(Some(Err(gone(error)))),
         }

@@ -78,7 +78,11 @@ fn fill(
     let target = uri.path_and_query().map_or("", |target| target.as_str());
     head.uri = origin_form(target, &head.method, limits)?;
     check_size(target, headers, limits)?;
-    head.headers = fields::from_h2(headers)?;
+    let marks;
+    (head.headers, marks) = fields::from_h2(headers)?;
+    if marks.has(Marks::UNDERSCORE) {
+        limits.underscores.settle(&mut head.headers)?;
+    }
     settle_host(uri, &mut head.headers)?;
     let upgrade = match protocol {
         Some(protocol) => Some(upgrade(protocol, head)?),

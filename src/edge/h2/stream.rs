@@ -39,8 +39,8 @@ use crate::{
     },
     exchange::{Client, RequestId},
     http::{
-        ClientCertificate, Downstream, Error, HeaderMap, Method, StatusCode, Takeover, Version, body::Length,
-        downstream::Peer, error_page, grpc, h2::fields, scratch,
+        BodyError, ClientCertificate, Downstream, Error, HeaderMap, Method, StatusCode, Takeover, Version,
+        body::Length, downstream::Peer, error_page, grpc, h2::fields, scratch,
     },
     telemetry::{refusals, tail::Tail},
 };
@@ -217,12 +217,18 @@ impl Channel {
     }
 
     /// The request's body has ended.
-    pub fn has_request_trailers(&self, trailers: Option<::http::HeaderMap>) {
-        let trailers = trailers.map(|trailers| fields::from_h2(&trailers)).transpose();
-        match trailers {
-            Ok(trailers) => *self.request_trailers.borrow_mut() = trailers,
+    ///
+    /// # Errors
+    /// Its trailers are refused, and it with them.
+    pub fn has_request_trailers(&self, trailers: Option<::http::HeaderMap>) -> Result<(), BodyError> {
+        match trailers.map(|trailers| fields::from_h2(&trailers)).transpose() {
+            Ok(trailers) => {
+                let trailers = trailers.map(|(trailers, _)| trailers);
+                *self.request_trailers.borrow_mut() = self.wire.limits.underscores.settle_trailers(trailers)?;
+            }
             Err(error) => log::debug!("trailers are left out: {error}"),
         }
+        Ok(())
     }
 
     /// The head of the answer is out.

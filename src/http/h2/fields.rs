@@ -2,24 +2,23 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::http::{Error, HeaderMap, HeaderName, HeaderValue, header, headers, scratch};
+use crate::http::{Error, HeaderMap, HeaderName, HeaderValue, Marks, header, headers, scratch};
 
-/// What came. Values share one piece of memory; cookies that came apart are one again (RFC 9113, 8.2.3).
+/// What came, and what the letters of its names tell. Values share one piece of memory; cookies that came apart are one again (RFC 9113, 8.2.3).
 ///
 /// # Errors
 /// A name or a value is none.
-pub fn from_h2(fields: &::http::HeaderMap) -> Result<HeaderMap, Error> {
+pub fn from_h2(fields: &::http::HeaderMap) -> Result<(HeaderMap, Marks), Error> {
     const NAME: Error = Error::Malformed { what: "a malformed field name" };
     const VALUE: Error = Error::Malformed { what: "a malformed field value" };
     let all = together(|| fields.values().map(::http::HeaderValue::as_bytes));
     let (mut ours, mut cookies, mut at) = (scratch::map(), Vec::<&[u8]>::new(), 0);
+    let mut marks = Marks::default();
     for (name, value) in fields {
         let text = all.slice(at..at + value.len());
         at += value.len();
         let name = name.as_str().as_bytes();
-        if !headers::is_token(name) {
-            return Err(NAME);
-        }
+        marks = marks.and(headers::marks_of_token(name).ok_or(NAME)?);
         // What HTTP/1.1 would read as something else (RFC 9113, 8.2.1).
         if text.trim_ascii().len() != text.len() {
             return Err(VALUE);
@@ -35,7 +34,7 @@ pub fn from_h2(fields: &::http::HeaderMap) -> Result<HeaderMap, Error> {
         let cookies = HeaderValue::from_maybe_shared(Bytes::from(cookies.join(&b"; "[..])));
         ours.append(header::COOKIE, cookies.map_err(|_| VALUE)?);
     }
-    Ok(ours)
+    Ok((ours, marks))
 }
 
 /// So many pieces cookies are split into; what comes behind stays together.
@@ -116,7 +115,7 @@ mod tests {
     fn cookies_that_came_apart_are_one_line() {
         let ours = from_h2(&theirs(&[("cookie", b"a=1"), ("x", b"y"), ("cookie", b"b=2"), ("x", b"z")]));
 
-        let ours = ours.expect("nothing wrong");
+        let (ours, _) = ours.expect("nothing wrong");
         assert_eq!(ours.get(header::COOKIE).map(|value| value.as_bytes()), Some(&b"a=1; b=2"[..]));
         assert_eq!(ours.get_all(header::COOKIE).count(), 1);
         let all: Vec<_> = ours.get_all("x").map(|value| value.as_bytes()).collect();
@@ -139,7 +138,7 @@ mod tests {
 
             let lines: Vec<_> = theirs.get_all("cookie").iter().map(|value| value.to_str().expect("text")).collect();
             assert_eq!(lines, expected);
-            let again = from_h2(&theirs).expect("nothing wrong");
+            let (again, _) = from_h2(&theirs).expect("nothing wrong");
             assert_eq!(again.get(header::COOKIE).map(|value| value.as_bytes()), Some(line.as_bytes()));
         }
     }
@@ -153,7 +152,7 @@ mod tests {
         let theirs = to_h2(&ours, |_| false);
 
         assert_eq!(theirs.len(), MOST_CRUMBS);
-        let again = from_h2(&theirs).expect("nothing wrong");
+        let (again, _) = from_h2(&theirs).expect("nothing wrong");
         assert_eq!(again.get(header::COOKIE).map(|value| value.as_bytes()), Some(line.as_bytes()));
     }
 

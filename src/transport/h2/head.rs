@@ -80,7 +80,7 @@ pub fn answer(status: ::http::StatusCode, fields: &::http::HeaderMap) -> Result<
     }
     let status = StatusCode::from_u16(status.as_u16()).ok().filter(|status| status.as_u16() < 600);
     let status = status.ok_or(Cause::Malformed("a status that is none"))?;
-    Ok((status, from_h2(fields).map_err(malformed)?))
+    Ok((status, from_h2(fields).map_err(malformed)?.0))
 }
 
 fn malformed(error: Error) -> Cause {
@@ -92,7 +92,7 @@ fn malformed(error: Error) -> Cause {
 
 /// Trailers of an answer, as far as they may be some.
 pub fn trailers(fields: &::http::HeaderMap) -> Option<HeaderMap> {
-    let mut trailers = fields::from_h2(fields).ok()?;
+    let (mut trailers, _) = fields::from_h2(fields).ok()?;
     trailers.retain(|name, _| chunked::may_trail(name));
     (!trailers.is_empty()).then_some(trailers)
 }

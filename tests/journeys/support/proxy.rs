@@ -7,7 +7,10 @@ use aqueduct::{
     EdgeServer, Proxy,
     edge::{Handle, Outcome, tls::Certificates},
     plan::ListenAddress,
-    settings::{Layers, Settings, Size, server::Workers},
+    settings::{
+        Layers, Settings, Size,
+        server::{Underscores, Workers},
+    },
 };
 
 use super::{
@@ -76,6 +79,11 @@ impl Setup {
     pub fn change(mut self, change: impl FnOnce(&mut Settings) + 'static) -> Self {
         self.change = Box::new(change);
         self
+    }
+
+    /// Lets fields with `_` in their names pass, so that it is the filters that have to know them.
+    pub fn with_underscores(self) -> Self {
+        self.change(|settings| settings.server.http.underscores = Underscores::Pass)
     }
 
     /// Listens on a unix socket, too.

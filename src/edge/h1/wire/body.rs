@@ -120,9 +120,10 @@ impl Wire {
                     return Poll::Ready(Some(Ok(bytes)));
                 }
                 Ok(Some(Next::Trailers(trailers))) => {
-                    *self.request_trailers.borrow_mut() = trailers;
                     self.wake_task_from(cx);
-                    return Poll::Ready(None);
+                    let settled = self.limits.underscores.settle_trailers(trailers);
+                    let told = settled.map(|trailers| *self.request_trailers.borrow_mut() = trailers);
+                    return Poll::Ready(told.err().map(Err));
                 }
                 Ok(Some(Next::End)) => return Poll::Ready(None),
                 Ok(None) => {}
