@@ -32,6 +32,10 @@ use serde_json::{Value, json};
 fn cases() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
     let limit = || json!({ "rate": "1000000/s", "key": "ip" });
     let networks = |count: u32| json!({ "deny": (0..count).map(network).collect::<Vec<_>>() });
+    let names = |count: u32| {
+        let names = (0..count).map(|number| format!("*bot{number:06}/*"));
+        json!({ "user_agents": { "deny": names.collect::<Vec<_>>() } })
+    };
     let token = || json!({ "secret": SECRET, "issuer": "bench", "pass_on": true });
     let token_stays = || json!({ "secret": SECRET, "issuer": "bench", "forward": { "x-user": "sub" } });
     let rules = || json!({ "request": { "set": { "x-tier": "gold" } }, "response": { "remove": ["server"] } });
@@ -61,6 +65,15 @@ fn cases() -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
         (
             "request_rules",
             vec![("request_rules", json!({ "methods": ["GET"], "max_query": "2KiB", "query_names": ["page"] }))],
+        ),
+        ("request_rules, 10 names", vec![("request_rules", names(10))]),
+        ("request_rules, 100,000 names", vec![("request_rules", names(100_000))]),
+        (
+            "response_rules",
+            vec![(
+                "response_rules",
+                json!({ "max_body": "10MiB", "deny": [{ "content_types": "application/x-sql" }, { "status": "5xx" }] }),
+            )],
         ),
         ("cors", vec![("cors", json!({ "origins": ["https://shop.example"] }))]),
         ("jwt, a token that is known", vec![("jwt", token())]),

@@ -72,6 +72,7 @@ impl Kinds {
                 filter_kind::<filters::authorize::Authorize>(),
                 filter_kind::<filters::rate_limit::Quota>(),
                 filter_kind::<filters::validate::Validate>(),
+                filter_kind::<filters::response_rules::ResponseRules>(),
                 filter_kind::<filters::cache::Cache>(),
                 filter_kind::<filters::rewrite::Rewrite>(),
                 filter_kind::<filters::header_rules::HeaderRules>(),

@@ -41,7 +41,7 @@ const ROOMS: [(&str, &[&str]); 27] = [
     ("zstd", &["filters/compress"]),
     ("brotli", &["filters/compress"]),
     ("flate2", &["filters/compress"]),
-    ("aho_corasick", &["filters/substitute"]),
+    ("aho_corasick", &["filters/substitute", "filters/request_rules/agents"]),
     ("jsonschema", &["filters/validate"]),
     (
         "aws_lc_rs",

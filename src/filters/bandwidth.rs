@@ -41,8 +41,8 @@ at once, to begin with and after a rest; without it, what goes in a second. It i
 goes through a WebSocket or another tunnel. Keys are those of [`rate_limit`](rate_limit.md) and [`quota`](quota.md); answers to clients that have proved nothing are, to `identity` and
 `claim:NAME`, those of one.
 
-An answer that waits takes no task and no thread. It is sent on in pieces of a tenth of a second, or of a KiB if that is more. Times are kept to some 30 ms, and
-what is late is made up for.
+An answer that waits takes no task and no thread. It is sent on in pieces of a tenth of a second, or of a KiB if that is more. It waits up to 40 ms too long, never too
+short, and what is late is made up for.
 
 Events: `slowed`, of an answer that has had to wait.
 "#;
@@ -247,6 +247,14 @@ mod tests {
         Next,
         testing::{self, passed, request},
     };
+
+    #[test]
+    fn what_is_late_is_made_up_for() {
+        let paid = |now| Paying { cost: 100, now }.next(1_000, 0);
+
+        assert_eq!(paid(900), paid(990), "all is sent at the same time, however late this came");
+        assert_eq!(paid(1_500), Ok(1_600), "but nothing is saved up");
+    }
 
     #[test]
     fn what_is_wrong_is_told_at_its_key() {

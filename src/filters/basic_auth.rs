@@ -7,6 +7,7 @@
 mod guesses;
 mod hash;
 mod htpasswd;
+mod queue;
 mod verifier;
 
 use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};

@@ -3,11 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 pub use self::settings::ErrorPagesSettings;
-use self::{
-    page::Page,
-    settings::{PageFiles, Statuses},
-};
-use super::{Filter, Kind, Schema, Site, Step, schemars, validators};
+use self::{page::Page, settings::PageFiles};
+use super::{Filter, Kind, Schema, Site, Step, schemars, statuses::Statuses, validators};
 use crate::{
     exchange::Exchange,
     http::{HeaderMap, HeaderName, HeaderValue, Method, Response, ResponseBody, grpc, header, headers},

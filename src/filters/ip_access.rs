@@ -3,8 +3,6 @@
 mod networks;
 
 use std::{
-    fs,
-    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,7 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use self::networks::Networks;
-use super::{Filter, JsonSchema, Kind, Schema, Site, Step, schemars};
+use super::{Filter, JsonSchema, Kind, Schema, Site, Step, lists, schemars};
 use crate::{
     exchange::Exchange,
     http::{Refusal, Response, StatusCode, downstream::Peer},
@@ -72,11 +70,8 @@ enum Verdict {
     Allow,
 }
 
-/// More than any list has that is meant.
-const LONGEST_FILE: u64 = 64 << 20;
-
-/// So many bad lines of a file are told.
-const MOST_TOLD: usize = 10;
+/// MiB: more than any list has that is meant.
+const LONGEST_FILE: u64 = 64;
 
 impl Kind for IpAccess {
     const NAME: &'static str = "ip_access";
@@ -146,41 +141,22 @@ impl Filter for IpAccess {
 
 /// The networks in a file; else what is wrong with it.
 fn read(path: &Path) -> Result<Vec<IpNet>, String> {
-    let name = path.display();
-    let text = bounded(path).map_err(|error| format!("`{name}` cannot be read: {error}"))?;
-    let (mut networks, mut wrong) = (Vec::new(), Vec::new());
-    for (number, line) in text.lines().enumerate() {
+    lists::read(path, LONGEST_FILE, |line| {
         let entry = line.split('#').next().unwrap_or_default().trim();
         match entry.parse::<Source>() {
-            _ if entry.is_empty() => {}
-            Ok(Source::Network(network)) => networks.push(network),
-            _ => wrong.push((number + 1, entry)),
+            _ if entry.is_empty() => Ok(None),
+            Ok(Source::Network(network)) => Ok(Some(network)),
+            _ => {
+                let entry: String = entry.chars().take(50).collect();
+                Err(format!("`{}` is not a network", entry.escape_debug()))
+            }
         }
-    }
-    if wrong.is_empty() {
-        return Ok(networks);
-    }
-    let told = wrong.iter().take(MOST_TOLD).map(|(number, entry)| {
-        let entry: String = entry.chars().take(50).collect();
-        format!("line {number}: `{}` is not a network", entry.escape_debug())
-    });
-    let more = wrong.len().saturating_sub(MOST_TOLD);
-    let more = (more > 0).then(|| format!("and {more} more"));
-    Err(format!("`{name}`, {}", told.chain(more).collect::<Vec<_>>().join("; ")))
-}
-
-fn bounded(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    fs::File::open(path)?.take(LONGEST_FILE + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LONGEST_FILE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 64 MiB"));
-    }
-    Ok(text)
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use std::{fs, net::IpAddr};
 
     use serde_json::{Value, json};
 

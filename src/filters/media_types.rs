@@ -46,12 +46,42 @@ impl MediaTypes {
         only.to_str().is_ok_and(|text| self.takes(text))
     }
 
+    /// Whoever reads it takes it for one of these: it says so once, and nothing else besides.
+    pub fn has_surely(&self, fields: &HeaderMap) -> bool {
+        let is_one = |text: &str| !text.contains(',') && essence(text).is_some_and(|found| self.takes_exactly(found));
+        let mut written = fields.get_all(header::CONTENT_TYPE);
+        let (Some(only), None) = (written.next(), written.next()) else { return false };
+        std::str::from_utf8(only.as_bytes()).is_ok_and(is_one)
+    }
+
+    /// Somebody may take it for one of these: of several lines, and of several types in a line, any may be meant; and parts
+    /// of something may be of any type.
+    pub fn may_have(&self, fields: &HeaderMap) -> bool {
+        let lines = fields.get_all(header::CONTENT_TYPE).flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+        let mut found = lines.filter_map(|part| essence(&String::from_utf8_lossy(part)).map(str::to_owned));
+        found.any(|found| found.eq_ignore_ascii_case(PARTS) || self.takes_exactly(&found))
+    }
+
+    fn takes_exactly(&self, found: &str) -> bool {
+        found.split_once('/').is_some_and(|(kind, subtype)| self.0.iter().any(|pattern| pattern.takes(kind, subtype)))
+    }
+
     fn takes(&self, text: &str) -> bool {
         let Some((kind, subtype)) = text.split(';').next().unwrap_or_default().trim().split_once('/') else {
             return false;
         };
         self.0.iter().any(|pattern| pattern.takes(kind, subtype))
     }
+}
+
+/// Answers to a `Range` of several.
+const PARTS: &str = "multipart/byteranges";
+
+/// The type without its parameters, if it is one.
+fn essence(text: &str) -> Option<&str> {
+    let essence = text.split(';').next().unwrap_or_default().trim_ascii();
+    let (kind, subtype) = essence.split_once('/')?;
+    [kind, subtype].iter().all(|part| crate::http::headers::is_token(part.as_bytes())).then_some(essence)
 }
 
 impl Pattern {
@@ -120,6 +150,36 @@ mod tests {
             ("text/html", ""),
         ] {
             assert!(!takes(pattern, text), "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_taken_for_two_types_is_surely_of_none_and_may_be_of_both() {
+        let html = MediaTypes(vec![Pattern::parse("text/*").expect("a pattern")]);
+        for (lines, surely, may) in [
+            (&["text/html"][..], true, true),
+            (&[" Text/HTML ;charset=utf-8"], true, true),
+            (&["text/html", "text/html"], false, true),
+            (&["text/html", "image/png"], false, true),
+            (&["text/html, image/png"], false, true),
+            (&["image/png,text/html"], false, true),
+            (&["text/html; a=\"b, image/png"], false, true),
+            (&["image/png; a=\", text/html\""], false, false),
+            (&["image/png; a=\", text/html;\""], false, true),
+            (&["multipart/byteranges; boundary=a"], false, true),
+            (&["text/"], false, false),
+            (&["text/a/b"], false, false),
+            (&["text"], false, false),
+            (&["texts/html"], false, false),
+            (&["image/png; text/html"], false, false),
+            (&[""], false, false),
+            (&[], false, false),
+        ] {
+            let mut fields = HeaderMap::new();
+            let value = |line: &&str| crate::http::HeaderValue::from_str(line).expect("a value");
+            lines.iter().for_each(|line| fields.append(header::CONTENT_TYPE, value(line)));
+
+            assert_eq!((html.has_surely(&fields), html.may_have(&fields)), (surely, may), "{lines:?}");
         }
     }
 

@@ -33,13 +33,17 @@ pub mod header_rules;
 pub mod ip_access;
 pub mod jwt;
 pub mod keys;
+mod lists;
 mod media_types;
+mod patterns;
 pub mod per_worker;
 pub mod rate_limit;
 pub mod request_rules;
+pub mod response_rules;
 pub mod rewrite;
 pub mod security_headers;
 pub mod site;
+pub mod statuses;
 pub mod substitute;
 pub mod table;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 mod agents;
 mod methods;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,8 @@ is refused with 415 and `Accept`; parameters and case do not matter, `text/*` is
 414. With `query_names` a query has these names and no other, each once at most, whether `&` or `;` stands between them; else it is refused with 400.
 
 `user_agents` are compared whole and without case, `*` is anything; one that came twice is refused if one of them is in `deny`. With `allow` nobody else may come, also nobody
-without a name. It is what clients say of themselves: it keeps out the polite ones.
+without a name. It is what clients say of themselves: it keeps out the polite ones. A file of `deny_files` or `allow_files` has one name a line, lines that begin with `#` are for people; it
+is read again when it changes. 100,000 names cost a request what ten cost, where `*` stands at their ends alone.
 "#;
 
 /// Refuses requests that are not as they should be.
@@ -90,6 +91,10 @@ pub struct AgentSettings {
     pub deny: Vec<String>,
     /// Who alone may come, if there are any.
     pub allow: Vec<String>,
+    /// Files of names that may not come.
+    pub deny_files: Vec<PathBuf>,
+    /// Files of names that alone may come.
+    pub allow_files: Vec<PathBuf>,
 }
 
 impl Kind for RequestRules {
@@ -101,6 +106,11 @@ impl Kind for RequestRules {
 
     fn schema() -> Option<Schema> {
         Some(schemars::schema_for!(RequestRulesSettings))
+    }
+
+    fn files(settings: &Self::Settings) -> Vec<PathBuf> {
+        let AgentSettings { deny_files, allow_files, .. } = &settings.user_agents;
+        [deny_files, allow_files].into_iter().flatten().cloned().collect()
     }
 
     fn build(settings: Self::Settings, _: &Site<'_>) -> Result<Step, Problems> {

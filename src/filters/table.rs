@@ -387,6 +387,22 @@ mod tests {
     }
 
     #[test]
+    fn with_as_many_keys_as_there_may_be_about_one_of_a_thousand_shares() {
+        let table = Table::with_room_for(100_000);
+        // Bits that look as if they were thrown (splitmix64).
+        let hash = |key: u64| {
+            let mixed = (key ^ (key >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^ (mixed >> 31)
+        };
+        let keys = (1..=100_000_u64).map(|number| hash(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+
+        let shared = keys.filter(|key| table.change(*key, &AtMost(100_000)).0.is_shared()).count();
+
+        assert!((30..300).contains(&shared), "{shared}");
+    }
+
+    #[test]
     fn it_takes_as_much_memory_as_it_says() {
         let table = Table::with_room_for(100_000);
 

@@ -150,6 +150,14 @@ pub enum Error {
     /// The endpoint's response head is over the limit.
     #[error("the endpoint's response head is too large")]
     AnswerTooLarge,
+    /// A filter does not let the endpoint's answer out.
+    #[error("{refusal}")]
+    AnswerRefused {
+        /// Why.
+        refusal: Box<Refusal>,
+        /// What `Proxy-Status` calls it.
+        token: &'static str,
+    },
     /// The endpoint answered an upgrade in a way that cannot be relayed.
     #[error("the upgrade failed: {what}")]
     Upgrade {
@@ -246,7 +254,7 @@ impl Error {
             Self::Coding => StatusCode::NOT_IMPLEMENTED,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::NoRoute => StatusCode::NOT_FOUND,
-            Self::Refused(refusal) => refusal.status,
+            Self::Refused(refusal) | Self::AnswerRefused { refusal, .. } => refusal.status,
             Self::NoEndpoint
             | Self::PoolExhausted
             | Self::Overloaded(_)
@@ -286,6 +294,7 @@ impl Error {
             | Self::Version
             | Self::Coding => "http_request_error",
             Self::Refused(_) => "http_request_denied",
+            Self::AnswerRefused { token, .. } => token,
             Self::Loop => "proxy_loop_detected",
             Self::NoRoute => "destination_not_found",
             Self::NoEndpoint | Self::CircuitOpen { .. } => "destination_unavailable",
@@ -314,7 +323,7 @@ impl Error {
     /// Which of the errors with the same [token](Self::token) it is (`details`, RFC 9209, 2.1.5).
     pub fn details(&self) -> Option<Cow<'static, str>> {
         let details = match self {
-            Self::Refused(refusal) => return Some(refusal.details().into()),
+            Self::Refused(refusal) | Self::AnswerRefused { refusal, .. } => return Some(refusal.details().into()),
             Self::PoolExhausted => "no free connection",
             Self::Overloaded(Overload::QueueFull) => "queue full",
             Self::Overloaded(Overload::QueueTimeout { .. }) => "queue timeout",
@@ -334,6 +343,14 @@ impl Error {
             Self::CircuitOpen { retry_after } => Some(SOON.max(*retry_after)),
             Self::Refused(refusal) if refusal.retry_after.is_some() => refusal.retry_after,
             _ => (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(SOON),
+        }
+    }
+
+    /// What a filter has said no with, if one has.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) | Self::AnswerRefused { refusal, .. } => Some(refusal),
+            _ => None,
         }
     }
 
@@ -371,6 +388,7 @@ impl Error {
             | Self::EndpointClosed(_)
             | Self::BadAnswer { .. }
             | Self::AnswerTooLarge
+            | Self::AnswerRefused { .. }
             | Self::Upgrade { .. } => Fault::Upstream,
             Self::Draining | Self::Scarcity(_) | Self::Internal { .. } => Fault::Proxy,
         }

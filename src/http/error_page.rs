@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::{Error, Fault, HeaderMap, HeaderName, HeaderValue, Response, ResponseBody, StatusCode, grpc, header};
+use super::{
+    Error, Fault, HeaderMap, HeaderName, HeaderValue, Refusal, Response, ResponseBody, StatusCode, grpc, header,
+};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -64,7 +66,7 @@ pub fn respond(error: Error, request: &HeaderMap, id: &str, style: &Style) -> Re
     {
         fields.insert(PROXY_STATUS, value);
     }
-    if let Error::Refused(refusal) = &error {
+    if let Some(refusal) = error.refusal() {
         for (name, value) in &refusal.fields {
             fields.append(name.clone(), value.clone());
         }
@@ -125,7 +127,7 @@ fn item(name: &str) -> Cow<'_, str> {
 /// A client may know which rule its request broke. Of an endpoint it is told no more than the status tells.
 fn shown(error: &Error) -> String {
     match (error.fault(), error) {
-        (Fault::Client, _) => error.to_string(),
+        (Fault::Client, _) | (_, Error::AnswerRefused { .. }) => error.to_string(),
         (Fault::Upstream, _) if error.status() == StatusCode::SERVICE_UNAVAILABLE => {
             "no server is available for this request".into()
         }
@@ -147,7 +149,7 @@ fn problem(status: StatusCode, detail: &str, error: &Error, id: &str) -> String 
         "error": error.token(),
         "id": id,
     });
-    if let Error::Refused(refusal) = error {
+    if let Some(refusal) = error.refusal() {
         for (name, value) in &refusal.members {
             problem[*name] = value.clone();
         }
@@ -157,10 +159,7 @@ fn problem(status: StatusCode, detail: &str, error: &Error, id: &str) -> String 
 
 /// What sort of problem it is (RFC 9457, 3.1.1): of most, the status says it all.
 fn kind(error: &Error) -> Cow<'static, str> {
-    match error {
-        Error::Refused(refusal) => refusal.problem_type(),
-        _ => "about:blank".into(),
-    }
+    error.refusal().map_or("about:blank".into(), Refusal::problem_type)
 }
 
 fn title(status: StatusCode) -> &'static str {

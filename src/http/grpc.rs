@@ -51,7 +51,7 @@ impl Code {
             | Error::Loop
             | Error::Upgrade { .. }
             | Error::Internal { .. } => Self::Internal,
-            Error::Refused(refusal) => Self::of_status(refusal.status),
+            Error::Refused(refusal) | Error::AnswerRefused { refusal, .. } => Self::of_status(refusal.status),
             Error::ClientTimeout { .. }
             | Error::FirstByteTimeout { .. }
             | Error::TotalTimeout { .. }

@@ -67,6 +67,12 @@ impl Refusal {
         self
     }
 
+    /// In place of an answer that an endpoint has given: what is known of that goes with it. `token` is what `Proxy-Status` calls
+    /// it (RFC 9209, 2.3).
+    pub fn of_answer(self, token: &'static str) -> Response {
+        Response { cause: Some(Error::AnswerRefused { refusal: Box::new(self), token }), ..Response::default() }
+    }
+
     /// The `type` of the problem (RFC 9457, 3.1.1).
     pub fn problem_type(&self) -> Cow<'static, str> {
         self.kind.map_or_else(|| format!("urn:aqueduct:refused:{}", self.by).into(), Cow::Borrowed)

@@ -79,7 +79,7 @@ impl Active {
     /// The one place where an error becomes a response: it is noted, logged under its id, and shown as the client
     /// likes to read it.
     pub fn refuse(&self, error: Error, exchange: &mut Exchange) -> Response {
-        if let Error::Refused(refusal) = &error {
+        if let Some(refusal) = error.refusal() {
             self.plan.ledger.event(refusal.by, "refused").happened();
         }
         exchange.facts.error = Some(error.token());

@@ -123,3 +123,21 @@ async fn answers_go_out_at_their_keys_pace_and_those_of_others_at_theirs() {
     assert!(began.elapsed() >= Duration::from_millis(800), "{:?}", began.elapsed());
     assert!(took < began.elapsed(), "{took:?}");
 }
+
+#[actix_rt::test]
+async fn a_dry_run_refuses_nobody_and_counts() {
+    let origin = slowly().start().await;
+    let limit = "concurrency = { requests = 1, key = \"header:x-key\", dry_run = true }";
+    let text = format!("[routes.\"/\"]\nto = \"{}\"\n{limit}\n", origin.url());
+    let proxy = TestProxy::with(&text).start().await;
+
+    let (_first, one) = begun(&proxy, "/first", "a").await;
+    let (_second, two) = begun(&proxy, "/second", "a").await;
+    let (_third, of_another) = begun(&proxy, "/third", "b").await;
+
+    for head in [one, two, of_another] {
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    }
+    let events = proxy.proxy.plan().ledger.events();
+    assert!(events.contains(&(("concurrency", "would_refuse"), 1)), "{events:?}");
+}

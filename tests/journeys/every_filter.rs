@@ -89,6 +89,7 @@ fn case(kind: &str) -> Case {
             let refused = refused("{ content_types = [\"image/png\"] }", 415, Some("accept"));
             Case { method: "POST", fields: &[("content-type", "text/plain")], body: "hello", ..refused }
         }
+        "response_rules" => refused("{ content_types = \"application/json\" }", 502, None),
         "cache" => Case { method: "PURGE", ..refused("{ purge = [\"192.0.2.1\"] }", 403, None) },
         "rewrite" => Case { target: "/?f=%2E%2E%2Fb", ..refused("{ path = \"/a/${query.f}/c\" }", 400, None) },
         "header_rules" => {
@@ -251,7 +252,7 @@ async fn each_tells_by_grpc_what_it_refuses_in_a_head_that_is_all_there_is() {
             400 => "13",
             401 => "16",
             403 => "7",
-            429 | 503 => "14",
+            429 | 502 | 503 => "14",
             _ => "2",
         };
         let house = House::of(kind).await;

@@ -24,15 +24,15 @@ struct Issuer {
 }
 
 /// One key of an issuer.
-struct Key {
+pub struct Key {
     id: String,
     algorithm: Algorithm,
     key: EncodingKey,
-    public: Value,
+    pub public: Value,
 }
 
 impl Key {
-    fn new(id: &str, algorithm: Algorithm) -> Self {
+    pub fn new(id: &str, algorithm: Algorithm) -> Self {
         let kind = match algorithm {
             Algorithm::ES256 => &PKCS_ECDSA_P256_SHA256,
             Algorithm::EdDSA => &PKCS_ED25519,
@@ -56,7 +56,7 @@ impl Key {
         Self { id: id.into(), algorithm, key, public }
     }
 
-    fn sign(&self, claims: &Value) -> String {
+    pub fn sign(&self, claims: &Value) -> String {
         let header = Header { kid: Some(self.id.clone()), ..Header::new(self.algorithm) };
         encode(&header, claims, &self.key).expect("a token")
     }
@@ -142,7 +142,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs()
 }
 
-fn claims() -> Value {
+pub fn claims() -> Value {
     json!({ "iss": "https://id", "aud": ["web", "api"], "sub": "alice", "roles": ["admin", "dev"], "exp": now() + 600 })
 }
 

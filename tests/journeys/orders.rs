@@ -70,7 +70,7 @@ const fn proof(name: &'static str, settings: &'static str, lets_pass: fn(&Reques
 }
 
 /// `header_rules` write what would let anybody in, if it was asked behind them.
-static CASES: [Case; 22] = [
+static CASES: [Case; 23] = [
     case("ip_access", "{ deny = [\"198.51.100.0/24\"] }", |request| !request.is_from_afar),
     case("request_rules", "{ deny = [\"header('x-odd') == '1'\"] }", |request| !request.is_odd),
     case("rate_limit", "{ rate = \"3/1h\" }", |_| true),
@@ -92,6 +92,7 @@ static CASES: [Case; 22] = [
     ),
     case("authorize", "{ allow = [\"has(claim('sub'))\"] }", |_| true),
     case("quota", "{ rate = \"3/1h\", key = \"identity\" }", |_| true),
+    case("response_rules", "{ max_body = \"1MiB\", deny = [{ content_types = \"application/x-sql\" }] }", |_| true),
     case("header_rules", "{ request = { remove = [\"x-odd\", \"x-beta\"], set = GOOD } }", |_| true),
     case("security_headers", "true", |_| true),
     case("cors", "{ origins = \"https://a.example\" }", |_| true),

@@ -148,3 +148,52 @@ async fn all_workers_count_together() {
 
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 20);
 }
+
+#[actix_rt::test]
+async fn of_ipv6_as_many_bits_are_one_client_as_settings_say() {
+    let origin = Origin::answering("hello").start().await;
+    for (prefix, addresses) in [
+        (48, &[("2001:db8:1::1", 200), ("2001:db8:1:ffff::1", 429), ("2001:db8:2::1", 200)][..]),
+        (56, &[("2001:db8:1:100::1", 200), ("2001:db8:1:1ff::2", 429), ("2001:db8:1:200::1", 200)]),
+        (128, &[("2001:db8::1", 200), ("2001:db8::2", 200), ("2001:db8:0::1", 429)]),
+        // Of IPv4 all bits are, whatever is said of IPv6, also where it is written as that.
+        (
+            16,
+            &[
+                ("2001:db8::1", 200),
+                ("2001:dead::1", 429),
+                ("192.0.2.1", 200),
+                ("::ffff:192.0.2.2", 200),
+                ("::ffff:192.0.2.1", 429),
+            ],
+        ),
+    ] {
+        let limit = format!("rate_limit = {{ rate = \"1/1h\", ipv6_prefix = {prefix} }}");
+        let text = format!("trusted_proxies = [\"127.0.0.1\"]\n{}", route(&origin, &limit));
+        let proxy = TestProxy::with(&text).start().await;
+        for (address, expected) in addresses {
+            let field = format!("X-Forwarded-For: {address}\r\n");
+            let answer = proxy.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{field}Connection: close\r\n\r\n")).await;
+
+            assert_eq!(answer.status, *expected, "{prefix} {address}");
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn a_dry_run_refuses_nobody_tells_nobody_and_counts() {
+    let origin = Origin::answering("hello").start().await;
+    for filter in ["rate_limit", "quota"] {
+        let limit = format!("{filter} = {{ rate = \"1/1h\", key = \"ip\", dry_run = true }}");
+        let proxy = TestProxy::with(&route(&origin, &limit)).start().await;
+
+        for _ in 0..3 {
+            let answer = proxy.get("/").await;
+            assert_eq!((answer.status, answer.header("ratelimit"), answer.header("retry-after")), (200, None, None));
+        }
+
+        let events = proxy.proxy.plan().ledger.events();
+        assert!(events.contains(&((filter, "would_refuse"), 2)), "{events:?}");
+        assert!(!events.iter().any(|((_, event), count)| *event == "refused" && *count > 0), "{events:?}");
+    }
+}

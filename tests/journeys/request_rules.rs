@@ -261,3 +261,36 @@ async fn who_has_proved_who_he_is_may_do_what_is_his_and_nothing_else() {
         assert_eq!((answer.status, answer.header("x-was")), (status, was), "{line} {key}");
     }
 }
+
+#[actix_rt::test]
+async fn a_list_of_a_hundred_thousand_names_keeps_out_those_that_are_on_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let list = folder.path().join("agents.txt");
+    let ends = |number: usize| if number.is_multiple_of(2) { "*" } else { "" };
+    let lines: String = (0..100_000).map(|number| format!("{}Bot{number:05}/*\n", ends(number))).collect();
+    std::fs::write(&list, format!("# known bad ones\n{lines}*Scrape*/9\n")).expect("a file");
+    let origin = Origin::answering("in").start().await;
+    let proxy =
+        proxy(&origin, &format!("{{ user_agents = {{ deny = [\"curl/*\"], deny_files = [{list:?}] }} }}")).await;
+
+    for (name, expected) in [
+        ("Mozilla/5.0", 200),
+        ("bot99999/1", 403),
+        ("BOT00001/", 403),
+        ("a bot00001/", 200),
+        ("a bot00002/1", 403),
+        ("bot100000/1", 200),
+        ("bot00002", 200),
+        ("scraper/9", 403),
+        ("scraper/8", 200),
+        ("curl/8", 403),
+        ("# known bad ones", 200),
+        ("Mozilla/5.0\r\nUser-Agent: bot99999/1", 403),
+        ("\"bot00001/\"", 200),
+        ("bot\u{e4}/1", 200),
+    ] {
+        let status = ask(&proxy, "GET /", &format!("User-Agent: {name}\r\n")).await.status;
+
+        assert_eq!(status, expected, "{name}");
+    }
+}

@@ -106,6 +106,14 @@ mod tests {
     }
 
     #[test]
+    fn it_takes_half_a_megabyte() {
+        let (ledger, at) = (Ledger::default(), ["basic_auth".to_owned()]);
+        let guesses = guesses(&Site::new("basic_auth", &at, None, &ledger));
+
+        assert!((500_000..600_000).contains(&guesses.table.memory()), "{}", guesses.table.memory());
+    }
+
+    #[test]
     fn what_was_counted_goes_on_under_other_settings() {
         let (ledger, at) = (Ledger::default(), ["basic_auth".to_owned()]);
         let first = Site::new("basic_auth", &at, None, &ledger);

@@ -2,10 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, LazyLock, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     thread,
     time::Duration,
 };
@@ -18,6 +15,7 @@ use super::{
     BasicAuth,
     guesses::{Guesser, Guesses},
     htpasswd::Users,
+    queue::Queue,
 };
 use crate::{
     exchange::{Exchange, Identity},
@@ -32,13 +30,12 @@ use crate::{
 /// So many passwords that were right are remembered. There are no more than users, and what users of bcrypt write behind the
 /// 72 letters that it reads.
 const MOST_KNOWN: usize = 4096;
-/// So many requests may wait for their turn, of the whole process.
-const MOST_WAITING: usize = 256;
 
 /// One for each core: hashing is all that these threads do.
 static PLACES: LazyLock<Arc<Semaphore>> =
     LazyLock::new(|| Arc::new(Semaphore::new(thread::available_parallelism().map_or(1, usize::from))));
-static WAITING: AtomicUsize = AtomicUsize::new(0);
+/// Those that wait for one, of the whole process.
+static QUEUE: Queue = Queue::new();
 
 /// Name and password together, unreadable.
 type Digest = [u8; 32];
@@ -63,9 +60,6 @@ pub struct Credentials {
     pub name: String,
     pub password: Vec<u8>,
 }
-
-/// Counted among those that wait.
-struct Waiting;
 
 impl Verifier {
     /// Nobody is remembered yet. `None` if the machine has no randomness.
@@ -103,7 +97,7 @@ impl Verifier {
 
     /// Finds out, when it is its turn.
     pub async fn verify(self: Arc<Self>, credentials: Credentials, guesser: Option<Guesser>) -> Finding {
-        let Some(_waiting) = Waiting::enter() else { return Finding::Bad(busy()) };
+        let Some(_waiting) = QUEUE.enter() else { return Finding::Bad(busy()) };
         let Ok(place) = Arc::clone(&PLACES).acquire_owned().await else { return Finding::Bad(busy()) };
         // Browsers come with several connections at once.
         if let Some(proof) = self.known(&credentials) {
@@ -171,19 +165,6 @@ impl Verifier {
     }
 }
 
-impl Waiting {
-    fn enter() -> Option<Self> {
-        let enter = |waiting| (waiting < MOST_WAITING).then_some(waiting + 1);
-        WAITING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, enter).ok().map(|_| Self)
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        WAITING.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// The same for every name and every password.
 pub fn wrong(challenge: &HeaderValue) -> Response {
     let refusal = Refusal::new(BasicAuth::NAME, StatusCode::UNAUTHORIZED, "wrong name or password");
@@ -199,4 +180,19 @@ pub fn too_often(wait: Duration) -> Response {
 fn busy() -> Response {
     let refusal = Refusal::new(BasicAuth::NAME, StatusCode::SERVICE_UNAVAILABLE, "too many passwords at once");
     refusal.after(Duration::from_secs(1)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_no_place_is_asked_to_come_back() {
+        let Some(crate::http::Error::Refused(refusal)) = busy().cause else { panic!("it is a refusal") };
+
+        assert_eq!(
+            (refusal.status, refusal.retry_after),
+            (StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(1)))
+        );
+    }
 }

@@ -6,8 +6,9 @@ use std::{
     path::Path,
 };
 
-use super::settings::{PageFiles, Statuses};
+use super::settings::PageFiles;
 use crate::{
+    filters::statuses::Statuses,
     http::{
         HeaderMap, HeaderValue, StatusCode,
         error_page::{self, Format},

@@ -9,7 +9,7 @@ use serde::{
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use crate::http::{StatusCode, error_page::Format};
+use crate::{filters::statuses::Statuses, http::error_page::Format};
 
 /// Pages by status.
 #[derive(Debug, Default)]
@@ -18,15 +18,6 @@ pub struct ErrorPagesSettings {
     pub pages: IndexMap<Statuses, PageFiles>,
     /// Errors of endpoints are replaced, too.
     pub intercept: bool,
-}
-
-/// One status, or all of a class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Statuses {
-    /// `404`.
-    One(u16),
-    /// `4xx` or `5xx`: its first digit.
-    Class(u16),
 }
 
 /// The files of a page, by what they are.
@@ -48,34 +39,6 @@ pub enum PageFiles {
     One(PathBuf),
     /// `{ html = "404.html", json = "404.json" }`
     Each(Representations),
-}
-
-impl Statuses {
-    /// This one is one of them.
-    pub fn has(self, status: StatusCode) -> bool {
-        match self {
-            Self::One(one) => status.as_u16() == one,
-            Self::Class(class) => status.as_u16() / 100 == class,
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "4xx" => Some(Self::Class(4)),
-            "5xx" => Some(Self::Class(5)),
-            _ if text.len() == 3 => text.parse().ok().filter(|status| (400..600).contains(status)).map(Self::One),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Statuses {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::One(status) => write!(f, "{status}"),
-            Self::Class(class) => write!(f, "{class}xx"),
-        }
-    }
 }
 
 impl PageFiles {
@@ -155,7 +118,7 @@ enum Key {
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        match (text.as_str(), Statuses::parse(&text)) {
+        match (text.as_str(), Statuses::parse(&text).filter(|statuses| statuses.are_errors())) {
             ("intercept", _) => Ok(Self::Intercept),
             (_, Some(statuses)) => Ok(Self::Statuses(statuses)),
             _ => Err(de::Error::unknown_field(&text, &["a status from 400 to 599", "4xx", "5xx", "intercept"])),

@@ -99,6 +99,7 @@ fn what_is_wrong_is_told_at_its_place() {
         "content_types": ["application/json", "Text/html", "json", "*/*", "text/html; charset=x"],
         "deny": ["path == '/a'", "pth == '/a'"],
         "allow": ["client.ip == 'here'", "not (method == 'GET' and has(claim('sub')))"],
+        "user_agents": { "deny": ["a", "b\u{7}"], "allow_files": ["no/such/file"] },
     }));
 
     let told: Vec<_> = told.iter().map(|problem| (problem.key.join("."), problem.help.is_some())).collect();
@@ -109,6 +110,8 @@ fn what_is_wrong_is_told_at_its_place() {
         "content_types.2",
         "content_types.3",
         "content_types.4",
+        "user_agents.deny.1",
+        "user_agents.allow_files.0",
         "deny.1",
         "allow.0",
         "allow.1",
