@@ -65,6 +65,8 @@ pub struct Exchange {
     pub rewritten: Option<Box<Rewritten>>,
     /// Who asks.
     pub client: Client,
+    /// A filter further out codes its answer: what that makes of one that is kept can be kept, too.
+    pub wants_codings: bool,
     /// It is not sent: whoever keeps count of requests leaves it out.
     pub is_rehearsal: bool,
     /// What filters hold on to for it until its last byte, whichever way it ends; it is given back as it falls.
@@ -202,6 +204,7 @@ impl Exchange {
             taken: 0,
             rewritten: None,
             client,
+            wants_codings: false,
             is_rehearsal: false,
             held: Vec::new(),
             notes: SmallVec::new(),

@@ -48,6 +48,7 @@ pub mod discovery;
 mod hedges;
 mod http2;
 pub mod https;
+mod kept;
 mod limits;
 mod listeners;
 pub mod mirror;

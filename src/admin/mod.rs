@@ -3,6 +3,7 @@
 //! It is on this machine only, unless there is a token: see `guard`.
 
 mod cache;
+mod entry;
 mod guard;
 mod metrics;
 mod plan;
@@ -92,15 +93,15 @@ async fn answer(request: HttpRequest, body: Bytes, desk: web::Data<Desk>) -> Htt
         (&Method::GET, ["upstreams", name]) => upstreams::one(status, name),
         (&Method::POST, ["upstreams", name, "drain"]) => upstreams::drain(status, name, &body, true),
         (&Method::POST, ["upstreams", name, "revive"]) => upstreams::drain(status, name, &body, false),
+        (&Method::GET, ["cache", "entry"]) => entry::told(status, request.query_string()),
         (&Method::POST, ["cache", "purge"]) => cache::purge(status, &body).await,
         (&Method::POST, ["reload"]) => reload::now(status).await,
-        (_, ["health" | "ready" | "status" | "metrics" | "plan" | "schema" | "upstreams"] | ["upstreams", _]) => {
-            only("GET")
-        }
+        (_, ["health" | "ready" | "status" | "metrics" | "plan" | "schema" | "upstreams"])
+        | (_, ["upstreams", _] | ["cache", "entry"]) => only("GET"),
         (_, ["upstreams", _, "drain" | "revive"] | ["cache", "purge"] | ["reload"]) => only("POST"),
         _ => problem(
             StatusCode::NOT_FOUND,
-            "there are /health, /ready, /status, /metrics, /upstreams, /plan, /cache/purge, /reload and /schema",
+            "there are /health, /ready, /status, /metrics, /upstreams, /plan, /cache/entry, /cache/purge, /reload and /schema",
         ),
     }
 }

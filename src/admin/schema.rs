@@ -3,7 +3,7 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::{Problem, Word, cache, plan, reload, status, upstreams};
+use super::{Problem, Word, cache, entry, plan, reload, status, upstreams};
 
 /// A schema for each kind of answer, below `$defs`; all of it takes any of them.
 pub fn all() -> Value {
@@ -15,6 +15,7 @@ pub fn all() -> Value {
         generator.subschema_for::<status::Upstream>(),
         generator.subschema_for::<plan::InForce>(),
         generator.subschema_for::<cache::Purged>(),
+        generator.subschema_for::<entry::Entries>(),
         generator.subschema_for::<reload::InForce>(),
         generator.subschema_for::<reload::Wrong>(),
         generator.subschema_for::<Problem<'_>>(),

@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 
 pub use self::elsewhere::Elsewhere;
+use super::codings::{Beside, Room};
 use crate::http::{Body, BodyError, BodySize, Frame, HeaderMap, ResponseBody};
 
 mod elsewhere;
@@ -23,6 +24,8 @@ pub struct Content {
     growing: Mutex<Growing>,
     /// It is not in memory.
     elsewhere: Option<Arc<dyn Elsewhere>>,
+    /// What it is in other codings.
+    beside: OnceLock<Box<Beside>>,
 }
 
 struct Whole {
@@ -67,13 +70,35 @@ const PER_PIECE: u64 = 64;
 impl Content {
     /// Nothing of it yet, and who writes it.
     pub fn begin(announced: Option<u64>) -> (Arc<Self>, Writer) {
-        let content = Arc::new(Self { announced, whole: OnceLock::new(), growing: Mutex::default(), elsewhere: None });
+        let (whole, growing) = (OnceLock::new(), Mutex::default());
+        let content = Arc::new(Self { announced, whole, growing, elsewhere: None, beside: OnceLock::new() });
         (Arc::clone(&content), Writer { content, is_done: false })
     }
 
     /// Its length, if it is known yet.
     pub fn length(&self) -> Option<u64> {
         self.whole.get().map(|whole| whole.pieces.end).or(self.announced)
+    }
+
+    /// All of it, where it is in one piece and has no trailers.
+    pub fn plain(&self) -> Option<Bytes> {
+        let whole = self.whole.get().filter(|whole| whole.trailers.is_none() && whole.pieces.all.len() == 1)?;
+        whole.pieces.at(0)
+    }
+
+    /// It is all there, from its beginning.
+    pub fn is_whole(&self) -> bool {
+        self.whole.get().is_some_and(|whole| whole.pieces.start() == 0)
+    }
+
+    /// What it is in other codings.
+    pub fn beside(&self, room: &Arc<Room>) -> &Beside {
+        self.beside.get_or_init(|| Box::new(Beside::new(room)))
+    }
+
+    /// The codings that are kept beside it.
+    pub fn codings(&self) -> Vec<&'static str> {
+        self.beside.get().map(|beside| beside.names()).unwrap_or_default()
     }
 
     /// What it takes in memory.

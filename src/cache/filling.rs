@@ -16,6 +16,7 @@ use super::{
 use crate::{
     exchange::{Awaited, InFlight},
     http::{Body, BodySize, Frame, HeaderMap, ResponseBody},
+    telemetry::metrics::Event,
 };
 
 /// An answer that is to be stored, with all that goes on until its last byte.
@@ -30,6 +31,10 @@ pub struct Filling {
     pub since: Duration,
     /// No larger body is kept.
     pub max_object: u64,
+    /// So long it must be, whatever its head has announced.
+    pub length: Option<u64>,
+    /// Happens once it is stored.
+    pub stored: Option<Event>,
     /// Counts it at its endpoint.
     pub in_flight: Option<InFlight>,
     /// Waits for its end, for what that tells of the endpoint.
@@ -43,29 +48,32 @@ const DIRECT: Duration = Duration::from_secs(10);
 
 impl Filling {
     /// Stores it: at once what is there, else as it comes, and then others can read it from now on. A body that is only announced is none.
-    pub fn begin(self, head: Head, body: ResponseBody) -> Arc<Entry> {
+    /// False with it: it is clear already that it is not kept.
+    pub fn begin(self, head: Head, body: ResponseBody) -> (Arc<Entry>, bool) {
         let announced = match body.size() {
             BodySize::Sized(length) => Some(length),
             BodySize::None => Some(0),
             BodySize::Stream => None,
         };
-        let (content, writer) = Content::begin(announced);
+        let (content, writer) = Content::begin(self.length.or(announced));
         let entry = Entry::new(head, content, self.since);
-        match body {
+        let is_kept = match body {
             ResponseBody::Stream(_) => {
+                let is_kept = !self.shelf.is_too_old(&self.key, &entry, self.lead.as_ref());
                 if let Some(lead) = &self.lead {
                     lead.came(&entry);
                 }
                 let filled = Arc::clone(&entry);
                 actix_rt::spawn(self.fill(filled, body, writer));
+                is_kept
             }
             ResponseBody::Bytes(bytes) => {
                 writer.push(&bytes);
-                self.end(&entry, writer, None);
+                self.end(&entry, writer, None)
             }
             ResponseBody::Empty | ResponseBody::Announced(_) => self.end(&entry, writer, None),
-        }
-        entry
+        };
+        (entry, is_kept)
     }
 
     async fn fill(mut self, entry: Arc<Entry>, mut body: ResponseBody, writer: Writer) {
@@ -105,12 +113,14 @@ impl Filling {
             }
         }
         if is_kept {
-            return self.end(&entry, writer, trailers);
+            self.end(&entry, writer, trailers);
+            return;
         }
         // What comes behind a body is kept in memory alone.
         let pen = pen.filter(|_| trailers.is_none() && !self.shelf.has_purged(&self.key, &entry));
-        if writer.finish(trailers) {
-            pen.into_iter().for_each(|pen: Box<dyn Pen>| pen.finish());
+        if let (true, Some(pen)) = (writer.finish(trailers), pen) {
+            pen.finish();
+            self.stored.iter().for_each(Event::happened);
         }
     }
 
@@ -138,13 +148,15 @@ impl Filling {
         pen.push(Bytes::copy_from_slice(bytes)).await.then_some(pen)
     }
 
-    fn end(self, entry: &Arc<Entry>, writer: Writer, trailers: Option<HeaderMap>) {
-        if writer.finish(trailers) {
-            let put = if self.is_lifted { Shelf::put_lifted } else { Shelf::put };
-            put(&self.shelf, &self.key, entry, self.lead.as_ref());
+    fn end(self, entry: &Arc<Entry>, writer: Writer, trailers: Option<HeaderMap>) -> bool {
+        let put = if self.is_lifted { Shelf::put_lifted } else { Shelf::put };
+        let is_kept = writer.finish(trailers) && put(&self.shelf, &self.key, entry, self.lead.as_ref());
+        if let Some(stored) = self.stored.filter(|_| is_kept) {
+            stored.happened();
         }
         // Whoever looks for it finds it in the store, before it is no longer found on its way there.
         drop(self.lead);
+        is_kept
     }
 }
 

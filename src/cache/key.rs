@@ -120,6 +120,23 @@ impl Key {
         self
     }
 
+    /// That of a piece of an answer: an item of its own, which no request asks for.
+    pub(super) fn of_piece(target: &[u8], answer: u64, piece: u64) -> Self {
+        let mut text = SmallVec::from_slice(target);
+        text.push(PART);
+        text.extend_from_slice(b"piece=");
+        for number in [answer, piece] {
+            text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+            text.push(VALUE);
+        }
+        Self { target: text.len(), text }
+    }
+
+    /// It is that of a piece.
+    pub fn is_of_piece(&self) -> bool {
+        is_of_piece(self.target())
+    }
+
     /// All of it.
     pub fn as_bytes(&self) -> &[u8] {
         &self.text
@@ -141,6 +158,11 @@ impl Key {
             self.text.push(VALUE);
         }
     }
+}
+
+/// This target is that of a piece.
+pub(super) fn is_of_piece(target: &[u8]) -> bool {
+    target.contains(&PART)
 }
 
 impl fmt::Debug for Key {
@@ -182,6 +204,16 @@ fn name_of(pair: &[u8]) -> std::borrow::Cow<'_, [u8]> {
 }
 
 impl QueryRule {
+    /// All of it makes a difference.
+    pub fn has_all(&self) -> bool {
+        matches!(self, Self::Whole)
+    }
+
+    /// This parameter does.
+    pub fn has(&self, name: &str) -> bool {
+        self.counts(name.as_bytes())
+    }
+
     fn counts(&self, name: &[u8]) -> bool {
         let is_one_of = |names: &[Parameter]| names.iter().any(|parameter| parameter.is(name));
         match self {

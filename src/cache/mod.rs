@@ -3,6 +3,7 @@
 //!
 //! Rules do no I/O and ask no clock: times come in, decisions go out.
 
+pub mod codings;
 pub mod content;
 pub mod entry;
 pub mod filling;
@@ -10,6 +11,7 @@ pub mod flight;
 pub mod key;
 pub mod policy;
 pub mod purge;
+pub mod sliced;
 pub mod status;
 pub mod store;
 mod structured;

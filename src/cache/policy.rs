@@ -19,6 +19,7 @@ pub use self::{
     freshness::Terms,
     head::Head,
     invalidate::{Invalidated, Place, invalidates},
+    part::{Part, first_wanted, make_whole},
     reuse::{Use, WhyValidate, is_failure, lookup},
     store::{WhyNot, store},
     validate::{Refreshed, refresh, refresh_by_head, unconditional, validate},
@@ -32,6 +33,7 @@ mod directives;
 mod freshness;
 mod head;
 mod invalidate;
+mod part;
 mod range;
 mod record;
 mod reuse;

@@ -80,13 +80,23 @@ fn begins(target: &[u8], prefix: &[u8]) -> bool {
     target.strip_prefix(prefix).is_some_and(is_whole)
 }
 
-/// The head of an answer is bounded, so are its tags.
+/// The tags that an answer names, for people.
+pub fn tags(headers: &HeaderMap) -> Vec<String> {
+    let named = tags_of(headers).filter(|tag| !tag.is_empty());
+    named.map(|tag| String::from_utf8_lossy(tag).into_owned()).collect()
+}
+
 fn has_tag(headers: &HeaderMap, tag: &[u8]) -> bool {
-    let one_of = |name: HeaderName, separator: u8| {
-        let mut lines = headers.get_all(name).map(HeaderValue::as_bytes);
-        lines.any(|line| line.split(|byte| *byte == separator).any(|own| own.trim_ascii() == tag))
+    tags_of(headers).any(|own| own == tag)
+}
+
+/// The head of an answer is bounded, so are its tags.
+fn tags_of(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let of = |name: HeaderName, separator: u8| {
+        let lines = headers.get_all(name).map(HeaderValue::as_bytes);
+        lines.flat_map(move |line| line.split(move |byte| *byte == separator)).map(<[u8]>::trim_ascii)
     };
-    one_of(SURROGATE_KEY, b' ') || one_of(CACHE_TAG, b',')
+    of(SURROGATE_KEY, b' ').chain(of(CACHE_TAG, b','))
 }
 
 /// The beginnings of keys that this URL names.

@@ -10,6 +10,7 @@ use std::{
 
 use self::{groups::Groups, lower::Lower, memory::Memory, purges::Purges};
 use super::{
+    codings::Room,
     entry::{Entry, moment, now},
     flight::{Flights, Lead},
     key::{Key, Target},
@@ -31,12 +32,17 @@ pub struct Shelf {
     pub memory: Memory,
     /// What is being fetched.
     pub flights: Arc<Flights>,
+    /// For what is kept of it in other codings.
+    pub room: Arc<Room>,
     /// What was invalidated by name.
     pub groups: Groups,
     lower: Vec<Box<dyn Lower>>,
     purges: Purges,
     purged: AtomicU64,
 }
+
+/// What is kept in other codings may take this part as much again.
+const OF_CODINGS: u64 = 8;
 
 impl Shelf {
     /// One of this size in bytes.
@@ -45,6 +51,7 @@ impl Shelf {
             name: name.to_owned(),
             memory: Memory::new(size),
             flights: Arc::default(),
+            room: Room::new(size / OF_CODINGS),
             groups: Groups::default(),
             lower: Vec::new(),
             purges: Purges::default(),
@@ -70,20 +77,33 @@ impl Shelf {
         self.memory.largest_here().max(below.unwrap_or(0))
     }
 
-    /// Stores an answer, unless it was invalidated or purged since it was asked for.
-    pub fn put(&self, key: &Key, entry: &Arc<Entry>, lead: Option<&Lead>) {
-        let is_too_old = || lead.is_some_and(Lead::is_doomed) || self.has_purged(key, entry);
-        if is_too_old() {
-            return;
+    /// Stores an answer, unless it was invalidated or purged since it was asked for: `false`.
+    pub fn put(&self, key: &Key, entry: &Arc<Entry>, lead: Option<&Lead>) -> bool {
+        if self.is_too_old(key, entry, lead) {
+            return false;
         }
         if entry.content.is_in_memory() {
             self.memory.put(key, entry);
         }
-        self.lower.iter().for_each(|lower| lower.put(key, entry));
+        for lower in &self.lower {
+            match (key.is_of_piece(), &entry.sliced) {
+                (false, None) => lower.put(key, entry),
+                // What is in pieces means nothing to another process, and what is older there no more either.
+                (false, Some(_)) => lower.forget(key.target()),
+                (true, _) => {}
+            }
+        }
         // In this order: what is purged from now on is found in the store.
-        if is_too_old() {
+        let is_too_old = self.is_too_old(key, entry, lead);
+        if is_too_old {
             self.drop_entry(key, entry);
         }
+        !is_too_old
+    }
+
+    /// It was invalidated or purged since it was asked for.
+    pub fn is_too_old(&self, key: &Key, entry: &Entry, lead: Option<&Lead>) -> bool {
+        lead.is_some_and(Lead::is_doomed) || self.has_purged(key, entry)
     }
 
     /// Forgets an answer; below memory all of its target, which costs no more than asking again.

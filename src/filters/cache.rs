@@ -24,18 +24,22 @@ use crate::{
         store::Shelf,
     },
     exchange::Exchange,
-    http::{HeaderMap, Method, Refusal, Response, StatusCode},
+    http::{BodyError, HeaderMap, Method, Refusal, Response, StatusCode},
     settings::{Problem, Problems},
     telemetry::metrics::Event,
 };
 
 mod asked;
+mod assembly;
 mod below;
+mod explained;
 mod fetch;
 mod head;
 mod opening;
+mod pieces;
 mod posted;
 mod purge;
+mod query;
 mod settings;
 
 const ABOUT: &str = r#"
@@ -57,15 +61,25 @@ holds up none of them. If it is not for everybody, each asks for himself, and fo
 (`stale-if-error`) it stands in, for a second without asking again. Ranges, `HEAD` and conditions of clients are answered from what is kept.
 
 **Whose answer.** Filters of access stand further out: nobody gets from here what they would have refused. `rewrite`, `header_rules` and `substitute` stand further in: what they
-make of an answer is kept, for everybody. What they make of a client (`${client.ip}`) must not be in there. The key is scheme, host, path and query, as routes see them; a
+make of an answer is kept, for everybody. What they make of one client (`${client.ip}`) must not be in there: `check` warns of it. The key is scheme, host, path and query, as routes see them; a
 request with a body passes by, and so does one for what only the endpoint can judge (`If-Match`).
+
+A QUERY (RFC 10008) asks with its body: that, its type, coding and language are part of its key, and it is held until all of it is there, up to `max_query`; a longer one passes by. Trailers of one
+that is held are not sent on. Of one URL no
+more than 64 answers are kept, the newest, and they go with it when it is changed or purged.
+
+**In pieces.** With `slice = "1MiB"` what is larger is asked for by ranges of that size, each when somebody wants something of it and the next one while he reads, and each is kept by
+itself: of a film no more is fetched than is watched. All must be of one answer, by a strong `ETag`, or by `Last-Modified` and length; if one is not, those that are kept are dropped, and
+who was reading sees it break off. `max_object` is for what endpoints send as a whole, because they know no ranges. What is smaller than a piece, or not for everybody, is as without it;
+nothing in more than 65,536 pieces is kept, and no piece on disk.
 
 The answer to a `POST` is kept for `GET` only if it says for how long, and that it is what is there (`Content-Location` with the same URL).
 
 A `POST`, `PUT`, `DELETE` that passes here and succeeds makes what is kept of its path old, and of `Location` and `Content-Location` on the same host: give the route of those methods a `cache`, too.
 
 **Memory.** All routes share 256 MiB, and those that name a store share that. Heads, keys and what is kept beside are counted. What is asked for often stays. A reload keeps
-what is in a store as long as its size is what it was.
+what is in a store as long as its size is what it was. What `compress` makes of an answer is kept with it from the second time on, which may take an eighth as much again: who asks after that
+is sent it as it is.
 
 ```toml
 [stores.pages]
@@ -88,7 +102,8 @@ the one that `ip_access` goes by. `server.http.methods` must let the method thro
 Tags are what answers name in `Surrogate-Key` (separated by spaces) and `Cache-Tag` (by commas). As at Fastly and Cloudflare clients do not see these fields; a cache in front
 of this one that is to have them needs `show_tags = true`.
 
-Each answer tells in `Cache-Status` (RFC 9211) what was done and, if it was not kept, why. Events counted: `hit`, `miss`, `stale`, `revalidated`, `collapsed`, `stored`, `purged`.
+Each answer tells in `Cache-Status` (RFC 9211) what was done and, if it was not kept, why; `explain` what it would be kept under, and `GET /cache/entry?url=..` of the admin API what is kept
+of it. Events counted: `hit`, `miss`, `stale`, `revalidated`, `collapsed`, `stored`, `purged`.
 "#;
 
 /// Keeps answers.
@@ -99,6 +114,10 @@ struct Desk {
     rules: Rules,
     keys: KeyRules,
     max_object: u64,
+    /// Answers are kept in pieces of this size.
+    slice: Option<u64>,
+    /// No longer body of a QUERY is part of a key.
+    max_query: u64,
     /// Clients are told what was done.
     tells: bool,
     shelf: Arc<Shelf>,
@@ -136,7 +155,7 @@ impl Kind for Cache {
     fn build(settings: Self::Settings, site: &Site<'_>) -> Result<Step, Problems> {
         let mut problems = Problems::default();
         let shelf = settings.shelf(site)?;
-        let (rules, keys) = (settings.rules(shelf.largest(), &mut problems), settings.key.rules(&mut problems));
+        let (rules, keys) = (settings.rules(&shelf, &mut problems), settings.key.rules(&mut problems));
         let purgers = Purgers::of(&settings.purge);
         if purgers.is_some() && !site.lets_in(PURGE) {
             let what = "`purge` is for the method PURGE, which the server does not let in";
@@ -146,10 +165,13 @@ impl Kind for Cache {
         if !shelf.lower().is_empty() {
             site.chore(Arc::new(Opening(Arc::clone(&shelf))));
         }
+        site.keeps_by(&keys);
         Ok(Step::Around(Arc::new(Self(Arc::new(Desk {
             rules,
             keys,
             max_object: settings.max_object.0,
+            slice: settings.slice.map(|slice| slice.0),
+            max_query: settings.max_query.0,
             tells: settings.status,
             shelf,
             purgers,
@@ -171,9 +193,23 @@ impl Around for Cache {
         if exchange.is_rehearsal || desk.bars(exchange).is_some() {
             return None;
         }
-        let (key, ask, now) = (asked::key(exchange, &desk.keys), asked::ask(exchange, &desk.rules), now());
+        let (ask, now) = (asked::ask(exchange, &desk.rules), now());
+        // Its body has to be waited for.
+        if ask.is_stored_query(&desk.rules) {
+            return None;
+        }
+        let key = asked::key(exchange, &desk.keys);
         let found = desk.find(&key, &ask, now)?;
-        matches!(found.usage, Use::Fresh | Use::Stale).then(|| desk.hit(&found.entry, &ask, now, None))?
+        let mut response =
+            matches!(found.usage, Use::Fresh | Use::Stale).then(|| desk.hit(&found.entry, &ask, now, None))??;
+        if exchange.wants_codings {
+            found.entry.lend(&mut response, &desk.shelf.room);
+        }
+        Some(response)
+    }
+
+    fn explain(&self, exchange: &Exchange) -> Vec<String> {
+        self.0.explain(exchange)
     }
 
     fn pass<'e>(&'e self, exchange: &'e mut Exchange, next: Next<'e>) -> LocalBoxFuture<'e, Response> {
@@ -192,18 +228,22 @@ impl Desk {
             }
             return self.past(exchange, next, forward).await;
         }
-        let asked = Asked::of(exchange, &self.keys);
+        let asked = match self.asked(exchange).await {
+            Ok(Some(asked)) => asked,
+            Ok(None) => return self.past(exchange, next, Forward::Bypass).await,
+            Err(error) => return Response { cause: Some(error.into()), ..Response::default() },
+        };
         // What another has asked for may be had from him: once.
         let (mut waits, mut joins) = (true, true);
         loop {
             let (ask, now) = (asked.ask(&self.rules), now());
             let found = self.find(&asked.key, &ask, now);
-            if let Some(response) = self.from_store(exchange, &asked, found.as_ref(), next) {
+            if let Some(response) = self.from_store(exchange, &asked, found.as_ref(), next).await {
                 return response;
             }
             let errand = Errand::of(found, &asked);
             // Of these nothing is stored that others could use.
-            if *ask.method != Method::GET || ask.wishes.no_store || ask.wishes.only_if_cached {
+            if !asked.is_shared() || ask.wishes.no_store || ask.wishes.only_if_cached {
                 return self.seek(exchange, next, asked, errand).await;
             }
             let is_good = |entry: &Entry| self.usage(&ask, entry, now).is_some_and(is_good);
@@ -212,7 +252,8 @@ impl Desk {
                 || self.find(&asked.key, &ask, now).map(|found| found.entry).filter(|entry| joins && is_good(entry));
             let came = match self.shelf.flights.board(&asked.key, waits, fits, find, moment()) {
                 Boarding::Lead(lead) => {
-                    return self.seek(exchange, next, asked, errand.for_all(lead)).await;
+                    let piece = self.first_piece(&asked, next);
+                    return self.seek(exchange, next, asked, errand.for_all(lead, piece)).await;
                 }
                 Boarding::Direct { lead, has_failed } => {
                     if has_failed && let Some(response) = self.stand_in(&errand, &asked) {
@@ -220,20 +261,33 @@ impl Desk {
                     }
                     return self.seek(exchange, next, asked, errand.for_one(lead)).await;
                 }
-                Boarding::Stored(entry) => self.hit(&entry, &ask, now, None).ok_or(()),
-                Boarding::Joined(entry) => self.joined(&entry, &asked).ok_or(()),
+                Boarding::Stored(entry) => self.give(exchange, &asked, next, &entry, false).await,
+                Boarding::Joined(entry) => self.give(exchange, &asked, next, &entry, true).await,
                 Boarding::Wait(waiting) => match waiting.head().await {
-                    Awaited::Came(entry) => self.joined(&entry, &asked).ok_or(()),
+                    Awaited::Came(entry) => self.give(exchange, &asked, next, &entry, true).await,
                     // Nobody stands in line for what is not for everybody.
-                    Awaited::Direct => Err(()),
+                    Awaited::Direct => None,
                     Awaited::Gone => continue,
                 },
             };
             match came {
-                Ok(response) => return response,
-                Err(()) => (waits, joins) = (false, joins && waits),
+                Some(response) => return response,
+                None => (waits, joins) = (false, joins && waits),
             }
         }
+    }
+
+    /// What is asked of the cache; `None`: what it asks with is too long to be part of a key.
+    async fn asked(&self, exchange: &mut Exchange) -> Result<Option<Asked>, BodyError> {
+        if !asked::ask(exchange, &self.rules).is_stored_query(&self.rules) {
+            return Ok(Some(Asked::of(exchange, &self.keys)));
+        }
+        let question = query::read(&mut exchange.body, self.max_query).await?;
+        if let (Some(_), Some(downstream)) = (&question, &exchange.downstream) {
+            // Where the edge has them, they would go on.
+            drop(downstream.request_trailers());
+        }
+        Ok(question.map(|question| Asked::with(exchange, &self.keys, question)))
     }
 
     /// Why it is not for the cache, if it is not.
@@ -241,11 +295,12 @@ impl Desk {
         if exchange.upgrade.is_some() {
             return Some(Forward::Bypass);
         }
-        match asked::ask(exchange, &self.rules).passes(&self.rules) {
+        let ask = asked::ask(exchange, &self.rules);
+        match ask.passes(&self.rules) {
             Some(policy::WhyPass::Method) => Some(Forward::Method),
             Some(policy::WhyPass::Precondition) => Some(Forward::Request),
             // What it asks for may be in there, and is in no key.
-            None if !exchange.body.is_empty() => Some(Forward::Bypass),
+            None if !exchange.body.is_empty() && !ask.is_stored_query(&self.rules) => Some(Forward::Bypass),
             None => None,
         }
     }
@@ -268,7 +323,7 @@ impl Desk {
 
     /// How it can be used; `None` if it was invalidated.
     fn usage(&self, ask: &Ask<'_>, entry: &Entry, now: SystemTime) -> Option<Use> {
-        let is_there = !self.shelf.groups.has_invalidated(ask.target, entry);
+        let is_there = !self.shelf.groups.has_invalidated(ask.target, entry) && !entry.is_lost();
         is_there.then(|| policy::lookup(ask, &entry.head, now))
     }
 
@@ -289,7 +344,7 @@ impl Desk {
     }
 
     /// What can be answered with what is stored, also where a newer one is to be asked for meanwhile.
-    fn from_store(
+    async fn from_store(
         self: &Arc<Self>,
         exchange: &Exchange,
         asked: &Asked,
@@ -302,7 +357,31 @@ impl Desk {
             Use::WhileRevalidating => self.revalidate(exchange, asked, entry, next),
             Use::Validate { .. } | Use::OtherVariant | Use::Impersonal => return None,
         }
+        if entry.sliced.is_some() {
+            return self.give(exchange, asked, next, entry, false).await;
+        }
         self.hit(entry, &asked.ask(&self.rules), now(), *below)
+    }
+
+    /// What this request gets of an answer that is stored, or on its way there; `None` if it will not do after all.
+    async fn give(
+        self: &Arc<Self>,
+        exchange: &Exchange,
+        asked: &Asked,
+        next: Next<'_>,
+        entry: &Arc<Entry>,
+        is_collapsed: bool,
+    ) -> Option<Response> {
+        let ask = asked.ask(&self.rules);
+        match is_collapsed {
+            _ if entry.sliced.is_some() => {
+                let is_good = self.usage(&ask, entry, now()).is_some_and(is_good);
+                let giving = self.hit_in_pieces(exchange, asked, next, entry, is_collapsed);
+                if is_good { Box::pin(giving).await } else { None }
+            }
+            true => self.joined(entry, asked),
+            false => self.hit(entry, &ask, now(), None),
+        }
     }
 
     fn hit(&self, entry: &Arc<Entry>, ask: &Ask<'_>, now: SystemTime, below: Option<&'static str>) -> Option<Response> {

@@ -21,6 +21,7 @@ use crate::{
 
 mod body;
 mod encoder;
+mod kept;
 mod negotiate;
 
 const ABOUT: &str = r#"
@@ -46,7 +47,9 @@ also where this client got it plain. Trailers stay. It streams: whenever the end
 Where a page shows a secret (a token against CSRF, say) beside what somebody else can have put there, the size of the compressed page tells of the secret
 (BREACH). Give such routes `compress = false`, or mask the secret anew in every answer.
 
-Events counted: `compressed`.
+What is made of an answer that `cache` keeps is kept with it, from the second time on that it is sent from there: after that it costs nothing.
+
+Events counted: `compressed`, `reused`.
 "#;
 
 /// Compresses answers on their way.
@@ -56,6 +59,7 @@ pub struct Compress {
     types: MediaTypes,
     level: Level,
     compressed: Event,
+    reused: Event,
 }
 
 /// What is written under `compress`.
@@ -157,6 +161,7 @@ impl Kind for Compress {
             types,
             level: settings.level,
             compressed: site.event("compressed"),
+            reused: site.event("reused"),
         })))
     }
 }
@@ -166,6 +171,7 @@ impl Around for Compress {
         // Before filters further in make the endpoint answer in the plain.
         let choice = choose(&exchange.headers, &self.algorithms);
         let may_transform = !forbids(&exchange.headers) && !grpc::is_called(&exchange.headers);
+        exchange.wants_codings = may_transform && choice.coding.is_some();
         Box::pin(async move {
             let mut response = next.run(exchange).await;
             if may_transform {
@@ -196,7 +202,7 @@ impl Compress {
         let body = match std::mem::take(&mut response.body) {
             // Of a HEAD nobody knows how long its content would be.
             _ if is_head => ResponseBody::Empty,
-            body => match coded(body, coding, self.level) {
+            body => match self.coded(body, coding) {
                 Ok(body) => body,
                 Err(plain) => {
                     response.body = plain;
@@ -205,8 +211,16 @@ impl Compress {
             },
         };
         response.body = body;
-        self.compressed.happened();
         mark(&mut response.headers, coding);
+    }
+
+    fn coded(&self, mut body: ResponseBody, coding: Coding) -> Result<ResponseBody, ResponseBody> {
+        let (coded, was_kept) = match body.codings() {
+            Some(codings) => kept::coded(body, codings, coding, self.level)?,
+            None => (coded(body, coding, self.level)?, false),
+        };
+        if was_kept { &self.reused } else { &self.compressed }.happened();
+        Ok(coded)
     }
 
     /// It could be compressed for some client.

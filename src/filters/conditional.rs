@@ -69,6 +69,10 @@ impl Around for ConditionalAround {
         if self.condition.may_hold(exchange) { self.around.at_once(exchange) } else { None }
     }
 
+    fn explain(&self, exchange: &Exchange) -> Vec<String> {
+        if self.condition.may_hold(exchange) { self.around.explain(exchange) } else { Vec::new() }
+    }
+
     fn pass<'e>(&'e self, exchange: &'e mut Exchange, next: Next<'e>) -> LocalBoxFuture<'e, Response> {
         if self.condition.may_hold(exchange) {
             return self.around.pass(exchange, next);

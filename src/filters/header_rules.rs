@@ -91,6 +91,9 @@ impl Kind for HeaderRules {
         let mut problems = Problems::default();
         let request = Rules::new(&settings.request, Way::In, &mut problems);
         let response = Rules::new(&settings.response, Way::Out, &mut problems);
+        if !response.is_empty() {
+            site.makes_by(response.set.iter().chain(&response.add).flat_map(|(_, value)| value.differences()));
+        }
         let (cleared, missing) = (site.event("cleared"), site.event("missing"));
         problems.none_or(Step::Plain(Arc::new(Self { request, response, cleared, missing })))
     }
@@ -135,6 +138,10 @@ impl Rules {
         let set = fields(&settings.set, way, "set", problems);
         let add = fields(&settings.add, way, "add", problems);
         Self { way, remove, set, add }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
 
     /// The values to set and to add, in their order.

@@ -71,6 +71,11 @@ pub trait Around: Send + Sync {
         None
     }
 
+    /// What it would do with this request, line by line, for people.
+    fn explain(&self, _exchange: &Exchange) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Passes the exchange on with `next`, or does not.
     fn pass<'e>(&'e self, exchange: &'e mut Exchange, next: Next<'e>) -> LocalBoxFuture<'e, Response>;
 }
@@ -101,6 +106,16 @@ pub enum Step {
     Gate(Arc<dyn Gate>),
     /// May wait.
     Around(Arc<dyn Around>),
+}
+
+impl Step {
+    /// What it would do with this request, line by line, if it has something to say.
+    pub fn explain(&self, exchange: &Exchange) -> Vec<String> {
+        match self {
+            Self::Around(around) => around.explain(exchange),
+            Self::Plain(_) | Self::Gate(_) => Vec::new(),
+        }
+    }
 }
 
 /// Whether a filter has to know who asks.
@@ -164,8 +179,8 @@ pub trait End {
     }
 }
 
-/// The rest of a passage for an exchange of its own: with it goes what it needs, and it comes back with the answer.
-pub type Detached = Box<dyn FnOnce(Exchange) -> LocalBoxFuture<'static, (Exchange, Response)>>;
+/// The rest of a passage for exchanges of its own: with it goes what it needs, and each comes back with its answer.
+pub type Detached = Box<dyn Fn(Exchange) -> LocalBoxFuture<'static, (Exchange, Response)>>;
 
 /// The rest of the passage, from an [`Around`] inwards.
 #[derive(Clone, Copy)]

@@ -98,7 +98,18 @@ impl Kind for Rewrite {
         if path.is_none() && query.is_empty() && problems.is_empty() {
             problems.push(Problem::at([""; 0], "nothing to rewrite").help("path = \"/new/${rest}\""));
         }
+        let of_path = path.as_ref().and_then(PathRule::template).into_iter();
+        site.makes_by(of_path.chain(query.templates()).flat_map(Template::differences));
         problems.none_or(Step::Plain(Arc::new(Self { path, query })))
+    }
+}
+
+impl PathRule {
+    fn template(&self) -> Option<&Template> {
+        match self {
+            Self::Made { template, .. } | Self::Part { with: template, .. } => Some(template),
+            Self::Without(_) => None,
+        }
     }
 }
 

@@ -10,6 +10,8 @@ use futures_util::future::LocalBoxFuture;
 use indexmap::IndexMap;
 
 use crate::{
+    cache::key::KeyRules,
+    language::Difference,
     settings::{Problem, Problems, StoreSettings, did_you_mean},
     telemetry::metrics::{Event, Ledger},
 };
@@ -34,6 +36,10 @@ pub struct Belongings {
     pub chores: Vec<Arc<dyn Chore>>,
     /// What can be done as it was written, and still should be known.
     pub warnings: Vec<String>,
+    /// What the answers that it makes, or has made, depend on; `None`: it makes none.
+    pub makes_by: Option<Vec<Difference>>,
+    /// By which keys it keeps answers, if it does.
+    pub keeps_by: Option<KeyRules>,
 }
 
 /// What filters of one proxy have in common, by name, over reloads, and as long as one of them has it.
@@ -146,6 +152,16 @@ impl<'s> Site<'s> {
     pub fn warn(&self, warning: impl Into<String>) {
         let place = crate::settings::problem::name(self.at);
         self.belongings().warnings.push(format!("{place}: {}", warning.into()));
+    }
+
+    /// Answers are other ones for it, and they depend on this: it should be known where one of them is kept for all.
+    pub fn makes_by(&self, differences: impl IntoIterator<Item = Difference>) {
+        self.belongings().makes_by.get_or_insert_default().extend(differences);
+    }
+
+    /// Answers are kept by these keys.
+    pub fn keeps_by(&self, keys: &KeyRules) {
+        self.belongings().keeps_by = Some(keys.clone());
     }
 
     /// Counts something that happens to this kind of filter: `aqueduct_filter_events_total{filter="..", event=".."}`.

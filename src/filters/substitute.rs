@@ -108,6 +108,7 @@ impl Kind for Substitute {
             Some(Arc::new(Group { types, rules }))
         });
         let groups = groups.collect();
+        site.makes_by([]);
         problems.none_or(Step::Plain(Arc::new(Self { groups, coded: site.event("coded") })))
     }
 }

@@ -14,7 +14,7 @@ use futures_core::Stream;
 
 pub use actix_http::body::BodySize;
 
-use super::{HeaderMap, scratch};
+use super::{Codings, HeaderMap, scratch};
 
 /// One piece of a body. Trailers, if any, are the last piece (RFC 9112, 7.1.2).
 #[derive(Debug)]
@@ -55,6 +55,11 @@ pub trait Body {
 
     /// What is known of its length: `Sized(n)` is exact, `Stream` is unknown, `None` is no body at all.
     fn size(&self) -> BodySize;
+
+    /// What is kept of it in other codings, where it is kept itself: once, before anything is read.
+    fn codings(&mut self) -> Option<Box<dyn Codings>> {
+        None
+    }
 }
 
 /// The body of a request on its way in.
@@ -344,6 +349,13 @@ impl Body for ResponseBody {
             Self::Announced(length) => BodySize::Sized(*length),
             Self::Bytes(bytes) => BodySize::Sized(bytes.len() as u64),
             Self::Stream(body) => body.size(),
+        }
+    }
+
+    fn codings(&mut self) -> Option<Box<dyn Codings>> {
+        match self {
+            Self::Stream(body) => body.codings(),
+            Self::Empty | Self::Announced(_) | Self::Bytes(_) => None,
         }
     }
 }

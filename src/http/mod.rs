@@ -3,6 +3,7 @@
 pub mod body;
 pub mod chunked;
 pub mod client_certificate;
+pub mod codings;
 pub mod cookies;
 pub mod downstream;
 pub mod error;
@@ -29,6 +30,7 @@ pub use actix_web::http::{Method, StatusCode, Uri, Version, header};
 pub use self::{
     body::{Body, BodyError, BodySize, Frame, RequestBody, ResponseBody},
     client_certificate::ClientCertificate,
+    codings::Codings,
     downstream::{Downstream, Io, Takeover},
     error::{Error, Fault},
     marks::Marks,

@@ -58,7 +58,14 @@ impl Condition {
 
     /// It asks what is proved of the client, which somebody must have done before.
     pub fn asks_for_claims(&self) -> bool {
-        self.root.asks(|value| matches!(value, Value::Claim(_)))
+        let mut asks = false;
+        self.visit(&mut |value| asks |= matches!(value, Value::Claim(_)));
+        asks
+    }
+
+    /// All values that it asks for.
+    pub(super) fn visit(&self, see: &mut dyn FnMut(&Value)) {
+        self.root.visit(see);
     }
 
     /// It holds for this request, whichever of several values of one name somebody takes: what lets a request in must.
@@ -91,11 +98,11 @@ impl Node {
 }
 
 impl Node {
-    fn asks(&self, is_meant: fn(&Value) -> bool) -> bool {
+    fn visit(&self, see: &mut dyn FnMut(&Value)) {
         match self {
-            Self::And(parts) | Self::Or(parts) => parts.iter().any(|part| part.asks(is_meant)),
-            Self::Not(part) => part.asks(is_meant),
-            Self::Has(value) | Self::Test(Test { value, .. }) => is_meant(value),
+            Self::And(parts) | Self::Or(parts) => parts.iter().for_each(|part| part.visit(see)),
+            Self::Not(part) => part.visit(see),
+            Self::Has(value) | Self::Test(Test { value, .. }) => see(value),
         }
     }
 }

@@ -13,6 +13,7 @@
 
 mod check;
 mod condition;
+mod difference;
 mod fault;
 mod operand;
 mod parser;
@@ -22,7 +23,9 @@ mod value;
 mod variable;
 pub mod view;
 
-pub use self::{condition::Condition, fault::Fault, template::Template, value::host, view::path};
+pub use self::{
+    condition::Condition, difference::Difference, fault::Fault, template::Template, value::host, view::path,
+};
 
 #[cfg(test)]
 mod tests;

@@ -66,8 +66,16 @@ impl Template {
 
     /// It tells how long the request's body is, which nobody knows any more once that was sent on.
     pub fn asks_for_body(&self) -> bool {
-        let is_meant = |piece: &Piece| matches!(piece, Piece::Variable(Variable::Value(Value::ContentLength)));
-        matches!(&self.kind, Kind::Made(pieces) if pieces.iter().any(is_meant))
+        self.variables().any(|variable| *variable == Variable::Value(Value::ContentLength))
+    }
+
+    /// What it is made of.
+    pub(super) fn variables(&self) -> impl Iterator<Item = &Variable> {
+        let pieces: &[Piece] = match &self.kind {
+            Kind::Fixed(_) => &[],
+            Kind::Made(pieces) => pieces,
+        };
+        pieces.iter().filter_map(|piece| if let Piece::Variable(variable) = piece { Some(variable) } else { None })
     }
 
     /// For this request; `None` where one of its values is missing.

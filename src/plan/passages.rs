@@ -1,7 +1,7 @@
 //! Which filters a route has: those it writes itself, those of the policies it uses, those of all routes.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     iter,
     path::PathBuf,
     sync::Arc,
@@ -10,7 +10,10 @@ use std::{
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::places::Places;
+use super::{
+    kept::{self, Passed},
+    places::Places,
+};
 use crate::{
     filters::{
         Step, WhoAsks, conditional,
@@ -52,6 +55,8 @@ pub struct Built {
     stores: IndexMap<String, StoreSettings>,
     methods: Vec<String>,
     shared: Shared,
+    /// What should be known of several together.
+    warnings: BTreeSet<String>,
 }
 
 impl Built {
@@ -119,6 +124,7 @@ impl Built {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<_> =
             self.filters.values().flat_map(|filter| filter.belongings.warnings.clone()).collect();
+        warnings.extend(self.warnings.iter().cloned());
         warnings.sort();
         warnings
     }
@@ -151,6 +157,7 @@ impl<'s> Passages<'s> {
                 stores: settings.stores.clone(),
                 methods: settings.server.http.methods.clone(),
                 shared,
+                warnings: BTreeSet::new(),
             },
             wrong: HashSet::new(),
             conditions: HashMap::new(),
@@ -225,7 +232,7 @@ impl<'s> Passages<'s> {
             self.check_who_asks(at, &all, problems);
         }
         all.sort_by_key(|(number, kind, found)| self.places.place(*number, kind.who_asks(found.settings)));
-        let (mut passage, mut conditions) = (Passage::default(), 0);
+        let (mut passage, mut conditions, mut passed) = (Passage::default(), 0, Vec::new());
         for (_, kind, Found { below, settings, when }) in all {
             let Some(step) = self.step(kind, &below, settings, problems) else { continue };
             passage.steps.push(match &when {
@@ -235,9 +242,12 @@ impl<'s> Passages<'s> {
                     step.when(condition, (conditions - 1) % conditional::MOST)
                 }
             });
-            let when = when.map(|condition| condition.to_string());
-            passage.names.push(StepName { kind: kind.name, at: key(&below, kind.name), when });
+            let at = key(&below, kind.name);
+            let name = StepName { kind: kind.name, at: at.clone(), when: when.as_ref().map(|when| when.to_string()) };
+            passage.names.push(name);
+            passed.push((at, when));
         }
+        self.warn(&passed);
         if conditions > conditional::MOST {
             let what =
                 format!("{conditions} of its filters have a condition, and no more than {} can", conditional::MOST);
@@ -261,6 +271,20 @@ impl<'s> Passages<'s> {
             let at = at.iter().copied().chain((below == at).then_some(kind.name));
             problems.push(Problem::at(at, what).help(A_PROOF));
         }
+    }
+
+    /// Of what should be known of these filters together.
+    fn warn(&mut self, filters: &[(Vec<String>, Option<Arc<Condition>>)]) {
+        let passage: Vec<_> = filters
+            .iter()
+            .filter_map(|(at, when)| {
+                let Belongings { keeps_by, makes_by, .. } = &self.built.filters.get(at)?.belongings;
+                let (keeps_by, makes_by) = (keeps_by.as_ref(), makes_by.as_deref());
+                Some(Passed { place: problem::name(at), keeps_by, makes_by, when: when.as_deref() })
+            })
+            .collect();
+        let warnings = kept::warnings(&passage);
+        self.built.warnings.extend(warnings);
     }
 
     /// Those of policies with a condition, in their order, and that of the one without, or else of all routes.

@@ -1,4 +1,4 @@
-//! The rest of a passage for an exchange of its own, in a task of its own: that of the client has been answered meanwhile.
+//! The rest of a passage for exchanges of its own, in tasks of their own: that of the client may have been answered meanwhile.
 
 use std::rc::Rc;
 
@@ -13,6 +13,7 @@ pub fn detach(dispatch: &Dispatch<'_>, steps: usize) -> Detached {
     let (worker, active) = (dispatch.worker.shared(), Rc::clone(dispatch.active));
     let index = dispatch.matched.index;
     Box::new(move |mut exchange| {
+        let (worker, active) = (Rc::clone(&worker), Rc::clone(&active));
         Box::pin(async move {
             let matched = decision::route(&active.plan, &exchange).filter(|matched| matched.index == index);
             let Some(matched) = matched else {

@@ -48,6 +48,8 @@ pub struct Outcome {
     pub redirected_by: Option<Arc<str>>,
     /// The filters it passes, or would if none of them turned it back.
     pub filters: Vec<StepName>,
+    /// What each of these has to say of it.
+    pub said: Vec<Vec<String>>,
     /// One of them has to ask somebody first, so this is what becomes of it if all of them let it pass.
     pub is_undecided: bool,
     /// Why it was refused.
@@ -95,6 +97,7 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
         location: None,
         redirected_by: None,
         filters: Vec::new(),
+        said: Vec::new(),
         is_undecided: false,
         refused: None,
         explanation: None,
@@ -121,7 +124,8 @@ pub fn rehearse(plan: &Plan, request: &TestRequest) -> Result<Outcome, String> {
         Some(route) => (&route.filters, route.filter_names.clone()),
         None => (&plan.fallback.steps, plan.fallback.names.clone()),
     };
-    let nothing = Outcome { route: route.map(|route| route.name.clone()), filters, explanation, ..nothing };
+    let said = steps.iter().map(|step| step.explain(&exchange)).collect();
+    let nothing = Outcome { route: route.map(|route| route.name.clone()), filters, said, explanation, ..nothing };
     let end = RehearsedEnd { plan, matched: matched.as_ref(), nothing, outcome: RefCell::new(None) };
     let response = filters::pass(steps, &mut exchange, &end).now_or_never();
     let RehearsedEnd { nothing, outcome, .. } = end;
@@ -330,11 +334,12 @@ impl fmt::Display for Outcome {
 impl Outcome {
     /// The filters, and where those of other places stand.
     fn passage(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for StepName { kind, at, when } in &self.filters {
+        for (StepName { kind, at, when }, said) in self.filters.iter().zip(&self.said) {
             let place = problem::name(&at[..at.len() - 1]);
             let of_others = if at[0] == "routes" { String::new() } else { format!(" (of {place})") };
             let when = when.as_deref().map(|when| format!(" when {when}")).unwrap_or_default();
             writeln!(f, "passes {kind}{of_others}{when}")?;
+            said.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
         }
         if self.is_undecided {
             writeln!(f, "somebody else is asked whether it may; if so:")?;

@@ -63,7 +63,7 @@ impossible! {
     users_that_nobody_can_be: "[routes]\n\"/\" = { to = \"http://a\", basic_auth = { users = \"tests/settings/files/weak.htpasswd\", realm = \"a\\nb\", forward = { host = \"sub\" } } }\n\"/b\" = { to = \"http://a\", basic_auth = { users = \"tests/settings/files/none\" } }\n\"/c\" = { to = \"http://a\", basic_auth = { user = \"x\" } }\n";
     services_that_cannot_be_asked: "[policies.a]\nforward_auth = { url = \"ftp://me:hunter2@auth\", timeout = \"off\", send = [\"x-forwarded-uri\", \"a b\"], copy = [\"host\"] }\n[policies.b]\nforward_auth = { url = \"https://auth/\", ca = \"no/such.pem\", require = \"claim(\" }\n[policies.c]\nforward_auth = { uri = \"http://auth/\" }\n[routes]\n\"/a\" = { to = \"http://a\", auth = { any = [{ forward_auth = { url = \"http://127.0.0.1:9000\" } }, { forward_auth = { url = \"http://127.0.0.1:9000\", timeout = \"0s\" } }] } }\n\"/b\" = { to = \"http://a\", use = \"a\" }\n\"/c\" = { to = \"http://a\", use = \"b\" }\n\"/d\" = { to = \"http://a\", use = \"c\" }\n";
     caches_that_cannot_keep_that:
-        "[routes]\n\"/a\" = { to = \"http://a\", cache = { max_object = \"1GiB\", default_ttl = \"off\", stale_if_error = \"off\", status_ttl = { 206 = \"1s\", 404 = \"off\", many = \"1s\" } } }\n\"/b\" = { to = \"http://a\", cache = { key = { query = false, ignore = \"*\", headers = [\"host\", \"a b\"], cookies = \"\" } } }\n\"/c\" = { to = \"http://a\", cache = { max_objects = 1 } }\n\"/d\" = { to = \"http://a\", cache = { purge = [\"10.0.0.0/33\", \"unix\"] } }\n\"/e\" = { to = \"http://a\", cache = { purge = [\"10.0.0.0/8\"] } }\n";
+        "[routes]\n\"/a\" = { to = \"http://a\", cache = { max_object = \"1GiB\", default_ttl = \"off\", stale_if_error = \"off\", status_ttl = { 206 = \"1s\", 404 = \"off\", many = \"1s\" } } }\n\"/b\" = { to = \"http://a\", cache = { key = { query = false, ignore = \"*\", headers = [\"host\", \"a b\"], cookies = \"\" } } }\n\"/c\" = { to = \"http://a\", cache = { max_objects = 1 } }\n\"/d\" = { to = \"http://a\", cache = { purge = [\"10.0.0.0/33\", \"unix\"] } }\n\"/e\" = { to = \"http://a\", cache = { purge = [\"10.0.0.0/8\"] } }\n\"/f\" = { to = \"http://a\", cache = { slice = \"1KiB\", max_query = \"2MiB\" } }\n\"/g\" = { to = \"http://a\", cache = { slice = \"1GiB\" } }\n";
     stores_that_keep_nothing:
         "[stores.a]\n[stores.b]\nmemory = { size = \"1KiB\" }\n[stores.c]\nmemory = { size = \"1GiB\" }\nredis = { url = \"redis://a\" }\n[stores.d]\nmemory = {}\n[stores.limits]\nredis = { url = \"redis://a\" }\n[stores.pages]\nmemory = { size = \"1GiB\" }\n[routes]\n\"/a\" = { to = \"http://a\", cache = { store = \"page\" } }\n\"/b\" = { to = \"http://a\", cache = { store = \"limits\" } }\n\"/c\" = { to = \"http://a\", rate_limit = { rate = \"1/s\", store = \"pages\" } }\n";
     stores_on_disk_that_have_no_place:
@@ -422,4 +422,27 @@ fn a_problem_of_a_proxy_in_code_is_placed_there_and_named_by_its_key() {
 
     assert_eq!(problems.0[0].place, Some(Place::Code));
     insta::assert_snapshot!(problems.render(false));
+}
+
+#[test]
+fn what_is_made_of_one_client_behind_the_cache_is_warned_of() {
+    let text = r#"
+        [routes]
+        "/a" = { to = "http://a", use = "told", cache = true }
+        "/b" = { to = "http://a", use = "told" }
+        "/c" = { to = "http://a", cache = true, header_rules = { response = { set = { x-host = "${host}" } }, request = { set = { x-ip = "${client.ip}" } } } }
+        "/d" = { to = "http://a", cache = { key = { headers = ["x-shop"] } }, rewrite = { path = "/${header.x-shop}/${cookie.lang}" } }
+        "/e" = { to = "http://a", cache = true, use = "some" }
+        [policies.told]
+        header_rules = { response = { add = { x-you = "${client.ip}" } } }
+        [policies.some]
+        when = "client.ip in cidr('10.0.0.0/8')"
+        substitute = [{ find = "a", with = "b" }]
+    "#;
+    let loaded = Layers::new().text("test.toml", text).load();
+    let settings = loaded.unwrap_or_else(|problems| panic!("{}", problems.render(false))).settings;
+
+    let plan = Plan::draw(settings, &Kinds::built_in(), None).unwrap_or_else(|problems| panic!("{problems}"));
+
+    insta::assert_snapshot!(plan.warnings.join("\n"));
 }

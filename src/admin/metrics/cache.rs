@@ -7,17 +7,21 @@ use crate::{admin::Status, cache::store::lower::Usage};
 pub fn now(status: &Status) -> Vec<Family> {
     let (mut size, mut bytes, mut targets) =
         (Family::of(&metrics::CACHE_SIZE), Family::of(&metrics::CACHE_BYTES), Family::of(&metrics::CACHE_TARGETS));
+    let mut coded = Family::of(&metrics::CACHE_CODED);
     let mut purged = Family::of(&metrics::CACHE_PURGED);
     for shelf in status.proxy().plan().shelves() {
         purged.push(vec![("store", shelf.name.clone())], Value::Counter(shelf.purged()));
         let usage = shelf.memory.usage();
-        for (family, value) in
-            [(&mut size, shelf.memory.size()), (&mut bytes, usage.bytes), (&mut targets, usage.targets)]
-        {
+        for (family, value) in [
+            (&mut size, shelf.memory.size()),
+            (&mut bytes, usage.bytes),
+            (&mut coded, shelf.room.taken()),
+            (&mut targets, usage.targets),
+        ] {
             family.push(vec![("store", shelf.name.clone())], Value::Gauge(value as f64));
         }
     }
-    let mut families = vec![size, bytes, targets, purged];
+    let mut families = vec![size, bytes, coded, targets, purged];
     families.extend(below(status));
     families
 }

@@ -58,6 +58,7 @@ catalogue! {
     FILTER_EVENTS = counter("aqueduct_filter_events", "What happened to filters of a kind; `refused` are the requests that they turned back");
     CACHE_SIZE = gauge("aqueduct_cache_size_bytes", "How much a store of the cache may take");
     CACHE_BYTES = gauge("aqueduct_cache_bytes", "What it takes, heads and all that is kept beside bodies counted");
+    CACHE_CODED = gauge("aqueduct_cache_coded_bytes", "What is kept besides of bodies in other codings, up to an eighth of its size");
     CACHE_TARGETS = gauge("aqueduct_cache_targets", "Of how many targets it has answers");
     CACHE_TIER_SIZE = gauge("aqueduct_cache_tier_size_bytes", "How much a tier of a store below memory may take");
     CACHE_TIER_BYTES = gauge("aqueduct_cache_tier_bytes", "What it takes");

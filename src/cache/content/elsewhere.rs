@@ -24,7 +24,8 @@ impl Content {
     /// So many bytes that are there.
     pub fn elsewhere(length: u64, place: Arc<dyn Elsewhere>) -> Arc<Self> {
         let growing = Mutex::new(Growing::default());
-        Arc::new(Self { announced: Some(length), whole: OnceLock::new(), growing, elsewhere: Some(place) })
+        let (whole, beside) = (OnceLock::new(), OnceLock::new());
+        Arc::new(Self { announced: Some(length), whole, growing, elsewhere: Some(place), beside })
     }
 
     /// It is in memory, or will be.

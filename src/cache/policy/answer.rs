@@ -89,7 +89,7 @@ const NOT_WITH_304: [HeaderName; 7] = [
 ];
 
 /// What is of all the bytes that were sent.
-const NOT_WITH_206: [HeaderName; 3] =
+pub(super) const NOT_WITH_206: [HeaderName; 3] =
     [header::CONTENT_RANGE, HeaderName::from_static("content-md5"), HeaderName::from_static("content-digest")];
 
 fn without(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {

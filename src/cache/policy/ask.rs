@@ -77,12 +77,13 @@ impl<'r> Ask<'r> {
         judged_there.iter().any(|name| self.headers.contains_key(name)).then_some(WhyPass::Precondition)
     }
 
-    pub(super) fn is_stored_query(&self, rules: &Rules) -> bool {
+    /// It is a QUERY, whose answers are stored: its body is part of its key.
+    pub fn is_stored_query(&self, rules: &Rules) -> bool {
         rules.stores_query && self.method.as_str() == QUERY
     }
 }
 
-/// The safe method with a body (RFC draft "The HTTP QUERY Method").
+/// The safe method with a body (RFC 10008).
 pub(super) const QUERY: &str = "QUERY";
 
 impl Wishes {

@@ -46,8 +46,24 @@ impl Range {
     }
 }
 
+/// The first byte that a client asks for, if it asks for one range and says where that begins.
+pub(super) fn first_asked_for(headers: &HeaderMap) -> Option<u64> {
+    // Whatever begins there would be the last byte of this.
+    match Range::of(headers, u64::MAX) {
+        Range::Part { first, .. } if !is_suffix(headers) => Some(first),
+        _ => None,
+    }
+}
+
+fn is_suffix(headers: &HeaderMap) -> bool {
+    headers.get(header::RANGE).is_some_and(|line| {
+        let range = line.as_bytes().splitn(2, |byte| *byte == b'=').nth(1).unwrap_or_default();
+        range.trim_ascii().starts_with(b"-")
+    })
+}
+
 /// Digits; more than there can be is the most.
-fn number(digits: &[u8]) -> Option<u64> {
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }

@@ -52,6 +52,11 @@ impl Vary {
         self.fields.len() == other.fields.len() && self.fields.iter().all(has)
     }
 
+    /// The names of these fields.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|field| field.name.as_str())
+    }
+
     pub(super) fn weight(&self) -> usize {
         let field = |field: &Selecting| size_of::<Selecting>() + field.value.as_ref().map_or(0, |value| value.len());
         self.fields.iter().map(field).sum()

@@ -41,7 +41,7 @@ impl Shelf {
             return Ok(entry);
         }
         match entry.content.read(None).filter(|_| fits) {
-            Some(body) => Ok(self.lifting(key, entry.since, lead).begin(entry.head.clone(), body)),
+            Some(body) => Ok(self.lifting(key, entry.since, lead).begin(entry.head.clone(), body).0),
             // Each reads it where it is.
             None => {
                 lead.came(&entry);
@@ -57,6 +57,8 @@ impl Shelf {
             lead: Some(lead),
             since,
             max_object: self.memory.largest_here(),
+            length: None,
+            stored: None,
             in_flight: None,
             awaited: None,
             is_lifted: true,
@@ -70,21 +72,25 @@ impl Shelf {
         entry: &Arc<Entry>,
         lead: Option<&Lead>,
     ) -> Option<Box<dyn Pen>> {
-        let is_too_old = || lead.is_some_and(Lead::is_doomed) || self.has_purged(key, entry);
-        let pen = if is_too_old() { None } else { self.lower.iter().find_map(|lower| lower.begin(key, entry)) };
+        // A piece means nothing to another process.
+        if key.is_of_piece() || self.is_too_old(key, entry, lead) {
+            return None;
+        }
+        let pen = self.lower.iter().find_map(|lower| lower.begin(key, entry));
         // What makes it old from now on hears of it there.
-        pen.filter(|_| !is_too_old())
+        pen.filter(|_| !self.is_too_old(key, entry, lead))
     }
 
     /// Whole now, in memory: it is there, unless it has become old.
-    pub(in crate::cache) fn put_lifted(&self, key: &Key, entry: &Arc<Entry>, lead: Option<&Lead>) {
-        let is_too_old = || lead.is_some_and(Lead::is_doomed) || self.has_purged(key, entry);
-        if is_too_old() {
-            return;
+    pub(in crate::cache) fn put_lifted(&self, key: &Key, entry: &Arc<Entry>, lead: Option<&Lead>) -> bool {
+        if self.is_too_old(key, entry, lead) {
+            return false;
         }
         self.memory.put(key, entry);
-        if is_too_old() {
+        let is_too_old = self.is_too_old(key, entry, lead);
+        if is_too_old {
             self.memory.drop_entry(key, entry);
         }
+        !is_too_old
     }
 }

@@ -15,7 +15,10 @@ use quick_cache::{
 };
 use smallvec::SmallVec;
 
-use crate::cache::{entry::Entry, key::Key};
+use crate::cache::{
+    entry::Entry,
+    key::{Key, is_of_piece},
+};
 
 type Hashing = foldhash::quality::RandomState;
 
@@ -35,7 +38,7 @@ pub struct Memory {
 pub struct Usage {
     /// Bytes, with all that is counted beside bodies.
     pub bytes: u64,
-    /// What can be asked for.
+    /// What can be asked for; of what is in pieces each of these as well.
     pub targets: u64,
 }
 
@@ -101,6 +104,21 @@ impl Memory {
         self.answers.get(key.target())
     }
 
+    /// The answers of a target, the newest first, each with whether more than the target is in its key. Nobody has asked for them.
+    pub fn entries(&self, target: &[u8]) -> Vec<(bool, Arc<Entry>)> {
+        let variants = self.answers.peek(target);
+        variants
+            .iter()
+            .flat_map(|variants| &variants.all)
+            .map(|(rest, entry)| (!rest.is_empty(), Arc::clone(entry)))
+            .collect()
+    }
+
+    /// Something is stored under this key; nobody has asked for it.
+    pub fn has(&self, key: &Key) -> bool {
+        self.answers.peek(key.target()).is_some_and(|variants| variants.of_key(key).next().is_some())
+    }
+
     /// Stores an answer, in place of the one that was for the same requests.
     pub fn put(&self, key: &Key, entry: &Arc<Entry>) {
         let _one = self.lock();
@@ -109,25 +127,28 @@ impl Memory {
         let is_other = |(of, old): &&Variant| **of != *rest(key) || !old.head.vary.is_same(&entry.head.vary);
         let mut all: SmallVec<_> = [(rest(key).into(), Arc::clone(entry))].into_iter().collect();
         all.extend(others.filter(is_other).take(MOST_VARIANTS - 1).cloned());
-        self.answers.insert(key.target().into(), Arc::new(Variants::of(all)));
+        self.set(key.target(), before.as_ref().map_or(&[], |before| &before.all), all);
     }
 
-    /// Forgets one answer.
+    /// Forgets one answer; of one in pieces also what has been made of it since.
     pub fn drop_entry(&self, key: &Key, entry: &Arc<Entry>) {
         let _one = self.lock();
         let Some(before) = self.answers.peek(key.target()) else { return };
-        let left: SmallVec<_> = before.all.iter().filter(|(_, old)| !Arc::ptr_eq(old, entry)).cloned().collect();
-        if left.is_empty() {
-            self.answers.remove(key.target());
-        } else if left.len() < before.all.len() {
-            self.answers.insert(key.target().into(), Arc::new(Variants::of(left)));
+        let is_it = |old: &Arc<Entry>| {
+            Arc::ptr_eq(old, entry) || entry.sliced.as_ref().is_some_and(|sliced| old.has_pieces_of(sliced))
+        };
+        let left: SmallVec<_> = before.all.iter().filter(|(_, old)| !is_it(old)).cloned().collect();
+        if left.len() < before.all.len() {
+            self.set(key.target(), &before.all, left);
         }
     }
 
     /// Forgets all answers of a target.
     pub fn forget(&self, key: &Key) {
         let _one = self.lock();
-        self.answers.remove(key.target());
+        if let Some(before) = self.answers.peek(key.target()) {
+            self.set(key.target(), &before.all, SmallVec::new());
+        }
     }
 
     /// Drops the answers that are meant, or, with a time, has them be stale since then. How many? No lock is held for longer than one
@@ -137,7 +158,17 @@ impl Memory {
             variants.all.iter().any(|(_, entry)| is_meant(target, entry))
         };
         let found = self.answers.iter().filter(has_any);
-        found.map(|(target, _)| self.purge_target(&target, is_meant, soft)).sum()
+        let count = |(target, _): (Box<[u8]>, _)| {
+            if !is_of_piece(&target) {
+                return self.purge_target(&target, is_meant, soft);
+            }
+            // It is no answer by itself, and may be nobody's any more.
+            if soft.is_none() {
+                self.answers.remove(&*target);
+            }
+            0
+        };
+        found.map(count).sum()
     }
 
     /// The same of one target.
@@ -158,12 +189,23 @@ impl Memory {
         if let Some(now) = soft {
             left.extend(meant.into_iter().map(|(rest, entry)| (rest, entry.expired(now))));
         }
-        if left.is_empty() {
+        self.set(target, &before.all, left);
+        count
+    }
+
+    /// These are the answers of a target now. Pieces of what is no longer among them are nobody's.
+    fn set(&self, target: &[u8], before: &[Variant], now: SmallVec<[Variant; 1]>) {
+        let in_pieces = before.iter().filter_map(|(_, entry)| entry.sliced.as_ref());
+        for sliced in in_pieces.filter(|sliced| !now.iter().any(|(_, entry)| entry.has_pieces_of(sliced))) {
+            for key in sliced.keys(target) {
+                self.answers.remove(key.target());
+            }
+        }
+        if now.is_empty() {
             self.answers.remove(target);
         } else {
-            self.answers.insert(target.into(), Arc::new(Variants::of(left)));
+            self.answers.insert(target.into(), Arc::new(Variants::of(now)));
         }
-        count
     }
 
     /// Forgets everything.

@@ -30,6 +30,7 @@ impl Lower for Cellar {
     fn find<'l>(&'l self, key: &'l Key, _: &'l HeaderMap) -> LocalBoxFuture<'l, Option<Entry>> {
         let found = self.0.lock().expect("nobody panics").get(key.as_bytes()).cloned();
         let copy = |entry: Arc<Entry>| Entry {
+            sliced: None,
             head: entry.head.clone(),
             content: Arc::clone(&entry.content),
             since: entry.since,

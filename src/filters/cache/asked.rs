@@ -1,12 +1,14 @@
 //! What was asked of the cache, kept while the request is on its way: filters further in change its fields.
 
+use bytes::Bytes;
+
 use crate::{
     cache::{
         key::{Key, KeyRules, Target},
         policy::{Ask, Rules},
     },
     exchange::Exchange,
-    http::{HeaderMap, Method},
+    http::{HeaderMap, Method, RequestBody},
 };
 
 /// A request as it came here.
@@ -15,6 +17,8 @@ pub struct Asked {
     pub method: Method,
     pub headers: HeaderMap,
     pub key: Key,
+    /// What a QUERY asks with.
+    question: Option<Bytes>,
     authority: String,
     path: String,
     query: Option<String>,
@@ -30,12 +34,30 @@ impl Asked {
             method: exchange.method.clone(),
             headers: exchange.headers.clone(),
             key: Key::of(keys, target, &exchange.headers),
+            question: None,
             authority: target.authority.to_owned(),
             path: target.path.to_owned(),
             query: target.query.map(str::to_owned),
             is_secure: target.secure,
             is_identified: is_identified(exchange),
         }
+    }
+
+    /// A copy of a QUERY with this body.
+    pub fn with(exchange: &Exchange, keys: &KeyRules, question: Bytes) -> Self {
+        let plain = Self::of(exchange, keys);
+        let key = plain.key.with_query(&plain.headers, &question);
+        Self { key, question: Some(question), ..plain }
+    }
+
+    /// What comes of it may be for others that ask the same.
+    pub fn is_shared(&self) -> bool {
+        self.method == Method::GET || self.question.is_some()
+    }
+
+    /// Its body once more.
+    pub fn body(&self) -> RequestBody {
+        self.question.clone().filter(|bytes| !bytes.is_empty()).map(RequestBody::buffered).unwrap_or_default()
     }
 
     /// What the rules look at.

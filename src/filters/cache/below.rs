@@ -56,6 +56,6 @@ impl Desk {
             }
         }
         let found = Found { entry, usage, below: Some(place) };
-        self.from_store(exchange, asked, Some(&found), next).ok_or(errand)
+        self.from_store(exchange, asked, Some(&found), next).await.ok_or(errand)
     }
 }

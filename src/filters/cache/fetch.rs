@@ -8,13 +8,18 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{Desk, Found, asked::Asked, forward};
+use super::{
+    Desk, Found,
+    asked::Asked,
+    forward,
+    pieces::{Cut, Lost},
+};
 use crate::{
     cache::{
         entry::{Entry, moment, now},
         filling::Filling,
         flight::Lead,
-        policy::{self, Head, Refreshed, SetCookies, Times, Use},
+        policy::{self, Ask, Head, Refreshed, SetCookies, Times, Use},
         status::{CacheStatus, Forward},
     },
     exchange::Exchange,
@@ -29,10 +34,12 @@ pub struct Errand {
     pub lead: Option<Lead>,
     /// Others wait for it.
     is_for_all: bool,
+    /// This piece of it is asked for, not all of it.
+    piece: Option<u64>,
 }
 
 /// A stored answer that is to be validated.
-struct Stale {
+pub struct Stale {
     entry: Arc<Entry>,
     /// It will do if nothing better comes.
     stands_in: bool,
@@ -42,6 +49,12 @@ struct Stale {
 
 /// When it was asked for: the time, and the moment by which what was invalidated meanwhile is known.
 pub struct Begun(SystemTime, Duration);
+
+/// What a client gets.
+enum Outcome {
+    Made(Response),
+    Of { entry: Arc<Entry>, own: HeaderMap, first: Option<(u64, Arc<Entry>)> },
+}
 
 /// An answer, and when it was asked for.
 pub struct Came {
@@ -62,10 +75,36 @@ impl Begun {
     }
 }
 
+impl Came {
+    /// It is a part, or says that there is none.
+    fn is_of_ranges(&self) -> bool {
+        let is_of_them = [StatusCode::PARTIAL_CONTENT, StatusCode::RANGE_NOT_SATISFIABLE];
+        self.response.cause.is_none() && is_of_them.contains(&self.response.status)
+    }
+}
+
+impl Outcome {
+    fn respond(self, ask: &Ask<'_>) -> Response {
+        match self {
+            Self::Made(response) => response,
+            Self::Of { entry, own, .. } => with(entry.respond(ask, now()).unwrap_or_else(broken), own),
+        }
+    }
+}
+
+fn with(mut response: Response, own: HeaderMap) -> Response {
+    for (name, value) in own {
+        response.headers.append(name, value);
+    }
+    response
+}
+
 /// What has become of it.
-enum Settled {
+pub enum Settled {
     /// It can be had from here, but for the fields that are for who has asked alone.
     Stored { entry: Arc<Entry>, own: HeaderMap, is_validated: bool, is_kept: bool },
+    /// It can be had from here, in pieces, of which this one is on its way.
+    Cut { whole: Arc<Entry>, first: (u64, Arc<Entry>), own: HeaderMap, is_kept: bool },
     /// The one that was stored stands in for it.
     StandsIn(Arc<Entry>),
     /// It is for this client alone.
@@ -75,23 +114,23 @@ enum Settled {
 }
 
 /// For so long requests are not collapsed after one of them had an answer that was not for everybody.
-const DIRECT: Duration = Duration::from_secs(10);
+pub const DIRECT: Duration = Duration::from_secs(10);
 
 /// The same where it failed.
-const DIRECT_AFTER_FAILURE: Duration = Duration::from_secs(1);
+pub const DIRECT_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// A newer one for what is used meanwhile is waited for no longer.
-const LONGEST: Duration = Duration::from_secs(60);
+pub const LONGEST: Duration = Duration::from_secs(60);
 
 impl Errand {
     /// For a request for which this was found.
     pub fn of(found: Option<Found>, asked: &Asked) -> Self {
         let forward = forward(found.as_ref());
-        let stale = found.filter(|_| asked.method == Method::GET).and_then(|found| match found.usage {
+        let stale = found.filter(|_| asked.is_shared()).and_then(|found| match found.usage {
             Use::Validate { stands_in, .. } => Some(Stale { entry: found.entry, stands_in, is_told: false }),
             _ => None,
         });
-        Self { forward, stale, lead: None, is_for_all: false }
+        Self { forward, stale, lead: None, is_for_all: false, piece: None }
     }
 
     /// With what was found since.
@@ -105,9 +144,9 @@ impl Errand {
         self.stale.is_some()
     }
 
-    /// Others wait for it.
-    pub fn for_all(self, lead: Lead) -> Self {
-        Self { lead: Some(lead), is_for_all: true, ..self }
+    /// Others wait for it. Where answers are kept in pieces, this one is asked for first.
+    pub fn for_all(self, lead: Lead, piece: Option<u64>) -> Self {
+        Self { lead: Some(lead), is_for_all: true, piece, ..self }
     }
 
     /// Nobody does.
@@ -119,7 +158,7 @@ impl Errand {
 impl Desk {
     /// Sends it on, and answers with what comes.
     pub async fn fetch(
-        &self,
+        self: &Arc<Self>,
         exchange: &mut Exchange,
         next: Next<'_>,
         mut asked: Asked,
@@ -133,59 +172,103 @@ impl Desk {
                 // What nobody else waits for is asked for as the client wants it.
                 None => {}
             }
+            if let Some(piece) = errand.piece {
+                self.ask_for_piece(&mut exchange.headers, piece);
+            }
             let begun = Begun::now();
             let came = begun.came(next.run(exchange).await);
             let status = came.response.status;
-            let forward = Some(errand.forward);
-            let mut told = CacheStatus { forward, forward_status: Some(status), ..CacheStatus::default() };
-            match self.settle(&asked, (errand.stale.take(), errand.lead.take()), came, exchange) {
-                Settled::Again(lead) => {
-                    errand.lead = lead;
-                    exchange.headers = asked.headers.clone();
+            let (forward, piece) = (Some(errand.forward), errand.piece);
+            let told = CacheStatus { forward, forward_status: Some(status), ..CacheStatus::default() };
+            match self.cut_or_settle(&asked, (errand.stale.take(), errand.lead.take()), piece, came, exchange) {
+                Cut::Again { lead, piece, is_for_all } => {
+                    errand = Errand { lead, piece, is_for_all, ..errand };
+                    (exchange.headers, exchange.body) = (asked.headers.clone(), asked.body());
                 }
-                settled => {
-                    let mut response = self.settled(settled, &asked, &mut told);
+                Cut::Settled(Settled::Again(lead)) => {
+                    errand.lead = lead;
+                    (exchange.headers, exchange.body) = (asked.headers.clone(), asked.body());
+                }
+                Cut::Settled(settled) => {
+                    let response = self.told(exchange, next, settled, &asked, told).await;
                     exchange.headers = mem::take(&mut asked.headers);
-                    self.tell(&mut response, &told);
                     return response;
                 }
             }
         }
     }
 
+    /// With all that the client is told of it.
+    async fn told(
+        self: &Arc<Self>,
+        exchange: &Exchange,
+        next: Next<'_>,
+        settled: Settled,
+        asked: &Asked,
+        mut told: CacheStatus,
+    ) -> Response {
+        let mut response = match self.outcome(settled, &mut told) {
+            Outcome::Of { entry, own, first } if entry.sliced.is_some() => {
+                let assembled = Box::pin(self.assembled(exchange, asked, next, &entry, first)).await;
+                let response = assembled.map_or_else(Lost::into_response, |(response, _)| response);
+                told.forward_status = told.forward_status.filter(|status| *status != response.status);
+                with(response, own)
+            }
+            outcome => outcome.respond(&asked.ask(&self.rules)),
+        };
+        self.tell(&mut response, &told);
+        response
+    }
+
+    fn cut_or_settle(
+        &self,
+        asked: &Asked,
+        (stale, lead): (Option<Stale>, Option<Lead>),
+        piece: Option<u64>,
+        came: Came,
+        exchange: &mut Exchange,
+    ) -> Cut {
+        match piece {
+            Some(piece) if came.is_of_ranges() => self.cut(asked, piece, lead, came, exchange),
+            _ => Cut::Settled(self.settle(asked, (stale, lead), came, exchange)),
+        }
+    }
+
     fn settled(&self, settled: Settled, asked: &Asked, told: &mut CacheStatus) -> Response {
-        let (ask, now) = (asked.ask(&self.rules), now());
-        let (entry, own) = match settled {
+        self.outcome(settled, told).respond(&asked.ask(&self.rules))
+    }
+
+    fn outcome(&self, settled: Settled, told: &mut CacheStatus) -> Outcome {
+        let (entry, own, first) = match settled {
             Settled::Stored { entry, own, is_kept, is_validated } => {
                 told.is_stored = is_kept;
-                told.ttl = Some(entry.head.ttl(now));
                 if !is_validated {
                     told.forward_status = None;
                 }
-                (entry, own)
+                (entry, own, None)
+            }
+            Settled::Cut { whole, first, own, is_kept } => {
+                told.is_stored = is_kept;
+                (whole, own, Some(first))
             }
             Settled::StandsIn(entry) => {
                 self.stale.happened();
-                told.ttl = Some(entry.head.ttl(now));
                 told.detail = Some("stale-if-error");
-                (entry, HeaderMap::new())
+                (entry, HeaderMap::new(), None)
             }
             Settled::Passed(response, why) => {
                 told.forward_status = None;
                 told.detail = Some(why);
-                return response;
+                return Outcome::Made(response);
             }
-            Settled::Again(_) => return broken(),
+            Settled::Again(_) => return Outcome::Made(broken()),
         };
-        let mut response = entry.respond(&ask, now).unwrap_or_else(broken);
-        for (name, value) in own {
-            response.headers.append(name, value);
-        }
-        response
+        told.ttl = Some(entry.head.ttl(now()));
+        Outcome::Of { entry, own, first }
     }
 
     /// What is done with an answer that came.
-    fn settle(
+    pub fn settle(
         &self,
         asked: &Asked,
         (stale, lead): (Option<Stale>, Option<Lead>),
@@ -229,11 +312,13 @@ impl Desk {
                 let (in_flight, awaited) = (exchange.in_flight.take(), exchange.awaited.take());
                 let (key, shelf) = (asked.key.clone(), Arc::clone(&self.shelf));
                 let (since, max_object) = (came.since, self.max_object);
-                let filling = Filling { key, shelf, lead, since, max_object, in_flight, awaited, is_lifted: false };
-                self.stored.happened();
+                let stored = Some(self.stored.clone());
+                let (length, is_lifted) = (None, false);
+                let filling =
+                    Filling { key, shelf, lead, since, max_object, length, stored, in_flight, awaited, is_lifted };
                 let own = self.own(&head, &came.response.headers);
-                let entry = filling.begin(head, came.response.body);
-                Settled::Stored { entry, own, is_validated: false, is_kept: true }
+                let (entry, is_kept) = filling.begin(head, came.response.body);
+                Settled::Stored { entry, own, is_validated: false, is_kept }
             }
         }
     }
@@ -241,34 +326,34 @@ impl Desk {
     /// The endpoint has said that what is stored is still good.
     fn refresh(&self, asked: &Asked, old: &Arc<Entry>, lead: Option<Lead>, came: &Came) -> Settled {
         let ask = asked.ask(&self.rules);
-        let (head, is_kept) = match policy::refresh(&ask, &old.head, &came.response.headers, came.times, &self.rules) {
-            Refreshed::Kept(head) => (head, true),
-            Refreshed::Aside(head) => (head, false),
-            Refreshed::Once(head, _) => {
-                self.shelf.drop_entry(&asked.key, old);
-                (head, false)
-            }
-            Refreshed::Mismatch => {
-                self.shelf.drop_entry(&asked.key, old);
-                return Settled::Again(lead);
-            }
-        };
+        let (head, may_be_kept) =
+            match policy::refresh(&ask, &old.head, &came.response.headers, came.times, &self.rules) {
+                Refreshed::Kept(head) => (head, true),
+                Refreshed::Aside(head) => (head, false),
+                Refreshed::Once(head, _) => {
+                    self.shelf.drop_entry(&asked.key, old);
+                    (head, false)
+                }
+                Refreshed::Mismatch => {
+                    self.shelf.drop_entry(&asked.key, old);
+                    return Settled::Again(lead);
+                }
+            };
         self.revalidated.happened();
         let own = self.own(&head, &came.response.headers);
-        let entry = Entry::new(head, Arc::clone(&old.content), came.since);
-        if is_kept {
-            self.shelf.put(&asked.key, &entry, lead.as_ref());
-        }
+        let entry = old.with(head, came.since);
+        let is_kept = may_be_kept && self.shelf.put(&asked.key, &entry, lead.as_ref());
         match lead {
-            Some(lead) if lead.is_doomed() => self.shelf.drop_entry(&asked.key, &entry),
             Some(lead) if is_kept => lead.came(&entry),
+            // It was purged meanwhile: who waits for it asks anew.
+            lead if may_be_kept => drop(lead),
             lead => give_way(lead, DIRECT),
         }
         Settled::Stored { entry, own, is_validated: true, is_kept }
     }
 
     /// What is for who has asked alone.
-    fn own(&self, head: &Head, answer: &HeaderMap) -> HeaderMap {
+    pub fn own(&self, head: &Head, answer: &HeaderMap) -> HeaderMap {
         let mut own = head.withheld(answer);
         // What the operator has dropped nobody gets.
         if self.rules.cookies == SetCookies::Dropped {
@@ -293,6 +378,10 @@ impl Desk {
     /// What is stored, where it may stand in for failures: one has just been seen.
     pub fn stand_in(&self, errand: &Errand, asked: &Asked) -> Option<Response> {
         let stale = errand.stale.as_ref().filter(|stale| stale.stands_in && errand.forward == Forward::Stale)?;
+        // Where it is in pieces some may have to be asked for.
+        if stale.entry.sliced.is_some() {
+            return None;
+        }
         let mut told = CacheStatus::default();
         let mut response = self.settled(Settled::StandsIn(Arc::clone(&stale.entry)), asked, &mut told);
         self.tell(&mut response, &told);
@@ -305,13 +394,17 @@ impl Desk {
 
     /// Asks for a newer one in a task of its own, unless somebody does already.
     pub fn revalidate(self: &Arc<Self>, exchange: &Exchange, asked: &Asked, entry: &Arc<Entry>, next: Next<'_>) {
-        if asked.method != Method::GET {
+        if !asked.is_shared() {
             return;
         }
         let Some(lead) = self.shelf.flights.lead_alone(&asked.key) else { return };
         let Some(go_on) = next.detach() else { return };
         let mut own = exchange.again(asked.headers.clone());
-        let is_told = policy::validate(&mut own.headers, &entry.head);
+        own.body = asked.body();
+        let (is_told, piece) = (policy::validate(&mut own.headers, &entry.head), self.first_piece(asked, next));
+        if let Some(piece) = piece {
+            self.ask_for_piece(&mut own.headers, piece);
+        }
         let (desk, asked) = (Arc::clone(self), asked.clone());
         let stale = Stale { entry: Arc::clone(entry), stands_in: false, is_told };
         actix_rt::spawn(async move {
@@ -321,7 +414,7 @@ impl Desk {
                 return;
             };
             // What comes instead is stored, and what cannot be is for nobody: the next one who asks gets his own.
-            let _ = desk.settle(&asked, (Some(stale), Some(lead)), begun.came(response), &mut own);
+            let _ = desk.cut_or_settle(&asked, (Some(stale), Some(lead)), piece, begun.came(response), &mut own);
         });
     }
 }
@@ -342,7 +435,7 @@ fn failed_for(lead: Option<Lead>) {
 }
 
 /// Whoever waits asks for himself, and so do others for so long.
-fn give_way(lead: Option<Lead>, time: Duration) {
+pub fn give_way(lead: Option<Lead>, time: Duration) {
     if let Some(lead) = lead {
         lead.direct(moment(), time);
     }

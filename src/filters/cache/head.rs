@@ -1,11 +1,9 @@
 //! What the answer to HEAD tells of what is stored (RFC 9111, 4.3.5).
 
-use std::sync::Arc;
-
 use super::{Desk, asked::Asked, fetch::Came};
 use crate::{
     cache::{
-        entry::{Entry, now},
+        entry::now,
         policy::{self, Refreshed, Use},
     },
     http::{HeaderValue, ResponseBody, header},
@@ -24,7 +22,7 @@ impl Desk {
         if let ResponseBody::Announced(length) = response.body {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
-        let length = entry.content.length();
+        let length = entry.length();
         let head = match policy::refresh_by_head(&ask, &entry.head, length, &headers, came.times, &self.rules) {
             Refreshed::Kept(head) => head,
             Refreshed::Aside(_) => return,
@@ -34,6 +32,6 @@ impl Desk {
                 head
             }
         };
-        self.shelf.put(&asked.key, &Entry::new(head, Arc::clone(&entry.content), came.since), None);
+        self.shelf.put(&asked.key, &entry.with(head, came.since), None);
     }
 }

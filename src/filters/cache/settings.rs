@@ -27,6 +27,10 @@ pub struct CacheSettings {
     pub store: Option<String>,
     /// No larger answer is kept: it passes as it comes.
     pub max_object: Size,
+    /// Answers that are larger are asked for and kept in pieces of this size, from 4 KiB on, by whoever wants something of them; without it as a whole.
+    pub slice: Option<Size>,
+    /// A QUERY with a body of no more than this is answered from what is kept, up to 1 MiB; "0B" is none.
+    pub max_query: Size,
     /// What of a request tells answers apart, beside scheme, host and path.
     pub key: CacheKeySettings,
     /// For how long answers are fresh that do not say it; without it a tenth of the time since they were modified, where they say that.
@@ -88,6 +92,8 @@ impl Default for CacheSettings {
         Self {
             store: None,
             max_object: Size::mib(10),
+            slice: None,
+            max_query: Size::kib(64),
             key: CacheKeySettings::default(),
             default_ttl: None,
             status_ttl: IndexMap::new(),
@@ -113,6 +119,12 @@ impl Default for CacheKeySettings {
 /// No time at all is none.
 const A_TIME: &str = "a time such as \"10m\"";
 
+/// Each piece is asked for by itself.
+const SMALLEST_SLICE: Size = Size::kib(4);
+
+/// The body of a QUERY is held in memory, and looked at by its worker.
+const LARGEST_QUERY: Size = Size::mib(1);
+
 /// What all routes share that name no store.
 const BUILT_IN: Size = Size::mib(256);
 
@@ -129,11 +141,24 @@ impl CacheSettings {
         Ok(shelf(site, name, size.0, store.disk.as_ref()))
     }
 
-    /// The rules, for a store where no answer is larger.
-    pub fn rules(&self, largest: u64, problems: &mut Problems) -> Rules {
+    /// The rules, for this store.
+    pub fn rules(&self, shelf: &Shelf, problems: &mut Problems) -> Rules {
+        // Pieces are in memory alone.
+        let (largest, largest_piece) = (shelf.largest(), shelf.memory.largest_here());
         if self.max_object.0 == 0 || self.max_object.0 > largest {
             let what = format!("it is not from 1B to {}, which is what the store has room for", Size(largest));
             problems.push(Problem::at(["max_object"], what).help("\"10MiB\" without it"));
+        }
+        if self.slice.is_some_and(|slice| slice < SMALLEST_SLICE || slice.0 > largest_piece) {
+            let most = Size(largest_piece);
+            let what = format!(
+                "it is not from {SMALLEST_SLICE} to {most}, which is what the memory of the store has room for"
+            );
+            problems.push(Problem::at(["slice"], what).help("\"1MiB\""));
+        }
+        if self.max_query > LARGEST_QUERY {
+            let what = format!("it is more than {LARGEST_QUERY}, which is the most that is part of a key");
+            problems.push(Problem::at(["max_query"], what).help("\"64KiB\" without it"));
         }
         let mut time = |key: &str, time: Option<Time>| {
             if time == Some(Time(None)) {
@@ -156,6 +181,7 @@ impl CacheSettings {
                 SetCookie::Keep => SetCookies::Kept,
             },
             obeys_clients: self.obey_clients,
+            stores_query: self.max_query.0 > 0,
             ..Rules::default()
         }
     }

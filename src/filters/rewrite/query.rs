@@ -69,6 +69,11 @@ impl QueryRules {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
 
+    /// What values are made of.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.set.iter().chain(&self.add).map(|(_, template)| template)
+    }
+
     /// The query with its question mark; `None` if it stays.
     pub fn apply(&self, exchange: &Exchange) -> Option<String> {
         let written = exchange.query();

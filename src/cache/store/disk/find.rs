@@ -113,7 +113,7 @@ impl State {
         let (head, length) = (stored.head.clone(), stored.body());
         if length > AT_ONCE {
             let open = Arc::clone(&self.open).try_acquire_owned().ok()?;
-            return Some(Entry { head, content: self.there(name, stored, open), since });
+            return Some(Entry { head, content: self.there(name, stored, open), sliced: None, since });
         }
         let (content, writer) = Content::begin(Some(length));
         for index in 0..stored.blocks() {
@@ -129,7 +129,7 @@ impl State {
                 }
             }
         }
-        writer.finish(None).then_some(Entry { head, content, since })
+        writer.finish(None).then_some(Entry { head, content, sliced: None, since })
     }
 
     fn there(self: &Arc<Self>, name: Name, stored: Stored, open: OwnedSemaphorePermit) -> Arc<Content> {

@@ -1,0 +1,363 @@
+//! Large answers in pieces: each is asked for by its range when somebody wants something of it, and is kept by itself.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{
+    Desk,
+    asked::Asked,
+    assembly::Assembly,
+    fetch::{Begun, Came, DIRECT, DIRECT_AFTER_FAILURE, LONGEST, Settled, give_way},
+};
+use crate::{
+    cache::{
+        entry::{Entry, moment, now},
+        filling::Filling,
+        flight::{Awaited, Boarding, Lead},
+        key::Key,
+        policy::{self, Answer, Head, Part},
+        sliced::Sliced,
+        status::{CacheStatus, Forward},
+    },
+    exchange::Exchange,
+    filters::{Detached, Next},
+    http::{Body, BodySize, Error, HeaderMap, HeaderValue, Method, Response, ResponseBody, StatusCode, header},
+};
+
+/// What has become of the answer to a request for a piece.
+pub enum Cut {
+    /// It will do.
+    Settled(Settled),
+    /// It is to be asked for in another way.
+    Again {
+        lead: Option<Lead>,
+        /// This piece of it, or all of it.
+        piece: Option<u64>,
+        /// Others wait for it.
+        is_for_all: bool,
+    },
+}
+
+/// Why there is no next piece.
+pub enum Lost {
+    /// The endpoint has something else by now: what was kept is dropped.
+    Changed,
+    /// It has failed, with this.
+    Failed(Box<Response>),
+}
+
+/// A piece that is there, or asked for.
+pub enum Coming {
+    Here(Arc<Entry>),
+    Asked(oneshot::Receiver<Result<Arc<Entry>, Lost>>),
+}
+
+/// How pieces are asked for, by whoever wants something of an answer, and after his own request was answered.
+pub struct Way {
+    desk: Arc<Desk>,
+    asked: Asked,
+    exchange: Exchange,
+    go_on: Detached,
+    whole: Arc<Entry>,
+    pub sliced: Arc<Sliced>,
+}
+
+impl Desk {
+    /// The piece that is asked for first, where answers are kept in pieces.
+    pub fn first_piece(&self, asked: &Asked, next: Next<'_>) -> Option<u64> {
+        let size = self.slice.filter(|_| asked.method == Method::GET && next.detach().is_some())?;
+        Some(policy::first_wanted(&asked.headers) / size)
+    }
+
+    /// Has a request ask for this piece alone.
+    pub fn ask_for_piece(&self, headers: &mut HeaderMap, piece: u64) {
+        let Some(size) = self.slice else { return };
+        let first = piece.saturating_mul(size);
+        ask_for(headers, first, first.saturating_add(size - 1));
+    }
+
+    /// What is done with an answer to that which speaks of ranges.
+    pub fn cut(&self, asked: &Asked, number: u64, lead: Option<Lead>, mut came: Came, exchange: &mut Exchange) -> Cut {
+        let whole = |lead| Cut::Again { lead, piece: None, is_for_all: true };
+        let (Some(size), headers) = (self.slice, &mut came.response.headers) else { return whole(lead) };
+        if came.response.status == StatusCode::RANGE_NOT_SATISFIABLE {
+            // How long it is can be told from its beginning, if there is one.
+            let piece = (number > 0).then_some(0);
+            return Cut::Again { lead, piece, is_for_all: true };
+        }
+        let part = Part::of(headers).filter(|part| {
+            part.first == number * size && part.last == part.first.saturating_add(size - 1).min(part.total - 1)
+        });
+        let Some(part) = part.filter(|part| fits(&came.response.body, *part)) else { return whole(lead) };
+        came.response.status = StatusCode::OK;
+        if part.is_all() {
+            headers.remove(header::CONTENT_RANGE);
+            return Cut::Settled(self.settle(asked, (None, lead), came, exchange));
+        }
+        policy::make_whole(headers);
+        let ask = asked.ask(&self.rules);
+        let head = policy::store(&ask, StatusCode::OK, &came.response.headers, came.times, &self.rules);
+        let sliced = Sliced::new(size, part.total);
+        match (head, sliced) {
+            (Ok(head), Some(sliced)) if head.identifies_parts() => {
+                Cut::Settled(self.begin_whole(asked, lead, (number, &sliced), (head, came), exchange))
+            }
+            // Nobody else can use it: it is asked for as this client wants it.
+            _ => {
+                give_way(lead, DIRECT);
+                Cut::Again { lead: None, piece: None, is_for_all: false }
+            }
+        }
+    }
+
+    /// The first piece of something that is to be kept.
+    fn begin_whole(
+        &self,
+        asked: &Asked,
+        lead: Option<Lead>,
+        (number, sliced): (u64, &Arc<Sliced>),
+        (head, came): (Head, Came),
+        exchange: &mut Exchange,
+    ) -> Settled {
+        let own = self.own(&head, &came.response.headers);
+        let whole = Entry::in_pieces(head.clone(), Arc::clone(sliced), came.since);
+        let is_kept = self.shelf.put(&asked.key, &whole, lead.as_ref());
+        if let Some(lead) = lead.as_ref().filter(|_| is_kept) {
+            lead.came(&whole);
+        }
+        let key = sliced.key(asked.key.target(), number);
+        let lead = self.shelf.flights.lead_alone(&key);
+        let first = self.fill(sliced, (number, key), lead, (head, came), exchange);
+        Settled::Cut { whole, first: (number, first), own, is_kept }
+    }
+
+    /// Keeps a piece as it comes.
+    fn fill(
+        &self,
+        sliced: &Sliced,
+        (number, key): (u64, Key),
+        lead: Option<Lead>,
+        (head, came): (Head, Came),
+        exchange: &mut Exchange,
+    ) -> Arc<Entry> {
+        let (first, last) = sliced.bounds(number);
+        let length = last - first + 1;
+        let filling = Filling {
+            key,
+            shelf: Arc::clone(&self.shelf),
+            lead,
+            since: came.since,
+            max_object: length,
+            length: Some(length),
+            stored: Some(self.stored.clone()),
+            in_flight: exchange.in_flight.take(),
+            awaited: exchange.awaited.take(),
+            is_lifted: false,
+        };
+        filling.begin(head, came.response.body).0
+    }
+
+    /// What a request gets of an answer in pieces. Before anything is said the first of them has come.
+    pub async fn assembled(
+        self: &Arc<Self>,
+        exchange: &Exchange,
+        asked: &Asked,
+        next: Next<'_>,
+        whole: &Arc<Entry>,
+        first: Option<(u64, Arc<Entry>)>,
+    ) -> Result<(Response, bool), Lost> {
+        let ask = asked.ask(&self.rules);
+        if let Some(response) = whole.respond(&ask, now()) {
+            return Ok((response, true));
+        }
+        let (Some(sliced), Some(go_on)) = (whole.sliced.clone(), next.detach()) else {
+            return Err(Lost::gone());
+        };
+        let length = sliced.length();
+        let answer = policy::answer(&ask, &whole.head, Some(length));
+        let (from, to) = if let Answer::Part { first, last } = answer { (first, last) } else { (0, length - 1) };
+        let (exchange, whole) = (exchange.again(HeaderMap::new()), Arc::clone(whole));
+        let way = Rc::new(Way { desk: Arc::clone(self), asked: asked.clone(), exchange, go_on, whole, sliced });
+        let number = way.sliced.piece_at(from);
+        let is_all_here = (number..=way.sliced.piece_at(to)).all(|piece| way.stored(piece).is_some());
+        let wants_nothing_asked = ask.wishes.only_if_cached || ask.wishes.no_store;
+        if wants_nothing_asked && first.is_none() && !is_all_here {
+            return Err(Lost::Changed);
+        }
+        let piece = match first.filter(|(first, _)| *first == number) {
+            Some((_, entry)) => entry,
+            None => {
+                let mut coming = way.piece(number);
+                poll_fn(|cx| coming.poll(cx)).await?
+            }
+        };
+        let (status, headers) = answer.head(&way.whole.head, Some(length), now());
+        let body = Assembly::new(way, (from, to), Coming::Here(piece));
+        let body = ResponseBody::Stream(Box::new(body));
+        Ok((Response { headers, body, ..Response::new(status) }, is_all_here))
+    }
+
+    /// The same where it is found in the store, or on its way there; `None`: it is to be asked for anew.
+    pub async fn hit_in_pieces(
+        self: &Arc<Self>,
+        exchange: &Exchange,
+        asked: &Asked,
+        next: Next<'_>,
+        whole: &Arc<Entry>,
+        is_collapsed: bool,
+    ) -> Option<Response> {
+        let ttl = Some(whole.head.ttl(now()));
+        let (mut response, is_all_here, ttl) = match self.assembled(exchange, asked, next, whole, None).await {
+            Ok((response, is_all_here)) => (response, is_all_here, ttl),
+            Err(Lost::Changed) => return None,
+            Err(Lost::Failed(response)) => (*response, false, None),
+        };
+        let forward = match (is_collapsed, is_all_here) {
+            (true, _) => Some(Forward::UriMiss),
+            (false, true) => None,
+            (false, false) => Some(Forward::Partial),
+        };
+        match forward {
+            None => self.hits.happened(),
+            Some(_) if is_collapsed => self.collapsed.happened(),
+            Some(_) => self.misses.happened(),
+        }
+        self.tell(&mut response, &CacheStatus { forward, ttl, is_collapsed, ..CacheStatus::default() });
+        Some(response)
+    }
+}
+
+impl Way {
+    /// A piece that is in the store, or is asked for from now on, if it is not already.
+    pub fn piece(self: &Rc<Self>, number: u64) -> Coming {
+        if let Some(entry) = self.stored(number) {
+            return Coming::Here(entry);
+        }
+        let ((tell, told), way) = (oneshot::channel(), Rc::clone(self));
+        actix_rt::spawn(async move {
+            // Who has left does not want it any more, and others may.
+            let _ = tell.send(way.come(number).await);
+        });
+        Coming::Asked(told)
+    }
+
+    fn key(&self, number: u64) -> Key {
+        self.sliced.key(self.asked.key.target(), number)
+    }
+
+    fn stored(&self, number: u64) -> Option<Arc<Entry>> {
+        let key = self.key(number);
+        let pieces = self.desk.shelf.memory.of_target(&key)?;
+        pieces.of_key(&key).next().cloned()
+    }
+
+    async fn come(&self, number: u64) -> Result<Arc<Entry>, Lost> {
+        let (key, mut waits) = (self.key(number), true);
+        loop {
+            if self.sliced.is_lost() {
+                return Err(Lost::Changed);
+            }
+            let flights = &self.desk.shelf.flights;
+            match flights.board(&key, waits, |_| true, || self.stored(number), moment()) {
+                Boarding::Stored(entry) | Boarding::Joined(entry) => return Ok(entry),
+                Boarding::Lead(lead) | Boarding::Direct { lead, .. } => return self.fetch(number, key, lead).await,
+                Boarding::Wait(waiting) => match waiting.head().await {
+                    Awaited::Came(entry) => return Ok(entry),
+                    // Nobody stands in line for what fails.
+                    Awaited::Direct => waits = false,
+                    Awaited::Gone => {}
+                },
+            }
+        }
+    }
+
+    async fn fetch(&self, number: u64, key: Key, lead: Lead) -> Result<Arc<Entry>, Lost> {
+        let mut own = self.exchange.again(self.asked.headers.clone());
+        policy::unconditional(&mut own.headers);
+        let (first, last) = self.sliced.bounds(number);
+        ask_for(&mut own.headers, first, last);
+        let begun = Begun::now();
+        let Ok((mut own, response)) = timeout(LONGEST, (self.go_on)(own)).await else {
+            lead.failed(moment(), DIRECT_AFTER_FAILURE);
+            return Err(Lost::gone());
+        };
+        let came = begun.came(response);
+        if came.response.cause.is_some() || policy::is_failure(came.response.status) {
+            lead.failed(moment(), DIRECT_AFTER_FAILURE);
+            return Err(Lost::Failed(Box::new(came.response)));
+        }
+        match self.head(number, &came) {
+            Some(head) => Ok(self.desk.fill(&self.sliced, (number, key), Some(lead), (head, came), &mut own)),
+            None => {
+                log::debug!(
+                    "an endpoint has something else by now than what is kept of it in pieces: these are dropped"
+                );
+                self.sliced.lose();
+                self.desk.shelf.memory.drop_entry(&self.asked.key, &self.whole);
+                Err(Lost::Changed)
+            }
+        }
+    }
+
+    /// That of a piece, if it is the one that was asked for, and of the same answer as all others.
+    fn head(&self, number: u64, came: &Came) -> Option<Head> {
+        let Came { response, times, .. } = came;
+        let (first, last) = self.sliced.bounds(number);
+        let wanted = Part { first, last, total: self.sliced.length() };
+        if response.status != StatusCode::PARTIAL_CONTENT
+            || Part::of(&response.headers) != Some(wanted)
+            || !fits(&response.body, wanted)
+        {
+            return None;
+        }
+        let mut headers = response.headers.clone();
+        policy::make_whole(&mut headers);
+        let mut ask = self.asked.ask(&self.desk.rules);
+        // It has got what is kept already, and this is for others, too.
+        ask.wishes.no_store = false;
+        let head = policy::store(&ask, StatusCode::OK, &headers, *times, &self.desk.rules).ok()?;
+        self.whole.head.is_of_same(&head).then_some(head)
+    }
+}
+
+impl Coming {
+    /// The piece, as soon as its head has come.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Arc<Entry>, Lost>> {
+        match self {
+            Self::Here(entry) => Poll::Ready(Ok(Arc::clone(entry))),
+            Self::Asked(told) => Pin::new(told).poll(cx).map(|told| told.unwrap_or_else(|_| Err(Lost::gone()))),
+        }
+    }
+}
+
+impl Lost {
+    fn gone() -> Self {
+        let cause = Error::Internal { what: "a piece of what was to be answered cannot be had" };
+        Self::Failed(Box::new(Response { cause: Some(cause), ..Response::default() }))
+    }
+
+    /// What a client is told that has been told nothing yet.
+    pub fn into_response(self) -> Response {
+        match self {
+            Self::Failed(response) => *response,
+            Self::Changed => Self::gone().into_response(),
+        }
+    }
+}
+
+fn ask_for(headers: &mut HeaderMap, first: u64, last: u64) {
+    let range = HeaderValue::from_str(&format!("bytes={first}-{last}")).expect("digits and letters");
+    headers.insert(header::RANGE, range);
+}
+
+/// As long as it says, as far as that is known yet.
+fn fits(body: &ResponseBody, part: Part) -> bool {
+    !matches!(body.size(), BodySize::Sized(length) if length != part.length()) && !matches!(body.size(), BodySize::None)
+}
