@@ -173,9 +173,18 @@ impl Plan {
         self.built.chores()
     }
 
-    /// Where answers are kept.
+    /// Where answers are kept, by name, the newest first: a worker may still hold one of other settings.
     pub fn shelves(&self) -> Vec<Arc<Shelf>> {
-        self.built.shared().all()
+        let mut all: Vec<Arc<Shelf>> = self.built.shared().all();
+        all.sort_by(|one, other| one.name.cmp(&other.name).then(other.made.cmp(&one.made)));
+        all
+    }
+
+    /// The same, one of each name.
+    pub fn stores(&self) -> Vec<Arc<Shelf>> {
+        let mut newest = self.shelves();
+        newest.dedup_by(|older, newer| older.name == newer.name);
+        newest
     }
 
     /// Puts its warnings into the application log.

@@ -51,7 +51,14 @@ pub async fn purge(status: &Status, body: &[u8]) -> HttpResponse {
     // It may take a while to look at everything, and others have questions, too.
     let purged = web::block(move || {
         let purge = |shelf: &Arc<Shelf>| InStore { store: shelf.name.clone(), purged: shelf.purge(&what, is_soft) };
-        shelves.iter().map(purge).collect::<Vec<_>>()
+        let mut stores: Vec<_> = shelves.iter().map(purge).collect();
+        // Of the settings before, and still held by somebody.
+        stores.dedup_by(|older, newer| {
+            let is_same = older.store == newer.store;
+            newer.purged += if is_same { older.purged } else { 0 };
+            is_same
+        });
+        stores
     });
     match purged.await {
         Ok(stores) => {

@@ -209,7 +209,7 @@ impl Status {
             listeners: self.server.listening().into_iter().map(listening).collect(),
             certificates: certificates(&self.server),
             upstreams: plan.upstreams.values().map(|upstream| Upstream::of(upstream, &plan)).collect(),
-            stores: plan.shelves().iter().map(|shelf| Store::of(shelf)).collect(),
+            stores: plan.stores().iter().map(|shelf| Store::of(shelf)).collect(),
         }
     }
 }

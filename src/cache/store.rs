@@ -39,6 +39,8 @@ pub struct Shelf {
     lower: Vec<Box<dyn Lower>>,
     purges: Purges,
     purged: AtomicU64,
+    /// When it was made.
+    pub made: Duration,
 }
 
 /// What is kept in other codings may take this part as much again.
@@ -56,6 +58,7 @@ impl Shelf {
             lower: Vec::new(),
             purges: Purges::default(),
             purged: AtomicU64::new(0),
+            made: moment(),
         }
     }
 

@@ -52,3 +52,28 @@ fn check_redis(name: &str, redis: &RedisSettings, problems: &mut Vec<Problem>) {
         problems.push(Problem::at(["stores", name, "redis", "timeout"], what).help("a time such as \"250ms\""));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{kinds::Kinds, plan::Plan, settings::Layers};
+
+    #[test]
+    fn of_a_store_that_has_other_settings_now_the_one_in_force_is_told_though_somebody_holds_the_other() {
+        let plan = |size: &str, before: Option<&Plan>| {
+            let text = format!(
+                "stores.pages.memory.size = \"{size}\"\n[routes]\n\"/\" = {{ to = \"http://a\", cache = {{ store = \"pages\", max_object = \"1KiB\" }} }}\n"
+            );
+            let settings = Layers::new().text("a.toml", &text).load().expect("good settings").settings;
+            Plan::draw(settings, &Kinds::built_in(), before).expect("a good plan")
+        };
+        for (first, second) in [("1MiB", "2MiB"), ("2MiB", "1MiB")] {
+            let before = plan(first, None);
+
+            let after = plan(second, Some(&before));
+
+            let sizes: Vec<_> = after.stores().iter().map(|store| store.memory.size()).collect();
+            assert_eq!((after.shelves().len(), sizes.len()), (2, 1));
+            assert_eq!(Some(sizes[0]), after.settings.stores["pages"].memory.map(|memory| memory.size.0));
+        }
+    }
+}

@@ -5,6 +5,10 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tempfile::TempDir;
@@ -161,6 +165,45 @@ async fn what_is_kept_outlives_the_process_however_it_ends() {
     assert!(part.body == page("/3000000/large")[65530..=200_001]);
     assert_eq!(store.origin.requests_seen(), 4);
     assert_eq!(store.count("errors_total").await, 0.0);
+}
+
+#[actix_rt::test]
+async fn what_is_stale_on_disk_is_validated_there_and_stands_in_for_failures() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let is_failing = Arc::clone(&fails);
+    let origin = Origin::serving(move |head, _| {
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let fields = "Cache-Control: max-age=0, stale-if-error=600\r\nETag: \"a\"";
+        if is_failing.load(Ordering::Relaxed) {
+            b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_vec()
+        } else if head.to_ascii_lowercase().contains("if-none-match: \"a\"") {
+            format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\nX-Validated: 1\r\n\r\n").into_bytes()
+        } else {
+            let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\nContent-Length: {}\r\n\r\n", page(path).len());
+            [head.as_bytes(), &page(path)].concat()
+        }
+    });
+    let mut store = store(origin).await;
+    let paths = ["/40/a", "/300000/b", "/3000000/c"];
+    for path in paths {
+        store.gets(path).await;
+    }
+    store.wait_for_stored(3).await;
+    store.start_again().await;
+
+    for path in paths {
+        let answer = store.gets(path).await;
+        assert!(said(&answer).contains("fwd=stale; fwd-status=304"), "{path}: {}", answer.head);
+    }
+    store.wait_for_stored(3).await;
+    store.start_again().await;
+    fails.store(true, Ordering::Relaxed);
+
+    for path in paths {
+        let answer = store.gets(path).await;
+        assert_eq!((answer.status, answer.header("x-validated")), (200, Some("1")), "{path}: {}", answer.head);
+        assert!(said(&answer).contains("stale-if-error"), "{path}: {}", answer.head);
+    }
 }
 
 #[actix_rt::test]

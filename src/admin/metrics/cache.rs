@@ -9,7 +9,7 @@ pub fn now(status: &Status) -> Vec<Family> {
         (Family::of(&metrics::CACHE_SIZE), Family::of(&metrics::CACHE_BYTES), Family::of(&metrics::CACHE_TARGETS));
     let mut coded = Family::of(&metrics::CACHE_CODED);
     let mut purged = Family::of(&metrics::CACHE_PURGED);
-    for shelf in status.proxy().plan().shelves() {
+    for shelf in status.proxy().plan().stores() {
         purged.push(vec![("store", shelf.name.clone())], Value::Counter(shelf.purged()));
         let usage = shelf.memory.usage();
         for (family, value) in [
@@ -38,7 +38,7 @@ fn below(status: &Status) -> [Family; 7] {
         &metrics::CACHE_TIER_ERRORS,
     ]
     .map(Family::of);
-    for shelf in status.proxy().plan().shelves() {
+    for shelf in status.proxy().plan().stores() {
         for lower in shelf.lower() {
             let Usage { size, bytes, targets, found, stored, dropped, errors } = lower.usage();
             let gauge = |value: Option<u64>| value.map(|value| Value::Gauge(value as f64));

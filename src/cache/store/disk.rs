@@ -74,6 +74,17 @@ impl Disk {
         Self { state: Arc::new(State::new(path, size)), jobs, unheard: Mutex::new(Some(heard)), tenancy }
     }
 
+    /// An answer is not kept: none that is older is to be found in its place.
+    fn leave_out(&self, key: &Key, fits: bool) {
+        if fits {
+            self.state.dropped();
+        }
+        let is_there = |folder: Arc<Folder>| self.state.index.of(folder.naming.target(key.target())).is_some();
+        if !self.state.is_scanned() || self.state.folder().is_some_and(is_there) {
+            self.forget(key.target());
+        }
+    }
+
     fn give(&self, ticket: &Arc<Ticket>, job: Job) {
         if self.jobs.send(job).is_err() {
             self.state.ledger().is_over(ticket);
@@ -126,12 +137,10 @@ impl Lower for Disk {
 
     fn put(&self, key: &Key, entry: &Arc<Entry>) {
         self.wake();
-        if !entry.content.is_plain() || entry.content.length().is_none_or(|length| length > self.largest()) {
-            return;
-        }
+        let fits = entry.content.is_plain() && entry.content.length().is_some_and(|length| length <= self.largest());
         let in_memory = if entry.content.is_in_memory() { entry.weight() } else { 0 };
-        let place = self.state.room(in_memory).filter(|_| !self.state.is_paused());
-        let Some(place) = place else { return self.state.dropped() };
+        let place = if fits && !self.state.is_paused() { self.state.room(in_memory) } else { None };
+        let Some(place) = place else { return self.leave_out(key, fits) };
         let ticket = self.state.ledger().ticket(key, entry);
         if let Some(ticket) = ticket {
             self.give(&ticket, Job::Whole(Arc::clone(&ticket), place));

@@ -185,6 +185,19 @@ mod tests {
     }
 
     #[test]
+    fn it_takes_little_memory_for_each() {
+        const COUNT: u128 = 100_000;
+        let index = Index::new(COUNT as u64 * PAGE);
+        for number in 0..COUNT {
+            index.insert(&name(number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834), 0), 1);
+        }
+
+        let each = index.0.memory_used().total() as u128 / u128::from(index.targets());
+
+        assert!((50..=120).contains(&each), "{each} bytes");
+    }
+
+    #[test]
     fn what_is_larger_than_all_there_is_goes_at_once() {
         let index = Index::new(1 << 20);
 

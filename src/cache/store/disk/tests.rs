@@ -401,6 +401,26 @@ async fn what_finds_no_place_in_what_waits_is_not_kept_and_nobody_waits() {
 }
 
 #[actix_rt::test]
+async fn where_a_newer_answer_is_not_kept_the_older_is_not_found() {
+    let place = place();
+    let disk = disk(&place).await;
+    for path in ["/a", "/b", "/c"] {
+        disk.put(&key(path, None), &entry(40, "a"));
+    }
+    settle(&disk).await;
+
+    disk.put(&key("/a", None), &entry(5 << 20, "a"));
+    assert!(!has(&disk, "/a").await, "it is too large");
+    let new = disk.state.path.join("new");
+    fs::remove_dir(&new).and_then(|()| fs::write(&new, "")).expect("a file in its place");
+    disk.put(&key("/b", None), &entry(50, "a"));
+    settle(&disk).await;
+    assert!(!has(&disk, "/b").await, "it could not be written");
+    disk.put(&key("/c", None), &entry(50, "a"));
+    assert!(!has(&disk, "/c").await, "it is not tried");
+}
+
+#[actix_rt::test]
 async fn a_disk_that_hangs_is_a_miss() {
     let (place, key) = (place(), key("/", None));
     let disk = disk(&place).await;
@@ -496,6 +516,59 @@ async fn what_comes_and_is_forgotten_or_purged_meanwhile_is_not_kept() {
         settle(&disk).await;
 
         assert!(!has(&disk, "/").await && files(&disk).is_empty());
+    }
+}
+
+/// What one of several does with targets of its own: answers have more bytes each time, modulo [`TURN`].
+async fn rush(disk: &Disk, number: u64) {
+    const TURN: usize = 4096;
+    const TARGETS: usize = 6;
+    let keys: Vec<_> = (0..TARGETS).map(|target| key(&format!("/{number}/{target}"), None)).collect();
+    let (mut newest, mut forgotten) = ([0; TARGETS], [0; TARGETS]);
+    let mut dice = number;
+    for _ in 0..1_500 {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (target, what) = ((dice >> 33) as usize % TARGETS, (dice >> 40) % 16);
+        let key = &keys[target];
+        match what {
+            0..6 => {
+                newest[target] += 1;
+                disk.put(key, &entry(newest[target] + TURN * ((dice >> 48) as usize % 20), "a"));
+            }
+            6 => disk.forget(key.target()),
+            7 => assert!(disk.purge(&What::Url(vec![key.target().to_vec().into()]), None) < 2),
+            _ => {
+                if let Some(found) = find(disk, key, "a").await {
+                    let version = found.content.length().expect("it is whole") as usize % TURN;
+                    let known = forgotten[target] + 1..=newest[target];
+                    assert!(known.contains(&version), "{version} of {known:?}");
+                }
+            }
+        }
+        if matches!(what, 6 | 7) {
+            forgotten[target] = newest[target];
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn what_was_forgotten_or_purged_never_comes_back_however_much_goes_on_at_once() {
+    let place = place();
+    for round in 0..2 {
+        // The second one begins with what the first has left, and looks through it meanwhile.
+        let disk = Arc::new(Disk::new(place.path().join("store"), 1 << 20, Arc::default()));
+        disk.wake();
+        let rushing = (0..4).map(|number| {
+            let disk = Arc::clone(&disk);
+            thread::spawn(move || actix_rt::System::new().block_on(rush(&disk, 10 * round + number)))
+        });
+        let rushing: Vec<_> = rushing.collect();
+        rushing.into_iter().for_each(|one| one.join().expect("nothing came back"));
+        settle(&disk).await;
+
+        assert_eq!(disk.usage().errors, 0);
+        let there: u64 = files(&disk).iter().filter(|name| disk.state.index.has(name)).count() as u64;
+        assert_eq!((there, disk.usage().targets), (files(&disk).len() as u64, Some(there)), "what is there is known");
     }
 }
 

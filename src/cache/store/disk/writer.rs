@@ -163,8 +163,7 @@ impl Writing<'_> {
         match job {
             Job::Whole(ticket, _place) => {
                 let written = self.whole(&ticket);
-                self.state.ledger().is_over(&ticket);
-                written
+                self.is_over(&ticket, written)
             }
             Job::Begin(ticket, place) => {
                 let draft = self.draft(&ticket);
@@ -185,8 +184,7 @@ impl Writing<'_> {
                     Some((draft, _place)) => self.settle(draft, &ticket),
                     None => Ok(()),
                 };
-                self.state.ledger().is_over(&ticket);
-                settled
+                self.is_over(&ticket, settled)
             }
             Job::Leave(ticket) => {
                 self.coming.remove(&ticket.number);
@@ -199,6 +197,15 @@ impl Writing<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// It is written, or could not be: then none that is older is to be found in its place.
+    fn is_over(&self, ticket: &Ticket, written: io::Result<()>) -> io::Result<()> {
+        self.state.ledger().is_over(ticket);
+        if written.is_err() {
+            self.state.remove(self.folder, &self.folder.naming.of(&ticket.key, &ticket.entry.head.vary));
+        }
+        written
     }
 
     fn whole(&mut self, ticket: &Ticket) -> io::Result<()> {
