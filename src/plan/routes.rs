@@ -19,6 +19,7 @@ use crate::{
         Destination, Problem, RouteDefaults, RouteSettings, Settings,
         limit::Class,
         route::{ForwardedFields, RespondSettings, TimeoutSettings},
+        server::EmptySegments,
         values::Time,
     },
     transport::Timeouts,
@@ -151,6 +152,11 @@ impl<'s> Drawing<'s> {
                 "only a regular expression has a priority",
                 "of other patterns the more specific one wins; remove it",
             );
+        }
+        let are_kept = self.settings.server.http.path.empty_segments == EmptySegments::Keep;
+        if !are_kept && text.contains("//") && parsed.as_ref().is_ok_and(|pattern| !pattern.is_regex()) {
+            let problem = Problem::at_key(["routes", text], "no request has `//` in its path by the time it is routed");
+            self.problems.push(problem.help("server.http.path.empty_segments = \"keep\" lets them be"));
         }
         let groups: Vec<String> = parsed.iter().flat_map(Pattern::group_names).map(str::to_owned).collect();
         let target = self.target(text, written, &groups);

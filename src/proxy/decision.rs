@@ -124,11 +124,13 @@ mod tests {
         kinds::Kinds,
         plan::Plan,
         proxy::rehearsal::{Outcome, rehearse},
-        settings::{RouteSettings, Settings, test::TestRequest},
+        settings::{RouteSettings, Settings, server::EmptySegments, test::TestRequest},
     };
 
     fn verdict(pattern: &str, route: RouteSettings, method: &str, url: &str) -> Outcome {
         let mut settings = Settings::default();
+        // What is left of a path must not become a host, whatever its slashes.
+        settings.server.http.path.empty_segments = EmptySegments::Keep;
         settings.routes.insert(pattern.into(), route);
         let plan = Plan::draw(settings, &Kinds::built_in(), None).unwrap_or_else(|problems| panic!("{problems}"));
         let request = TestRequest { method: method.into(), url: url.into(), headers: Vec::new(), from: None };

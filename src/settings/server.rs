@@ -187,9 +187,9 @@ pub enum EncodedSlash {
 #[serde(rename_all = "snake_case")]
 pub enum EmptySegments {
     /// Let them be.
-    #[default]
     Keep,
     /// One slash for many.
+    #[default]
     Merge,
     /// Refuse the request.
     Reject,
@@ -351,7 +351,7 @@ impl Default for PathPolicy {
         Self {
             dot_segments: DotSegments::Resolve,
             encoded_slash: EncodedSlash::Reject,
-            empty_segments: EmptySegments::Keep,
+            empty_segments: EmptySegments::Merge,
         }
     }
 }

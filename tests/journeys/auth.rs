@@ -244,7 +244,7 @@ async fn a_certificate_of_almost_that_name_is_somebody_elses() {
 async fn what_is_behind_a_proof_has_no_other_spelling() {
     let origin = Origin::echo().start().await;
     let text = format!(
-        "server.http.path.empty_segments = \"merge\"\n[routes]\n\"/\" = {:?}\n\"/admin\" = {{ to = {:?}, api_key = {{ keys = \"settings/recipes/shop.keys\" }} }}\n",
+        "[routes]\n\"/\" = {:?}\n\"/admin\" = {{ to = {:?}, api_key = {{ keys = \"settings/recipes/shop.keys\" }} }}\n",
         origin.url(),
         origin.url()
     );

@@ -75,6 +75,17 @@ async fn the_policy_of_paths_decides() {
 }
 
 #[actix_rt::test]
+async fn slashes_are_one_unless_settings_keep_them() {
+    let origin = Origin::echo().start().await;
+    let text = |more: &str| format!("{more}\n[routes]\n\"/\" = \"{}\"\n", origin.url());
+    let usual = TestProxy::with(&text("")).start().await;
+    let keeping = TestProxy::with(&text("server.http.path.empty_segments = \"keep\"")).start().await;
+
+    assert!(usual.get("//a//b?c=//d").await.text().starts_with("GET /a/b?c=//d "));
+    assert!(keeping.get("//a//b").await.text().starts_with("GET //a//b "));
+}
+
+#[actix_rt::test]
 async fn a_body_over_the_limit_is_refused_whatever_its_framing() {
     let origin = Origin::answering("reached").start().await;
     let text = format!(

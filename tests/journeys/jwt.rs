@@ -15,7 +15,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256};
 use serde_json::{Value, json};
 
-use super::support::{client::Response, origin::Origin, proxy::TestProxy};
+use super::support::{client::Response, origin::Origin, proxy::TestProxy, wire::patiently};
 
 /// Signs tokens, and publishes the keys for them.
 struct Issuer {
@@ -111,9 +111,12 @@ impl House {
     }
 
     async fn wait_for(&self, event: &str, count: u64) {
-        while self.count(event) < count {
-            tokio::task::yield_now().await;
-        }
+        let happened = async {
+            while self.count(event) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        patiently(&format!("{count} times {event}"), happened).await;
     }
 
     fn count(&self, event: &str) -> u64 {

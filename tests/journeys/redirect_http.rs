@@ -34,7 +34,7 @@ async fn plain_http_for_a_host_with_a_certificate_is_sent_to_https() {
 
     for (request, host, location) in [
         ("GET /a/b?c=d&e", "shop.example", "https://shop.example:8443/a/b?c=d&e"),
-        ("GET //evil.example/", "SHOP.example:80", "https://shop.example:8443//evil.example/"),
+        ("GET //evil.example/", "SHOP.example:80", "https://shop.example:8443/evil.example/"),
         ("POST /", "a.shop.example", "https://a.shop.example:8443/"),
         ("OPTIONS *", "shop.example", "https://shop.example:8443"),
         ("GET http://shop.example/x", "shop.example", "https://shop.example:8443/x"),

@@ -50,7 +50,7 @@ async fn a_route_takes_whole_segments_strips_and_puts_in_front() {
 
 #[actix_rt::test]
 async fn a_redirect_cannot_be_turned_to_another_host() {
-    let text = "[routes]\n\"/go\" = { redirect = \"${rest}\" }\n";
+    let text = "server.http.path.empty_segments = \"keep\"\n[routes]\n\"/go\" = { redirect = \"${rest}\" }\n";
     let proxy = TestProxy::with(text).start().await;
 
     let response = proxy.get("/go//evil.example/x").await;

@@ -119,6 +119,7 @@ impossible! {
         "[upstreams.a]\nservers = [\"http://a\"]\nlimit = { queue = 5, adaptive = true }\n[upstreams.b]\nservers = [\"http://a\"]\nlimit = { requests = 0, per_endpoint = 0, adaptive = true, queue_timeout = \"off\", class_header = \"x class\" }\n";
     no_attempt_at_all: "[upstreams.api]\nservers = [\"http://a\"]\nretry.attempts = 0\n";
     no_connection_at_all: "[upstreams.api]\nservers = [\"http://a\"]\npool.max_total = 0\n";
+    slashes_that_no_path_has: "[routes]\n\"/a//b\" = \"http://a\"\n\"GET a.example/c//\" = \"http://a\"\n\"~^/d//\" = \"http://a\"\n\"/e\" = \"http://a\"\n";
     two_patterns_that_tie: "[routes]\n\"~^/a\" = \"http://a\"\n\"/x\" = \"http://x\"\n\"~^/a.*b\" = \"http://b\"\n";
     one_pattern_in_two_spellings: "[routes]\n\"Shop.example/a\" = \"http://a\"\n\"shop.example/a\" = \"http://b\"\n";
     a_pattern_without_a_path: "[routes]\n\"shop.example\" = \"http://a\"\n\"\" = \"http://a\"\n";
