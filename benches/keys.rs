@@ -25,6 +25,8 @@ const EARLY: u32 = 100_000;
 const KEY: HeaderName = HeaderName::from_static("x-key");
 
 fn main() {
+    // What it takes to make the first one is no key's.
+    passes(&*limit(1, &Ledger::default()), &mut request(), 0);
     println!(
         "| room for | keys that ask | bytes a key, set aside | bytes more when all have asked | ns a request | early ones that come in again | without a place |"
     );

@@ -75,6 +75,21 @@ async fn who_may_not_takes_no_place() {
 }
 
 #[actix_rt::test]
+async fn a_policy_may_be_for_some_of_those_who_are_known() {
+    let origin = slowly().start().await;
+    let filters = "use = [\"few\"]\n[policies.few]\nwhen = \"claim('sub') == 'shop'\"\n\
+                   concurrency = { requests = 1, key = \"identity\" }";
+    let house = House::with(&origin, filters).await;
+
+    let (_first, first) = house.begin("/first", SHOP).await;
+    let (_, again) = house.begin("/again", SHOP).await;
+    let (_other, other) = house.begin("/other", BILL).await;
+    let (_another, another) = house.begin("/another", BILL).await;
+
+    assert_eq!((first, again, other, another), (200, 429, 200, 200));
+}
+
+#[actix_rt::test]
 async fn answers_to_each_client_go_out_at_its_own_pace() {
     let origin = Origin::answering(&"x".repeat(60_000)).start().await;
     let pace = "bandwidth = { pace = \"100KB/s\", burst = \"20KB\", key = \"identity\" }";
