@@ -13,7 +13,7 @@ use crate::{
 /// A tier below memory. Memory is asked first, and what is there is never looked for here. Whatever goes wrong here is a miss, or
 /// something that is not kept: it is counted, and no request fails or waits for long.
 pub trait Lower: Send + Sync {
-    /// What it is, for people, logs and metrics: `disk`.
+    /// What it is, for people, logs and metrics: `disk`, `redis`.
     fn kind(&self) -> &'static str;
 
     /// Makes it ready, if it is not yet.
@@ -36,6 +36,11 @@ pub trait Lower: Send + Sync {
 
     /// From now on it has nothing of this target that was put until now. Nobody waits for it.
     fn forget(&self, target: &[u8]);
+
+    /// The same where others who share it find out for themselves.
+    fn let_go(&self, target: &[u8]) {
+        self.forget(target);
+    }
 
     /// The same of everything.
     fn forget_all(&self);
