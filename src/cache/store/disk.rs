@@ -169,11 +169,8 @@ impl Lower for Disk {
         let mut books = self.state.ledger();
         match self.state.folder() {
             Some(folder) => {
-                let name = folder.naming.target(target);
-                self.state.index.remove_target(name);
-                let forgotten = books.forget(target, name, self.state.is_scanned());
                 drop(books);
-                match forgotten {
+                match self.state.forget_target(&folder, target) {
                     Forgotten::First => drop(self.jobs.send(Job::Sweep)),
                     Forgotten::Beside => {}
                     Forgotten::TooMany => self.forget_all(),
