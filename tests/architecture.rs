@@ -12,9 +12,9 @@ const ROOMS: [(&str, &[&str]); 27] = [
     // What is given up when memory is short is decided there alone.
     ("quick_cache", &["cache/store/"]),
     // What is read from a disk is compared with what was written.
-    ("xxhash_rust", &["cache/store/disk/format"]),
+    ("xxhash_rust", &["cache/store/disk/format", "filters/cache/shared/record"]),
     // Stores are asked on no request's way.
-    ("redis", &["filters/rate_limit/shared"]),
+    ("redis", &["filters/rate_limit/shared", "filters/remote", "filters/cache/shared"]),
     // The types of `http` come from it; `mount` is a handler, `edge` hosts an `App`, `run` and `demo` make one.
     ("actix_web", &["http/", "proxy/mount", "edge/", "admin/", "cli/run", "cli/demo"]),
     ("awc", &["transport/awc", "actors/", "filters/forward_auth", "filters/jwt"]),

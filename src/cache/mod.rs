@@ -16,4 +16,4 @@ pub mod status;
 pub mod store;
 mod structured;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -92,7 +92,7 @@ impl Shelf {
             match (key.is_of_piece(), &entry.sliced) {
                 (false, None) => lower.put(key, entry),
                 // What is in pieces means nothing to another process, and what is older there no more either.
-                (false, Some(_)) => lower.forget(key.target()),
+                (false, Some(_)) => lower.let_go(key.target()),
                 (true, _) => {}
             }
         }
@@ -112,7 +112,7 @@ impl Shelf {
     /// Forgets an answer; below memory all of its target, which costs no more than asking again.
     pub fn drop_entry(&self, key: &Key, entry: &Arc<Entry>) {
         self.memory.drop_entry(key, entry);
-        self.lower.iter().for_each(|lower| lower.forget(key.target()));
+        self.lower.iter().for_each(|lower| lower.let_go(key.target()));
     }
 
     /// What is on its way, or was until now, is not to be kept: it was purged since it was asked for.
@@ -123,8 +123,18 @@ impl Shelf {
     /// Drops these answers, and what is on its way of them will not be kept. Softly: those that are here become stale instead. How many were here?
     /// What is in memory and below it counts once. Where something is below, this may take a while.
     pub fn purge(&self, what: &What, is_soft: bool) -> u64 {
+        self.purge_below(what, is_soft, |_| true)
+    }
+
+    /// The same where others have said so, by a tier that knows it already.
+    pub fn hear(&self, what: &What, is_soft: bool, by: &str) -> u64 {
+        self.purge_below(what, is_soft, |lower| lower.kind() != by)
+    }
+
+    fn purge_below(&self, what: &What, is_soft: bool, is_to_know: impl Fn(&dyn Lower) -> bool) -> u64 {
         let (mut when, soft) = (self.is_purged_now(what), is_soft.then(now));
-        let below = self.lower.iter().map(|lower| lower.purge(what, soft)).max().unwrap_or(0);
+        let lower = self.lower.iter().filter(|lower| is_to_know(&***lower));
+        let below = lower.map(|lower| lower.purge(what, soft)).max().unwrap_or(0);
         if !self.lower.is_empty() {
             // What was found there before it was gone is on its way up.
             when = self.is_purged_now(what);

@@ -38,6 +38,7 @@ mod media_types;
 mod patterns;
 pub mod per_worker;
 pub mod rate_limit;
+mod remote;
 pub mod request_rules;
 pub mod response_rules;
 pub mod rewrite;

@@ -21,14 +21,11 @@ pub fn check(stores: &IndexMap<String, StoreSettings>, problems: &mut Vec<Proble
             let problem = Problem::at(["stores", name, "memory", "size"], what);
             problems.push(problem.help(format!("{SMALLEST} at least")));
         }
-        match (&store.redis, store.memory.is_some() || store.disk.is_some()) {
-            (Some(redis), false) => check_redis(name, redis, problems),
-            (None, true) => {}
-            (Some(_), true) | (None, false) => {
-                let problem = Problem::at(["stores", name], "it is to be one thing: `redis`, or `memory` and `disk`");
-                problems
-                    .push(problem.help("memory = { size = \"256MiB\" } for answers, redis = { url = .. } for limits"));
-            }
+        if let Some(redis) = &store.redis {
+            check_redis(name, redis, problems);
+        } else if store.memory.is_none() && store.disk.is_none() {
+            let problem = Problem::at(["stores", name], "nothing can be kept there");
+            problems.push(problem.help("memory = { size = \"256MiB\" } for answers, redis = { url = .. } for limits"));
         }
     }
     folders::check(stores, problems);
@@ -36,6 +33,9 @@ pub fn check(stores: &IndexMap<String, StoreSettings>, problems: &mut Vec<Proble
 
 /// Less is not worth its books.
 const SMALLEST: Size = Size::mib(1);
+
+/// A Redis is for small answers: each goes there and comes back in one piece.
+const LARGEST: Size = Size::mib(1);
 
 fn check_redis(name: &str, redis: &RedisSettings, problems: &mut Vec<Problem>) {
     if let Err((key, what)) = rate_limit::check_store(redis) {
@@ -46,6 +46,10 @@ fn check_redis(name: &str, redis: &RedisSettings, problems: &mut Vec<Problem>) {
         };
         let problem = Problem::at(["stores", name, "redis", key], what).help(help);
         problems.push(if key == "url" { problem.hide_value() } else { problem });
+    }
+    if redis.max_object == Size(0) || redis.max_object > LARGEST {
+        let what = format!("it is not from 1B to {LARGEST}");
+        problems.push(Problem::at(["stores", name, "redis", "max_object"], what).help("\"64KiB\" without it"));
     }
     if redis.timeout.0.is_none_or(|time| time.is_zero()) {
         let what = "nobody can be waited for like that";

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Secret, Size, Time};
 
-/// `[stores.NAME]`: where something is kept: `redis`, or `memory`, `disk` or both.
+/// `[stores.NAME]`: where something is kept: `redis` alone for limits, `memory`, `disk` or both for answers, and a `redis` below these.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSettings {
@@ -55,10 +55,17 @@ pub struct RedisSettings {
     /// What the names of all keys begin with.
     #[serde(default = "prefix")]
     pub prefix: String,
+    /// With memory beside it, for answers: no larger one is put there.
+    #[serde(default = "small")]
+    pub max_object: Size,
 }
 
 fn a_quarter() -> Time {
     Time::millis(250)
+}
+
+fn small() -> Size {
+    Size::kib(64)
 }
 
 fn prefix() -> String {

@@ -88,6 +88,7 @@ mod routing;
 mod scarcity;
 mod security_headers;
 mod service_manager;
+mod shared_cache;
 mod shared_limits;
 mod split;
 mod substitute;

@@ -29,7 +29,7 @@ use self::{
     state::State,
     writer::Job,
 };
-use super::lower::{Lower, Pen, Told, Usage};
+use super::lower::{Lower, Pen, Usage};
 use crate::{
     cache::{entry::Entry, key::Key, purge::What},
     http::HeaderMap,
@@ -169,11 +169,8 @@ impl Lower for Disk {
         let mut books = self.state.ledger();
         match self.state.folder() {
             Some(folder) => {
-                let name = folder.naming.target(target);
-                self.state.index.remove_target(name);
-                let forgotten = books.forget(target, name, self.state.is_scanned());
                 drop(books);
-                match forgotten {
+                match self.state.forget_target(&folder, target) {
                     Forgotten::First => drop(self.jobs.send(Job::Sweep)),
                     Forgotten::Beside => {}
                     Forgotten::TooMany => self.forget_all(),
@@ -208,14 +205,6 @@ impl Lower for Disk {
         }
         self.state.ledger().end_walk(walk);
         count
-    }
-
-    fn told(&self, target: &[u8]) -> Vec<Told> {
-        self.wake();
-        // What is about to be opened can be looked into.
-        let unopened = || Folder::look(&self.state.path).filter(|_| !self.state.has_tried()).map(Arc::new);
-        let folder = self.state.folder().or_else(unopened).or_else(|| self.state.folder());
-        folder.map(|folder| self.state.told(&folder, target)).unwrap_or_default()
     }
 
     fn usage(&self) -> Usage {

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
 use crate::{
-    cache::{entry::Entry, key::Key, policy::Head, purge::What},
+    cache::{entry::Entry, key::Key, purge::What},
     http::HeaderMap,
 };
 
 /// A tier below memory. Memory is asked first, and what is there is never looked for here. Whatever goes wrong here is a miss, or
 /// something that is not kept: it is counted, and no request fails or waits for long.
 pub trait Lower: Send + Sync {
-    /// What it is, for people, logs and metrics: `disk`.
+    /// What it is, for people, logs and metrics: `disk`, `redis`.
     fn kind(&self) -> &'static str;
 
     /// Makes it ready, if it is not yet.
@@ -37,17 +37,17 @@ pub trait Lower: Send + Sync {
     /// From now on it has nothing of this target that was put until now. Nobody waits for it.
     fn forget(&self, target: &[u8]);
 
+    /// The same where others who share it find out for themselves.
+    fn let_go(&self, target: &[u8]) {
+        self.forget(target);
+    }
+
     /// The same of everything.
     fn forget_all(&self);
 
     /// Drops what is meant, or, with a time, has it be stale since then. How many? What was put until now is not found any more, or
     /// not as fresh, when this is over. It may take a while, and is called where that does no harm.
     fn purge(&self, what: &What, soft: Option<SystemTime>) -> u64;
-
-    /// What it has of a target, for people, where it may take a while to find out.
-    fn told(&self, _target: &[u8]) -> Vec<Told> {
-        Vec::new()
-    }
 
     /// What is in it, and how it is.
     fn usage(&self) -> Usage;
@@ -60,18 +60,6 @@ pub trait Pen {
 
     /// That was all.
     fn finish(self: Box<Self>);
-}
-
-/// What is told of an answer.
-pub struct Told {
-    /// More than the target is in its key.
-    pub is_keyed: bool,
-    /// What it says.
-    pub head: Head,
-    /// How long its body is.
-    pub length: u64,
-    /// What it takes there.
-    pub weight: u64,
 }
 
 /// What is in a tier, and how it is.

@@ -1,10 +1,11 @@
 //! What is written under `cache`.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::shared::{Shared, Tier};
 use crate::{
     cache::{
         key::{KeyRules, Parameter, QueryRule},
@@ -16,7 +17,7 @@ use crate::{
     },
     filters::{JsonSchema, Site, schemars},
     http::{HeaderName, StatusCode, header, headers},
-    settings::{DiskSettings, Names, Problem, Problems, Size, Source, Time},
+    settings::{DiskSettings, Names, Problem, Problems, Size, Source, StoreSettings, Time},
 };
 
 /// What is kept, for how long, and for whom.
@@ -131,14 +132,13 @@ const BUILT_IN: Size = Size::mib(256);
 impl CacheSettings {
     /// The store. One of another size, or in another folder, is another one.
     pub fn shelf(&self, site: &Site<'_>) -> Result<Arc<Shelf>, Problems> {
-        let Some(name) = &self.store else { return Ok(shelf(site, "built_in", BUILT_IN.0, None)) };
+        let Some(name) = &self.store else { return Ok(shelf(site, "built_in", &StoreSettings::default())) };
         let store = site.store(name, "store")?;
         if store.memory.is_none() && store.disk.is_none() {
             let what = "answers are not kept in a store of this kind";
             return Err(Problem::at(["store"], what).help("one with `memory`, `disk` or both").into());
         }
-        let size = store.memory.map_or(BUILT_IN, |memory| memory.size);
-        Ok(shelf(site, name, size.0, store.disk.as_ref()))
+        Ok(shelf(site, name, store))
     }
 
     /// The rules, for this store.
@@ -252,14 +252,34 @@ impl CacheKeySettings {
     }
 }
 
-fn shelf(site: &Site<'_>, name: &str, size: u64, disk: Option<&DiskSettings>) -> Arc<Shelf> {
-    let Some(DiskSettings { path, size: on_disk }) = disk else {
-        return site.share(&format!("cache:{name}:{size}"), || Shelf::new(name, size));
-    };
-    let tenancy = site.share(&format!("folder:{}", path.display()), Tenancy::default);
-    site.share(&format!("cache:{name}:{size}:{}:{}", on_disk.0, path.display()), || {
-        Shelf::new(name, size).over(Box::new(Disk::new(path.clone(), on_disk.0, tenancy)))
-    })
+/// Known by all that it is made of, so that another one is another one.
+fn shelf(site: &Site<'_>, name: &str, store: &StoreSettings) -> Arc<Shelf> {
+    let size = store.memory.map_or(BUILT_IN, |memory| memory.size).0;
+    let mut known = format!("cache:{name}:{size}");
+    let disk = store.disk.as_ref().map(|DiskSettings { path, size }| {
+        let _ = write!(known, ":{}:{}", size.0, path.display());
+        (path.clone(), size.0, site.share(&format!("folder:{}", path.display()), Tenancy::default))
+    });
+    let shared = store.redis.as_ref().map(|redis| {
+        let shared = Shared::named(name, redis);
+        let _ = write!(known, ":{shared}");
+        site.share(&shared, || Shared::new(name, redis))
+    });
+    let shelf = site.share(&known, || {
+        let mut shelf = Shelf::new(name, size);
+        if let Some((path, size, tenancy)) = disk {
+            shelf = shelf.over(Box::new(Disk::new(path, size, tenancy)));
+        }
+        if let Some(shared) = &shared {
+            shelf = shelf.over(Box::new(Tier(Arc::clone(shared))));
+        }
+        shelf
+    });
+    if let Some(shared) = shared {
+        shared.tells(&shelf);
+        site.chore(shared);
+    }
+    shelf
 }
 
 fn field(index: usize, written: &str, problems: &mut Problems) -> Option<HeaderName> {

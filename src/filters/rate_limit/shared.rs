@@ -1,7 +1,5 @@
 //! Limits that several processes share, by leases from a Redis that no request waits for.
 
-mod connection;
-
 use std::{
     sync::{
         Arc,
@@ -29,6 +27,7 @@ use crate::{
     exchange::Exchange,
     filters::{
         keys::Key,
+        remote,
         site::{Chore, Site},
         table::{Place, Table},
     },
@@ -83,7 +82,7 @@ const BEFORE_NEXT_TRY: Duration = Duration::from_millis(500);
 /// # Errors
 /// The key it is wrong at (`url` or `ca`), and what is wrong.
 pub fn check_store(redis: &RedisSettings) -> Result<(), (&'static str, String)> {
-    connection::check(redis)
+    remote::check(redis)
 }
 
 impl Leases {
@@ -220,7 +219,7 @@ impl Chore for Leases {
         async move {
             let mut asked = self.asked.lock().await;
             loop {
-                let error = match connection::connect(&self.made_of.store).await {
+                let error = match remote::connect(&self.made_of.store).await {
                     Err(error) => error,
                     Ok(mut connection) => {
                         self.is_found();

@@ -17,12 +17,15 @@ use super::{
     stored::{Stored, Unreadable},
 };
 use crate::{
-    cache::{content::Content, entry::Entry, key::Key, store::lower::Told},
+    cache::{content::Content, entry::Entry, key::Key},
     http::HeaderMap,
 };
 
 /// A body that is no longer is read at once, and is in memory then.
 const AT_ONCE: u64 = 256 * 1024;
+
+/// The disk does not tell what is in a file: that has been said.
+pub struct CannotTell;
 
 impl State {
     /// The files that can have something for this key, as far as they are known; `None`: it is to be looked for by name.
@@ -44,7 +47,7 @@ impl State {
         let names = names.unwrap_or_else(|| self.by_name(folder, key));
         let mut newest: Option<(Name, Stored)> = None;
         for name in names.into_iter().take(MOST_VARIANTS) {
-            let Some(stored) = self.open(folder, &name) else { continue };
+            let Ok(Some(stored)) = self.open(folder, &name) else { continue };
             if stored.key != key.as_bytes() {
                 self.broken(folder, &name, "it has the name of another one");
             } else if stored.head.vary.matches(headers)
@@ -63,46 +66,32 @@ impl State {
     }
 
     fn by_name(&self, folder: &Folder, key: &Key) -> Vec<Name> {
-        let rest = folder.naming.rest(key);
-        let mut names = self.of_target(folder, folder.naming.target(key.target()));
+        let (target, rest) = (folder.naming.target(key.target()), folder.naming.rest(key));
+        let mut names = folder.of_target(target).unwrap_or_else(|error| {
+            self.failed("what there is cannot be looked for", error);
+            Vec::new()
+        });
         names.retain(|name| name.rest == rest);
-        names
-    }
-
-    /// The files of a target that count.
-    fn of_target(&self, folder: &Folder, target: u128) -> Vec<Name> {
-        let mut names: Vec<_> = folder.of_target(target).collect();
         let books = self.ledger();
-        let counts = |name: &Name| self.index.has(name) || !(self.is_scanned() || books.gone.has(target));
-        names.retain(counts);
+        names.retain(|name| !books.gone.has(target) || self.index.has(name));
         names
     }
 
-    /// What there is of a target, for people.
-    pub fn told(&self, folder: &Folder, target: &[u8]) -> Vec<Told> {
-        let told = |stored: Stored| Told {
-            is_keyed: stored.key.len() > target.len(),
-            length: stored.body(),
-            weight: stored.length(),
-            head: stored.head,
-        };
-        let names = self.of_target(folder, folder.naming.target(target)).into_iter();
-        let stored = names.filter_map(|name| self.open(folder, &name));
-        stored
-            .filter(|stored| stored.head.groups.is_empty() || stored.since(self.process).is_some())
-            .map(told)
-            .collect()
-    }
-
-    /// Opens a file; one that is harmed is removed.
-    pub fn open(&self, folder: &Folder, name: &Name) -> Option<Stored> {
+    /// Opens a file, if it is there; one that is harmed is removed.
+    ///
+    /// # Errors
+    /// The disk does not tell what is in it.
+    pub fn open(&self, folder: &Folder, name: &Name) -> Result<Option<Stored>, CannotTell> {
         match Stored::open(&folder.path(name)) {
-            Ok(stored) => return Some(stored),
+            Ok(stored) => return Ok(Some(stored)),
             Err(Unreadable::Io(error)) if error.kind() == io::ErrorKind::NotFound => self.lost(name),
-            Err(Unreadable::Io(error)) => self.failed("what is kept cannot be read", error),
+            Err(Unreadable::Io(error)) => {
+                self.failed("what is kept cannot be read", error);
+                return Err(CannotTell);
+            }
             Err(why @ Unreadable::Broken) => self.broken(folder, name, why),
         }
-        None
+        Ok(None)
     }
 
     /// It is not what it was: it is removed.
@@ -111,7 +100,7 @@ impl State {
         self.remove(folder, name);
     }
 
-    /// Removes a file, and what is known of it. Was it there?
+    /// Removes a file, and what is known of it. Was it there? What cannot be removed counts for nothing, and is tried again.
     pub fn remove(&self, folder: &Folder, name: &Name) -> bool {
         self.lost(name);
         match fs::remove_file(folder.path(name)) {
@@ -119,6 +108,7 @@ impl State {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => {
                 self.failed("a file cannot be removed", error);
+                self.ledger().stays(name.target, self.is_scanned());
                 false
             }
         }

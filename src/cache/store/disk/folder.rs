@@ -1,7 +1,7 @@
 //! The folder of a store: whose it is, and the secret by which its files are named.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, DirEntry, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -62,7 +62,8 @@ impl Folder {
 
     /// It is where it was.
     pub fn is_there(&self) -> bool {
-        self.root.join(MARKER).exists()
+        // A disk that does not say so may have it.
+        self.root.join(MARKER).try_exists().unwrap_or(true)
     }
 
     /// Where the file of this name is.
@@ -88,13 +89,23 @@ impl Folder {
     }
 
     /// The files of a target, whether or not somebody knows of them.
-    pub fn of_target(&self, target: u128) -> impl Iterator<Item = Name> {
-        names(&self.root.join(folder(target))).filter(move |name| name.target == target)
+    ///
+    /// # Errors
+    /// The disk does not tell: there may be some.
+    pub fn of_target(&self, target: u128) -> io::Result<Vec<Name>> {
+        let mut names = names(&self.root.join(folder(target)))?;
+        names.retain(|name| name.target == target);
+        Ok(names)
     }
 
-    /// The folders that files can be in.
-    pub fn folders(&self) -> impl Iterator<Item = PathBuf> + use<> {
-        below(&self.root).flat_map(|first| below(&first))
+    /// The folders that files can be in, and where the disk does not tell.
+    pub fn folders(&self) -> impl Iterator<Item = io::Result<PathBuf>> + use<> {
+        each(below(&self.root)).flat_map(|first| each(first.and_then(|first| below(&first))))
+    }
+
+    /// The files that there are, and where the disk does not tell.
+    pub fn files(&self) -> impl Iterator<Item = io::Result<Name>> + use<> {
+        self.folders().flat_map(|below| each(below.and_then(|below| names(&below))))
     }
 
     /// What a process has left there that ended before it was whole.
@@ -109,15 +120,32 @@ impl Folder {
 }
 
 /// The names of the files of a store in one of its folders; what is called otherwise is not looked at.
-pub fn names(folder: &Path) -> impl Iterator<Item = Name> + use<> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| Name::parse(entry.file_name().to_str()?))
+///
+/// # Errors
+/// The disk does not tell. That there is no such folder is no error.
+pub fn names(folder: &Path) -> io::Result<Vec<Name>> {
+    list(folder, |entry| Name::parse(entry.file_name().to_str()?))
 }
 
-fn below(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let ours = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_folder));
-    ours.map(|entry| entry.path())
+fn below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    list(folder, |entry| entry.file_name().to_str().is_some_and(is_folder).then(|| entry.path()))
+}
+
+fn list<T>(folder: &Path, ours: impl Fn(&DirEntry) -> Option<T>) -> io::Result<Vec<T>> {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.filter_map(|entry| entry.map(|entry| ours(&entry)).transpose()).collect(),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn each<T>(all: io::Result<Vec<T>>) -> impl Iterator<Item = io::Result<T>> {
+    let (all, error) = match all {
+        Ok(all) => (all, None),
+        Err(error) => (Vec::new(), Some(Err(error))),
+    };
+    all.into_iter().map(Ok).chain(error)
 }
 
 /// What is kept was for those who could ask for it, and for nobody else on this machine.
@@ -180,8 +208,9 @@ mod tests {
         for name in ["new/notes", "ab/cd/notes", "notes", "photos/cd/x"] {
             assert!(place.path().join(name).exists(), "{name}");
         }
-        assert_eq!(folder.folders().collect::<Vec<_>>(), [place.path().join("ab/cd")]);
-        assert_eq!(names(&place.path().join("ab/cd")).count(), 0);
+        let folders: io::Result<Vec<_>> = folder.folders().collect();
+        assert_eq!(folders.expect("it can be read"), [place.path().join("ab/cd")]);
+        assert_eq!(folder.files().count(), 0);
         drop(folder);
         write(MARKER);
         assert!(Folder::open(place.path()).is_err());

@@ -34,6 +34,8 @@ pub struct Ledger {
     pub gone: Gone,
     /// What is to be looked for, and removed.
     rubbish: HashSet<u128>,
+    /// Some of it could not be removed.
+    is_stuck: bool,
     /// What was to go before the folder was ours.
     before: Vec<What>,
     /// The folder is to be looked through once more.
@@ -124,6 +126,30 @@ impl Ledger {
             self.gone.insert(target);
         }
         if is_first { Forgotten::First } else { Forgotten::Beside }
+    }
+
+    /// Files of this target are still there, though they count for nothing: they are rubbish once more.
+    pub fn stays(&mut self, target: u128, is_scanned: bool) {
+        self.is_stuck = true;
+        // Of more than that they are found anew where the folder is looked through.
+        if self.rubbish.len() >= MOST_GONE {
+            self.looks_again = true;
+            return;
+        }
+        self.rubbish.insert(target);
+        if !is_scanned {
+            self.gone.insert(target);
+        }
+    }
+
+    /// Something has stayed: it is told once.
+    pub fn is_stuck(&mut self) -> bool {
+        mem::take(&mut self.is_stuck)
+    }
+
+    /// Something is still to be removed.
+    pub fn has_rubbish(&self) -> bool {
+        !self.rubbish.is_empty()
     }
 
     /// Nothing will be, and all files are rubbish.

@@ -7,7 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::Ordering,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
     time::{Duration, Instant},
 };
@@ -20,7 +20,7 @@ use super::{
     folder::Folder,
     format::{self, Prelude},
     ledger::Ticket,
-    scan::Scan,
+    scan::{Scan, Step},
     state::{State, nanoseconds},
 };
 
@@ -50,10 +50,16 @@ type Coming = HashMap<u64, (Draft, OwnedSemaphorePermit)>;
 /// What is heard while the folder is waited for.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// What the disk does not tell or remove is tried again after so long.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Where there is always something to write, the folder is looked through in such steps.
+const BETWEEN_STEPS: Duration = Duration::from_millis(10);
+
 /// Until nobody gives it anything to do any more.
 pub fn run(state: &Arc<State>, jobs: &Receiver<Job>) {
     while let Some(folder) = open(state, jobs) {
-        let is_over = Writing { state, folder: &folder, coming: HashMap::new() }.serve(jobs);
+        let is_over = Writing { state, folder: &folder, coming: HashMap::new(), not_before: None }.serve(jobs);
         state.set_folder(None);
         if is_over {
             return;
@@ -133,17 +139,20 @@ struct Writing<'w> {
     state: &'w Arc<State>,
     folder: &'w Folder,
     coming: Coming,
+    /// Rubbish could not be removed, and is left alone until then.
+    not_before: Option<Instant>,
 }
 
 impl Writing<'_> {
     /// Is it over? Otherwise the folder is gone.
     fn serve(&mut self, jobs: &Receiver<Job>) -> bool {
-        let mut scan = Some(Scan::of(self.folder));
+        let (mut step, mut stepped) = (Step::More(Scan::of(self.folder)), Instant::now());
         loop {
-            let job = match next(jobs, scan.is_none()) {
+            let job = match next(jobs, self.patience(&step)) {
                 Ok(Some(Job::Close)) | Err(Over) => return true,
                 Ok(job) => job,
             };
+            let is_idle = job.is_none();
             if let Some(Err(error)) = job.map(|job| self.work(job)) {
                 if !self.folder.is_there() {
                     return false;
@@ -153,9 +162,25 @@ impl Writing<'_> {
             }
             self.sweep();
             if self.state.ledger().looks_again() {
-                scan = Some(Scan::of(self.folder));
+                step = Step::More(Scan::of(self.folder));
             }
-            scan = scan.and_then(|scan| scan.step(self.state, self.folder));
+            // What is to be written goes before it, but does not keep it from coming to an end.
+            if is_idle || stepped.elapsed() > BETWEEN_STEPS {
+                step = match step {
+                    Step::More(scan) | Step::Later(scan) => scan.step(self.state, self.folder),
+                    Step::Done => Step::Done,
+                };
+                stepped = Instant::now();
+            }
+        }
+    }
+
+    /// How long it waits for something to do, where it does not for ever.
+    fn patience(&self, step: &Step) -> Option<Duration> {
+        match step {
+            Step::More(_) => Some(Duration::ZERO),
+            Step::Later(_) => Some(AGAIN),
+            Step::Done => self.state.ledger().has_rubbish().then_some(AGAIN),
         }
     }
 
@@ -264,27 +289,37 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// Removes what was forgotten, and nobody has put there since.
-    fn sweep(&self) {
+    /// Removes what was forgotten, and nobody has put there since. What cannot be is rubbish again, which is not tried at once.
+    fn sweep(&mut self) {
+        if self.not_before.is_some_and(|moment| Instant::now() < moment) {
+            return;
+        }
         let rubbish = self.state.ledger().take_rubbish();
-        for name in rubbish.into_iter().flat_map(|target| self.folder.of_target(target)) {
-            if !self.state.index.has(&name) {
-                self.state.remove(self.folder, &name);
+        for target in rubbish {
+            match self.folder.of_target(target) {
+                Ok(names) => {
+                    for name in names.iter().filter(|name| !self.state.index.has(name)) {
+                        self.state.remove(self.folder, name);
+                    }
+                }
+                Err(error) => {
+                    self.state.failed("what is to go cannot be looked for", error);
+                    self.state.ledger().stays(target, self.state.is_scanned());
+                }
             }
         }
+        self.not_before = self.state.ledger().is_stuck().then(|| Instant::now() + AGAIN);
     }
 }
 
 struct Over;
 
-/// What is to be done next, if anything is; waited for by who has nothing else to do.
-fn next(jobs: &Receiver<Job>, may_wait: bool) -> Result<Option<Job>, Over> {
-    if may_wait {
-        return jobs.recv().map(Some).map_err(|_| Over);
-    }
-    match jobs.try_recv() {
+/// What is to be done next, if anything is by then; without a limit it is waited for.
+fn next(jobs: &Receiver<Job>, limit: Option<Duration>) -> Result<Option<Job>, Over> {
+    let Some(limit) = limit else { return jobs.recv().map(Some).map_err(|_| Over) };
+    match jobs.recv_timeout(limit) {
         Ok(job) => Ok(Some(job)),
-        Err(TryRecvError::Empty) => Ok(None),
-        Err(TryRecvError::Disconnected) => Err(Over),
+        Err(RecvTimeoutError::Timeout) => Ok(None),
+        Err(RecvTimeoutError::Disconnected) => Err(Over),
     }
 }

@@ -81,7 +81,7 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Secret, Time};
+    use crate::settings::{Secret, Size, Time};
 
     fn told(url: &str, ca: Option<&str>) -> Option<&'static str> {
         let settings = RedisSettings {
@@ -89,6 +89,7 @@ mod tests {
             ca: ca.map(Into::into),
             timeout: Time::secs(1),
             prefix: String::new(),
+            max_object: Size::kib(1),
         };
         check(&settings).err().map(|(key, _)| key)
     }

@@ -1,0 +1,130 @@
+//! A disk that does not tell, or does not do, what is asked of it.
+
+use std::{
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use super::*;
+
+/// Asked for what is at this path, the disk fails (with "too many levels of symbolic links") until this is dropped.
+struct Failing {
+    path: PathBuf,
+    aside: PathBuf,
+}
+
+impl Failing {
+    fn at(path: &Path, place: &TempDir) -> Self {
+        let failing = Self { path: path.to_owned(), aside: place.path().join("aside") };
+        fs::rename(path, &failing.aside).and_then(|()| symlink(path, path)).expect("a link to itself");
+        failing
+    }
+}
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        let _it_may_be_gone = fs::remove_file(&self.path);
+        fs::rename(&self.aside, &self.path).expect("it was there");
+    }
+}
+
+#[actix_rt::test]
+async fn a_purge_that_cannot_list_what_there_is_leaves_nothing_of_it() {
+    for what in [url("/a"), What::tag("t-/a").expect("a tag"), What::Everything] {
+        let place = place();
+        let disk = disk(&place).await;
+        disk.put(&key("/a", None), &tagged("/a"));
+        settle(&disk).await;
+        let (_, path) = only_file(&disk);
+        let failing = Failing::at(path.parent().expect("a folder"), &place);
+
+        disk.purge(&what, None);
+        drop(failing);
+
+        assert!(!has(&disk, "/a").await, "{what:?}");
+        until("it is removed", || files(&disk).is_empty()).await;
+    }
+}
+
+#[actix_rt::test]
+async fn a_purge_takes_what_cannot_be_read_for_meant() {
+    let place = place();
+    let disk = disk(&place).await;
+    disk.put(&key("/a", None), &tagged("/a"));
+    settle(&disk).await;
+    let (_, path) = only_file(&disk);
+    let failing = Failing::at(&path, &place);
+
+    assert_eq!(disk.purge(&What::tag("t-/a").expect("a tag"), None), 1);
+    drop(failing);
+
+    assert!(!has(&disk, "/a").await);
+}
+
+#[actix_rt::test]
+async fn what_was_forgotten_is_removed_once_the_disk_tells_where_it_is() {
+    let place = place();
+    let first = disk(&place).await;
+    first.put(&key("/a", None), &entry(40, "a"));
+    settle(&first).await;
+    let (_, path) = only_file(&first);
+    let failing = Failing::at(path.parent().expect("a folder"), &place);
+
+    first.forget(key("/a", None).target());
+    until("it was tried", || first.usage().errors > 0).await;
+    drop(failing);
+
+    until("it is removed", || !path.exists()).await;
+}
+
+#[actix_rt::test]
+async fn a_file_that_cannot_be_removed_does_not_come_back() {
+    let place = place();
+    let disk = disk(&place).await;
+    disk.put(&key("/a", None), &entry(40, "a"));
+    settle(&disk).await;
+    let (_, path) = only_file(&disk);
+    let aside = place.path().join("aside");
+    fs::rename(&path, &aside).and_then(|()| fs::create_dir(&path)).expect("a folder, which no file is");
+
+    assert_eq!(disk.purge(&url("/a"), None), 0);
+    fs::remove_dir(&path).and_then(|()| fs::rename(&aside, &path)).expect("it was there");
+
+    assert!(!has(&disk, "/a").await);
+    until("it is removed", || !path.exists()).await;
+}
+
+#[actix_rt::test]
+async fn a_folder_is_known_once_the_disk_tells_all_of_it() {
+    let place = place();
+    let first = disk(&place).await;
+    first.put(&key("/a", None), &entry(40, "a"));
+    settle(&first).await;
+    let (_, path) = only_file(&first);
+    drop(first);
+    let failing = Failing::at(path.parent().expect("a folder"), &place);
+
+    let second = disk(&place).await;
+    until("it was tried", || second.usage().errors > 0).await;
+    second.put(&key("/b", None), &entry(40, "a"));
+    drop(failing);
+
+    settle(&second).await;
+    assert!(has(&second, "/a").await);
+}
+
+#[actix_rt::test]
+async fn what_is_too_short_to_be_an_answer_is_removed_where_the_folder_is_looked_through() {
+    let place = place();
+    let first = disk(&place).await;
+    first.put(&key("/a", None), &entry(40, "a"));
+    settle(&first).await;
+    let (_, path) = only_file(&first);
+    drop(first);
+    fs::write(&path, "").expect("a file");
+
+    let second = disk(&place).await;
+    settle(&second).await;
+
+    assert!(!path.exists());
+}

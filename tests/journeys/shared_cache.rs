@@ -1,0 +1,303 @@
+//! What is kept is kept for several processes, by a Redis, which is killed, hangs, is emptied, or holds what nobody has put there.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use tempfile::TempDir;
+
+use super::support::{
+    binary::{Binary, write},
+    client::{self, Response},
+    origin::{Origin, Script},
+    wire::patiently,
+};
+
+/// A Redis, until it is dropped.
+struct Redis(Child);
+
+impl Redis {
+    /// At a socket in this folder.
+    fn start(folder: &Path) -> Self {
+        let mut command = Command::new("redis-server");
+        command.args(["--port", "0", "--unixsocket", "redis.sock", "--save", "", "--appendonly", "no"]);
+        let child = command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        Self(child.expect("redis-server is here: scripts/test installs it"))
+    }
+
+    /// With SIGKILL.
+    fn kill(mut self) {
+        self.0.kill().expect("it runs");
+        self.0.wait().expect("it ends");
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, signal).expect("it runs");
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _it_may_have_ended = (self.0.kill(), self.0.wait());
+    }
+}
+
+/// Two processes that share a store, each with memory of its own.
+struct Site {
+    folder: TempDir,
+    origin: Origin,
+    servers: Vec<(Binary, SocketAddr)>,
+}
+
+/// Answers for a minute, with its number; it has a tag.
+fn counting() -> Script {
+    let count = AtomicUsize::new(1);
+    Origin::serving(move |_, _| {
+        let text = format!("answer {}", count.fetch_add(1, Ordering::Relaxed));
+        let fields = "Cache-Control: max-age=60\r\nSurrogate-Key: page\r\n";
+        format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n{text}", text.len()).into_bytes()
+    })
+}
+
+impl Site {
+    async fn start(count: usize) -> Self {
+        let (folder, origin) = (tempfile::tempdir().expect("a folder"), counting().start().await);
+        let mut site = Self { folder, origin, servers: Vec::new() };
+        for _ in 0..count {
+            site.add().await;
+        }
+        site
+    }
+
+    /// One more process.
+    async fn add(&mut self) {
+        let url = format!("redis+unix:{}", self.folder.path().join("redis.sock").display());
+        let settings = format!(
+            "listen = [\"127.0.0.1:0\"]\nadmin.listen = \"127.0.0.1:0\"\nserver.watch = false\n\
+             [stores.pages]\nmemory = {{ size = \"64MiB\" }}\nredis = {{ url = {url:?}, max_object = \"1KiB\" }}\n\
+             [routes]\n\"/\" = {{ to = {:?}, cache = {{ store = \"pages\" }} }}\n",
+            self.origin.url()
+        );
+        write(self.folder.path(), "edge.toml", settings);
+        self.servers.push(Binary::with_operators(self.folder.path()).await);
+    }
+
+    async fn all_say(&mut self, words: &str) {
+        for (server, _) in &mut self.servers {
+            server.says(words).await;
+        }
+    }
+
+    async fn ask(&self, server: usize, path: &str) -> Response {
+        let mut client = self.servers[server].0.connect().await;
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n")).await;
+        client.read_response().await
+    }
+
+    /// Which answer it is, and from where.
+    async fn got(&self, server: usize, path: &str) -> (String, &'static str) {
+        let answer = self.ask(server, path).await;
+        let said = answer.header("cache-status").expect("it says what was done");
+        let place = match (said.contains("; hit"), said.contains("redis")) {
+            (true, true) => "redis",
+            (true, false) => "memory",
+            (false, _) => "endpoint",
+        };
+        (answer.text(), place)
+    }
+
+    /// What is there now.
+    fn redis(&self) -> redis::Connection {
+        let url = format!("redis+unix:{}", self.folder.path().join("redis.sock").display());
+        let client = redis::Client::open(url).expect("a URL");
+        client.get_connection().expect("it is there")
+    }
+
+    /// The names of the answers that are there.
+    fn stored(&self) -> Vec<String> {
+        redis::cmd("KEYS")
+            .arg(format!("aqueduct:cache:pages:{}", "?".repeat(32)))
+            .query(&mut self.redis())
+            .expect("it answers")
+    }
+
+    /// What lies at this name and field.
+    fn value(&self, name: &str, field: &[u8]) -> Vec<u8> {
+        redis::cmd("HGET").arg(name).arg(field).query(&mut self.redis()).expect("it answers")
+    }
+
+    /// Has the first process keep this, until it is there for all.
+    async fn share(&self, path: &str, text: &str) {
+        let before = self.stored().len();
+        assert_eq!(self.got(0, path).await, (text.to_owned(), "endpoint"));
+        patiently("it is put there", async {
+            while self.stored().len() == before {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    async fn delete(&self, server: usize, path: &str) {
+        let mut client = self.servers[server].0.connect().await;
+        client.send(format!("DELETE {path} HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n")).await;
+        assert_eq!(client.read_response().await.status, 200);
+    }
+
+    async fn purge(&self, server: usize, order: &str) {
+        let fields = "Host: localhost\r\nContent-Type: application/json\r\nConnection: close";
+        let length = order.len();
+        let request = format!("POST /cache/purge HTTP/1.1\r\n{fields}\r\nContent-Length: {length}\r\n\r\n{order}");
+        assert_eq!(client::request(self.servers[server].1, request).await.status, 200);
+    }
+}
+
+const FOUND: &str = "is found";
+const LOST: &str = "is lost";
+
+#[actix_rt::test]
+async fn what_one_keeps_is_there_for_the_others_and_memory_asks_nobody() {
+    let mut site = Site::start(2).await;
+    let redis = Redis::start(site.folder.path());
+    site.all_say(FOUND).await;
+    site.share("/a", "answer 1").await;
+
+    assert_eq!(site.got(1, "/a").await, ("answer 1".into(), "redis"));
+    redis.kill();
+
+    for server in [0, 1] {
+        assert_eq!(site.got(server, "/a").await, ("answer 1".into(), "memory"));
+    }
+    assert_eq!(site.origin.requests_seen(), 1);
+}
+
+#[actix_rt::test]
+async fn what_one_has_purged_or_changed_nobody_gets() {
+    for order in [
+        Some(r#"{"url":"http://shop.example/a"}"#),
+        Some(r#"{"prefix":"http://shop.example/"}"#),
+        Some(r#"{"tag":"page"}"#),
+        Some(r#"{"tag":"page","soft":true}"#),
+        Some(r#"{"everything":true}"#),
+        None,
+    ] {
+        let mut site = Site::start(3).await;
+        let _redis = Redis::start(site.folder.path());
+        site.all_say(FOUND).await;
+        site.share("/a", "answer 1").await;
+        assert_eq!(site.got(1, "/a").await, ("answer 1".into(), "redis"));
+
+        match order {
+            Some(order) => site.purge(0, order).await,
+            None => site.delete(0, "/a").await,
+        }
+
+        // Who has it in memory hears of it within a moment, and nobody finds it elsewhere.
+        if order.is_some() {
+            assert_ne!(site.got(2, "/a").await.0, "answer 1", "{order:?}");
+        }
+        for server in [0, 1, 2] {
+            patiently("it is gone", async { while site.got(server, "/a").await.0 == "answer 1" {} }).await;
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn a_redis_that_is_killed_costs_misses_and_is_found_again() {
+    let mut site = Site::start(2).await;
+    let redis = Redis::start(site.folder.path());
+    site.all_say(FOUND).await;
+    site.share("/a", "answer 1").await;
+
+    redis.kill();
+
+    for (number, path) in [(2, "/b"), (3, "/c"), (4, "/d"), (5, "/e")] {
+        assert_eq!(site.got(1, path).await, (format!("answer {number}"), "endpoint"));
+    }
+    site.all_say(LOST).await;
+    let _redis = Redis::start(site.folder.path());
+    site.all_say(FOUND).await;
+    site.share("/f", "answer 6").await;
+    assert_eq!(site.got(1, "/f").await, ("answer 6".into(), "redis"));
+}
+
+#[actix_rt::test]
+async fn one_that_hangs_is_left_alone_and_what_was_purged_meanwhile_is_so_when_it_goes_on() {
+    let mut site = Site::start(3).await;
+    let redis = Redis::start(site.folder.path());
+    site.all_say(FOUND).await;
+    site.share("/a", "answer 1").await;
+
+    redis.signal(rustix::process::Signal::STOP);
+
+    for (number, path) in [(2, "/b"), (3, "/c"), (4, "/d"), (5, "/e"), (6, "/f")] {
+        assert_eq!(site.got(1, path).await, (format!("answer {number}"), "endpoint"));
+    }
+    site.purge(0, r#"{"tag":"page"}"#).await;
+    site.all_say(LOST).await;
+    redis.signal(rustix::process::Signal::CONT);
+    site.all_say(FOUND).await;
+    patiently("all have heard of it", async { while site.got(1, "/b").await.0 == "answer 2" {} }).await;
+    assert_ne!(site.got(2, "/a").await.0, "answer 1");
+}
+
+#[actix_rt::test]
+async fn one_that_is_emptied_is_filled_again() {
+    let mut site = Site::start(2).await;
+    let _redis = Redis::start(site.folder.path());
+    site.all_say(FOUND).await;
+    site.share("/a", "answer 1").await;
+
+    redis::cmd("FLUSHALL").exec(&mut site.redis()).expect("it answers");
+
+    assert_eq!(site.got(1, "/a").await, ("answer 2".into(), "endpoint"));
+    let paths = (0..).map(|number| format!("/b/{number}"));
+    patiently("something is shared again", async {
+        for path in paths {
+            site.got(0, &path).await;
+            if !site.stored().is_empty() {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn what_nobody_has_put_there_so_is_never_given_out() {
+    let mut site = Site::start(2).await;
+    let _redis = Redis::start(site.folder.path());
+    site.all_say(FOUND).await;
+    site.share("/a", "answer 1").await;
+    let name = site.stored().remove(0);
+    let value: std::collections::HashMap<Vec<u8>, Vec<u8>> =
+        redis::cmd("HGETALL").arg(&name).query(&mut site.redis()).expect("it answers");
+    let (field, good) = value.into_iter().next().expect("an answer");
+    let mut bent = good.clone();
+    let last = bent.len() - 1;
+    bent[last] ^= 1;
+    let junk = [bent, good[..good.len() - 1].to_vec(), [&good[..], b"x"].concat(), b"junk".to_vec(), Vec::new()];
+
+    for (number, junk) in junk.iter().enumerate() {
+        redis::cmd("HSET").arg(&name).arg(&field).arg(junk).exec(&mut site.redis()).expect("it answers");
+        // Another process each time: the one before has the right one in memory.
+        site.add().await;
+        let newest = site.servers.len() - 1;
+        site.servers[newest].0.says(FOUND).await;
+
+        assert_eq!(site.got(newest, "/a").await, (format!("answer {}", number + 2), "endpoint"), "{number}");
+        patiently("it is put there in its place", async {
+            while site.value(&name, &field) == *junk {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    redis::cmd("DEL").arg(&name).arg("aqueduct:cache:pages:purges").exec(&mut site.redis()).expect("it answers");
+    redis::cmd("SET").arg(&name).arg("of another type").exec(&mut site.redis()).expect("it answers");
+    assert_eq!(site.got(1, "/a").await.1, "endpoint");
+}
