@@ -175,6 +175,7 @@ impl Shelf {
 
     /// All answers of this group of an origin are too old from now on.
     pub fn forget_group(&self, origin: Target<'_>, group: &str) {
+        self.lower.iter().for_each(|lower| lower.forget_group(group));
         if !self.groups.invalidate(origin, group, moment()) {
             self.lower.iter().for_each(|lower| lower.forget_all());
             self.memory.clear();

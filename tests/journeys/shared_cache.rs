@@ -56,10 +56,11 @@ struct Site {
 /// Answers for a minute, with its number; it has a tag.
 fn counting() -> Script {
     let count = AtomicUsize::new(1);
-    Origin::serving(move |_, _| {
+    Origin::serving(move |head, _| {
+        let changes = if head.starts_with("DELETE /group") { "Cache-Group-Invalidation: \"g\"\r\n" } else { "" };
         let text = format!("answer {}", count.fetch_add(1, Ordering::Relaxed));
-        let fields = "Cache-Control: max-age=60\r\nSurrogate-Key: page\r\n";
-        format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n{text}", text.len()).into_bytes()
+        let fields = "Cache-Control: max-age=60\r\nSurrogate-Key: page\r\nCache-Groups: \"g\"\r\n";
+        format!("HTTP/1.1 200 OK\r\n{fields}{changes}Content-Length: {}\r\n\r\n{text}", text.len()).into_bytes()
     })
 }
 
@@ -178,12 +179,14 @@ async fn what_one_keeps_is_there_for_the_others_and_memory_asks_nobody() {
 #[actix_rt::test]
 async fn what_one_has_purged_or_changed_nobody_gets() {
     for order in [
-        Some(r#"{"url":"http://shop.example/a"}"#),
-        Some(r#"{"prefix":"http://shop.example/"}"#),
-        Some(r#"{"tag":"page"}"#),
-        Some(r#"{"tag":"page","soft":true}"#),
-        Some(r#"{"everything":true}"#),
-        None,
+        r#"{"url":"http://shop.example/a"}"#,
+        r#"{"prefix":"http://shop.example/"}"#,
+        r#"{"tag":"page"}"#,
+        r#"{"tag":"page","soft":true}"#,
+        r#"{"everything":true}"#,
+        // What is changed, and what says that a group is.
+        "/a",
+        "/group",
     ] {
         let mut site = Site::start(3).await;
         let _redis = Redis::start(site.folder.path());
@@ -191,15 +194,15 @@ async fn what_one_has_purged_or_changed_nobody_gets() {
         site.share("/a", "answer 1").await;
         assert_eq!(site.got(1, "/a").await, ("answer 1".into(), "redis"));
 
-        match order {
-            Some(order) => site.purge(0, order).await,
-            None => site.delete(0, "/a").await,
+        if order.starts_with('{') {
+            site.purge(0, order).await;
+            // Nobody finds it there from now on.
+            assert_ne!(site.got(2, "/a").await.0, "answer 1", "{order}");
+        } else {
+            site.delete(0, order).await;
         }
 
-        // Who has it in memory hears of it within a moment, and nobody finds it elsewhere.
-        if order.is_some() {
-            assert_ne!(site.got(2, "/a").await.0, "answer 1", "{order:?}");
-        }
+        // Who has it in memory hears of it within a moment.
         for server in [0, 1, 2] {
             patiently("it is gone", async { while site.got(server, "/a").await.0 == "answer 1" {} }).await;
         }

@@ -42,6 +42,9 @@ pub trait Lower: Send + Sync {
         self.forget(target);
     }
 
+    /// Has others who share it hear that this group of an origin was invalidated. What is in it is not found here any more in any case.
+    fn forget_group(&self, _group: &str) {}
+
     /// The same of everything.
     fn forget_all(&self);
 

@@ -16,7 +16,7 @@ mod scripts;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
         mpsc as replies,
     },
     time::{Duration, SystemTime},
@@ -64,6 +64,8 @@ pub struct Shared {
     /// What has become old is told in this order, also if the Redis is away meanwhile.
     orders: mpsc::Sender<Order>,
     ordered: Turn<mpsc::Receiver<Order>>,
+    /// So many of them waited that others hear that everything is old.
+    has_lost_orders: AtomicBool,
     /// Something is to be done at once: to hear of purges, or to connect again.
     wanted: Notify,
     shelf: OnceLock<Weak<Shelf>>,
@@ -121,6 +123,7 @@ impl Shared {
             known: Mutex::default(),
             orders,
             ordered: Turn::new(ordered),
+            has_lost_orders: AtomicBool::new(false),
             wanted: Notify::new(),
             shelf: OnceLock::new(),
             failures: AtomicU32::new(0),
@@ -243,10 +246,7 @@ impl Shared {
     /// Has all others hear of it, now or when the Redis is there again.
     fn order(&self, what: What, is_soft: bool, done: Option<replies::SyncSender<()>>) {
         if self.orders.try_send(Order { what, is_soft, done }).is_err() {
-            log::error!(
-                "others do not hear that something is old: too much of that waits for the Redis of the store {}",
-                self.name
-            );
+            self.has_lost_orders.store(true, Ordering::Relaxed);
         }
     }
 
@@ -311,6 +311,10 @@ impl Shared {
                     }
                     return error;
                 }
+            }
+            if ordered.is_empty() && self.has_lost_orders.swap(false, Ordering::Relaxed) {
+                order = Some(Order { what: What::Everything, is_soft: false, done: None });
+                continue;
             }
             if ordered.is_empty() {
                 // All that was old is known there: what is found is not.
@@ -402,6 +406,10 @@ impl Lower for Tier {
         if self.0.connection().is_some() {
             actix_rt::spawn(Arc::clone(&self.0).drop_place(self.0.place(target)));
         }
+    }
+
+    fn forget_group(&self, group: &str) {
+        self.0.order(What::Group(Bytes::copy_from_slice(group.as_bytes())), false, None);
     }
 
     fn forget_all(&self) {
