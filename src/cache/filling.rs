@@ -29,7 +29,7 @@ pub struct Filling {
     pub lead: Option<Lead>,
     /// When the endpoint was asked.
     pub since: Duration,
-    /// No larger body is kept.
+    /// No larger body is kept: with 0 it is for those alone who have begun to read it.
     pub max_object: u64,
     /// So long it must be, whatever its head has announced.
     pub length: Option<u64>,
@@ -150,7 +150,8 @@ impl Filling {
 
     fn end(self, entry: &Arc<Entry>, writer: Writer, trailers: Option<HeaderMap>) -> bool {
         let put = if self.is_lifted { Shelf::put_lifted } else { Shelf::put };
-        let is_kept = writer.finish(trailers) && put(&self.shelf, &self.key, entry, self.lead.as_ref());
+        let fits = writer.written() <= self.max_object;
+        let is_kept = writer.finish(trailers) && fits && put(&self.shelf, &self.key, entry, self.lead.as_ref());
         if let Some(stored) = self.stored.filter(|_| is_kept) {
             stored.happened();
         }

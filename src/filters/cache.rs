@@ -70,8 +70,8 @@ that is held are not sent on. Of one URL no
 more than 64 answers are kept, the newest, and they go with it when it is changed or purged.
 
 **In pieces.** With `slice = "1MiB"` what is larger is asked for by ranges of that size, each when somebody wants something of it and the next one while he reads, and each is kept by
-itself: of a film no more is fetched than is watched. All must be of one answer, by a strong `ETag`, or by `Last-Modified` and length; if one is not, those that are kept are dropped, and
-who was reading sees it break off. `max_object` is for what endpoints send as a whole, because they know no ranges. What is smaller than a piece, or not for everybody, is as without it;
+itself: of a film no more is fetched than is watched. All must be of one answer, by a strong `ETag`, or by `Last-Modified` and length; if one shows that it is not, those that are kept are dropped, and
+who was reading sees it break off. What one client is told instead of a piece (a 401, a 431) is for him alone. `max_object` is for what endpoints send as a whole, because they know no ranges. What is smaller than a piece, or not for everybody, is as without it;
 nothing in more than 65,536 pieces is kept, and no piece on disk.
 
 The answer to a `POST` is kept for `GET` only if it says for how long, and that it is what is there (`Content-Location` with the same URL).

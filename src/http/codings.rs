@@ -10,9 +10,15 @@ pub trait Codings {
     /// It in this coding, if that was made before.
     fn find(&self, coding: &str) -> Option<Bytes>;
 
-    /// Somebody has asked for it in this coding before, so it is worth keeping, and there is room. Counts who asks.
-    fn is_wanted(&self, coding: &'static str) -> bool;
+    /// Somebody has asked for it in this coding before, so it is worth keeping, and nobody is making it now. Counts who asks.
+    fn wanted(&self, coding: &'static str) -> Option<Box<dyn Making>>;
+}
 
-    /// Keeps it, if there is room.
-    fn keep(&self, coding: &'static str, coded: &[u8]);
+/// A coding that one is making for all. Dropped before it is kept, it is for another one to make.
+pub trait Making {
+    /// Takes room for so many bytes more; `false`: there is none, and it cannot be kept.
+    fn grows(&mut self, bytes: usize) -> bool;
+
+    /// Keeps it: these are all bytes that room was taken for.
+    fn keep(self: Box<Self>, coded: &[u8]);
 }

@@ -30,7 +30,7 @@ pub use actix_web::http::{Method, StatusCode, Uri, Version, header};
 pub use self::{
     body::{Body, BodyError, BodySize, Frame, RequestBody, ResponseBody},
     client_certificate::ClientCertificate,
-    codings::Codings,
+    codings::{Codings, Making},
     downstream::{Downstream, Io, Takeover},
     error::{Error, Fault},
     marks::Marks,

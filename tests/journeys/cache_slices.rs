@@ -388,3 +388,71 @@ async fn no_more_is_asked_for_than_a_client_reads_and_one_piece() {
     // What sockets hold is more than that, and less than this.
     assert!(origin.requests_seen() < LARGE / (256 << 10) / 2, "{}", origin.requests_seen());
 }
+
+#[actix_rt::test]
+async fn what_one_client_is_told_of_a_piece_is_nothing_to_the_others() {
+    type Odd = fn(&str) -> Vec<u8>;
+    let odd: [(u16, usize, Odd); 5] = [
+        (404, 0, |_| b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n".into()),
+        (431, 0, |_| b"HTTP/1.1 431 X\r\nContent-Length: 0\r\n\r\n".into()),
+        // The endpoint speaks of what it was asked for, which is not what the client asked for.
+        (502, 0, |_| b"HTTP/1.1 416 X\r\nContent-Length: 0\r\n\r\n".into()),
+        (200, SIZE, |head| served(&content(0), &head.replace("range", "x-range"), MINUTE)),
+        (206, 10, |head| served(&content(0), head, "Cache-Control: max-age=60\r\nETag: \"a\"\r\nSet-Cookie: s=1\r\n")),
+    ];
+    for (status, length, odd) in odd {
+        let origin = Origin::serving(move |head, _| match head.contains("x-odd") {
+            true => odd(head),
+            false => served(&content(0), head, MINUTE),
+        });
+        let origin = origin.start().await;
+        let proxy = proxy(&origin).await;
+        ask(&proxy, "GET /", "Range: bytes=0-9\r\n").await;
+
+        let answer = ask(&proxy, "GET /", "X-Odd: 1\r\nRange: bytes=5000-5009\r\n").await;
+
+        assert_eq!(answer.status, status, "{}", answer.head);
+        assert!(status == 502 || answer.body.len() == length && answer.complete, "{}", answer.head);
+        assert!(status != 206 || answer.body == content(0)[5_000..5_010]);
+        assert_eq!(stored(&proxy), 2, "what is kept stays, and of this nothing is: {status}");
+        let kept = ask(&proxy, "GET /", "Range: bytes=0-9\r\n").await;
+        assert!(said(&kept).contains("; hit"), "{status}: {}", kept.head);
+        let whole = ask(&proxy, "GET /", "").await;
+        assert!(whole.body == content(0) && whole.complete, "{status}: {}", whole.head);
+    }
+}
+
+#[actix_rt::test]
+async fn where_the_store_has_no_room_all_pieces_come_nevertheless() {
+    const LARGE: usize = 1 << 20;
+    let all: Vec<_> = (0..LARGE).map(|at| (at % 251) as u8).collect();
+    let right = all.clone();
+    let origin = Origin::script(move |mut conn, _| {
+        let all = all.clone();
+        async move {
+            while let Some(head) = conn.next_head().await {
+                if head.starts_with("GET /held") {
+                    // It fills the room for what is on its way, and never ends.
+                    conn.write(format!("HTTP/1.1 200 X\r\n{MINUTE}Content-Length: 510000\r\n\r\n")).await;
+                    conn.write(vec![b'x'; 500_000]).await;
+                    return std::future::pending().await;
+                }
+                conn.write(served(&all, &head, MINUTE)).await;
+            }
+        }
+    });
+    let origin = origin.start().await;
+    let to = format!("to = {:?}, cache = {{ store = \"a\", max_object = \"512KiB\"", origin.url());
+    let routes = format!("[routes]\n\"/held\" = {{ {to} }} }}\n\"/\" = {{ {to}, slice = \"128KiB\" }} }}\n");
+    let proxy = TestProxy::with(&format!("[stores.a]\nmemory = {{ size = \"1MiB\" }}\n{routes}")).start().await;
+    let mut held = proxy.connect().await;
+    held.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    held.read_head().await;
+    held.read_exact(500_000).await;
+
+    for wanted in [0, 200_000] {
+        let answer = ask(&proxy, "GET /", &format!("Range: bytes={wanted}-\r\n")).await;
+
+        assert!(answer.complete && answer.body == right[wanted..], "{wanted}: {} of it", answer.body.len());
+    }
+}

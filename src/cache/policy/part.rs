@@ -3,6 +3,7 @@
 use super::{
     Head,
     answer::NOT_WITH_206,
+    freshness::date,
     range::{first_asked_for, number},
     tags,
 };
@@ -37,6 +38,11 @@ impl Part {
         self.first == 0 && self.last + 1 == self.total
     }
 
+    /// How long the whole is, as an answer says that there is no such part of it.
+    pub fn total_without(headers: &HeaderMap) -> Option<u64> {
+        number(headers.get(header::CONTENT_RANGE)?.as_bytes().strip_prefix(b"bytes */")?)
+    }
+
     /// How long it is.
     pub fn length(self) -> u64 {
         self.last - self.first + 1
@@ -61,22 +67,32 @@ impl Head {
         self.strong_tag().is_some() || self.modified_for_sure().is_some()
     }
 
-    /// This is the head of a part of the very same answer.
-    pub fn is_of_same(&self, part: &Self) -> bool {
-        let coding = |head: &Self| head.headers.get_all(header::CONTENT_ENCODING).cloned().collect::<Vec<_>>();
-        let is_same = match (self.strong_tag(), part.strong_tag()) {
-            (Some(own), Some(other)) => own == other,
-            (None, None) => {
-                let has_same_tag = match (&self.tag, &part.tag) {
-                    (Some(own), Some(other)) => own == other,
-                    (own, other) => own.is_none() && other.is_none(),
-                };
+    /// These are the fields of a part of the very same answer.
+    pub fn is_of_same(&self, part: &HeaderMap) -> bool {
+        let has_same_tag = self.tag.as_ref() == part.get(header::ETAG);
+        let is_same = has_same_tag
+            && (self.strong_tag().is_some() || {
                 let modified = self.modified_for_sure();
-                has_same_tag && modified.is_some() && modified == part.terms.modified
-            }
-            _ => false,
-        };
-        is_same && coding(self) == coding(part)
+                modified.is_some() && modified == date(part, &header::LAST_MODIFIED)
+            });
+        is_same && self.is_coded_as(part)
+    }
+
+    /// These are fields of another answer for sure: they say so. What says nothing may be of any.
+    pub fn is_of_another(&self, fields: &HeaderMap) -> bool {
+        match (&self.tag, fields.get(header::ETAG)) {
+            (Some(own), Some(other)) => own != other,
+            _ => match (self.terms.modified, date(fields, &header::LAST_MODIFIED)) {
+                (Some(own), Some(other)) => own != other,
+                _ => false,
+            },
+        }
+    }
+
+    /// In the same coding.
+    pub fn is_coded_as(&self, fields: &HeaderMap) -> bool {
+        let codings = |fields: &HeaderMap| fields.get_all(header::CONTENT_ENCODING).cloned().collect::<Vec<_>>();
+        codings(&self.headers) == codings(fields)
     }
 
     fn strong_tag(&self) -> Option<&[u8]> {
@@ -142,7 +158,7 @@ mod tests {
             (tag, &coded, false),
             ("", "", false),
         ] {
-            assert_eq!(of(one).is_of_same(&of(two)), expected, "{one} / {two}");
+            assert_eq!(of(one).is_of_same(&of(two).headers), expected, "{one} / {two}");
         }
         for (lines, expected) in [(tag, true), (old, true), (&weak_old, true), (weak, false), (new, false), ("", false)]
         {

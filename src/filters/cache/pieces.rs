@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    mem,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -47,16 +48,28 @@ pub enum Cut {
 
 /// Why there is no next piece.
 pub enum Lost {
-    /// The endpoint has something else by now: what was kept is dropped.
+    /// What is kept will not do: the endpoint has something else by now, or nothing is to be asked.
     Changed,
     /// It has failed, with this.
     Failed(Box<Response>),
 }
 
-/// A piece that is there, or asked for.
+/// What is wanted of a piece: it is there, or asked for. Who has it keeps it there, also where the store has no room for it.
 pub enum Coming {
-    Here(Arc<Entry>),
-    Asked(oneshot::Receiver<Result<Arc<Entry>, Lost>>),
+    Here(ResponseBody),
+    Asked(oneshot::Receiver<Result<ResponseBody, Lost>>),
+}
+
+/// What an answer to a request for a piece is.
+enum Judged {
+    /// The piece.
+    Piece(Box<Head>),
+    /// The same, but nobody else may have it.
+    ForOne,
+    /// Something else, and so are all pieces by now.
+    Changed,
+    /// An answer that tells nothing of what is kept: another client may get another one.
+    Other,
 }
 
 /// How pieces are asked for, by whoever wants something of an answer, and after his own request was answered.
@@ -138,7 +151,7 @@ impl Desk {
         Settled::Cut { whole, first: (number, first), own, is_kept }
     }
 
-    /// Keeps a piece as it comes.
+    /// Keeps a piece as it comes; without a lead it is for who has asked alone.
     fn fill(
         &self,
         sliced: &Sliced,
@@ -149,12 +162,13 @@ impl Desk {
     ) -> Arc<Entry> {
         let (first, last) = sliced.bounds(number);
         let length = last - first + 1;
+        let max_object = if lead.is_some() { length } else { 0 };
         let filling = Filling {
             key,
             shelf: Arc::clone(&self.shelf),
             lead,
             since: came.since,
-            max_object: length,
+            max_object,
             length: Some(length),
             stored: Some(self.stored.clone()),
             in_flight: exchange.in_flight.take(),
@@ -191,15 +205,16 @@ impl Desk {
         if wants_nothing_asked && first.is_none() && !is_all_here {
             return Err(Lost::Changed);
         }
-        let piece = match first.filter(|(first, _)| *first == number) {
-            Some((_, entry)) => entry,
+        let first = first.filter(|(first, _)| *first == number);
+        let piece = match first.and_then(|(_, entry)| way.read(number, (from, to), &entry)) {
+            Some(body) => body,
             None => {
-                let mut coming = way.piece(number);
+                let mut coming = way.piece(number, (from, to));
                 poll_fn(|cx| coming.poll(cx)).await?
             }
         };
         let (status, headers) = answer.head(&way.whole.head, Some(length), now());
-        let body = Assembly::new(way, (from, to), Coming::Here(piece));
+        let body = Assembly::new(way, (from, to), piece);
         let body = ResponseBody::Stream(Box::new(body));
         Ok((Response { headers, body, ..Response::new(status) }, is_all_here))
     }
@@ -235,15 +250,15 @@ impl Desk {
 }
 
 impl Way {
-    /// A piece that is in the store, or is asked for from now on, if it is not already.
-    pub fn piece(self: &Rc<Self>, number: u64) -> Coming {
-        if let Some(entry) = self.stored(number) {
-            return Coming::Here(entry);
+    /// What lies in a piece of the bytes from one to another: it is in the store, or is asked for from now on, if it is not already.
+    pub fn piece(self: &Rc<Self>, number: u64, wanted: (u64, u64)) -> Coming {
+        if let Some(body) = self.stored(number).and_then(|entry| self.read(number, wanted, &entry)) {
+            return Coming::Here(body);
         }
         let ((tell, told), way) = (oneshot::channel(), Rc::clone(self));
         actix_rt::spawn(async move {
             // Who has left does not want it any more, and others may.
-            let _ = tell.send(way.come(number).await);
+            let _ = tell.send(way.come(number, wanted).await);
         });
         Coming::Asked(told)
     }
@@ -258,22 +273,40 @@ impl Way {
         pieces.of_key(&key).next().cloned()
     }
 
-    async fn come(&self, number: u64) -> Result<Arc<Entry>, Lost> {
-        let (key, mut waits) = (self.key(number), true);
+    /// The bytes from one to another, as far as they are in this piece; `None`: they are gone already.
+    fn read(&self, number: u64, wanted: (u64, u64), entry: &Entry) -> Option<ResponseBody> {
+        let (first, last) = self.sliced.bounds(number);
+        entry.content.read(Some((wanted.0.max(first) - first, wanted.1.min(last) - first)))
+    }
+
+    async fn come(&self, number: u64, wanted: (u64, u64)) -> Result<ResponseBody, Lost> {
+        let (key, mut waits, mut joins) = (self.key(number), true, true);
         loop {
             if self.sliced.is_lost() {
                 return Err(Lost::Changed);
             }
-            let flights = &self.desk.shelf.flights;
-            match flights.board(&key, waits, |_| true, || self.stored(number), moment()) {
-                Boarding::Stored(entry) | Boarding::Joined(entry) => return Ok(entry),
-                Boarding::Lead(lead) | Boarding::Direct { lead, .. } => return self.fetch(number, key, lead).await,
+            let (flights, find) = (&self.desk.shelf.flights, || self.stored(number).filter(|_| joins));
+            let entry = match flights.board(&key, waits, |_| joins, find, moment()) {
+                Boarding::Stored(entry) | Boarding::Joined(entry) => entry,
+                Boarding::Lead(lead) | Boarding::Direct { lead, .. } => {
+                    let entry = self.fetch(number, key, lead).await?;
+                    // Nobody has had a turn meanwhile who could have given up its beginning.
+                    return self.read(number, wanted, &entry).ok_or_else(Lost::gone);
+                }
                 Boarding::Wait(waiting) => match waiting.head().await {
-                    Awaited::Came(entry) => return Ok(entry),
+                    Awaited::Came(entry) => entry,
                     // Nobody stands in line for what fails.
-                    Awaited::Direct => waits = false,
-                    Awaited::Gone => {}
+                    Awaited::Direct => {
+                        waits = false;
+                        continue;
+                    }
+                    Awaited::Gone => continue,
                 },
+            };
+            match self.read(number, wanted, &entry) {
+                Some(body) => return Ok(body),
+                // It broke off, or there was no room for it: it is asked for once more.
+                None => (waits, joins) = (false, false),
             }
         }
     }
@@ -289,13 +322,18 @@ impl Way {
             return Err(Lost::gone());
         };
         let came = begun.came(response);
-        if came.response.cause.is_some() || policy::is_failure(came.response.status) {
-            lead.failed(moment(), DIRECT_AFTER_FAILURE);
-            return Err(Lost::Failed(Box::new(came.response)));
-        }
-        match self.head(number, &came) {
-            Some(head) => Ok(self.desk.fill(&self.sliced, (number, key), Some(lead), (head, came), &mut own)),
-            None => {
+        match self.judged(number, &came) {
+            Judged::Piece(head) => Ok(self.desk.fill(&self.sliced, (number, key), Some(lead), (*head, came), &mut own)),
+            Judged::ForOne => {
+                lead.failed(moment(), DIRECT_AFTER_FAILURE);
+                let head = self.whole.head.clone();
+                Ok(self.desk.fill(&self.sliced, (number, key), None, (head, came), &mut own))
+            }
+            Judged::Other => {
+                lead.failed(moment(), DIRECT_AFTER_FAILURE);
+                Err(Lost::other(came.response))
+            }
+            Judged::Changed => {
                 log::debug!(
                     "an endpoint has something else by now than what is kept of it in pieces: these are dropped"
                 );
@@ -306,32 +344,44 @@ impl Way {
         }
     }
 
-    /// That of a piece, if it is the one that was asked for, and of the same answer as all others.
-    fn head(&self, number: u64, came: &Came) -> Option<Head> {
+    /// Whether it is the piece that was asked for, and of the same answer as all others.
+    fn judged(&self, number: u64, came: &Came) -> Judged {
         let Came { response, times, .. } = came;
-        let (first, last) = self.sliced.bounds(number);
-        let wanted = Part { first, last, total: self.sliced.length() };
-        if response.status != StatusCode::PARTIAL_CONTENT
-            || Part::of(&response.headers) != Some(wanted)
-            || !fits(&response.body, wanted)
-        {
-            return None;
+        let (status, fields) = (response.status, &response.headers);
+        let is_part = status == StatusCode::PARTIAL_CONTENT;
+        let part = Part::of(fields).filter(|_| is_part);
+        let speaks_of_it = is_part || [StatusCode::OK, StatusCode::RANGE_NOT_SATISFIABLE].contains(&status);
+        if response.cause.is_some() || !speaks_of_it {
+            return Judged::Other;
         }
-        let mut headers = response.headers.clone();
+        let ((first, last), total) = (self.sliced.bounds(number), self.sliced.length());
+        let said = if is_part { part.map(|part| part.total) } else { Part::total_without(fields) };
+        let whole = &self.whole.head;
+        if whole.is_of_another(fields)
+            || said.is_some_and(|said| said != total)
+            || is_part && !whole.is_coded_as(fields)
+        {
+            return Judged::Changed;
+        }
+        let wanted = Part { first, last, total };
+        if part != Some(wanted) || !fits(&response.body, wanted) || !whole.is_of_same(fields) {
+            return Judged::Other;
+        }
+        let mut headers = fields.clone();
         policy::make_whole(&mut headers);
         let mut ask = self.asked.ask(&self.desk.rules);
         // It has got what is kept already, and this is for others, too.
         ask.wishes.no_store = false;
-        let head = policy::store(&ask, StatusCode::OK, &headers, *times, &self.desk.rules).ok()?;
-        self.whole.head.is_of_same(&head).then_some(head)
+        let head = policy::store(&ask, StatusCode::OK, &headers, *times, &self.desk.rules);
+        head.map_or(Judged::ForOne, |head| Judged::Piece(Box::new(head)))
     }
 }
 
 impl Coming {
-    /// The piece, as soon as its head has come.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Arc<Entry>, Lost>> {
+    /// Its bytes, as soon as its head has come. They are taken out.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseBody, Lost>> {
         match self {
-            Self::Here(entry) => Poll::Ready(Ok(Arc::clone(entry))),
+            Self::Here(body) => Poll::Ready(Ok(mem::take(body))),
             Self::Asked(told) => Pin::new(told).poll(cx).map(|told| told.unwrap_or_else(|_| Err(Lost::gone()))),
         }
     }
@@ -340,6 +390,17 @@ impl Coming {
 impl Lost {
     fn gone() -> Self {
         let cause = Error::Internal { what: "a piece of what was to be answered cannot be had" };
+        Self::Failed(Box::new(Response { cause: Some(cause), ..Response::default() }))
+    }
+
+    /// With what came instead of a piece. What is about the range that was asked for is not for who has asked for another one.
+    fn other(response: Response) -> Self {
+        const OF_OUR_REQUEST: [StatusCode; 3] =
+            [StatusCode::PARTIAL_CONTENT, StatusCode::RANGE_NOT_SATISFIABLE, StatusCode::NOT_MODIFIED];
+        if response.cause.is_some() || !OF_OUR_REQUEST.contains(&response.status) {
+            return Self::Failed(Box::new(response));
+        }
+        let cause = Error::BadAnswer { what: "it is not the range that was asked for" };
         Self::Failed(Box::new(Response { cause: Some(cause), ..Response::default() }))
     }
 

@@ -28,7 +28,7 @@ pub struct CacheSettings {
     pub store: Option<String>,
     /// No larger answer is kept: it passes as it comes.
     pub max_object: Size,
-    /// Answers that are larger are asked for and kept in pieces of this size, from 4 KiB on, by whoever wants something of them; without it as a whole.
+    /// Answers that are larger are asked for and kept in pieces of this size, from 4 KiB to an eighth of the store's memory, by whoever wants something of them; without it as a whole.
     pub slice: Option<Size>,
     /// A QUERY with a body of no more than this is answered from what is kept, up to 1 MiB; "0B" is none.
     pub max_query: Size,
@@ -143,8 +143,8 @@ impl CacheSettings {
 
     /// The rules, for this store.
     pub fn rules(&self, shelf: &Shelf, problems: &mut Problems) -> Rules {
-        // Pieces are in memory alone.
-        let (largest, largest_piece) = (shelf.largest(), shelf.memory.largest_here());
+        // Pieces are in memory alone, and several are on their way there at once.
+        let (largest, largest_piece) = (shelf.largest(), shelf.memory.largest_here().min(shelf.memory.size() / 8));
         if self.max_object.0 == 0 || self.max_object.0 > largest {
             let what = format!("it is not from 1B to {}, which is what the store has room for", Size(largest));
             problems.push(Problem::at(["max_object"], what).help("\"10MiB\" without it"));
@@ -152,7 +152,7 @@ impl CacheSettings {
         if self.slice.is_some_and(|slice| slice < SMALLEST_SLICE || slice.0 > largest_piece) {
             let most = Size(largest_piece);
             let what = format!(
-                "it is not from {SMALLEST_SLICE} to {most}, which is what the memory of the store has room for"
+                "it is not from {SMALLEST_SLICE} to {most}, of which the memory of the store has room for several"
             );
             problems.push(Problem::at(["slice"], what).help("\"1MiB\""));
         }

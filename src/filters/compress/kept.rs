@@ -2,18 +2,16 @@
 
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::{Coding, Level};
-use crate::http::{Body, BodyError, BodySize, Codings, Frame, ResponseBody};
+use crate::http::{Body, BodyError, BodySize, Codings, Frame, Making, ResponseBody};
 
 /// A body that is compressed as it comes, and kept so when all of it has.
 struct Keeping {
     body: ResponseBody,
-    codings: Box<dyn Codings>,
-    name: &'static str,
     /// What has come of it, as long as it is worth keeping.
-    made: Option<BytesMut>,
+    made: Option<(Box<dyn Making>, BytesMut)>,
     /// What is not smaller than it was is not.
     most: usize,
 }
@@ -32,34 +30,46 @@ pub fn coded(
     if let Some(bytes) = codings.find(name) {
         return Ok((ResponseBody::Bytes(bytes), true));
     }
-    let is_wanted = codings.is_wanted(name);
+    let wanted = codings.wanted(name);
     let most = if let BodySize::Sized(length) = body.size() { usize::try_from(length).unwrap_or(0) } else { 0 };
     let body = codings.plain().map_or(body, ResponseBody::Bytes);
-    let coded = match super::coded(body, coding, level)? {
-        coded if !is_wanted => coded,
-        ResponseBody::Bytes(bytes) => {
-            codings.keep(name, &bytes);
+    let coded = match (super::coded(body, coding, level)?, wanted) {
+        (ResponseBody::Bytes(bytes), Some(mut making)) => {
+            if making.grows(bytes.len()) {
+                making.keep(&bytes);
+            }
             ResponseBody::Bytes(bytes)
         }
-        body => ResponseBody::Stream(Box::new(Keeping { body, codings, name, made: Some(BytesMut::new()), most })),
+        (body, Some(making)) => {
+            ResponseBody::Stream(Box::new(Keeping { body, made: Some((making, BytesMut::new())), most }))
+        }
+        (coded, None) => coded,
     };
     Ok((coded, false))
+}
+
+impl Keeping {
+    fn came(&mut self, bytes: &Bytes) {
+        let most = self.most;
+        let made = self.made.take();
+        self.made = made.and_then(|(mut making, mut made)| {
+            let goes_on = made.len() + bytes.len() < most && making.grows(bytes.len());
+            goes_on.then(|| {
+                made.extend_from_slice(bytes);
+                (making, made)
+            })
+        });
+    }
 }
 
 impl Body for Keeping {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         let next = ready!(self.body.poll_frame(cx));
         match &next {
-            Some(Ok(Frame::Data(bytes))) => {
-                let made = self.made.take().filter(|made| made.len() + bytes.len() < self.most);
-                self.made = made.map(|mut made| {
-                    made.extend_from_slice(bytes);
-                    made
-                });
-            }
+            Some(Ok(Frame::Data(bytes))) => self.came(bytes),
             None => {
-                if let Some(made) = self.made.take() {
-                    self.codings.keep(self.name, &made);
+                if let Some((making, made)) = self.made.take() {
+                    making.keep(&made);
                 }
             }
             // Trailers are not in there, and what breaks off is not whole.
