@@ -11,8 +11,8 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{self, Receiver, Sender},
+        Arc,
+        mpsc::{self, Sender},
     },
     thread,
     time::{Duration, SystemTime},
@@ -27,6 +27,7 @@ use self::{
     ledger::{Forgotten, Ticket},
     pen::DiskPen,
     state::State,
+    tenancy::Seat,
     writer::Job,
 };
 use super::lower::{Lower, Pen, Usage};
@@ -55,8 +56,7 @@ mod writer;
 pub struct Disk {
     state: Arc<State>,
     jobs: Sender<Job>,
-    /// What the thread that writes will listen to, until it does.
-    unheard: Mutex<Option<Receiver<Job>>>,
+    seat: Arc<Seat>,
     tenancy: Arc<Tenancy>,
 }
 
@@ -71,7 +71,14 @@ impl Disk {
     /// other, have one tenancy.
     pub fn new(path: PathBuf, size: u64, tenancy: Arc<Tenancy>) -> Self {
         let (jobs, heard) = mpsc::channel();
-        Self { state: Arc::new(State::new(path, size)), jobs, unheard: Mutex::new(Some(heard)), tenancy }
+        Self { state: Arc::new(State::new(path, size)), jobs, seat: Arc::new(Seat::new(heard)), tenancy }
+    }
+
+    /// Takes the folder when it is first wanted. Who was told to leave it since does not take it back for what comes late.
+    fn begin_once(&self) {
+        if self.seat.is_new() {
+            self.wake();
+        }
     }
 
     /// An answer is not kept: none that is older is to be found in its place.
@@ -98,10 +105,9 @@ impl Lower for Disk {
     }
 
     fn wake(&self) {
-        let Some(jobs) = self.unheard.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        self.tenancy.take_over(&self.jobs);
-        let state = Arc::clone(&self.state);
-        let writing = thread::Builder::new().name("cache-disk".into()).spawn(move || writer::run(&state, &jobs));
+        let Some(jobs) = self.tenancy.take_over(&self.seat, &self.jobs) else { return };
+        let (state, seat) = (Arc::clone(&self.state), Arc::clone(&self.seat));
+        let writing = thread::Builder::new().name("cache-disk".into()).spawn(move || writer::run(&state, jobs, &seat));
         if let Err(error) = writing {
             self.state.failed("no thread to write", error);
             self.state.tried();
@@ -110,7 +116,7 @@ impl Lower for Disk {
 
     fn find<'l>(&'l self, key: &'l Key, headers: &'l HeaderMap) -> LocalBoxFuture<'l, Option<Entry>> {
         Box::pin(async move {
-            self.wake();
+            self.begin_once();
             let folder = timeout(LONGEST, self.state.opened()).await.ok().flatten()?;
             let names = self.state.known(&folder, key);
             if names.as_ref().is_some_and(Vec::is_empty) {
@@ -136,10 +142,11 @@ impl Lower for Disk {
     }
 
     fn put(&self, key: &Key, entry: &Arc<Entry>) {
-        self.wake();
+        self.begin_once();
         let fits = entry.content.is_plain() && entry.content.length().is_some_and(|length| length <= self.largest());
         let in_memory = if entry.content.is_in_memory() { entry.weight() } else { 0 };
-        let place = if fits && !self.state.is_paused() { self.state.room(in_memory) } else { None };
+        let place =
+            if fits && !self.state.is_paused() && !self.seat.is_away() { self.state.room(in_memory) } else { None };
         let Some(place) = place else { return self.leave_out(key, fits) };
         let ticket = self.state.ledger().ticket(key, entry);
         if let Some(ticket) = ticket {
@@ -152,8 +159,11 @@ impl Lower for Disk {
     }
 
     fn begin(&self, key: &Key, entry: &Arc<Entry>) -> Option<Box<dyn Pen>> {
-        self.wake();
-        if self.state.is_paused() || entry.content.length().is_some_and(|length| length > self.largest()) {
+        self.begin_once();
+        if self.state.is_paused()
+            || self.seat.is_away()
+            || entry.content.length().is_some_and(|length| length > self.largest())
+        {
             return None;
         }
         let ticket = self.state.ledger().ticket(key, entry)?;
@@ -165,7 +175,7 @@ impl Lower for Disk {
     }
 
     fn forget(&self, target: &[u8]) {
-        self.wake();
+        self.begin_once();
         let mut books = self.state.ledger();
         match self.state.folder() {
             Some(folder) => {
@@ -176,18 +186,26 @@ impl Lower for Disk {
                     Forgotten::TooMany => self.forget_all(),
                 }
             }
-            None => books.later(What::Url(vec![target.to_vec().into()])),
+            None => {
+                let what = What::Url(vec![target.to_vec().into()]);
+                if !self.tenancy.tell(&self.seat, &what) {
+                    books.later(what);
+                }
+            }
         }
     }
 
     fn forget_all(&self) {
-        self.wake();
+        self.begin_once();
+        if self.seat.is_away() && self.tenancy.tell(&self.seat, &What::Everything) {
+            return;
+        }
         self.state.forget_all();
         let _it_ends_with_the_store = self.jobs.send(Job::Sweep);
     }
 
     fn purge(&self, what: &What, soft: Option<SystemTime>) -> u64 {
-        self.wake();
+        self.begin_once();
         let (walk, folder) = {
             let mut books = self.state.ledger();
             let (walk, folder) = (books.begin_walk(what), self.state.folder());
@@ -200,7 +218,7 @@ impl Lower for Disk {
         let count = folder.map_or(0, |folder| self.state.purge_in(&folder, what, soft));
         // What was about to be written when this began is written and gone, or not written, when it ends.
         let (passed, pass) = mpsc::sync_channel(1);
-        if self.jobs.send(Job::Pass(passed)).is_ok() {
+        if !self.seat.is_away() && self.jobs.send(Job::Pass(passed)).is_ok() {
             let _it_is_void_in_any_case = pass.recv_timeout(LONGEST_WRITE);
         }
         self.state.ledger().end_walk(walk);

@@ -115,7 +115,7 @@ impl State {
     }
 
     fn entry(self: &Arc<Self>, folder: &Folder, name: Name, stored: Stored) -> Option<Entry> {
-        let since = match stored.since(self.process) {
+        let since = match stored.since(self.process()) {
             Some(since) => since,
             // Which groups another process has seen invalidated nobody knows.
             None if !stored.head.groups.is_empty() => {

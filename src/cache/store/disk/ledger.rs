@@ -160,6 +160,15 @@ impl Ledger {
         self.looks_again = true;
     }
 
+    /// The folder is for somebody else: what is to be written will not be. The targets whose files are still to be removed, or all of them.
+    pub fn leave(&mut self) -> (HashSet<u128>, bool) {
+        self.void(|_| true);
+        self.tickets.clear();
+        let is_all = mem::take(&mut self.looks_again) || self.gone.all;
+        self.gone = Gone::default();
+        (self.take_rubbish(), is_all)
+    }
+
     /// What is to go as soon as the folder is ours.
     pub fn later(&mut self, what: What) {
         self.void(|ticket| what.is_at(ticket.key.target()));

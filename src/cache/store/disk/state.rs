@@ -1,6 +1,7 @@
 //! What the parts of a store on disk share.
 
 use std::{
+    collections::HashSet,
     fmt,
     path::PathBuf,
     sync::{
@@ -25,8 +26,8 @@ pub struct State {
     pub index: Index,
     /// All that is there is known.
     pub is_scanned: AtomicBool,
-    /// Tells what this process has written from what another one has.
-    pub process: u64,
+    /// Tells what this process has written, since it has the folder, from what another one has.
+    process: AtomicU64,
     /// How many look for something at once.
     pub looking: Arc<Semaphore>,
     /// How many read a body at once.
@@ -81,7 +82,7 @@ impl State {
         Self {
             index: Index::new(size - size / ON_ITS_WAY),
             is_scanned: AtomicBool::new(false),
-            process: process(),
+            process: AtomicU64::new(process()),
             looking: permits(MOST_LOOKING),
             reading: permits(MOST_READING),
             open: permits(MOST_OPEN),
@@ -116,6 +117,23 @@ impl State {
     /// It is open from now on, or no longer. Who wants to be sure holds the books.
     pub fn set_folder(&self, folder: Option<Arc<Folder>>) {
         *self.folder.write().unwrap_or_else(PoisonError::into_inner) = folder;
+    }
+
+    /// See [`Prelude`](super::format::Prelude).
+    pub fn process(&self) -> u64 {
+        self.process.load(Ordering::Relaxed)
+    }
+
+    /// The folder is for somebody else from now on, and nothing of what is known of it will be true. What is still to be removed: see
+    /// [`Ledger::leave`].
+    pub fn leave(&self) -> (HashSet<u128>, bool) {
+        let mut books = self.ledger();
+        self.set_folder(None);
+        self.is_scanned.store(false, Ordering::Release);
+        self.index.clear();
+        // What the next one sees invalidated in groups nobody tells here.
+        self.process.store(process(), Ordering::Relaxed);
+        books.leave()
     }
 
     /// It has been tried to open the folder: nobody waits for it any more.

@@ -1,6 +1,7 @@
 use std::{
     fs::{self, OpenOptions},
     future::poll_fn,
+    sync::mpsc::Receiver,
 };
 
 use tempfile::TempDir;
@@ -31,7 +32,7 @@ async fn disk(place: &TempDir) -> Disk {
 /// One that nobody looks through, and nobody writes to.
 fn idle(place: &TempDir) -> (Disk, Receiver<Job>) {
     let disk = Disk::new(place.path().join("store"), SIZE, Arc::default());
-    let jobs = disk.unheard.lock().expect("nobody panics").take().expect("nobody listens yet");
+    let jobs = disk.seat.take().expect("nobody listens yet");
     let folder = Folder::open(&disk.state.path).expect("it can be used").expect("it is free");
     disk.state.set_folder(Some(Arc::new(folder)));
     disk.state.tried();
@@ -367,6 +368,50 @@ async fn other_settings_take_the_folder_over_though_the_store_before_is_held() {
     before.put(&key("/b", None), &entry(40, "a"));
     settle(&after).await;
     assert!(files(&after).len() == 1);
+}
+
+#[actix_rt::test]
+async fn settings_that_count_again_have_the_folder_again() {
+    let (place, tenancy) = (place(), Arc::default());
+    let of = |size: u64| Disk::new(place.path().join("store"), size, Arc::clone(&tenancy));
+    let (one, other) = (of(SIZE), of(2 * SIZE));
+    for path in ["/a", "/b"] {
+        one.put(&key(path, None), &entry(40, "a"));
+    }
+    settle(&one).await;
+    other.wake();
+    until("it is left", || one.seat.is_away()).await;
+
+    // Of the one before come late requests: they do not take the folder back, and what they invalidate is gone.
+    one.put(&key("/late", None), &entry(40, "a"));
+    one.forget(key("/a", None).target());
+    settle(&other).await;
+    assert!(!has(&one, "/b").await && !has(&other, "/a").await && has(&other, "/b").await);
+    assert_eq!(one.usage().dropped, 1);
+    one.wake();
+    until("it is open", || one.state.folder().is_some()).await;
+    one.put(&key("/c", None), &entry(40, "a"));
+    settle(&one).await;
+
+    assert!(!has(&one, "/a").await && has(&one, "/b").await && has(&one, "/c").await && !has(&other, "/c").await);
+}
+
+#[actix_rt::test]
+async fn the_folder_is_had_by_whose_settings_came_last_however_fast_they_change() {
+    let (place, tenancy) = (place(), Arc::default());
+    let of = |size: u64| Disk::new(place.path().join("store"), size, Arc::clone(&tenancy));
+    let (one, other) = (of(SIZE), of(2 * SIZE));
+    for _ in 0..50 {
+        one.wake();
+        other.wake();
+    }
+    one.wake();
+
+    until("the other one is away", || other.seat.is_away()).await;
+    until("it is open", || one.state.folder().is_some()).await;
+    one.put(&key("/a", None), &entry(40, "a"));
+    settle(&one).await;
+    assert!(has(&one, "/a").await && !one.seat.is_away());
 }
 
 #[actix_rt::test]

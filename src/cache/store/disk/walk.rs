@@ -48,6 +48,18 @@ impl State {
         count
     }
 
+    /// Nothing that is meant counts any more.
+    pub fn forget_meant(&self, folder: &Folder, what: &What) {
+        match what {
+            What::Url(urls) => {
+                if urls.iter().any(|url| self.forget_target(folder, url) == Forgotten::TooMany) {
+                    self.forget_all();
+                }
+            }
+            _ => self.forget_all(),
+        }
+    }
+
     /// Nothing of this target counts any more: its files are to be removed.
     pub fn forget_target(&self, folder: &Folder, target: &[u8]) -> Forgotten {
         let mut books = self.ledger();

@@ -22,7 +22,9 @@ use super::{
     ledger::Ticket,
     scan::{Scan, Step},
     state::{State, nanoseconds},
+    tenancy::Seat,
 };
+use crate::cache::purge::What;
 
 /// What is to be done.
 pub enum Job {
@@ -38,6 +40,8 @@ pub enum Job {
     Leave(Arc<Ticket>),
     /// There is rubbish.
     Sweep,
+    /// A store that had the folder before has heard that this is to go.
+    Forget(What),
     /// Tells when this is reached.
     Pass(SyncSender<()>),
     /// The folder is for somebody else.
@@ -56,28 +60,67 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Where there is always something to write, the folder is looked through in such steps.
 const BETWEEN_STEPS: Duration = Duration::from_millis(10);
 
-/// Until nobody gives it anything to do any more.
-pub fn run(state: &Arc<State>, jobs: &Receiver<Job>) {
-    while let Some(folder) = open(state, jobs) {
-        let is_over = Writing { state, folder: &folder, coming: HashMap::new(), not_before: None }.serve(jobs);
-        state.set_folder(None);
-        if is_over {
-            return;
+/// Until nobody gives it anything to do any more, or the folder is for somebody else.
+pub fn run(state: &Arc<State>, jobs: Receiver<Job>, seat: &Seat) {
+    let mut heard = Some(jobs);
+    while let Some(jobs) = heard.take() {
+        if let End::Closed = stay(state, &jobs) {
+            let told = 1 + leave_all(state, &jobs);
+            heard = seat.leave(jobs, told);
         }
+    }
+}
+
+fn stay(state: &Arc<State>, jobs: &Receiver<Job>) -> End {
+    loop {
+        let folder = match open(state, jobs) {
+            Ok(folder) => folder,
+            Err(end) => return end,
+        };
+        let end = Writing { state, folder: &folder, coming: HashMap::new(), not_before: None }.serve(jobs);
+        if let Some(end) = end {
+            let (rubbish, is_all) = state.leave();
+            rubbish.into_iter().flat_map(|target| folder.of_target(target)).flatten().for_each(|name| {
+                state.remove(&folder, &name);
+            });
+            if is_all {
+                state.purge_in(&folder, &What::Everything, None);
+            }
+            return end;
+        }
+        state.set_folder(None);
         state.failed("the folder is gone", "it is made anew");
         state.forget_all();
     }
 }
 
+/// What nobody will do here. How often was it told to leave among that?
+fn leave_all(state: &State, jobs: &Receiver<Job>) -> u32 {
+    let mut told = 0;
+    while let Ok(job) = jobs.try_recv() {
+        told += u32::from(matches!(job, Job::Close));
+        leave(state, job);
+    }
+    told
+}
+
+/// How it ends.
+enum End {
+    /// The folder is for somebody else.
+    Closed,
+    /// Nobody gives it anything to do any more.
+    Over,
+}
+
 /// Waits for the folder: another process may have it, such as the one whose place this one has taken.
-fn open(state: &Arc<State>, jobs: &Receiver<Job>) -> Option<Arc<Folder>> {
+fn open(state: &Arc<State>, jobs: &Receiver<Job>) -> Result<Arc<Folder>, End> {
     let mut said = None;
     loop {
         let problem = match Folder::open(&state.path) {
             Ok(Some(folder)) => {
                 let folder = begin(state, folder);
                 state.tried();
-                return Some(folder);
+                return Ok(folder);
             }
             Ok(None) => None,
             Err(error) => Some(error),
@@ -94,7 +137,8 @@ fn open(state: &Arc<State>, jobs: &Receiver<Job>) -> Option<Arc<Folder>> {
         let end = Instant::now() + PATIENCE;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
             match jobs.recv_timeout(left) {
-                Ok(Job::Close) | Err(RecvTimeoutError::Disconnected) => return None,
+                Ok(Job::Close) => return Err(End::Closed),
+                Err(RecvTimeoutError::Disconnected) => return Err(End::Over),
                 Ok(job) => leave(state, job),
                 Err(RecvTimeoutError::Timeout) => break,
             }
@@ -131,6 +175,7 @@ fn leave(state: &State, job: Job) {
         Job::Pass(told) => {
             let _nobody_may_wait = told.try_send(());
         }
+        Job::Forget(what) => state.ledger().later(what),
         Job::More(..) | Job::End(_) | Job::Leave(_) | Job::Sweep | Job::Close => {}
     }
 }
@@ -144,18 +189,19 @@ struct Writing<'w> {
 }
 
 impl Writing<'_> {
-    /// Is it over? Otherwise the folder is gone.
-    fn serve(&mut self, jobs: &Receiver<Job>) -> bool {
+    /// How does it end? Otherwise the folder is gone.
+    fn serve(&mut self, jobs: &Receiver<Job>) -> Option<End> {
         let (mut step, mut stepped) = (Step::More(Scan::of(self.folder)), Instant::now());
         loop {
             let job = match next(jobs, self.patience(&step)) {
-                Ok(Some(Job::Close)) | Err(Over) => return true,
+                Ok(Some(Job::Close)) => return Some(End::Closed),
+                Err(end) => return Some(end),
                 Ok(job) => job,
             };
             let is_idle = job.is_none();
             if let Some(Err(error)) = job.map(|job| self.work(job)) {
                 if !self.folder.is_there() {
-                    return false;
+                    return None;
                 }
                 self.state.pause();
                 self.state.failed("an answer cannot be kept", error);
@@ -216,6 +262,10 @@ impl Writing<'_> {
                 self.state.ledger().is_over(&ticket);
                 Ok(())
             }
+            Job::Forget(what) => {
+                self.state.forget_meant(self.folder, &what);
+                Ok(())
+            }
             Job::Sweep | Job::Close => Ok(()),
             Job::Pass(told) => {
                 let _nobody_may_wait = told.try_send(());
@@ -247,7 +297,7 @@ impl Writing<'_> {
         if about.len() as u64 > format::MOST_ABOUT {
             return Err(io::Error::other("its key and its head are too long"));
         }
-        let (process, since) = (self.state.process, nanoseconds(ticket.entry.since));
+        let (process, since) = (self.state.process(), nanoseconds(ticket.entry.since));
         let own = format::sum(process, ticket.number, &[]);
         let prelude = Prelude { own, process, since, ..Prelude::default() };
         Draft::begin(self.folder, ticket.number, prelude, about)
@@ -312,14 +362,12 @@ impl Writing<'_> {
     }
 }
 
-struct Over;
-
 /// What is to be done next, if anything is by then; without a limit it is waited for.
-fn next(jobs: &Receiver<Job>, limit: Option<Duration>) -> Result<Option<Job>, Over> {
-    let Some(limit) = limit else { return jobs.recv().map(Some).map_err(|_| Over) };
+fn next(jobs: &Receiver<Job>, limit: Option<Duration>) -> Result<Option<Job>, End> {
+    let Some(limit) = limit else { return jobs.recv().map(Some).map_err(|_| End::Over) };
     match jobs.recv_timeout(limit) {
         Ok(job) => Ok(Some(job)),
         Err(RecvTimeoutError::Timeout) => Ok(None),
-        Err(RecvTimeoutError::Disconnected) => Err(Over),
+        Err(RecvTimeoutError::Disconnected) => Err(End::Over),
     }
 }
