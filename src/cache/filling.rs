@@ -91,6 +91,10 @@ impl Filling {
             match next {
                 Some(Ok(Frame::Data(bytes))) => {
                     let length = writer.written() + bytes.len() as u64;
+                    if entry.content.length().is_some_and(|announced| length > announced) {
+                        log::debug!("an answer is longer than it is to be: it is not stored");
+                        return;
+                    }
                     if is_kept && (length > in_memory || !reserved.more(bytes.len() as u64)) {
                         is_kept = false;
                         pen = Box::pin(self.leave_memory(&entry, &writer)).await;

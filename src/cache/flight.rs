@@ -197,16 +197,16 @@ impl Lead {
     }
 
     /// It is not for everybody: who waits asks for himself, and so do others for so long.
-    pub fn direct(self, now: Duration, time: Duration) {
+    pub fn direct(&self, now: Duration, time: Duration) {
         self.give_way(now, Direct { until: now + time, has_failed: false });
     }
 
     /// It failed, and for so long what stands in for it may do so unasked.
-    pub fn failed(self, now: Duration, time: Duration) {
+    pub fn failed(&self, now: Duration, time: Duration) {
         self.give_way(now, Direct { until: now + time, has_failed: true });
     }
 
-    fn give_way(self, now: Duration, direct: Direct) {
+    fn give_way(&self, now: Duration, direct: Direct) {
         let hash = self.flights.hash(&self.flight.key);
         {
             let mut shard = self.flights.shard(self.flight.key.target());

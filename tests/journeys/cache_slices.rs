@@ -456,3 +456,118 @@ async fn where_the_store_has_no_room_all_pieces_come_nevertheless() {
         assert!(answer.complete && answer.body == right[wanted..], "{wanted}: {} of it", answer.body.len());
     }
 }
+
+#[actix_rt::test]
+async fn what_is_shorter_or_longer_than_the_part_it_says_it_is_is_not_kept() {
+    for wrong in ["Connection: close\r\n\r\n01234", "Transfer-Encoding: chunked\r\n\r\nc\r\n0123456789ab\r\n0\r\n\r\n"]
+    {
+        let count = AtomicUsize::new(0);
+        let origin = Origin::script(move |mut conn, _| {
+            let is_first = count.fetch_add(1, Ordering::Relaxed) == 0;
+            async move {
+                while let Some(head) = conn.next_head().await {
+                    if is_first {
+                        conn.write(format!("HTTP/1.1 206 X\r\nContent-Range: bytes 0-9/10\r\n{MINUTE}{wrong}")).await;
+                        return;
+                    }
+                    conn.write(served(b"0123456789", &head, MINUTE)).await;
+                }
+            }
+        });
+        let origin = origin.start().await;
+        let proxy = proxy(&origin).await;
+
+        let (broken, right) = (ask(&proxy, "GET /", "").await, ask(&proxy, "GET /", "").await);
+
+        assert!(!broken.complete, "{wrong}: {}", broken.head);
+        assert!(right.body == b"0123456789" && right.complete && !said(&right).contains("; hit"), "{}", right.head);
+    }
+}
+
+#[actix_rt::test]
+async fn what_is_invalidated_while_it_is_asked_for_as_its_client_wants_it_is_not_kept() {
+    let origin = Origin::script(|mut conn, _| async move {
+        while let Some(head) = conn.next_head().await {
+            if head.starts_with("GET") && range(&head).is_none() {
+                conn.wait_for("deleted").await;
+            }
+            conn.write(served(&content(0), &head, "Cache-Control: max-age=60\r\nETag: W/\"a\"\r\n")).await;
+        }
+    });
+    let origin = origin.start().await;
+    let proxy = proxy(&origin).await;
+    let mut client = proxy.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    origin.wait_for_requests(2).await;
+
+    ask(&proxy, "DELETE /", "").await;
+    origin.tell("deleted");
+
+    assert!(client.read_response().await.body == content(0));
+    let next = ask(&proxy, "GET /", "").await;
+    assert!(!said(&next).contains("; hit"), "{}", next.head);
+}
+
+#[actix_rt::test]
+async fn what_has_changed_before_the_first_byte_is_asked_for_anew() {
+    const OLD: &str = "Cache-Control: max-age=0\r\nETag: \"a\"\r\n";
+    const NEW: &str = "Cache-Control: max-age=60\r\nETag: \"b\"\r\n";
+    // At once, and after what is stored was said to be still good.
+    for asks_before in [false, true] {
+        let origin = Origin::serving(move |head, _| match range(head) {
+            _ if head.contains("if-none-match") => format!("HTTP/1.1 304 X\r\n{MINUTE}\r\n").into_bytes(),
+            Some((0, 4095)) => served(&content(0), head, OLD),
+            _ => served(&content(1), head, NEW),
+        });
+        let origin = origin.start().await;
+        let proxy = proxy(&origin).await;
+        if asks_before {
+            ask(&proxy, "GET /", "Range: bytes=0-9\r\n").await;
+        }
+
+        let wanted = if asks_before { "19900-19999" } else { "-100" };
+        let answer = ask(&proxy, "GET /", &format!("Range: bytes={wanted}\r\n")).await;
+
+        assert!(answer.status == 206 && answer.body == content(1)[19_900..], "{asks_before}: {}", answer.head);
+    }
+}
+
+#[actix_rt::test]
+async fn what_is_old_stands_in_also_where_the_endpoint_first_lies_about_a_piece_and_then_fails() {
+    let count = AtomicUsize::new(0);
+    let origin = Origin::serving(move |head, _| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => served(&content(0), head, "Cache-Control: max-age=0, stale-if-error=60\r\nETag: \"a\"\r\n"),
+        1 => b"HTTP/1.1 206 X\r\nContent-Range: bytes 7-8/20000\r\nContent-Length: 2\r\n\r\n78".into(),
+        _ => b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n".into(),
+    });
+    let origin = origin.start().await;
+    let proxy = proxy(&origin).await;
+    ask(&proxy, "GET /", "Range: bytes=0-9\r\n").await;
+
+    let answer = ask(&proxy, "GET /", "Range: bytes=0-9\r\n").await;
+
+    assert!(answer.status == 206 && answer.body == content(0)[..10], "{}", answer.head);
+    assert!(said(&answer).contains("stale-if-error"), "{}", answer.head);
+}
+
+#[actix_rt::test]
+async fn of_what_is_kept_in_many_pieces_no_more_than_64_are_looked_for_first() {
+    let all: Vec<_> = (0..66 * PIECE).map(|at| (at % 251) as u8).collect();
+    let right = all.clone();
+    let origin = Origin::serving(move |head, _| served(&all, head, MINUTE)).start().await;
+    let proxy = proxy(&origin).await;
+    assert!(ask(&proxy, "GET /", "").await.body == right);
+
+    let hit = ask(&proxy, "GET /", "").await;
+    let only = "Cache-Control: only-if-cached\r\n";
+    let (all, some) =
+        (ask(&proxy, "GET /", only).await, ask(&proxy, "GET /", &format!("{only}Range: bytes=9000-\r\n")).await);
+
+    assert!(hit.body == right && said(&hit).contains("; hit"), "{}", hit.head);
+    assert_eq!(
+        (all.status, some.status),
+        (504, 206),
+        "where nothing may be asked, all that is wanted must be known to be there"
+    );
+    assert!(some.body == right[9_000..] && origin.requests_seen() == 66);
+}

@@ -121,33 +121,33 @@ impl Memory {
 
     /// Stores an answer, in place of the one that was for the same requests.
     pub fn put(&self, key: &Key, entry: &Arc<Entry>) {
-        let _one = self.lock();
+        let one = self.lock();
         let before = self.answers.peek(key.target());
         let others = before.iter().flat_map(|before| &before.all);
         let is_other = |(of, old): &&Variant| **of != *rest(key) || !old.head.vary.is_same(&entry.head.vary);
         let mut all: SmallVec<_> = [(rest(key).into(), Arc::clone(entry))].into_iter().collect();
         all.extend(others.filter(is_other).take(MOST_VARIANTS - 1).cloned());
-        self.set(key.target(), before.as_ref().map_or(&[], |before| &before.all), all);
+        self.set(one, key.target(), before.as_ref().map_or(&[], |before| &before.all), all);
     }
 
     /// Forgets one answer; of one in pieces also what has been made of it since.
     pub fn drop_entry(&self, key: &Key, entry: &Arc<Entry>) {
-        let _one = self.lock();
+        let one = self.lock();
         let Some(before) = self.answers.peek(key.target()) else { return };
         let is_it = |old: &Arc<Entry>| {
             Arc::ptr_eq(old, entry) || entry.sliced.as_ref().is_some_and(|sliced| old.has_pieces_of(sliced))
         };
         let left: SmallVec<_> = before.all.iter().filter(|(_, old)| !is_it(old)).cloned().collect();
         if left.len() < before.all.len() {
-            self.set(key.target(), &before.all, left);
+            self.set(one, key.target(), &before.all, left);
         }
     }
 
     /// Forgets all answers of a target.
     pub fn forget(&self, key: &Key) {
-        let _one = self.lock();
+        let one = self.lock();
         if let Some(before) = self.answers.peek(key.target()) {
-            self.set(key.target(), &before.all, SmallVec::new());
+            self.set(one, key.target(), &before.all, SmallVec::new());
         }
     }
 
@@ -178,7 +178,7 @@ impl Memory {
         is_meant: impl Fn(&[u8], &Entry) -> bool,
         soft: Option<SystemTime>,
     ) -> u64 {
-        let _one = self.lock();
+        let one = self.lock();
         let Some(before) = self.answers.peek(target) else { return 0 };
         let (meant, mut left): (SmallVec<[Variant; 1]>, SmallVec<[Variant; 1]>) =
             before.all.iter().cloned().partition(|(_, entry)| is_meant(target, entry));
@@ -189,22 +189,24 @@ impl Memory {
         if let Some(now) = soft {
             left.extend(meant.into_iter().map(|(rest, entry)| (rest, entry.expired(now))));
         }
-        self.set(target, &before.all, left);
+        self.set(one, target, &before.all, left);
         count
     }
 
-    /// These are the answers of a target now. Pieces of what is no longer among them are nobody's.
-    fn set(&self, target: &[u8], before: &[Variant], now: SmallVec<[Variant; 1]>) {
+    /// These are the answers of a target now. Pieces of what is no longer among them are nobody's; there may be many, and nobody waits for
+    /// their end.
+    fn set(&self, one: MutexGuard<'_, ()>, target: &[u8], before: &[Variant], now: SmallVec<[Variant; 1]>) {
         let in_pieces = before.iter().filter_map(|(_, entry)| entry.sliced.as_ref());
-        for sliced in in_pieces.filter(|sliced| !now.iter().any(|(_, entry)| entry.has_pieces_of(sliced))) {
-            for key in sliced.keys(target) {
-                self.answers.remove(key.target());
-            }
-        }
+        let gone = in_pieces.filter(|sliced| !now.iter().any(|(_, entry)| entry.has_pieces_of(sliced)));
+        let gone: SmallVec<[_; 1]> = gone.cloned().collect();
         if now.is_empty() {
             self.answers.remove(target);
         } else {
             self.answers.insert(target.into(), Arc::new(Variants::of(now)));
+        }
+        drop(one);
+        for key in gone.iter().flat_map(|sliced| sliced.keys(target)) {
+            self.answers.remove(key.target());
         }
     }
 

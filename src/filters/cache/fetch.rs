@@ -61,6 +61,8 @@ pub struct Came {
     pub response: Response,
     pub times: Times,
     pub since: Duration,
+    /// So long it must be, whatever it announces.
+    pub length: Option<u64>,
 }
 
 impl Begun {
@@ -71,7 +73,7 @@ impl Begun {
 
     /// This has come of it, now.
     pub fn came(self, response: Response) -> Came {
-        Came { response, times: Times { asked: self.0, answered: now() }, since: self.1 }
+        Came { response, times: Times { asked: self.0, answered: now() }, since: self.1, length: None }
     }
 }
 
@@ -165,12 +167,17 @@ impl Desk {
         mut errand: Errand,
     ) -> Response {
         self.misses.happened();
+        let mut is_asked_again = false;
         loop {
             match &mut errand.stale {
+                // What has come was neither that nor a whole one; it may still stand in.
+                Some(stale) if is_asked_again => stale.is_told = false,
                 Some(stale) => stale.is_told = policy::validate(&mut exchange.headers, &stale.entry.head),
-                None if errand.is_for_all => policy::unconditional(&mut exchange.headers),
-                // What nobody else waits for is asked for as the client wants it.
                 None => {}
+            }
+            // What nobody else waits for is asked for as the client wants it.
+            if errand.is_for_all && errand.stale.as_ref().is_none_or(|stale| !stale.is_told) {
+                policy::unconditional(&mut exchange.headers);
             }
             if let Some(piece) = errand.piece {
                 self.ask_for_piece(&mut exchange.headers, piece);
@@ -180,25 +187,30 @@ impl Desk {
             let status = came.response.status;
             let (forward, piece) = (Some(errand.forward), errand.piece);
             let told = CacheStatus { forward, forward_status: Some(status), ..CacheStatus::default() };
-            match self.cut_or_settle(&asked, (errand.stale.take(), errand.lead.take()), piece, came, exchange) {
+            let lead = errand.lead.take();
+            match self.cut_or_settle(&asked, (&mut errand.stale, lead), piece, came, exchange) {
                 Cut::Again { lead, piece, is_for_all } => {
+                    is_asked_again = true;
                     errand = Errand { lead, piece, is_for_all, ..errand };
-                    (exchange.headers, exchange.body) = (asked.headers.clone(), asked.body());
                 }
-                Cut::Settled(Settled::Again(lead)) => {
-                    errand.lead = lead;
-                    (exchange.headers, exchange.body) = (asked.headers.clone(), asked.body());
-                }
-                Cut::Settled(settled) => {
-                    let response = self.told(exchange, next, settled, &asked, told).await;
-                    exchange.headers = mem::take(&mut asked.headers);
-                    return response;
-                }
+                Cut::Settled(Settled::Again(lead)) => errand.lead = lead,
+                Cut::Settled(settled) => match self.told(exchange, next, settled, &asked, told).await {
+                    Some(response) => {
+                        exchange.headers = mem::take(&mut asked.headers);
+                        return response;
+                    }
+                    // Of what was to be put together one piece is of something else by now: this client gets that as a whole.
+                    None => {
+                        let lead = self.shelf.flights.lead_alone(&asked.key);
+                        errand = Errand { lead, stale: None, piece: None, is_for_all: false, ..errand };
+                    }
+                },
             }
+            (exchange.headers, exchange.body) = (asked.headers.clone(), asked.body());
         }
     }
 
-    /// With all that the client is told of it.
+    /// With all that the client is told of it; `None` if it has changed since its head came.
     async fn told(
         self: &Arc<Self>,
         exchange: &Exchange,
@@ -206,31 +218,36 @@ impl Desk {
         settled: Settled,
         asked: &Asked,
         mut told: CacheStatus,
-    ) -> Response {
+    ) -> Option<Response> {
         let mut response = match self.outcome(settled, &mut told) {
             Outcome::Of { entry, own, first } if entry.sliced.is_some() => {
                 let assembled = Box::pin(self.assembled(exchange, asked, next, &entry, first)).await;
-                let response = assembled.map_or_else(Lost::into_response, |(response, _)| response);
+                let response = match assembled {
+                    Ok((response, _)) => response,
+                    Err(Lost::Changed) => return None,
+                    Err(Lost::Failed(response)) => *response,
+                };
                 told.forward_status = told.forward_status.filter(|status| *status != response.status);
                 with(response, own)
             }
             outcome => outcome.respond(&asked.ask(&self.rules)),
         };
         self.tell(&mut response, &told);
-        response
+        Some(response)
     }
 
+    /// What was stored stays for the next answer if this one says nothing of it.
     fn cut_or_settle(
         &self,
         asked: &Asked,
-        (stale, lead): (Option<Stale>, Option<Lead>),
+        (stale, lead): (&mut Option<Stale>, Option<Lead>),
         piece: Option<u64>,
         came: Came,
         exchange: &mut Exchange,
     ) -> Cut {
         match piece {
             Some(piece) if came.is_of_ranges() => self.cut(asked, piece, lead, came, exchange),
-            _ => Cut::Settled(self.settle(asked, (stale, lead), came, exchange)),
+            _ => Cut::Settled(self.settle(asked, (stale.take(), lead), came, exchange)),
         }
     }
 
@@ -313,7 +330,7 @@ impl Desk {
                 let (key, shelf) = (asked.key.clone(), Arc::clone(&self.shelf));
                 let (since, max_object) = (came.since, self.max_object);
                 let stored = Some(self.stored.clone());
-                let (length, is_lifted) = (None, false);
+                let (length, is_lifted) = (came.length, false);
                 let filling =
                     Filling { key, shelf, lead, since, max_object, length, stored, in_flight, awaited, is_lifted };
                 let own = self.own(&head, &came.response.headers);
@@ -414,7 +431,7 @@ impl Desk {
                 return;
             };
             // What comes instead is stored, and what cannot be is for nobody: the next one who asks gets his own.
-            let _ = desk.cut_or_settle(&asked, (Some(stale), Some(lead)), piece, begun.came(response), &mut own);
+            let _ = desk.cut_or_settle(&asked, (&mut Some(stale), Some(lead)), piece, begun.came(response), &mut own);
         });
     }
 }

@@ -15,7 +15,7 @@ use super::{
     Desk,
     asked::Asked,
     assembly::Assembly,
-    fetch::{Begun, Came, DIRECT, DIRECT_AFTER_FAILURE, LONGEST, Settled, give_way},
+    fetch::{Begun, Came, DIRECT, DIRECT_AFTER_FAILURE, LONGEST, Settled},
 };
 use crate::{
     cache::{
@@ -59,6 +59,9 @@ pub enum Coming {
     Here(ResponseBody),
     Asked(oneshot::Receiver<Result<ResponseBody, Lost>>),
 }
+
+/// Before an answer begins no more pieces are looked for: a worker has others to serve.
+const MOST_LOOKED_FOR: usize = 64;
 
 /// What an answer to a request for a piece is.
 enum Judged {
@@ -112,6 +115,7 @@ impl Desk {
         came.response.status = StatusCode::OK;
         if part.is_all() {
             headers.remove(header::CONTENT_RANGE);
+            came.length = Some(part.length());
             return Cut::Settled(self.settle(asked, (None, lead), came, exchange));
         }
         policy::make_whole(headers);
@@ -122,10 +126,10 @@ impl Desk {
             (Ok(head), Some(sliced)) if head.identifies_parts() => {
                 Cut::Settled(self.begin_whole(asked, lead, (number, &sliced), (head, came), exchange))
             }
-            // Nobody else can use it: it is asked for as this client wants it.
+            // Nobody else can use it: it is asked for as this client wants it. What invalidates it meanwhile is still heard of.
             _ => {
-                give_way(lead, DIRECT);
-                Cut::Again { lead: None, piece: None, is_for_all: false }
+                lead.iter().for_each(|lead| lead.direct(moment(), DIRECT));
+                Cut::Again { lead, piece: None, is_for_all: false }
             }
         }
     }
@@ -199,10 +203,11 @@ impl Desk {
         let (from, to) = if let Answer::Part { first, last } = answer { (first, last) } else { (0, length - 1) };
         let (exchange, whole) = (exchange.again(HeaderMap::new()), Arc::clone(whole));
         let way = Rc::new(Way { desk: Arc::clone(self), asked: asked.clone(), exchange, go_on, whole, sliced });
-        let number = way.sliced.piece_at(from);
-        let is_all_here = (number..=way.sliced.piece_at(to)).all(|piece| way.stored(piece).is_some());
+        let (number, last) = (way.sliced.piece_at(from), way.sliced.piece_at(to));
+        let is_all_here = (number..=last).take(MOST_LOOKED_FOR).all(|piece| way.is_stored(piece));
+        let is_known = last - number < MOST_LOOKED_FOR as u64;
         let wants_nothing_asked = ask.wishes.only_if_cached || ask.wishes.no_store;
-        if wants_nothing_asked && first.is_none() && !is_all_here {
+        if wants_nothing_asked && first.is_none() && !(is_all_here && is_known) {
             return Err(Lost::Changed);
         }
         let first = first.filter(|(first, _)| *first == number);
@@ -265,6 +270,10 @@ impl Way {
 
     fn key(&self, number: u64) -> Key {
         self.sliced.key(self.asked.key.target(), number)
+    }
+
+    fn is_stored(&self, number: u64) -> bool {
+        self.desk.shelf.memory.has(&self.key(number))
     }
 
     fn stored(&self, number: u64) -> Option<Arc<Entry>> {
@@ -402,14 +411,6 @@ impl Lost {
         }
         let cause = Error::BadAnswer { what: "it is not the range that was asked for" };
         Self::Failed(Box::new(Response { cause: Some(cause), ..Response::default() }))
-    }
-
-    /// What a client is told that has been told nothing yet.
-    pub fn into_response(self) -> Response {
-        match self {
-            Self::Failed(response) => *response,
-            Self::Changed => Self::gone().into_response(),
-        }
     }
 }
 
