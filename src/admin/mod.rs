@@ -93,7 +93,7 @@ async fn answer(request: HttpRequest, body: Bytes, desk: web::Data<Desk>) -> Htt
         (&Method::GET, ["upstreams", name]) => upstreams::one(status, name),
         (&Method::POST, ["upstreams", name, "drain"]) => upstreams::drain(status, name, &body, true),
         (&Method::POST, ["upstreams", name, "revive"]) => upstreams::drain(status, name, &body, false),
-        (&Method::GET, ["cache", "entry"]) => entry::told(status, request.query_string()),
+        (&Method::GET, ["cache", "entry"]) => entry::told(status, request.query_string()).await,
         (&Method::POST, ["cache", "purge"]) => cache::purge(status, &body).await,
         (&Method::POST, ["reload"]) => reload::now(status).await,
         (_, ["health" | "ready" | "status" | "metrics" | "plan" | "schema" | "upstreams"])

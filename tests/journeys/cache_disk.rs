@@ -373,6 +373,9 @@ async fn what_is_purged_or_invalidated_is_so_on_disk_and_for_the_next_process() 
     store.wait_for_stored(5).await;
     // In memory there is nothing of it.
     store.start_again().await;
+    let told = client::get(store.admin, "/cache/entry?url=http://a/40/b").await.text();
+    assert!(told.contains(r#""tier":"disk","status":200,"age":"#) && told.contains(r#""tags":["t-b"]"#), "{told}");
+    assert!(!told.contains("memory"), "{told}");
 
     assert!(store.purge(r#"{"url":"http://a/40/a"}"#).await.contains("\"purged\":1"));
     assert!(store.purge(r#"{"tag":"t-b"}"#).await.contains("\"purged\":1"));

@@ -30,7 +30,7 @@ use self::{
     tenancy::Seat,
     writer::Job,
 };
-use super::lower::{Lower, Pen, Usage};
+use super::lower::{Lower, Pen, Told, Usage};
 use crate::{
     cache::{entry::Entry, key::Key, purge::What},
     http::HeaderMap,
@@ -223,6 +223,14 @@ impl Lower for Disk {
         }
         self.state.ledger().end_walk(walk);
         count
+    }
+
+    fn told(&self, target: &[u8]) -> Vec<Told> {
+        self.wake();
+        // What is about to be opened can be looked into.
+        let unopened = || Folder::look(&self.state.path).filter(|_| !self.state.has_tried()).map(Arc::new);
+        let folder = self.state.folder().or_else(unopened).or_else(|| self.state.folder());
+        folder.map(|folder| self.state.told(&folder, target)).unwrap_or_default()
     }
 
     fn usage(&self) -> Usage {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 
 use crate::{
-    cache::{entry::Entry, key::Key, purge::What},
+    cache::{entry::Entry, key::Key, policy::Head, purge::What},
     http::HeaderMap,
 };
 
@@ -52,6 +52,11 @@ pub trait Lower: Send + Sync {
     /// not as fresh, when this is over. It may take a while, and is called where that does no harm.
     fn purge(&self, what: &What, soft: Option<SystemTime>) -> u64;
 
+    /// What it has of a target, for people, where it may take a while to find out.
+    fn told(&self, _target: &[u8]) -> Vec<Told> {
+        Vec::new()
+    }
+
     /// What is in it, and how it is.
     fn usage(&self) -> Usage;
 }
@@ -63,6 +68,18 @@ pub trait Pen {
 
     /// That was all.
     fn finish(self: Box<Self>);
+}
+
+/// What is told of an answer.
+pub struct Told {
+    /// More than the target is in its key.
+    pub is_keyed: bool,
+    /// What it says.
+    pub head: Head,
+    /// How long its body is.
+    pub length: u64,
+    /// What it takes there.
+    pub weight: u64,
 }
 
 /// What is in a tier, and how it is.

@@ -17,7 +17,7 @@ use super::{
     stored::{Stored, Unreadable},
 };
 use crate::{
-    cache::{content::Content, entry::Entry, key::Key},
+    cache::{content::Content, entry::Entry, key::Key, store::lower::Told},
     http::HeaderMap,
 };
 
@@ -66,15 +66,36 @@ impl State {
     }
 
     fn by_name(&self, folder: &Folder, key: &Key) -> Vec<Name> {
-        let (target, rest) = (folder.naming.target(key.target()), folder.naming.rest(key));
+        let rest = folder.naming.rest(key);
+        let mut names = self.of_target(folder, folder.naming.target(key.target()));
+        names.retain(|name| name.rest == rest);
+        names
+    }
+
+    /// The files of a target that count.
+    fn of_target(&self, folder: &Folder, target: u128) -> Vec<Name> {
         let mut names = folder.of_target(target).unwrap_or_else(|error| {
             self.failed("what there is cannot be looked for", error);
             Vec::new()
         });
-        names.retain(|name| name.rest == rest);
         let books = self.ledger();
-        names.retain(|name| !books.gone.has(target) || self.index.has(name));
+        let counts = |name: &Name| self.index.has(name) || !(self.is_scanned() || books.gone.has(target));
+        names.retain(counts);
         names
+    }
+
+    /// What there is of a target, for people.
+    pub fn told(&self, folder: &Folder, target: &[u8]) -> Vec<Told> {
+        let told = |stored: Stored| Told {
+            is_keyed: stored.key.len() > target.len(),
+            length: stored.body(),
+            weight: stored.length(),
+            head: stored.head,
+        };
+        let names = self.of_target(folder, folder.naming.target(target)).into_iter();
+        let stored = names.filter_map(|name| self.open(folder, &name).ok().flatten());
+        let is_of_use = |stored: &Stored| stored.head.groups.is_empty() || stored.since(self.process()).is_some();
+        stored.filter(is_of_use).map(told).collect()
     }
 
     /// Opens a file, if it is there; one that is harmed is removed.

@@ -141,9 +141,14 @@ impl State {
         self.tried.send_replace(true);
     }
 
+    /// It has.
+    pub fn has_tried(&self) -> bool {
+        *self.tried.borrow()
+    }
+
     /// The folder, waited for while nobody knows yet whether it can be opened.
     pub async fn opened(&self) -> Option<Arc<Folder>> {
-        if !*self.tried.borrow() {
+        if !self.has_tried() {
             self.tried.subscribe().wait_for(|tried| *tried).await.ok()?;
         }
         self.folder()

@@ -63,6 +63,11 @@ impl Stored {
         self.prelude.body
     }
 
+    /// How long the file is.
+    pub fn length(&self) -> u64 {
+        self.prelude.file_length().unwrap_or(u64::MAX)
+    }
+
     /// When it was asked for, if this process has written it.
     pub fn since(&self, process: u64) -> Option<Duration> {
         (self.prelude.process == process).then(|| Duration::from_nanos(self.prelude.since))
