@@ -42,6 +42,7 @@ mod purge;
 mod query;
 mod settings;
 mod shared;
+mod way;
 
 const ABOUT: &str = r#"
 ```toml

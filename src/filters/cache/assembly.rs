@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::pieces::{Coming, Way};
+use super::way::{Coming, Way};
 use crate::http::{Body, BodyError, BodySize, Frame, ResponseBody};
 
 /// Some bytes of it.

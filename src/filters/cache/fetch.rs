@@ -8,12 +8,7 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{
-    Desk, Found,
-    asked::Asked,
-    forward,
-    pieces::{Cut, Lost},
-};
+use super::{Desk, Found, asked::Asked, forward, pieces::Cut, way::Lost};
 use crate::{
     cache::{
         entry::{Entry, moment, now},
