@@ -2,7 +2,10 @@
 //!
 //! A key is text, and compared whole: no two requests share one because a digest of both is the same.
 
-use std::fmt::{self, Write};
+use std::{
+    fmt::{self, Write},
+    iter,
+};
 
 use smallvec::SmallVec;
 
@@ -98,7 +101,10 @@ impl Key {
             key.put(name.as_str().as_bytes(), headers.get_all(name).map(|value| value.as_bytes()));
         }
         for name in &rules.cookies {
-            key.put(name.as_bytes(), cookies::values(headers, name));
+            key.put(
+                header::COOKIE.as_str().as_bytes(),
+                iter::once(name.as_bytes()).chain(cookies::values(headers, name)),
+            );
         }
         key
     }
@@ -146,6 +152,12 @@ impl Key {
     /// there, or go on with a line feed.
     pub fn target(&self) -> &[u8] {
         &self.text[..self.target]
+    }
+
+    /// The names of the fields that are part of it: of cookies, `cookie`.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let parts = self.text[self.target..].split(|byte| *byte == PART);
+        parts.filter_map(|part| part.split(|byte| *byte == b'=').next())
     }
 
     /// One more part: nothing is not the same as an empty value.

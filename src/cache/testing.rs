@@ -40,8 +40,17 @@ pub fn tagged(path: &str) -> Arc<Entry> {
     answered(5, "a", &[("cache-control", "max-age=60"), ("surrogate-key", &tag), ("cache-groups", &group)])
 }
 
+/// One that is for all, and varies by this field of the request.
+pub fn varied(field: &'static str, value: &str) -> Arc<Entry> {
+    answered_to(5, &[(field, value)], &[("cache-control", "public, max-age=60"), ("vary", field)])
+}
+
 fn answered(bytes: usize, x_a: &str, answer: &[(&'static str, &str)]) -> Arc<Entry> {
-    let (request, method) = (fields(&[("x-a", x_a)]), Method::GET);
+    answered_to(bytes, &[("x-a", x_a)], answer)
+}
+
+fn answered_to(bytes: usize, request: &[(&'static str, &str)], answer: &[(&'static str, &str)]) -> Arc<Entry> {
+    let (request, method) = (fields(request), Method::GET);
     let rules = Rules::default();
     let ask = Ask::of(&method, target("/"), &request, false, &rules);
     let answer = fields(answer);

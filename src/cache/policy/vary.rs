@@ -57,6 +57,11 @@ impl Vary {
         self.fields.iter().map(|field| field.name.as_str())
     }
 
+    /// The names of those of which there is a value.
+    pub fn given(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().filter(|field| field.value.is_some()).map(|field| field.name.as_str())
+    }
+
     pub(super) fn weight(&self) -> usize {
         let field = |field: &Selecting| size_of::<Selecting>() + field.value.as_ref().map_or(0, |value| value.len());
         self.fields.iter().map(field).sum()

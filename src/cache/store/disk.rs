@@ -33,7 +33,7 @@ use self::{
 use super::lower::{Lower, Pen, Told, Usage};
 use crate::{
     cache::{entry::Entry, key::Key, purge::What},
-    http::HeaderMap,
+    http::{HeaderMap, HeaderName, header},
 };
 
 mod body;
@@ -63,6 +63,9 @@ pub struct Disk {
 /// What is not found by then is not waited for.
 const LONGEST: Duration = Duration::from_millis(250);
 
+/// Fields that clients prove who they are with.
+const SECRETS: [HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
+
 /// A purge waits no longer for what is being written.
 const LONGEST_WRITE: Duration = Duration::from_secs(5);
 
@@ -87,8 +90,23 @@ impl Disk {
             self.state.dropped();
         }
         let is_there = |folder: Arc<Folder>| self.state.index.of(folder.naming.target(key.target())).is_some();
-        if !self.state.is_scanned() || self.state.folder().is_some_and(is_there) {
+        let is_awaited = self.state.ledger().awaits(key.target());
+        if is_awaited || !self.state.is_scanned() || self.state.folder().is_some_and(is_there) {
             self.forget(key.target());
+        }
+    }
+
+    /// Nothing is written now.
+    fn is_idle(&self) -> bool {
+        self.state.is_paused() || self.seat.is_away()
+    }
+
+    /// A body that is in its file already gets another head, as after a 304. Where there is no room for the copy, nothing is lost.
+    fn copy(&self, key: &Key, entry: &Arc<Entry>) {
+        let Ok(place) = Arc::clone(&self.state.coming).try_acquire_owned() else { return self.state.dropped() };
+        let ticket = self.state.ledger().copy(key, entry);
+        if let Some(ticket) = ticket {
+            self.give(&ticket, Job::Whole(Arc::clone(&ticket), place));
         }
     }
 
@@ -97,6 +115,12 @@ impl Disk {
             self.state.ledger().is_over(ticket);
         }
     }
+}
+
+/// What clients prove who they are with is not written down, and so nothing that is for one of them alone.
+fn may_be_written(key: &Key, entry: &Entry) -> bool {
+    let is_secret = |name: &[u8]| SECRETS.iter().any(|secret| secret.as_str().as_bytes() == name);
+    !entry.head.vary.given().any(|name| is_secret(name.as_bytes())) && !key.names().any(is_secret)
 }
 
 impl Lower for Disk {
@@ -144,13 +168,17 @@ impl Lower for Disk {
     fn put(&self, key: &Key, entry: &Arc<Entry>) {
         self.begin_once();
         let fits = entry.content.is_plain() && entry.content.length().is_some_and(|length| length <= self.largest());
-        let in_memory = if entry.content.is_in_memory() { entry.weight() } else { 0 };
-        let place =
-            if fits && !self.state.is_paused() && !self.seat.is_away() { self.state.room(in_memory) } else { None };
+        let fits = fits && may_be_written(key, entry);
+        let may_be_kept = fits && !self.is_idle();
+        if may_be_kept && !entry.content.is_in_memory() {
+            return self.copy(key, entry);
+        }
+        let place = if may_be_kept { self.state.room(entry.weight()) } else { None };
         let Some(place) = place else { return self.leave_out(key, fits) };
         let ticket = self.state.ledger().ticket(key, entry);
-        if let Some(ticket) = ticket {
-            self.give(&ticket, Job::Whole(Arc::clone(&ticket), place));
+        match ticket {
+            Some(ticket) => self.give(&ticket, Job::Whole(Arc::clone(&ticket), place)),
+            None => self.forget(key.target()),
         }
     }
 
@@ -160,18 +188,15 @@ impl Lower for Disk {
 
     fn begin(&self, key: &Key, entry: &Arc<Entry>) -> Option<Box<dyn Pen>> {
         self.begin_once();
-        if self.state.is_paused()
-            || self.seat.is_away()
-            || entry.content.length().is_some_and(|length| length > self.largest())
-        {
-            return None;
+        let fits = entry.content.length().is_none_or(|length| length <= self.largest()) && may_be_written(key, entry);
+        let ticket = if fits && !self.is_idle() { self.state.ledger().ticket(key, entry) } else { None };
+        match ticket.and_then(|ticket| DiskPen::begin(&self.state, &self.jobs, ticket)) {
+            Some(pen) => Some(Box::new(pen)),
+            None => {
+                self.leave_out(key, fits);
+                None
+            }
         }
-        let ticket = self.state.ledger().ticket(key, entry)?;
-        let pen = DiskPen::begin(&self.state, &self.jobs, ticket);
-        if pen.is_none() {
-            self.state.dropped();
-        }
-        Some(Box::new(pen?))
     }
 
     fn forget(&self, target: &[u8]) {

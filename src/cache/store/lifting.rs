@@ -86,7 +86,9 @@ impl Shelf {
         if self.is_too_old(key, entry, lead) {
             return false;
         }
-        self.memory.put(key, entry);
+        if !self.memory.put_older(key, entry) {
+            return false;
+        }
         let is_too_old = self.is_too_old(key, entry, lead);
         if is_too_old {
             self.memory.drop_entry(key, entry);

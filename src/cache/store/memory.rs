@@ -119,9 +119,25 @@ impl Memory {
         self.answers.peek(key.target()).is_some_and(|variants| variants.of_key(key).next().is_some())
     }
 
+    /// Stores an answer that was found elsewhere, unless one for the same requests has come since.
+    pub fn put_older(&self, key: &Key, entry: &Arc<Entry>) -> bool {
+        let one = self.lock();
+        let before = self.answers.peek(key.target());
+        let is_newer =
+            |old: &Arc<Entry>| old.head.vary.is_same(&entry.head.vary) && old.head.came() > entry.head.came();
+        let is_in_place = before.is_some_and(|before| before.of_key(key).any(is_newer));
+        if !is_in_place {
+            self.put_locked(one, key, entry);
+        }
+        !is_in_place
+    }
+
     /// Stores an answer, in place of the one that was for the same requests.
     pub fn put(&self, key: &Key, entry: &Arc<Entry>) {
-        let one = self.lock();
+        self.put_locked(self.lock(), key, entry);
+    }
+
+    fn put_locked(&self, one: MutexGuard<'_, ()>, key: &Key, entry: &Arc<Entry>) {
         let before = self.answers.peek(key.target());
         let others = before.iter().flat_map(|before| &before.all);
         let is_other = |(of, old): &&Variant| **of != *rest(key) || !old.head.vary.is_same(&entry.head.vary);
@@ -267,6 +283,19 @@ mod tests {
 
     fn count(memory: &Memory, key: &Key) -> usize {
         memory.of_target(key).map_or(0, |variants| variants.of_key(key).count())
+    }
+
+    #[test]
+    fn what_was_found_elsewhere_does_not_take_the_place_of_what_came_since() {
+        let (memory, key, older) = (Memory::new(SIZE), key("/", None), entry(1, "a"));
+        let is_newer = |entry: &Arc<Entry>| entry.head.came() > older.head.came();
+        let newer = std::iter::repeat_with(|| entry(2, "a")).find(is_newer).expect("time goes on");
+        memory.put(&key, &newer);
+
+        assert!(!memory.put_older(&key, &older) && memory.put_older(&key, &entry(1, "b")));
+
+        let kept = memory.entries(key.target());
+        assert!(kept.len() == 2 && kept.iter().any(|(_, entry)| Arc::ptr_eq(entry, &newer)));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! holds its lock.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map},
+    hash::{BuildHasher, RandomState},
     mem,
     sync::{
         Arc,
@@ -28,6 +29,9 @@ pub struct Ticket {
 pub struct Ledger {
     next: u64,
     tickets: HashMap<u64, Arc<Ticket>>,
+    /// How many of them there are of a target, by its hash.
+    awaited: HashMap<u64, u32>,
+    hashes: RandomState,
     /// What is being purged.
     walks: Vec<(u64, What)>,
     /// What was forgotten before it was known whether there is any.
@@ -88,12 +92,37 @@ impl Ledger {
             is_void: AtomicBool::new(false),
         });
         self.tickets.insert(ticket.number, Arc::clone(&ticket));
+        *self.awaited.entry(self.hashes.hash_one(key.target())).or_default() += 1;
         Some(ticket)
+    }
+
+    /// For one whose body is in a file already, unless that is being copied: then it would be once more for each who has it validated.
+    pub fn copy(&mut self, key: &Key, entry: &Arc<Entry>) -> Option<Arc<Ticket>> {
+        let is_it = |ticket: &Arc<Ticket>| {
+            !ticket.is_void()
+                && !ticket.entry.content.is_in_memory()
+                && ticket.key.as_bytes() == key.as_bytes()
+                && ticket.entry.head.vary.is_same(&entry.head.vary)
+        };
+        if self.tickets.values().any(is_it) { None } else { self.ticket(key, entry) }
+    }
+
+    /// Something of this target is to be written.
+    pub fn awaits(&self, target: &[u8]) -> bool {
+        self.awaited.contains_key(&self.hashes.hash_one(target))
     }
 
     /// It is written, or will not be.
     pub fn is_over(&mut self, ticket: &Ticket) {
-        self.tickets.remove(&ticket.number);
+        if self.tickets.remove(&ticket.number).is_none() {
+            return;
+        }
+        if let hash_map::Entry::Occupied(mut count) = self.awaited.entry(self.hashes.hash_one(ticket.key.target())) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 
     /// It is being purged: what of it is found now may be gone in a moment.
@@ -164,6 +193,7 @@ impl Ledger {
     pub fn leave(&mut self) -> (HashSet<u128>, bool) {
         self.void(|_| true);
         self.tickets.clear();
+        self.awaited.clear();
         let is_all = mem::take(&mut self.looks_again) || self.gone.all;
         self.gone = Gone::default();
         (self.take_rubbish(), is_all)

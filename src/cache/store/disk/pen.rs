@@ -2,19 +2,19 @@
 
 use std::{
     sync::{Arc, mpsc::Sender},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     ledger::Ticket,
     state::{State, kib},
     writer::Job,
 };
-use crate::cache::store::lower::Pen;
+use crate::cache::{purge::What, store::lower::Pen};
 
 /// Dropped before it is finished, nothing is kept.
 pub struct DiskPen {
@@ -22,18 +22,44 @@ pub struct DiskPen {
     jobs: Sender<Job>,
     ticket: Arc<Ticket>,
     is_over: bool,
+    /// So long those who read the answer may still wait for it.
+    patience: Duration,
 }
 
-/// A disk that is not faster is not written to: those who read the answer wait for it so long, once.
+/// A disk that is not faster is not written to: those who read an answer wait for it so long, all in all.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl DiskPen {
     /// Begins with it, unless too many are being written already.
     pub fn begin(state: &Arc<State>, jobs: &Sender<Job>, ticket: Arc<Ticket>) -> Option<Self> {
-        let pen = Self { state: Arc::clone(state), jobs: jobs.clone(), ticket, is_over: false };
+        let pen = Self { state: Arc::clone(state), jobs: jobs.clone(), ticket, is_over: false, patience: PATIENCE };
         let place = Arc::clone(&state.coming).try_acquire_owned().ok()?;
         pen.jobs.send(Job::Begin(Arc::clone(&pen.ticket), place)).ok()?;
         Some(pen)
+    }
+}
+
+impl DiskPen {
+    async fn room(&mut self, kib: u32) -> Option<OwnedSemaphorePermit> {
+        let waiting = &self.state.waiting;
+        if let Ok(place) = Arc::clone(waiting).try_acquire_many_owned(kib) {
+            return Some(place);
+        }
+        if self.patience.is_zero() {
+            return None;
+        }
+        let begun = Instant::now();
+        let place = timeout(self.patience, Arc::clone(waiting).acquire_many_owned(kib)).await;
+        self.patience = self.patience.saturating_sub(begun.elapsed());
+        place.ok()?.ok()
+    }
+
+    /// It is not kept: none that is older is to be found in its place.
+    fn forget(&self) {
+        if let Some(folder) = self.state.folder() {
+            self.state.forget_meant(&folder, &What::Url(vec![self.ticket.key.target().to_vec().into()]));
+            let _it_ends_with_the_store = self.jobs.send(Job::Sweep);
+        }
     }
 }
 
@@ -43,11 +69,11 @@ impl Pen for DiskPen {
             if self.ticket.is_void() {
                 return false;
             }
-            let room = Arc::clone(&self.state.waiting).acquire_many_owned(kib(bytes.len() as u64));
-            match timeout(PATIENCE, room).await {
-                Ok(Ok(place)) => self.jobs.send(Job::More(Arc::clone(&self.ticket), bytes, place)).is_ok(),
-                _ => {
+            match self.room(kib(bytes.len() as u64)).await {
+                Some(place) => self.jobs.send(Job::More(Arc::clone(&self.ticket), bytes, place)).is_ok(),
+                None => {
                     self.state.dropped();
+                    self.forget();
                     false
                 }
             }

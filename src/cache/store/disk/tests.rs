@@ -93,6 +93,7 @@ fn only_file(disk: &Disk) -> (Name, std::path::PathBuf) {
 }
 
 mod failing;
+mod left_out;
 
 #[actix_rt::test]
 async fn what_was_put_is_found_by_this_process_and_by_the_next() {

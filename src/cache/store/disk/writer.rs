@@ -243,10 +243,7 @@ impl Writing<'_> {
                         self.coming.insert(ticket.number, (draft, place));
                         Ok(())
                     }
-                    Err(error) => {
-                        self.state.ledger().is_over(&ticket);
-                        Err(error)
-                    }
+                    Err(error) => self.is_over(&ticket, Err(error)),
                 }
             }
             Job::More(ticket, bytes, _place) => self.more(&ticket, &bytes),
@@ -288,7 +285,18 @@ impl Writing<'_> {
             return Ok(());
         }
         let mut draft = self.draft(ticket)?;
-        ticket.entry.content.each(&mut |bytes| draft.push(bytes))?;
+        let written = ticket.entry.content.each(&mut |bytes| {
+            if ticket.is_void() {
+                return Err(io::Error::other("it is not to be kept any more"));
+            }
+            // Where it is a long one, what was forgotten does not wait for its end.
+            self.sweep();
+            draft.push(bytes)
+        });
+        if ticket.is_void() {
+            return Ok(());
+        }
+        written?;
         self.settle(draft, ticket)
     }
 
@@ -311,9 +319,10 @@ impl Writing<'_> {
         let pushed = if has_room && !ticket.is_void() { draft.push(bytes).map(|()| true) } else { Ok(false) };
         if !matches!(pushed, Ok(true)) {
             self.coming.remove(&ticket.number);
-            // Who brings it need not go on.
+            // Who brings it need not go on, and none that is older is to be found in its place.
             ticket.void();
             self.state.dropped();
+            self.state.remove(self.folder, &self.folder.naming.of(&ticket.key, &ticket.entry.head.vary));
         }
         pushed.map(drop)
     }
