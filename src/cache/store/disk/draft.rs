@@ -40,7 +40,11 @@ impl Draft {
     /// There is no place for it.
     pub fn begin(folder: &Folder, number: u64, prelude: Prelude, about: Vec<u8>) -> io::Result<Self> {
         let path = folder.new_path(number);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => folder.make_new().and_then(|()| open())?,
+            opened => opened?,
+        };
         let mut out = vec![0; Prelude::LENGTH];
         out.extend_from_slice(&about);
         Ok(Self { file, path, prelude, about, block: Vec::new(), blocks: 0, body: 0, out, has_begun: false })

@@ -76,6 +76,11 @@ impl Folder {
         self.root.join(NEW).join(format!("{number:016x}"))
     }
 
+    /// Has the place for those be there again, in a folder that is there.
+    pub fn make_new(&self) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(self.root.join(NEW))
+    }
+
     /// A whole one is found under its name from now on.
     pub fn settle(&self, new: &Path, name: &Name) -> io::Result<()> {
         let path = self.path(name);

@@ -11,6 +11,8 @@ use std::{
     },
 };
 
+use bytes::Bytes;
+
 use crate::cache::{entry::Entry, key::Key, purge::What};
 
 /// An answer that is to be written.
@@ -42,6 +44,8 @@ pub struct Ledger {
     is_stuck: bool,
     /// What was to go before the folder was ours.
     before: Vec<What>,
+    /// The same by target: one may be forgotten often until then.
+    targets_before: HashSet<Bytes>,
     /// The folder is to be looked through once more.
     looks_again: bool,
 }
@@ -202,17 +206,24 @@ impl Ledger {
     /// What is to go as soon as the folder is ours.
     pub fn later(&mut self, what: What) {
         self.void(|ticket| what.is_at(ticket.key.target()));
-        if self.before.len() >= MOST_GONE {
-            self.before = vec![What::Everything];
+        match what {
+            _ if matches!(self.before.first(), Some(What::Everything)) => return,
+            What::Url(targets) => self.targets_before.extend(targets),
+            other => self.before.push(other),
         }
-        if !matches!(self.before.first(), Some(What::Everything)) {
-            self.before.push(what);
+        if self.before.len() + self.targets_before.len() > MOST_GONE {
+            self.before = vec![What::Everything];
+            self.targets_before = HashSet::new();
         }
     }
 
     /// That, and nobody remembers it here any more.
     pub fn take_before(&mut self) -> Vec<What> {
-        mem::take(&mut self.before)
+        let mut before = mem::take(&mut self.before);
+        if !self.targets_before.is_empty() {
+            before.push(What::Url(mem::take(&mut self.targets_before).into_iter().collect()));
+        }
+        before
     }
 
     /// The folder is to be looked through once more: it is told once.
@@ -258,5 +269,23 @@ impl Gone {
     /// A file of this target counts for nothing, unless the index has it.
     pub fn has(&self, target: u128) -> bool {
         self.all || self.targets.contains(&target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forgotten_often_before_the_folder_is_ours_is_one_thing_to_do() {
+        let mut books = Ledger::default();
+        for path in ["a", "b", "a", "a"] {
+            books.later(What::Url(vec![path.as_bytes().into()]));
+        }
+
+        let before = books.take_before();
+
+        assert!(matches!(&before[..], [What::Url(targets)] if targets.len() == 2), "{before:?}");
+        assert!(books.take_before().is_empty());
     }
 }

@@ -23,8 +23,17 @@ impl Failing {
 
 impl Drop for Failing {
     fn drop(&mut self) {
-        let _it_may_be_gone = fs::remove_file(&self.path);
-        fs::rename(&self.aside, &self.path).expect("it was there");
+        put_back(&self.aside, &self.path);
+    }
+}
+
+/// In place of what is there instead, at once: whoever looks there meanwhile finds one of both.
+fn put_back(aside: &Path, path: &Path) {
+    let (here, flags) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
+    if rustix::fs::renameat_with(here, aside, here, path, flags).is_ok() {
+        fs::remove_file(aside).or_else(|_| fs::remove_dir(aside)).expect("it was instead");
+    } else {
+        fs::rename(aside, path).expect("nothing was instead");
     }
 }
 
@@ -88,7 +97,7 @@ async fn a_file_that_cannot_be_removed_does_not_come_back() {
     fs::rename(&path, &aside).and_then(|()| fs::create_dir(&path)).expect("a folder, which no file is");
 
     assert_eq!(disk.purge(&url("/a"), None), 0);
-    fs::remove_dir(&path).and_then(|()| fs::rename(&aside, &path)).expect("it was there");
+    put_back(&aside, &path);
 
     assert!(!has(&disk, "/a").await);
     until("it is removed", || !path.exists()).await;
@@ -127,4 +136,17 @@ async fn what_is_too_short_to_be_an_answer_is_removed_where_the_folder_is_looked
     settle(&second).await;
 
     assert!(!path.exists());
+}
+
+#[actix_rt::test]
+async fn the_place_for_what_is_not_whole_yet_is_made_anew() {
+    let place = place();
+    let disk = disk(&place).await;
+    settle(&disk).await;
+    fs::remove_dir(disk.state.path.join("new")).expect("it is empty");
+
+    disk.put(&key("/a", None), &entry(40, "a"));
+    settle(&disk).await;
+
+    assert!(has(&disk, "/a").await && disk.usage().errors == 0);
 }
