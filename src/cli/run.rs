@@ -1,6 +1,6 @@
 //! `aqueduct run`
 
-use std::{collections::HashMap, io};
+use std::{collections::HashMap, io, time::Duration};
 
 use actix_web::App;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -112,6 +112,9 @@ async fn serve(proxy: &Proxy, read: Read, mut beginning: Beginning) -> Exit {
         }
     });
     let exit = until_stopped(proxy, running).await;
+    if !matches!(exit, Exit::Forced) {
+        finish_stores(proxy).await;
+    }
     reloading.abort();
     reopening.abort();
     let actors = giving.await;
@@ -191,6 +194,16 @@ pub fn start(
     }
     let addresses = server.addresses();
     Ok((server.run(), addresses))
+}
+
+/// What waits to be put below memory is put there, if that does not take long.
+async fn finish_stores(proxy: &Proxy) {
+    const LONGEST: Duration = Duration::from_secs(2);
+    let shelves = proxy.plan().shelves();
+    let finish = move || shelves.iter().flat_map(|shelf| shelf.lower()).for_each(|lower| lower.flush(LONGEST));
+    if let Err(error) = actix_rt::task::spawn_blocking(finish).await {
+        log::warn!("what was to be kept is not: {error}");
+    }
 }
 
 /// Serves until a signal says otherwise; the exit code tells how it ended.

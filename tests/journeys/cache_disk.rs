@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use futures_util::future::join_all;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -475,4 +476,24 @@ async fn who_reads_slowly_or_leaves_does_not_keep_an_answer_from_the_disk() {
     store.wait_for_stored(1).await;
     assert!(said(&store.gets("/4000000/a").await).contains(DISK));
     assert_eq!(store.origin.requests_seen(), 1);
+}
+
+#[actix_rt::test]
+async fn who_is_asked_to_stop_writes_down_first_what_waits_for_that() {
+    let mut store = store(pages()).await;
+    let large = "memory = { size = \"256MiB\" }\ndisk = { path = \"store\", size = \"1GiB\" }\n";
+    settings(store.folder.path(), &store.origin, large);
+    store.start_again().await;
+    let paths: Vec<_> = (0..14).map(|number| format!("/4000000/{number}")).collect();
+    join_all(paths.iter().map(|path| store.get(path))).await;
+
+    store.server.signal(libc::SIGTERM);
+    store.server.ended().await;
+    (store.server, store.admin) = Binary::with_operators(store.folder.path()).await;
+
+    for path in &paths {
+        let answer = store.gets(path).await;
+        assert!(said(&answer).contains(DISK), "{path}: {}", answer.head);
+    }
+    assert_eq!(store.origin.requests_seen(), paths.len());
 }

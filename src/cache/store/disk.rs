@@ -110,6 +110,14 @@ impl Disk {
         }
     }
 
+    /// Waits until all is done that waits now, but not for longer than this.
+    fn pass(&self, longest: Duration) {
+        let (passed, pass) = mpsc::sync_channel(1);
+        if !self.seat.is_away() && self.jobs.send(Job::Pass(passed)).is_ok() {
+            let _nothing_hangs_on_it = pass.recv_timeout(longest);
+        }
+    }
+
     fn give(&self, ticket: &Arc<Ticket>, job: Job) {
         if self.jobs.send(job).is_err() {
             self.state.ledger().is_over(ticket);
@@ -242,12 +250,16 @@ impl Lower for Disk {
         let folder = folder.or_else(|| Folder::look(&self.state.path).map(Arc::new));
         let count = folder.map_or(0, |folder| self.state.purge_in(&folder, what, soft));
         // What was about to be written when this began is written and gone, or not written, when it ends.
-        let (passed, pass) = mpsc::sync_channel(1);
-        if !self.seat.is_away() && self.jobs.send(Job::Pass(passed)).is_ok() {
-            let _it_is_void_in_any_case = pass.recv_timeout(LONGEST_WRITE);
-        }
+        self.pass(LONGEST_WRITE);
         self.state.ledger().end_walk(walk);
         count
+    }
+
+    fn flush(&self, longest: Duration) {
+        // Nobody listens to who was never wanted.
+        if !self.seat.is_new() {
+            self.pass(longest);
+        }
     }
 
     fn told(&self, target: &[u8]) -> Vec<Told> {

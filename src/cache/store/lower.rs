@@ -1,6 +1,9 @@
 //! What is below memory: larger, or shared with others, and slower.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -51,6 +54,9 @@ pub trait Lower: Send + Sync {
     /// Drops what is meant, or, with a time, has it be stale since then. How many? What was put until now is not found any more, or
     /// not as fresh, when this is over. It may take a while, and is called where that does no harm.
     fn purge(&self, what: &What, soft: Option<SystemTime>) -> u64;
+
+    /// The process ends: what waits to be put or removed here is done first, if it does not take longer than this. The thread waits.
+    fn flush(&self, _longest: Duration) {}
 
     /// What it has of a target, for people, where it may take a while to find out.
     fn told(&self, _target: &[u8]) -> Vec<Told> {
