@@ -42,7 +42,7 @@ impl Abuser {
         let is_over = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&is_over);
         let thread = thread::spawn(move || {
-            let _may_be_forbidden = rustix::process::nice(19);
+            let _may_be_forbidden = rustix::process::nice(39);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             let all = runtime.block_on(join_all((0..CONNECTIONS).map(|number| ask(proxy, number, pace, &until))));
             all.into_iter().fold([0, 0], |[passed, refused], one| [passed + one[0], refused + one[1]])

@@ -1,6 +1,7 @@
 //! What a flood from one client costs the others: how long a hundred polite ones wait with it and without it, in turns, so that
 //! what else the machine does is in both. `cargo bench --bench flood`; `-- --quick` for a look, `-- --aqueduct FILE` for that program instead of
-//! the proxy that is built for it. One core is the proxy's, another everybody else's.
+//! the proxy that is built for it. One core is the proxy's, another everybody else's; run as root with
+//! `nice -n -20` the abuser's own work gives way to the polite ones.
 
 mod abuse;
 #[allow(dead_code, unused_imports, reason = "it is shared with `benches/load`")]
