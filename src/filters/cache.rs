@@ -41,6 +41,7 @@ mod posted;
 mod purge;
 mod query;
 mod settings;
+mod settled;
 mod shared;
 mod way;
 

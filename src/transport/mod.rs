@@ -221,9 +221,8 @@ pub struct TransportError {
 impl Cause {
     /// Nothing is left here to make connections with: open files (of this process, or of the machine), or memory. It says nothing of who was to be asked.
     pub fn is_scarcity(&self) -> bool {
-        let code = if let Self::Io(error) = self { error.raw_os_error() } else { None };
-        let scarce = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-        code.is_some_and(|code| scarce.iter().any(|errno| errno.raw_os_error() == code))
+        let code = if let Self::Io(error) = self { Errno::from_io_error(error) } else { None };
+        matches!(code, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
     }
 }
 

@@ -173,6 +173,22 @@ impl House {
         events.iter().find(|(name, _)| *name == (self.kind, event)).map_or(0, |(_, count)| *count)
     }
 
+    /// The answer is its refusal: this status, this field, and all that any refusal has.
+    fn has_refused<'a>(
+        &self,
+        (expected, field): (u16, Option<&str>),
+        status: u16,
+        header: impl Fn(&str) -> Option<&'a str>,
+        text: &str,
+    ) {
+        let (kind, told) = (self.kind, header("proxy-status"));
+        assert_eq!((status, self.count("refused")), (expected, 1), "{kind}: {text}");
+        assert!(self.is_named_in(told), "{kind}: {told:?}");
+        assert!(self.is_problem(status, text), "{kind}: {text}");
+        assert!(field.is_none_or(|field| header(field).is_some()), "{kind} says no {field:?}");
+        assert_eq!(header("retry-after").is_some(), matches!(status, 429 | 503), "{kind}: {status}");
+    }
+
     /// `Proxy-Status` names the filter.
     fn is_named_in(&self, proxy_status: Option<&str>) -> bool {
         let expected = format!("aqueduct; error=http_request_denied; details=\"{}: ", self.kind);
@@ -217,11 +233,7 @@ async fn each_is_explained_and_counted_and_tells_in_http_what_it_refuses() {
         match house.case.then {
             Then::Counted(event) => assert!(house.count(event) > 0, "{kind} does not count `{event}`: {answer:?}"),
             Then::Refused(status, field) => {
-                assert_eq!((answer.status, house.count("refused")), (status, 1), "{kind}: {answer:?}");
-                assert!(house.is_named_in(answer.header("proxy-status")), "{kind}: {answer:?}");
-                assert!(house.is_problem(status, &answer.text()), "{kind}: {answer:?}");
-                assert!(field.is_none_or(|field| answer.header(field).is_some()), "{kind}: {answer:?}");
-                assert_eq!(answer.header("retry-after").is_some(), matches!(status, 429 | 503), "{kind}: {answer:?}");
+                house.has_refused((status, field), answer.status, |name| answer.header(name), &answer.text());
             }
         }
     }
@@ -235,11 +247,7 @@ async fn each_tells_over_http_2_what_it_refuses() {
 
         let answer = house.over_http_2().await;
 
-        assert_eq!((answer.status, house.count("refused")), (status, 1), "{kind}: {answer:?}");
-        assert!(house.is_named_in(answer.header("proxy-status")), "{kind}: {answer:?}");
-        assert!(house.is_problem(status, &answer.text()), "{kind}: {answer:?}");
-        assert!(field.is_none_or(|field| answer.header(field).is_some()), "{kind}: {answer:?}");
-        assert_eq!(answer.header("retry-after").is_some(), matches!(status, 429 | 503), "{kind}: {answer:?}");
+        house.has_refused((status, field), answer.status, |name| answer.header(name), &answer.text());
     }
 }
 

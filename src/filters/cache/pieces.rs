@@ -6,7 +6,8 @@ use super::{
     Desk,
     asked::Asked,
     assembly::Assembly,
-    fetch::{Came, DIRECT, Settled},
+    fetch::Came,
+    settled::{DIRECT, Settled},
     way::{Lost, Way},
 };
 use crate::{

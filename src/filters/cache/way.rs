@@ -14,8 +14,9 @@ use tokio::{sync::oneshot, time::timeout};
 use super::{
     Desk,
     asked::Asked,
-    fetch::{Begun, Came, DIRECT_AFTER_FAILURE, LONGEST},
+    fetch::{Begun, Came, LONGEST},
     pieces::{ask_for, fits},
+    settled::DIRECT_AFTER_FAILURE,
 };
 use crate::{
     cache::{

@@ -2,12 +2,15 @@
 
 use std::{
     sync::{Arc, mpsc::Sender},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout},
+};
 
 use super::{
     ledger::Ticket,

@@ -93,7 +93,9 @@ fn only_file(disk: &Disk) -> (Name, std::path::PathBuf) {
 }
 
 mod failing;
+mod harmed;
 mod left_out;
+mod tenants;
 
 #[actix_rt::test]
 async fn what_was_put_is_found_by_this_process_and_by_the_next() {
@@ -141,82 +143,6 @@ async fn a_part_is_read_from_where_it_is() {
         }
         assert_eq!(length, last + 1 - first);
     }
-}
-
-#[actix_rt::test]
-async fn no_harmed_file_is_ever_whole() {
-    let (place, key) = (place(), key("/", None));
-    let disk = disk(&place).await;
-    disk.put(&key, &entry(40, "a"));
-    settle(&disk).await;
-    let (name, path) = only_file(&disk);
-    let sound = fs::read(&path).expect("it is there");
-    let mut harmed: Vec<Vec<u8>> =
-        (0..sound.len()).map(|at| [&sound[..at], &[!sound[at]], &sound[at + 1..]].concat()).collect();
-    harmed.extend((0..sound.len()).map(|end| sound[..end].to_vec()));
-    harmed.push([&sound[..], b"."].concat());
-
-    for (number, bytes) in harmed.iter().enumerate() {
-        fs::write(&path, bytes).expect("a file");
-        disk.state.index.insert(&name, bytes.len() as u64);
-        let errors = disk.usage().errors;
-
-        assert!(find(&disk, &key, "a").await.is_none(), "{number}");
-        assert!(!path.exists() && disk.usage().errors == errors + 1, "{number}: it is removed, and counted");
-    }
-}
-
-#[actix_rt::test]
-async fn a_large_body_that_is_harmed_breaks_off_before_the_harm() {
-    let (place, key) = (place(), key("/", None));
-    let disk = disk(&place).await;
-    const LENGTH: usize = 300_000;
-    disk.put(&key, &entry(LENGTH, "a"));
-    settle(&disk).await;
-    let (name, path) = only_file(&disk);
-    let sound = fs::read(&path).expect("it is there");
-    let begin = sound.len() - LENGTH - 5 * 8;
-    let places = (begin..sound.len()).step_by(9_973).chain([begin, begin + format::BLOCK, sound.len() - 1]);
-
-    for at in places {
-        let mut harmed = sound.clone();
-        harmed[at] ^= 1;
-        fs::write(&path, &harmed).expect("a file");
-        disk.state.index.insert(&name, harmed.len() as u64);
-        let found = find(&disk, &key, "a").await.expect("its head is sound");
-
-        let mut body = found.content.read(None).expect("it can be read");
-        let mut length = 0;
-        let ended = loop {
-            match poll_fn(|cx| body.poll_frame(cx)).await {
-                Some(Ok(Frame::Data(bytes))) => {
-                    assert!(bytes.iter().all(|byte| *byte == b'.'), "{at}: nobody gets a byte that is not its own");
-                    length += bytes.len();
-                }
-                Some(Ok(Frame::Trailers(_))) => {}
-                Some(Err(_)) => break false,
-                None => break true,
-            }
-        };
-        assert!(!ended && length < LENGTH && !path.exists(), "{at}: {length}");
-    }
-}
-
-#[actix_rt::test]
-async fn the_file_of_another_answer_is_not_that_of_this_one() {
-    let place = place();
-    let disk = disk(&place).await;
-    disk.put(&key("/a", None), &entry(40, "a"));
-    settle(&disk).await;
-    let (a, path) = only_file(&disk);
-    disk.put(&key("/b", None), &entry(40, "a"));
-    settle(&disk).await;
-    let b = files(&disk).into_iter().find(|name| *name != a).expect("the other one");
-
-    fs::copy(&path, disk.state.folder().expect("it is open").path(&b)).expect("a file");
-
-    assert!(!has(&disk, "/b").await && has(&disk, "/a").await);
-    assert!(disk.usage().errors == 1 && files(&disk) == [a]);
 }
 
 #[actix_rt::test]
@@ -332,90 +258,6 @@ async fn softly_purged_it_is_stale_and_there() {
 }
 
 #[actix_rt::test]
-async fn what_is_purged_while_another_process_has_the_folder_is_gone_when_it_is_free() {
-    let place = place();
-    let first = disk(&place).await;
-    for path in ["/a", "/b", "/c"] {
-        first.put(&key(path, None), &entry(40, "a"));
-    }
-    settle(&first).await;
-    let second = Disk::new(place.path().join("store"), SIZE, Arc::default());
-    assert!(!has(&second, "/c").await, "it is not for two at once");
-
-    assert_eq!(second.purge(&url("/a"), None), 1);
-    second.forget(key("/b", None).target());
-    // The first one does not know, and writes it again.
-    first.put(&key("/a", None), &entry(40, "a"));
-    settle(&first).await;
-    drop(first);
-
-    until("it is free", || second.state.folder().is_some()).await;
-    assert!(!has(&second, "/a").await && !has(&second, "/b").await && has(&second, "/c").await);
-}
-
-#[actix_rt::test]
-async fn other_settings_take_the_folder_over_though_the_store_before_is_held() {
-    let (place, tenancy) = (place(), Arc::default());
-    let of = |size: u64| Disk::new(place.path().join("store"), size, Arc::clone(&tenancy));
-    let (before, after) = (of(SIZE), of(2 * SIZE));
-    before.put(&key("/a", None), &entry(40, "a"));
-    settle(&before).await;
-    assert!(after.state.folder().is_none(), "nobody wants it yet");
-
-    after.wake();
-
-    until("it is open", || after.state.folder().is_some()).await;
-    assert!(has(&after, "/a").await && !has(&before, "/a").await);
-    before.put(&key("/b", None), &entry(40, "a"));
-    settle(&after).await;
-    assert!(files(&after).len() == 1);
-}
-
-#[actix_rt::test]
-async fn settings_that_count_again_have_the_folder_again() {
-    let (place, tenancy) = (place(), Arc::default());
-    let of = |size: u64| Disk::new(place.path().join("store"), size, Arc::clone(&tenancy));
-    let (one, other) = (of(SIZE), of(2 * SIZE));
-    for path in ["/a", "/b"] {
-        one.put(&key(path, None), &entry(40, "a"));
-    }
-    settle(&one).await;
-    other.wake();
-    until("it is left", || one.seat.is_away()).await;
-
-    // Of the one before come late requests: they do not take the folder back, and what they invalidate is gone.
-    one.put(&key("/late", None), &entry(40, "a"));
-    one.forget(key("/a", None).target());
-    settle(&other).await;
-    assert!(!has(&one, "/b").await && !has(&other, "/a").await && has(&other, "/b").await);
-    assert_eq!(one.usage().dropped, 1);
-    one.wake();
-    until("it is open", || one.state.folder().is_some()).await;
-    one.put(&key("/c", None), &entry(40, "a"));
-    settle(&one).await;
-
-    assert!(!has(&one, "/a").await && has(&one, "/b").await && has(&one, "/c").await && !has(&other, "/c").await);
-}
-
-#[actix_rt::test]
-async fn the_folder_is_had_by_whose_settings_came_last_however_fast_they_change() {
-    let (place, tenancy) = (place(), Arc::default());
-    let of = |size: u64| Disk::new(place.path().join("store"), size, Arc::clone(&tenancy));
-    let (one, other) = (of(SIZE), of(2 * SIZE));
-    for _ in 0..50 {
-        one.wake();
-        other.wake();
-    }
-    one.wake();
-
-    until("the other one is away", || other.seat.is_away()).await;
-    until("it is open", || one.state.folder().is_some()).await;
-    one.put(&key("/a", None), &entry(40, "a"));
-    settle(&one).await;
-    assert!(has(&one, "/a").await && !one.seat.is_away());
-}
-
-#[actix_rt::test]
 async fn it_takes_no_more_than_it_may() {
     let place = place();
     let small = Disk::new(place.path().join("store"), 16 << 20, Arc::default());
@@ -466,65 +308,6 @@ async fn where_a_newer_answer_is_not_kept_the_older_is_not_found() {
     assert!(!has(&disk, "/b").await, "it could not be written");
     disk.put(&key("/c", None), &entry(50, "a"));
     assert!(!has(&disk, "/c").await, "it is not tried");
-}
-
-#[actix_rt::test]
-async fn a_disk_that_hangs_is_a_miss() {
-    let (place, key) = (place(), key("/", None));
-    let disk = disk(&place).await;
-    disk.put(&key, &entry(40, "a"));
-    settle(&disk).await;
-    let (_, path) = only_file(&disk);
-    fs::remove_file(&path).expect("it is there");
-    let fifo = rustix::fs::FileType::Fifo;
-    rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR, 0)
-        .expect("a pipe");
-
-    for _ in 0..3 {
-        assert!(find(&disk, &key, "a").await.is_none());
-    }
-
-    assert_eq!(disk.usage().errors, 3);
-    // Whoever reads it hangs until somebody writes.
-    drop(OpenOptions::new().write(true).open(&path).expect("a pipe"));
-}
-
-#[actix_rt::test]
-async fn what_cannot_be_read_or_written_is_counted_and_a_miss() {
-    let place = place();
-    let disk = disk(&place).await;
-    disk.put(&key("/a", None), &entry(40, "a"));
-    settle(&disk).await;
-    let (_, path) = only_file(&disk);
-    let new = disk.state.path.join("new");
-    fs::remove_file(&path).and_then(|()| fs::create_dir(&path)).expect("a folder in its place");
-    fs::remove_dir(&new).and_then(|()| fs::write(&new, "")).expect("a file in its place");
-
-    assert!(!has(&disk, "/a").await);
-    disk.put(&key("/b", None), &entry(40, "a"));
-    settle(&disk).await;
-
-    assert!(!has(&disk, "/b").await && disk.usage().errors >= 2);
-    let dropped = disk.usage().dropped;
-    disk.put(&key("/c", None), &entry(40, "a"));
-    assert_eq!(disk.usage().dropped, dropped + 1, "for a moment it is left alone");
-}
-
-#[actix_rt::test]
-async fn a_folder_that_is_removed_is_made_anew() {
-    let place = place();
-    let disk = disk(&place).await;
-    disk.put(&key("/a", None), &entry(40, "a"));
-    settle(&disk).await;
-
-    fs::remove_dir_all(&disk.state.path).expect("it is there");
-
-    assert!(!has(&disk, "/a").await);
-    disk.put(&key("/b", None), &entry(40, "a"));
-    until("it is there again", || disk.state.path.join("new").exists() && disk.state.folder().is_some()).await;
-    disk.put(&key("/c", None), &entry(40, "a"));
-    settle(&disk).await;
-    assert!(has(&disk, "/c").await);
 }
 
 #[actix_rt::test]
@@ -632,28 +415,4 @@ async fn what_is_in_a_group_does_not_outlive_the_process() {
     let second = disk(&place).await;
 
     assert!(!has(&second, "/a").await && files(&second).is_empty());
-}
-
-#[actix_rt::test]
-async fn what_is_not_known_to_be_whole_is_not_taken_for_whole_where_it_is_copied() {
-    let (place, key) = (place(), key("/", None));
-    let disk = disk(&place).await;
-    disk.put(&key, &entry(300_000, "a"));
-    settle(&disk).await;
-    let found = Arc::new(find(&disk, &key, "a").await.expect("it is there"));
-    // As after a 304: the head is a new one, the body is where it was.
-    disk.put(&key, &found);
-    settle(&disk).await;
-    assert_eq!(read(&find(&disk, &key, "a").await.expect("it is there")).await, Some(vec![b'.'; 300_000]));
-    let (_, path) = only_file(&disk);
-    let mut bytes = fs::read(&path).expect("it is there");
-    let last = bytes.len() - 1;
-    bytes[last] ^= 1;
-    let found = Arc::new(find(&disk, &key, "a").await.expect("it is there"));
-    fs::write(&path, bytes).expect("a file");
-
-    disk.put(&key, &found);
-    settle(&disk).await;
-
-    assert!(find(&disk, &key, "a").await.is_none());
 }

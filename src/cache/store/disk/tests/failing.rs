@@ -27,6 +27,15 @@ impl Drop for Failing {
     }
 }
 
+/// A store there with `/a` in it, and its file.
+async fn with_one(place: &TempDir) -> (Disk, PathBuf) {
+    let disk = disk(place).await;
+    disk.put(&key("/a", None), &entry(40, "a"));
+    settle(&disk).await;
+    let (_, path) = only_file(&disk);
+    (disk, path)
+}
+
 /// In place of what is there instead, at once: whoever looks there meanwhile finds one of both.
 fn put_back(aside: &Path, path: &Path) {
     let (here, flags) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
@@ -73,10 +82,7 @@ async fn a_purge_takes_what_cannot_be_read_for_meant() {
 #[actix_rt::test]
 async fn what_was_forgotten_is_removed_once_the_disk_tells_where_it_is() {
     let place = place();
-    let first = disk(&place).await;
-    first.put(&key("/a", None), &entry(40, "a"));
-    settle(&first).await;
-    let (_, path) = only_file(&first);
+    let (first, path) = with_one(&place).await;
     let failing = Failing::at(path.parent().expect("a folder"), &place);
 
     first.forget(key("/a", None).target());
@@ -89,10 +95,7 @@ async fn what_was_forgotten_is_removed_once_the_disk_tells_where_it_is() {
 #[actix_rt::test]
 async fn a_file_that_cannot_be_removed_does_not_come_back() {
     let place = place();
-    let disk = disk(&place).await;
-    disk.put(&key("/a", None), &entry(40, "a"));
-    settle(&disk).await;
-    let (_, path) = only_file(&disk);
+    let (disk, path) = with_one(&place).await;
     let aside = place.path().join("aside");
     fs::rename(&path, &aside).and_then(|()| fs::create_dir(&path)).expect("a folder, which no file is");
 
@@ -106,10 +109,7 @@ async fn a_file_that_cannot_be_removed_does_not_come_back() {
 #[actix_rt::test]
 async fn a_folder_is_known_once_the_disk_tells_all_of_it() {
     let place = place();
-    let first = disk(&place).await;
-    first.put(&key("/a", None), &entry(40, "a"));
-    settle(&first).await;
-    let (_, path) = only_file(&first);
+    let (first, path) = with_one(&place).await;
     drop(first);
     let failing = Failing::at(path.parent().expect("a folder"), &place);
 
@@ -125,10 +125,7 @@ async fn a_folder_is_known_once_the_disk_tells_all_of_it() {
 #[actix_rt::test]
 async fn what_is_too_short_to_be_an_answer_is_removed_where_the_folder_is_looked_through() {
     let place = place();
-    let first = disk(&place).await;
-    first.put(&key("/a", None), &entry(40, "a"));
-    settle(&first).await;
-    let (_, path) = only_file(&first);
+    let (first, path) = with_one(&place).await;
     drop(first);
     fs::write(&path, "").expect("a file");
 
@@ -149,4 +146,63 @@ async fn the_place_for_what_is_not_whole_yet_is_made_anew() {
     settle(&disk).await;
 
     assert!(has(&disk, "/a").await && disk.usage().errors == 0);
+}
+
+#[actix_rt::test]
+async fn a_disk_that_hangs_is_a_miss() {
+    let (place, key) = (place(), key("/", None));
+    let disk = disk(&place).await;
+    disk.put(&key, &entry(40, "a"));
+    settle(&disk).await;
+    let (_, path) = only_file(&disk);
+    fs::remove_file(&path).expect("it is there");
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR, 0)
+        .expect("a pipe");
+
+    for _ in 0..3 {
+        assert!(find(&disk, &key, "a").await.is_none());
+    }
+
+    assert_eq!(disk.usage().errors, 3);
+    // Whoever reads it hangs until somebody writes.
+    drop(OpenOptions::new().write(true).open(&path).expect("a pipe"));
+}
+
+#[actix_rt::test]
+async fn what_cannot_be_read_or_written_is_counted_and_a_miss() {
+    let place = place();
+    let disk = disk(&place).await;
+    disk.put(&key("/a", None), &entry(40, "a"));
+    settle(&disk).await;
+    let (_, path) = only_file(&disk);
+    let new = disk.state.path.join("new");
+    fs::remove_file(&path).and_then(|()| fs::create_dir(&path)).expect("a folder in its place");
+    fs::remove_dir(&new).and_then(|()| fs::write(&new, "")).expect("a file in its place");
+
+    assert!(!has(&disk, "/a").await);
+    disk.put(&key("/b", None), &entry(40, "a"));
+    settle(&disk).await;
+
+    assert!(!has(&disk, "/b").await && disk.usage().errors >= 2);
+    let dropped = disk.usage().dropped;
+    disk.put(&key("/c", None), &entry(40, "a"));
+    assert_eq!(disk.usage().dropped, dropped + 1, "for a moment it is left alone");
+}
+
+#[actix_rt::test]
+async fn a_folder_that_is_removed_is_made_anew() {
+    let place = place();
+    let disk = disk(&place).await;
+    disk.put(&key("/a", None), &entry(40, "a"));
+    settle(&disk).await;
+
+    fs::remove_dir_all(&disk.state.path).expect("it is there");
+
+    assert!(!has(&disk, "/a").await);
+    disk.put(&key("/b", None), &entry(40, "a"));
+    until("it is there again", || disk.state.path.join("new").exists() && disk.state.folder().is_some()).await;
+    disk.put(&key("/c", None), &entry(40, "a"));
+    settle(&disk).await;
+    assert!(has(&disk, "/c").await);
 }

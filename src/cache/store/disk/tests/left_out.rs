@@ -5,6 +5,7 @@ use futures_util::FutureExt;
 use super::*;
 use crate::cache::{
     key::{KeyRules, Target},
+    store::lower::Pen,
     testing::varied,
 };
 
@@ -53,6 +54,28 @@ async fn a_disk_is_waited_for_once_for_all_of_an_answer_and_then_the_older_is_go
 
     assert!(!first && !before);
     assert_eq!(pen.push(vec![b'.'; 5].into()).now_or_never(), Some(false));
+}
+
+/// Pushes a little while nothing more may wait, until this long from now.
+async fn push_while_full(disk: &Disk, pen: &mut Box<dyn Pen>, time: Duration) -> bool {
+    let all = disk.state.waiting.available_permits() as u32;
+    let all = Arc::clone(&disk.state.waiting).try_acquire_many_owned(all).expect("they are free");
+    let later = async {
+        tokio::time::sleep(time).await;
+        drop(all);
+    };
+    tokio::join!(pen.push(vec![b'.'; 5].into()), later).0
+}
+
+#[actix_rt::test]
+async fn a_disk_that_is_slow_each_time_is_waited_for_no_longer_than_one_that_is_so_once() {
+    let place = place();
+    let (disk, _jobs) = idle(&place);
+    tokio::time::pause();
+    let mut pen = disk.begin(&key("/a", None), &entry(0, "a")).expect("there is room");
+
+    assert!(push_while_full(&disk, &mut pen, Duration::from_millis(600)).await);
+    assert!(!push_while_full(&disk, &mut pen, Duration::from_millis(600)).await, "a second is over");
 }
 
 #[actix_rt::test]
