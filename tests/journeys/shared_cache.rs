@@ -59,8 +59,10 @@ fn counting() -> Script {
     Origin::serving(move |head, _| {
         let changes = if head.starts_with("DELETE /group") { "Cache-Group-Invalidation: \"g\"\r\n" } else { "" };
         let text = format!("answer {}", count.fetch_add(1, Ordering::Relaxed));
+        let differs = if head.starts_with("GET /personal") { "Vary: Cookie\r\n" } else { "" };
         let fields = "Cache-Control: max-age=60\r\nSurrogate-Key: page\r\nCache-Groups: \"g\"\r\n";
-        format!("HTTP/1.1 200 OK\r\n{fields}{changes}Content-Length: {}\r\n\r\n{text}", text.len()).into_bytes()
+        format!("HTTP/1.1 200 OK\r\n{fields}{changes}{differs}Content-Length: {}\r\n\r\n{text}", text.len())
+            .into_bytes()
     })
 }
 
@@ -303,4 +305,32 @@ async fn what_nobody_has_put_there_so_is_never_given_out() {
     redis::cmd("DEL").arg(&name).arg("aqueduct:cache:pages:purges").exec(&mut site.redis()).expect("it answers");
     redis::cmd("SET").arg(&name).arg("of another type").exec(&mut site.redis()).expect("it answers");
     assert_eq!(site.got(1, "/a").await.1, "endpoint");
+}
+
+#[actix_rt::test]
+async fn what_clients_prove_who_they_are_with_is_not_put_there() {
+    let mut site = Site::start(1).await;
+    let _redis = Redis::start(site.folder.path());
+    site.all_say(FOUND).await;
+    for place in ["endpoint", "memory"] {
+        let mut client = site.servers[0].0.connect().await;
+        let fields = "Host: shop.example\r\nCookie: s=secret\r\nConnection: close\r\n";
+        client.send(format!("GET /personal HTTP/1.1\r\n{fields}\r\n")).await;
+        let answer = client.read_response().await;
+        let is_hit = answer.header("cache-status").is_some_and(|said| said.contains("; hit"));
+        assert_eq!(is_hit, place == "memory", "{}", answer.head);
+    }
+
+    // What is put later is there later.
+    site.got(0, "/a").await;
+    patiently("it is there", async {
+        while site.stored().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    let [name] = &site.stored()[..] else { panic!("{:?}", site.stored()) };
+    let value: Vec<u8> = redis::cmd("DUMP").arg(name).query(&mut site.redis()).expect("it answers");
+    assert!(!value.windows(6).any(|part| part == b"secret"));
 }

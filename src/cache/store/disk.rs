@@ -30,10 +30,10 @@ use self::{
     tenancy::Seat,
     writer::Job,
 };
-use super::lower::{Lower, Pen, Told, Usage};
+use super::lower::{Lower, Pen, Told, Usage, may_leave_memory};
 use crate::{
     cache::{entry::Entry, key::Key, purge::What},
-    http::{HeaderMap, HeaderName, header},
+    http::HeaderMap,
 };
 
 mod body;
@@ -62,9 +62,6 @@ pub struct Disk {
 
 /// What is not found by then is not waited for.
 const LONGEST: Duration = Duration::from_millis(250);
-
-/// Fields that clients prove who they are with.
-const SECRETS: [HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
 
 /// A purge waits no longer for what is being written.
 const LONGEST_WRITE: Duration = Duration::from_secs(5);
@@ -125,12 +122,6 @@ impl Disk {
     }
 }
 
-/// What clients prove who they are with is not written down, and so nothing that is for one of them alone.
-fn may_be_written(key: &Key, entry: &Entry) -> bool {
-    let is_secret = |name: &[u8]| SECRETS.iter().any(|secret| secret.as_str().as_bytes() == name);
-    !entry.head.vary.given().any(|name| is_secret(name.as_bytes())) && !key.names().any(is_secret)
-}
-
 impl Lower for Disk {
     fn kind(&self) -> &'static str {
         "disk"
@@ -176,7 +167,7 @@ impl Lower for Disk {
     fn put(&self, key: &Key, entry: &Arc<Entry>) {
         self.begin_once();
         let fits = entry.content.is_plain() && entry.content.length().is_some_and(|length| length <= self.largest());
-        let fits = fits && may_be_written(key, entry);
+        let fits = fits && may_leave_memory(key, entry);
         let may_be_kept = fits && !self.is_idle();
         if may_be_kept && !entry.content.is_in_memory() {
             return self.copy(key, entry);
@@ -196,7 +187,7 @@ impl Lower for Disk {
 
     fn begin(&self, key: &Key, entry: &Arc<Entry>) -> Option<Box<dyn Pen>> {
         self.begin_once();
-        let fits = entry.content.length().is_none_or(|length| length <= self.largest()) && may_be_written(key, entry);
+        let fits = entry.content.length().is_none_or(|length| length <= self.largest()) && may_leave_memory(key, entry);
         let ticket = if fits && !self.is_idle() { self.state.ledger().ticket(key, entry) } else { None };
         match ticket.and_then(|ticket| DiskPen::begin(&self.state, &self.jobs, ticket)) {
             Some(pen) => Some(Box::new(pen)),

@@ -10,7 +10,7 @@ use futures_util::future::LocalBoxFuture;
 
 use crate::{
     cache::{entry::Entry, key::Key, policy::Head, purge::What},
-    http::HeaderMap,
+    http::{HeaderMap, HeaderName, header},
 };
 
 /// A tier below memory. Memory is asked first, and what is there is never looked for here. Whatever goes wrong here is a miss, or
@@ -65,6 +65,15 @@ pub trait Lower: Send + Sync {
 
     /// What is in it, and how it is.
     fn usage(&self) -> Usage;
+}
+
+/// Fields that clients prove who they are with.
+const SECRETS: [HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
+
+/// What clients prove who they are with is not written down, and so nothing that is told apart by it.
+pub fn may_leave_memory(key: &Key, entry: &Entry) -> bool {
+    let is_secret = |name: &[u8]| SECRETS.iter().any(|secret| secret.as_str().as_bytes() == name);
+    !entry.head.vary.given().any(|name| is_secret(name.as_bytes())) && !key.names().any(is_secret)
 }
 
 /// An answer that is put below while it comes. Dropped before it is finished, nothing is kept.

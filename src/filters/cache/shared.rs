@@ -43,7 +43,7 @@ use crate::{
         purge::What,
         store::{
             Shelf,
-            lower::{Lower, Usage},
+            lower::{Lower, Usage, may_leave_memory},
         },
     },
     chance,
@@ -379,7 +379,9 @@ impl Lower for Tier {
     fn put(&self, key: &Key, entry: &Arc<Entry>) {
         let Self(shared) = self;
         let is_small = entry.content.length().is_some_and(|length| length <= shared.largest);
-        if !is_small || !entry.content.is_plain() || shared.connection().is_none() {
+        let may_be_put =
+            is_small && entry.content.is_plain() && entry.content.is_in_memory() && may_leave_memory(key, entry);
+        if !may_be_put || shared.connection().is_none() {
             return;
         }
         if shared.putting.fetch_add(1, Ordering::Relaxed) >= MOST_PUTS {
