@@ -1,6 +1,10 @@
 //! `aqueduct run`
 
-use std::{collections::HashMap, io, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    time::{Duration, Instant},
+};
 
 use actix_web::App;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -199,8 +203,11 @@ pub fn start(
 /// What waits to be put below memory is put there, if that does not take long.
 async fn finish_stores(proxy: &Proxy) {
     const LONGEST: Duration = Duration::from_secs(2);
-    let shelves = proxy.plan().shelves();
-    let finish = move || shelves.iter().flat_map(|shelf| shelf.lower()).for_each(|lower| lower.flush(LONGEST));
+    let (shelves, end) = (proxy.plan().shelves(), Instant::now() + LONGEST);
+    let finish = move || {
+        let all = shelves.iter().flat_map(|shelf| shelf.lower());
+        all.for_each(|lower| lower.flush(end.saturating_duration_since(Instant::now())));
+    };
     if let Err(error) = actix_rt::task::spawn_blocking(finish).await {
         log::warn!("what was to be kept is not: {error}");
     }

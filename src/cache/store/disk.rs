@@ -19,7 +19,10 @@ use std::{
 };
 
 use futures_util::future::LocalBoxFuture;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout_at},
+};
 
 pub use self::tenancy::Tenancy;
 use self::{
@@ -140,7 +143,8 @@ impl Lower for Disk {
     fn find<'l>(&'l self, key: &'l Key, headers: &'l HeaderMap) -> LocalBoxFuture<'l, Option<Entry>> {
         Box::pin(async move {
             self.begin_once();
-            let folder = timeout(LONGEST, self.state.opened()).await.ok().flatten()?;
+            let end = Instant::now() + LONGEST;
+            let folder = timeout_at(end, self.state.opened()).await.ok().flatten()?;
             let names = self.state.known(&folder, key);
             if names.as_ref().is_some_and(Vec::is_empty) {
                 return None;
@@ -154,7 +158,7 @@ impl Lower for Disk {
                 let _turn = turn;
                 state.look(&folder, &key, &headers, names)
             });
-            match timeout(LONGEST, looking).await {
+            match timeout_at(end, looking).await {
                 Ok(found) => found.ok().flatten(),
                 Err(_) => {
                     self.state.failed("it is not waited for any longer", "it takes too long");

@@ -59,9 +59,13 @@ impl DiskPen {
 
     /// It is not kept: none that is older is to be found in its place.
     fn forget(&self) {
-        if let Some(folder) = self.state.folder() {
-            self.state.forget_meant(&folder, &What::Url(vec![self.ticket.key.target().to_vec().into()]));
-            let _it_ends_with_the_store = self.jobs.send(Job::Sweep);
+        let what = What::Url(vec![self.ticket.key.target().to_vec().into()]);
+        match self.state.folder() {
+            Some(folder) => {
+                self.state.forget_meant(&folder, &what);
+                let _it_ends_with_the_store = self.jobs.send(Job::Sweep);
+            }
+            None => self.state.ledger().later(what),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::{name::Name, *};
 use crate::{
@@ -415,4 +416,38 @@ async fn what_is_in_a_group_does_not_outlive_the_process() {
     let second = disk(&place).await;
 
     assert!(!has(&second, "/a").await && files(&second).is_empty());
+}
+
+#[test]
+fn the_end_of_a_process_waits_no_longer_for_a_disk_than_it_may() {
+    let place = place();
+    // Nobody does what it is given to do.
+    let (disk, _jobs) = idle(&place);
+    let (over, is_over) = mpsc::channel();
+    thread::spawn(move || {
+        disk.flush(Duration::from_millis(50));
+        over.send(()).expect("the test waits");
+    });
+
+    is_over.recv_timeout(Duration::from_secs(30)).expect("it goes on");
+}
+
+#[actix_rt::test]
+async fn what_was_left_out_while_the_folder_was_awaited_is_not_found_in_an_older_file() {
+    let place = place();
+    let first = disk(&place).await;
+    first.put(&key("/a", None), &entry(40, "a"));
+    settle(&first).await;
+    let second = Disk::new(place.path().join("store"), SIZE, Arc::default());
+    second.wake();
+    until("it has tried", || second.state.has_tried()).await;
+    let ticket = second.state.ledger().ticket(&key("/a", None), &entry(50, "a")).expect("nothing is purged");
+    let room = second.state.room(40).expect("there is some");
+    second.give(&ticket, Job::Whole(Arc::clone(&ticket), room));
+    until("it is dropped", || second.usage().dropped > 0).await;
+
+    drop(first);
+
+    until("it is free", || second.state.folder().is_some()).await;
+    assert!(!has(&second, "/a").await);
 }

@@ -169,7 +169,11 @@ fn begin(state: &Arc<State>, folder: Folder) -> Arc<Folder> {
 fn leave(state: &State, job: Job) {
     match job {
         Job::Whole(ticket, _) | Job::Begin(ticket, _) => {
-            state.ledger().is_over(&ticket);
+            let mut books = state.ledger();
+            books.is_over(&ticket);
+            // None that is older is to be found in its place.
+            books.later(What::Url(vec![ticket.key.target().to_vec().into()]));
+            drop(books);
             state.dropped();
         }
         Job::Pass(told) => {
