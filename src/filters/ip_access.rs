@@ -37,7 +37,7 @@ written (`::ffff:10.0.0.1`). Whom a trusted proxy asks for without saying who he
 ways that differ, may not pass, wherever that proxy stands. `"unix"` stands for clients at a unix socket, who have no address.
 
 A file has one network or address a line; what stands behind `#` is for people. It is read again when it changes. 100,000 entries cost
-a request about what ten cost.
+a request some 12 ns more than ten (24 and 12, `cargo bench --bench filters`).
 "#;
 
 /// Lets clients in or not, by their addresses.

@@ -12,6 +12,7 @@ pub use self::deny::DenySettings;
 use self::{body::Bounded, deny::Rule};
 use super::{Around, JsonSchema, Kind, Next, Schema, Site, Step, media_types::MediaTypes, schemars};
 use crate::{
+    cache::policy::Part,
     exchange::Exchange,
     http::{Body, BodySize, HeaderMap, Method, Refusal, Response, ResponseBody, StatusCode, header},
     settings::{Names, Problem, Problems, Size},
@@ -42,10 +43,11 @@ several types, one is enough. With `content_types` beside `deny` no content of a
 it in two ways; that is safer than a list of what may not, for browsers guess. `text/*` is any text, parameters and case do not matter.
 
 An answer with a `Content-Length` of more than `max_body` does not get out at all. One that does not say how long it is breaks off before the first byte that is
-too much, so that nobody takes it for whole. It is counted as it comes from the endpoint: compressed, if the endpoint has done that.
+too much, so that nobody takes it for whole. Of a part (206) the length of the whole counts, if it says that, and else its own. It is counted as it comes here: compressed, if the endpoint has done that,
+and as filters further in have changed it.
 
 Rules stand further out than [`cache`](cache.md): what is stored is held against the rules of today. What `header_rules` and `substitute` make of an answer, they have made before.
-Where rules ask for types, a `Range` of several parts is not sent on, because the parts name their types themselves. Answers of the proxy itself are not looked at, and neither are interim
+Where rules ask for types, a `Range` of several parts is not sent on, because the parts name their types themselves. Errors of the proxy itself are not looked at, and neither are interim
 responses (103), trailers, and what goes through a WebSocket or another tunnel.
 
 Events counted: `refused`, `cut_off`.
@@ -134,10 +136,8 @@ impl ResponseRules {
         if self.types.as_ref().is_some_and(|types| holds_content && !types.has_surely(&response.headers)) {
             return Err(Flaw::Type);
         }
-        match (self.max_body, response.body.size()) {
-            (Some(limit), BodySize::Sized(length)) if length > limit && response.status != StatusCode::NOT_MODIFIED => {
-                Err(Flaw::Length)
-            }
+        match self.max_body {
+            Some(limit) if announced(response).is_some_and(|length| length > limit) => Err(Flaw::Length),
             _ => Ok(()),
         }
     }
@@ -167,6 +167,17 @@ impl Flaw {
             Self::Length => ("the answer is too large", "http_response_body_size"),
         };
         Refusal::new(ResponseRules::NAME, StatusCode::BAD_GATEWAY, reason).of_answer(token)
+    }
+}
+
+/// How long it says that it is, or that of which it is a part.
+fn announced(response: &Response) -> Option<u64> {
+    let whole = (response.status == StatusCode::PARTIAL_CONTENT).then(|| Part::of(&response.headers)).flatten();
+    match (whole, response.body.size()) {
+        _ if response.status == StatusCode::NOT_MODIFIED => None,
+        (Some(part), _) => Some(part.total),
+        (None, BodySize::Sized(length)) => Some(length),
+        _ => None,
     }
 }
 

@@ -133,6 +133,9 @@ async fn an_answer_is_as_long_as_it_may_be_or_it_is_not_whole() {
         let chunks: String = chunks.iter().map(|size| format!("{size:x}\r\n{}\r\n", "x".repeat(*size))).collect();
         format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
     };
+    let part = |range: &str| {
+        format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {range}\r\nContent-Length: 5\r\n\r\nxxxxx")
+    };
     for (answer, status, length, complete) in [
         (sized(10), 200, Some(10), true),
         (sized(11), 502, None, true),
@@ -141,6 +144,10 @@ async fn an_answer_is_as_long_as_it_may_be_or_it_is_not_whole() {
         (chunked(&[11]), 200, None, false),
         (chunked(&[5, 5, 1]), 200, None, false),
         (chunked(&[5, 5, 100_000]), 200, None, false),
+        // A part is as long as the whole of it.
+        (part("0-4/10"), 206, Some(5), true),
+        (part("0-4/11"), 502, None, true),
+        (part("0-4/*"), 206, Some(5), true),
         // It says less than it has, or more.
         (format!("{}more", sized(10)), 200, Some(10), true),
         ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nContent-Length: 100\r\n\r\nxxxxxxxxxx".into(), 502, None, true),

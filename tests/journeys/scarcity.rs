@@ -1,7 +1,5 @@
 //! When the process may open no more files: whose fault that is, and what comes after.
 
-use std::{collections::HashSet, fs};
-
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 
@@ -11,20 +9,14 @@ use super::support::{
     origin::Origin,
 };
 
-/// From now on this program may have no file whose number is as high as this.
+/// There are files with these numbers as long as a program runs.
+const NONE: u64 = 3;
+
+/// From now on this program may open no file whose number is as high as this; what it has, it keeps.
 fn limit_files(program: &Binary, current: u64) {
     let pid = Pid::from_raw(program.processes()[0]).expect("a process");
     let maximum = getrlimit(Resource::Nofile).maximum;
     prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(current), maximum }).expect("it may be changed");
-}
-
-/// The number of the next file that it opens.
-fn next_file(program: &Binary) -> u64 {
-    let open = fs::read_dir(format!("/proc/{}/fd", program.processes()[0])).expect("it runs");
-    let open: HashSet<u64> = open
-        .map(|file| file.expect("a file").file_name().to_str().and_then(|name| name.parse().ok()).expect("a number"))
-        .collect();
-    (0..).find(|number| !open.contains(number)).expect("some number is free")
 }
 
 async fn ask(client: &mut Client, path: &str) -> (u16, String, String) {
@@ -41,22 +33,23 @@ async fn when_no_file_can_be_opened_that_is_no_fault_of_the_endpoints() {
         "listen = [\"127.0.0.1:0\"]\nadmin.listen = \"127.0.0.1:0\"\nserver = {{ watch = false, workers = 1 }}\n\
          routes.\"/\" = \"pair\"\nroutes.\"/here\" = {{ respond = {{ status = 200, body = \"here\" }} }}\n\
          [upstreams.pair]\nservers = [{:?}, {:?}]\noutlier = {{ consecutive = 1, eject = \"1h\", max_eject = \"1h\" }}\n\
-         breaker = {{ requests = 2, open = \"1h\", max_open = \"1h\" }}\n",
+         breaker = {{ requests = 2, open = \"1h\", max_open = \"1h\" }}\nhealth = {{ every = \"100ms\", fall = 1 }}\n",
         one.url(),
         other.url()
     );
     write(folder.path(), "edge.toml", settings);
-    let (proxy, operators) = Binary::with_operators(folder.path()).await;
+    let (mut proxy, operators) = Binary::with_operators(folder.path()).await;
     let (mut client, mut operator) = (proxy.connect().await, Client::connect(operators).await);
     assert_eq!(ask(&mut client, "/here").await.2, "here");
     ask(&mut operator, "/status").await;
 
-    limit_files(&proxy, next_file(&proxy));
+    limit_files(&proxy, NONE);
     for _ in 0..5 {
         let (status, told, _) = ask(&mut client, "/").await;
         assert_eq!(status, 503, "{told}");
         assert!(told.contains("error=proxy_internal_error"), "{told}");
     }
+    proxy.says("was not checked").await;
 
     let told = ask(&mut operator, "/status").await.2;
     let status: Value = serde_json::from_str(&told).expect("JSON");
