@@ -12,7 +12,7 @@ use aws_lc_rs::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256};
 use serde_json::{Value, json};
 
 use super::support::{client::Response, origin::Origin, proxy::TestProxy, wire::patiently};
@@ -35,13 +35,14 @@ impl Key {
     pub fn new(id: &str, algorithm: Algorithm) -> Self {
         let kind = match algorithm {
             Algorithm::ES256 => &PKCS_ECDSA_P256_SHA256,
+            Algorithm::ES384 => &PKCS_ECDSA_P384_SHA384,
             Algorithm::EdDSA => &PKCS_ED25519,
             _ => &PKCS_RSA_SHA256,
         };
         let pair = KeyPair::generate_for(kind).expect("a key");
         let pem = pair.serialize_pem();
         let key = match algorithm {
-            Algorithm::ES256 => EncodingKey::from_ec_pem(pem.as_bytes()),
+            Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(pem.as_bytes()),
             Algorithm::EdDSA => EncodingKey::from_ed_pem(pem.as_bytes()),
             _ => EncodingKey::from_rsa_pem(pem.as_bytes()),
         }
@@ -158,11 +159,17 @@ fn with(name: &str, value: Value) -> Value {
 #[actix_rt::test]
 async fn who_has_a_token_of_the_issuer_is_let_in_and_the_token_stays_here() {
     let keys = [
-        Key::new("rsa", Algorithm::RS256),
-        Key::new("pss", Algorithm::PS384),
-        Key::new("ec", Algorithm::ES256),
-        Key::new("ed", Algorithm::EdDSA),
-    ];
+        ("RS256", Algorithm::RS256),
+        ("RS384", Algorithm::RS384),
+        ("RS512", Algorithm::RS512),
+        ("PS256", Algorithm::PS256),
+        ("PS384", Algorithm::PS384),
+        ("PS512", Algorithm::PS512),
+        ("ES256", Algorithm::ES256),
+        ("ES384", Algorithm::ES384),
+        ("EdDSA", Algorithm::EdDSA),
+    ]
+    .map(|(name, algorithm)| Key::new(name, algorithm));
     let issuer = Issuer::with(&keys.iter().collect::<Vec<_>>()).await;
     let house = House::of(&issuer, "").await;
 
@@ -357,6 +364,21 @@ async fn who_is_known_and_may_not_is_told_so() {
     let both = cookie(&key.sign(&claims())) + &bearer(&key.sign(&claims()));
     assert_eq!(house.ask(&both).await.status, 400);
     assert_eq!(house.origin.requests_seen(), 1);
+}
+
+#[actix_rt::test]
+async fn a_secret_verifies_by_the_algorithm_that_settings_name() {
+    let secret = "0123456789abcdef".repeat(4);
+    let all = [("HS256", Algorithm::HS256), ("HS384", Algorithm::HS384), ("HS512", Algorithm::HS512)];
+    for (name, _) in all {
+        let house = House::with(&format!("secret = \"{secret}\", algorithms = [\"{name}\"]")).await;
+        for (other, algorithm) in all {
+            let claims = json!({ "sub": "alice", "exp": now() + 600 });
+            let token = encode(&Header::new(algorithm), &claims, &EncodingKey::from_secret(secret.as_bytes()));
+            let status = house.come(&token.expect("a token")).await.status;
+            assert_eq!(status, if name == other { 200 } else { 401 }, "{other} where {name} is taken");
+        }
+    }
 }
 
 #[actix_rt::test]
