@@ -127,7 +127,7 @@ to = "http://127.0.0.1:8000"
 use = "api"
 ```
 
-All of it is as with [`rate_limit`](rate_limit.md), but that it is asked behind authentication: it can count by `identity`, which is who the client has
+All of it, its events too, is as with [`rate_limit`](rate_limit.md), but that it is asked behind authentication: it can count by `identity`, which is who the client has
 proved to be and how, and by `claim:NAME`, which is what is proved of it under that name; on a route where nobody has to prove anything that is a problem. Who is refused by authentication has taken nothing; to limit
 guessing there is `rate_limit`.
 "#;
