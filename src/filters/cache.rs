@@ -99,8 +99,9 @@ What differs by `Cookie` or `Authorization` (`Vary`, `key`) is in memory only: c
 Files are for the user of the process alone. Whatever fails there (full, slow, gone) is counted, said once, and a miss. Answers with trailers, and those in groups (RFC 9875) after a new start, are not kept there. A folder is for one process at
 a time: another one, also the one that takes over from it, goes on without until it is free. `Cache-Status` says `detail="disk"` where the answer came from there.
 
-**Several machines.** With a `redis` in the store, answers of up to its `max_object` (64 KiB) are shared by all who have it: what one has fetched the others find there, after their own memory, and
-what one purges or changes is so for all, within a tenth of a second also in their memory. Nobody waits for it longer than 50 ms, and where it is dead or hangs it is not asked until it is back.
+**Several machines.** With a `redis` beside the `memory` of a store (not with a `disk`), answers of up to its `max_object` (64 KiB) are shared by all who have it: what one has fetched the others find there, after their own memory, and
+what one purges or changes is so for all who can reach it, within a tenth of a second also in their memory. While a machine cannot, its memory goes on answering with what others purge meanwhile, until it is back. Nobody waits for it longer than
+50 ms, and where it is dead or hangs it is not asked until then. Purged softly, an answer is dropped there, and stale in memory alone. Of answers that vary the newest is shared, of one target no more than 64 that differ by `key`, and of large answers no pieces.
 
 **Purging.** Operators have what is stored go, or be stale, by URL, prefix, tag or group: `POST /cache/purge` of the admin API. With `purge = ["127.0.0.1", "10.0.0.0/8"]`
 the method `PURGE` does so for its own URL, with all variants, and with `Fastly-Soft-Purge: 1` has them be stale; from other addresses it is refused with 403, and no endpoint hears of it. The address is

@@ -23,6 +23,12 @@ pub fn check(stores: &IndexMap<String, StoreSettings>, problems: &mut Vec<Proble
         }
         if let Some(redis) = &store.redis {
             check_redis(name, redis, problems);
+            if store.disk.is_some() {
+                // Who starts may have missed any purge, and would have to drop all that is on disk.
+                let what = "what is on disk cannot know what others have purged while this process was away";
+                let problem = Problem::at(["stores", name, "disk"], what);
+                problems.push(problem.help("`redis` with `memory`, or `disk` in a store of its own"));
+            }
         } else if store.memory.is_none() && store.disk.is_none() {
             let problem = Problem::at(["stores", name], "nothing can be kept there");
             problems.push(problem.help("memory = { size = \"256MiB\" } for answers, redis = { url = .. } for limits"));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Secret, Size, Time};
 
-/// `[stores.NAME]`: where something is kept: `redis` alone for limits, `memory`, `disk` or both for answers, and a `redis` below these.
+/// `[stores.NAME]`: where something is kept: `redis` alone for limits, `memory`, `disk` or both for answers, or a `redis` below `memory`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSettings {

@@ -78,15 +78,20 @@ impl Site {
 
     /// One more process.
     async fn add(&mut self) {
+        self.write_settings("64MiB");
+        self.servers.push(Binary::with_operators(self.folder.path()).await);
+    }
+
+    /// For all of them, with memory of this size for each.
+    fn write_settings(&self, size: &str) {
         let url = format!("redis+unix:{}", self.folder.path().join("redis.sock").display());
         let settings = format!(
             "listen = [\"127.0.0.1:0\"]\nadmin.listen = \"127.0.0.1:0\"\nserver.watch = false\n\
-             [stores.pages]\nmemory = {{ size = \"64MiB\" }}\nredis = {{ url = {url:?}, max_object = \"1KiB\" }}\n\
-             [routes]\n\"/\" = {{ to = {:?}, cache = {{ store = \"pages\" }} }}\n",
+             [stores.pages]\nmemory = {{ size = {size:?} }}\nredis = {{ url = {url:?}, max_object = \"1KiB\" }}\n\
+             [routes]\n\"/\" = {{ to = {:?}, cache = {{ store = \"pages\", key.headers = [\"x-key\"] }} }}\n",
             self.origin.url()
         );
         write(self.folder.path(), "edge.toml", settings);
-        self.servers.push(Binary::with_operators(self.folder.path()).await);
     }
 
     async fn all_say(&mut self, words: &str) {
@@ -333,4 +338,74 @@ async fn what_clients_prove_who_they_are_with_is_not_put_there() {
     let [name] = &site.stored()[..] else { panic!("{:?}", site.stored()) };
     let value: Vec<u8> = redis::cmd("DUMP").arg(name).query(&mut site.redis()).expect("it answers");
     assert!(!value.windows(6).any(|part| part == b"secret"));
+}
+
+#[actix_rt::test]
+async fn what_others_purge_is_heard_of_by_a_store_of_another_size_too() {
+    let mut site = Site::start(2).await;
+    let _redis = Redis::start(site.folder.path());
+    site.all_say(FOUND).await;
+    site.write_settings("32MiB");
+    site.servers[1].0.reload().await;
+    site.share("/a", "answer 1").await;
+    assert_eq!(site.got(1, "/a").await, ("answer 1".into(), "redis"));
+    assert_eq!(site.got(1, "/a").await, ("answer 1".into(), "memory"));
+
+    site.purge(0, r#"{"url":"http://shop.example/a"}"#).await;
+
+    patiently("it is gone", async { while site.got(1, "/a").await.0 == "answer 1" {} }).await;
+}
+
+#[actix_rt::test]
+async fn what_was_changed_is_told_before_the_process_ends() {
+    let mut site = Site::start(2).await;
+    let redis = Redis::start(site.folder.path());
+    site.all_say(FOUND).await;
+    site.share("/a", "answer 1").await;
+    assert_eq!(site.got(1, "/a").await, ("answer 1".into(), "redis"));
+    redis.signal(rustix::process::Signal::STOP);
+    // It has heard of the first one, when it goes on, in any case: that is on its way.
+    site.delete(0, "/b").await;
+    site.all_say(LOST).await;
+    site.delete(0, "/a").await;
+
+    site.servers[0].0.signal(libc::SIGTERM);
+    redis.signal(rustix::process::Signal::CONT);
+
+    assert!(site.servers[0].0.ended().await.success());
+    patiently("it is gone", async { while site.got(1, "/a").await.0 == "answer 1" {} }).await;
+}
+
+#[actix_rt::test]
+async fn of_one_target_no_more_than_sixty_four_answers_are_there_and_none_goes_before_its_time() {
+    const LONG: u64 = 100_000_000;
+    let mut site = Site::start(1).await;
+    let _redis = Redis::start(site.folder.path());
+    site.all_say(FOUND).await;
+    let mut redis = site.redis();
+
+    for number in 0..70 {
+        let mut client = site.servers[0].0.connect().await;
+        let fields = format!("Host: shop.example\r\nX-Key: {number}\r\nConnection: close\r\n");
+        client.send(format!("GET /a HTTP/1.1\r\n{fields}\r\n")).await;
+        assert_eq!(client.read_response().await.status, 200);
+        patiently("it is put there", async {
+            let is_there = |redis: &mut redis::Connection| {
+                let name = site.stored().pop()?;
+                let length: u64 = redis::cmd("HLEN").arg(&name).query(redis).expect("it answers");
+                (length == number % 64 + 1).then_some(name)
+            };
+            while is_there(&mut redis).is_none() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let name = site.stored().remove(0);
+        if number == 0 {
+            redis::cmd("PEXPIRE").arg(&name).arg(LONG).exec(&mut redis).expect("it answers");
+        } else if number < 64 {
+            let left: u64 = redis::cmd("PTTL").arg(&name).query(&mut redis).expect("it answers");
+            assert!(left > LONG / 2, "{left}");
+        }
+    }
 }

@@ -9,30 +9,31 @@
 //!
 //! Whoever looks for something is told the number as well: if he has not heard of all purges yet, it is a miss, and he is to hear of them.
 
+mod news;
+mod orders;
 mod purges;
 mod record;
 mod scripts;
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-        mpsc as replies,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt, future::LocalBoxFuture};
+use futures_util::future::LocalBoxFuture;
 use redis::{FromRedisValue, RedisError, aio::MultiplexedConnection};
 use tokio::{
-    sync::{Mutex as Turn, Notify, mpsc},
-    task::spawn_blocking,
-    time::{sleep, timeout},
+    sync::{Mutex as Turn, Notify, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
 };
 
 use self::{
-    purges::{Heard, Known, Purge},
+    orders::{Orders, Queue},
+    purges::Known,
     record::Record,
 };
 use crate::{
@@ -47,7 +48,6 @@ use crate::{
         },
     },
     chance,
-    filters::{remote, site::Chore},
     http::HeaderMap,
     settings::RedisSettings,
 };
@@ -62,15 +62,15 @@ pub struct Shared {
     connection: Mutex<Option<MultiplexedConnection>>,
     known: Mutex<Known>,
     /// What has become old is told in this order, also if the Redis is away meanwhile.
-    orders: mpsc::Sender<Order>,
-    ordered: Turn<mpsc::Receiver<Order>>,
-    /// So many of them waited that others hear that everything is old.
-    has_lost_orders: AtomicBool,
+    orders: Orders,
+    ordered: Turn<Queue>,
     /// Something is to be done at once: to hear of purges, or to connect again.
     wanted: Notify,
-    shelf: OnceLock<Weak<Shelf>>,
+    /// After a reload there may be another one than before, and for a while both.
+    shelves: Mutex<Vec<Weak<Shelf>>>,
+    /// So often in a row who was waiting has waited in vain.
     failures: AtomicU32,
-    putting: AtomicU64,
+    puts: Arc<Semaphore>,
     counts: Counts,
 }
 
@@ -85,22 +85,24 @@ struct Counts {
 /// The same as a tier.
 pub struct Tier(pub Arc<Shared>);
 
-struct Order {
-    what: What,
-    is_soft: bool,
-    done: Option<replies::SyncSender<()>>,
+/// An answer on its way there.
+struct Put {
+    place: String,
+    field: String,
+    /// The last purge that this process was through with.
+    count: u64,
+    record: Vec<u8>,
+    keeps: Duration,
 }
 
 /// Nobody waits longer for what is not in memory.
 const LONGEST: Duration = Duration::from_millis(50);
 /// After so many failures in a row it is left alone until it answers again.
 const MOST_FAILURES: u32 = 3;
-const BEFORE_NEXT_TRY: Duration = Duration::from_millis(500);
-/// Others' purges are heard of within this time, also where nobody looks for anything.
-const TICK: Duration = Duration::from_millis(100);
 /// Puts at once; more are not made.
-const MOST_PUTS: u64 = 64;
-const MOST_ORDERS: usize = 4096;
+const MOST_PUTS: usize = 64;
+/// Answers of one target, as in memory: one more, and it is begun anew.
+const MOST_VARIANTS: usize = 64;
 /// What is stale is of use for a while, to be asked about.
 const AFTERWARDS: Duration = Duration::from_hours(1);
 
@@ -113,7 +115,7 @@ impl Shared {
 
     /// One that nobody has reached yet.
     pub fn new(name: &str, settings: &RedisSettings) -> Self {
-        let (orders, ordered) = mpsc::channel(MOST_ORDERS);
+        let (orders, ordered) = Orders::new();
         Self {
             name: name.to_owned(),
             settings: settings.clone(),
@@ -123,18 +125,24 @@ impl Shared {
             known: Mutex::default(),
             orders,
             ordered: Turn::new(ordered),
-            has_lost_orders: AtomicBool::new(false),
             wanted: Notify::new(),
-            shelf: OnceLock::new(),
+            shelves: Mutex::default(),
             failures: AtomicU32::new(0),
-            putting: AtomicU64::new(0),
+            puts: Arc::new(Semaphore::new(MOST_PUTS)),
             counts: Counts::default(),
         }
     }
 
-    /// What is heard is for this one.
+    /// What is heard is for this one, too.
     pub fn tells(&self, shelf: &Arc<Shelf>) {
-        let _ = self.shelf.set(Arc::downgrade(shelf));
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        shelves.retain(|known| known.strong_count() > 0 && !std::ptr::eq(known.as_ptr(), Arc::as_ptr(shelf)));
+        shelves.push(Arc::downgrade(shelf));
+    }
+
+    /// Those that somebody still has.
+    fn shelves(&self) -> Vec<Arc<Shelf>> {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
     }
 
     fn key(&self, rest: &str) -> String {
@@ -153,28 +161,41 @@ impl Shared {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks, as long as somebody may wait for it.
+    /// Asks where nobody waits for it, for no longer than this.
     async fn ask<T: FromRedisValue>(
         &self,
         connection: &mut MultiplexedConnection,
         pipe: &redis::Pipeline,
+        longest: Duration,
     ) -> Result<T, RedisError> {
-        let limit = self.settings.timeout.0.map_or(LONGEST, |limit| limit.min(LONGEST));
+        let limit = self.settings.timeout.0.map_or(longest, |limit| limit.min(longest));
         let late = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
         let answer = timeout(limit, pipe.query_async(connection)).await.unwrap_or_else(|_| Err(late()));
+        if answer.is_err() {
+            self.counts.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    /// Asks for somebody who waits. If that is in vain too often it is left alone, whatever becomes of what nobody waits for.
+    async fn ask_now<T: FromRedisValue>(
+        &self,
+        connection: &mut MultiplexedConnection,
+        pipe: &redis::Pipeline,
+    ) -> Result<T, RedisError> {
+        let answer = self.ask(connection, pipe, LONGEST).await;
         match &answer {
             Ok(_) => self.failures.store(0, Ordering::Relaxed),
             Err(error) if error.is_io_error() || error.is_timeout() || error.is_unrecoverable_error() => {
                 self.has_failed(error);
             }
             // It is there, and says no.
-            Err(_) => drop(self.counts.errors.fetch_add(1, Ordering::Relaxed)),
+            Err(_) => {}
         }
         answer
     }
 
     fn has_failed(&self, error: &RedisError) {
-        self.counts.errors.fetch_add(1, Ordering::Relaxed);
         if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_FAILURES {
             self.is_lost(error);
         }
@@ -189,10 +210,11 @@ impl Shared {
     }
 
     async fn look_for(&self, key: &Key, headers: &HeaderMap) -> Option<Entry> {
-        let mut connection = self.connection()?;
+        // What is there is what was, until this is told.
+        let mut connection = self.connection().filter(|_| self.orders.are_settled())?;
         let mut pipe = redis::pipe();
         pipe.cmd("HGET").arg(self.place(key.target())).arg(record::field(key)).cmd("GET").arg(self.key("count"));
-        let answer = self.ask::<(Option<Vec<u8>>, Option<u64>)>(&mut connection, &pipe).await;
+        let answer = self.ask_now::<(Option<Vec<u8>>, Option<u64>)>(&mut connection, &pipe).await;
         let (value, count) = answer.ok()?;
         let value = value?;
         let Some(record) = Record::read(&value, key) else {
@@ -220,18 +242,17 @@ impl Shared {
     }
 
     /// Puts an answer there, unless something has become old since that this process has not heard of.
-    async fn send(self: Arc<Self>, place: String, field: String, count: u64, record: Vec<u8>, keeps: Duration) {
-        if let Some(mut connection) = self.connection() {
-            let mut pipe = redis::pipe();
-            pipe.cmd("EVAL").arg(scripts::PUT).arg(2).arg(self.key("count")).arg(place);
-            pipe.arg(count).arg(field).arg(record).arg(keeps.as_millis() as u64);
-            match self.ask::<(u64,)>(&mut connection, &pipe).await {
-                Ok((1,)) => drop(self.counts.stored.fetch_add(1, Ordering::Relaxed)),
-                Ok(_) => self.wanted.notify_one(),
-                Err(_) => {}
-            }
+    async fn send(self: Arc<Self>, _permit: OwnedSemaphorePermit, put: Put) {
+        let Put { place, field, count, record, keeps } = put;
+        let Some(mut connection) = self.connection() else { return };
+        let mut pipe = redis::pipe();
+        pipe.cmd("EVAL").arg(scripts::PUT).arg(2).arg(self.key("count")).arg(place);
+        pipe.arg(count).arg(field).arg(record).arg(keeps.as_millis() as u64).arg(MOST_VARIANTS);
+        match self.ask::<(u64,)>(&mut connection, &pipe, LONGEST).await {
+            Ok((1,)) => drop(self.counts.stored.fetch_add(1, Ordering::Relaxed)),
+            Ok(_) => self.wanted.notify_one(),
+            Err(_) => {}
         }
-        self.putting.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// What is there of a target is not good any more.
@@ -239,133 +260,13 @@ impl Shared {
         if let Some(mut connection) = self.connection() {
             let mut pipe = redis::pipe();
             pipe.cmd("DEL").arg(place).ignore();
-            let _ = self.ask::<()>(&mut connection, &pipe).await;
-        }
-    }
-
-    /// Has all others hear of it, now or when the Redis is there again.
-    fn order(&self, what: What, is_soft: bool, done: Option<replies::SyncSender<()>>) {
-        if self.orders.try_send(Order { what, is_soft, done }).is_err() {
-            self.has_lost_orders.store(true, Ordering::Relaxed);
-        }
-    }
-
-    async fn carry_out(&self, connection: &mut MultiplexedConnection, order: &Order) -> Result<(), RedisError> {
-        let places: Vec<String> = match &order.what {
-            What::Url(targets) => targets.iter().map(|target| self.place(target)).collect(),
-            _ => Vec::new(),
-        };
-        let text = purges::written(&order.what, order.is_soft, self.process);
-        let mut pipe = redis::pipe();
-        pipe.cmd("EVAL").arg(scripts::PURGE).arg(2 + places.len()).arg(self.key("count")).arg(self.key("purges"));
-        pipe.arg(&places).arg(micros(now())).arg(text).ignore();
-        self.ask::<()>(connection, &pipe).await?;
-        self.hear(connection).await
-    }
-
-    /// Hears of all that has become old since the last time.
-    async fn hear(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
-        let mut pipe = redis::pipe();
-        pipe.atomic();
-        // Where it was flushed, or is new, counting begins at a number that nobody has seen.
-        pipe.cmd("SET").arg(self.key("count")).arg(micros(now())).arg("NX").ignore();
-        pipe.cmd("GET").arg(self.key("count")).cmd("LRANGE").arg(self.key("purges")).arg(0).arg(-1);
-        let (count, lines) = self.ask::<(u64, Vec<String>)>(connection, &pipe).await?;
-        let heard = self.known().hear(count, &lines);
-        let Some(shelf) = self.shelf.get().and_then(Weak::upgrade) else { return Ok(()) };
-        let purges = match heard {
-            Heard::All(purges) => purges.into_iter().filter(|purge| purge.process != self.process).collect(),
-            Heard::TooLate => {
-                log::info!("what the store {} has in memory is asked for anew: others may have purged it", self.name);
-                vec![Purge { what: What::Everything, is_soft: false, process: 0 }]
-            }
-        };
-        if !purges.is_empty() {
-            // It may take a while to look at everything.
-            let hear = move || purges.iter().map(|purge| shelf.hear(&purge.what, purge.is_soft, KIND)).sum::<u64>();
-            let _ = spawn_blocking(hear).await;
-        }
-        Ok(())
-    }
-
-    /// Does what there is to do as long as it answers.
-    async fn serve(&self, connection: &mut MultiplexedConnection, ordered: &mut mpsc::Receiver<Order>) -> RedisError {
-        let mut order = None;
-        loop {
-            let done = match &order {
-                None => self.hear(connection).await,
-                Some(order) => self.carry_out(connection, order).await,
-            };
-            match done {
-                Ok(()) => {
-                    let done = order.take().and_then(|order: Order| order.done);
-                    if let Some(done) = done {
-                        // Who has waited for too long has gone.
-                        let _ = done.try_send(());
-                    }
-                }
-                Err(error) => {
-                    // It is to be told all the same.
-                    if let Some(order) = order {
-                        self.order(order.what, order.is_soft, order.done);
-                    }
-                    return error;
-                }
-            }
-            if ordered.is_empty() && self.has_lost_orders.swap(false, Ordering::Relaxed) {
-                order = Some(Order { what: What::Everything, is_soft: false, done: None });
-                continue;
-            }
-            if ordered.is_empty() {
-                // All that was old is known there: what is found is not.
-                self.is_found(connection);
-            }
-            order = tokio::select! {
-                biased;
-                next = ordered.recv() => next,
-                () = self.wanted.notified() => None,
-                () = sleep(TICK) => None,
-            };
-            if self.connection().is_none() && order.is_none() {
-                return std::io::Error::from(std::io::ErrorKind::TimedOut).into();
-            }
-        }
-    }
-
-    fn is_found(&self, connection: &MultiplexedConnection) {
-        let mut own = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        if own.is_none() {
-            log::info!("the Redis of the store {} is found", self.name);
-            self.failures.store(0, Ordering::Relaxed);
-            *own = Some(connection.clone());
+            let _ = self.ask::<()>(&mut connection, &pipe, LONGEST).await;
         }
     }
 }
 
 /// What it is called.
 const KIND: &str = "redis";
-
-impl Chore for Shared {
-    fn name(&self) -> &'static str {
-        "hearing of purges of others"
-    }
-
-    fn work(self: Arc<Self>) -> LocalBoxFuture<'static, ()> {
-        async move {
-            // Several filters have the store, and one of them does this.
-            let mut ordered = self.ordered.lock().await;
-            loop {
-                let error = match remote::connect(&self.settings).await {
-                    Err(error) => error,
-                    Ok(mut connection) => self.serve(&mut connection, &mut ordered).await,
-                };
-                self.is_lost(&error);
-                sleep(BEFORE_NEXT_TRY).await;
-            }
-        }
-        .boxed_local()
-    }
-}
 
 impl Lower for Tier {
     fn kind(&self) -> &'static str {
@@ -384,16 +285,15 @@ impl Lower for Tier {
         if !may_be_put || shared.connection().is_none() {
             return;
         }
-        if shared.putting.fetch_add(1, Ordering::Relaxed) >= MOST_PUTS {
-            shared.putting.fetch_sub(1, Ordering::Relaxed);
+        let Ok(permit) = Arc::clone(&shared.puts).try_acquire_owned() else {
             shared.counts.dropped.fetch_add(1, Ordering::Relaxed);
             return;
-        }
-        let count = shared.known().count;
-        let record = record::written(key, entry, count, shared.process);
-        let fresh = Duration::from_secs(u64::try_from(entry.head.ttl(now())).unwrap_or(0));
+        };
+        let count = shared.known().settled;
+        let Some(record) = record::written(key, entry, count, shared.process) else { return };
+        let keeps = Duration::from_secs(u64::try_from(entry.head.ttl(now())).unwrap_or(0)) + AFTERWARDS;
         let (place, field) = (shared.place(key.target()), record::field(key));
-        actix_rt::spawn(Arc::clone(shared).send(place, field, count, record, fresh + AFTERWARDS));
+        actix_rt::spawn(Arc::clone(shared).send(permit, Put { place, field, count, record, keeps }));
     }
 
     fn largest(&self) -> u64 {
@@ -401,7 +301,7 @@ impl Lower for Tier {
     }
 
     fn forget(&self, target: &[u8]) {
-        self.0.order(What::Url(vec![Bytes::copy_from_slice(target)]), false, None);
+        self.0.orders.give(What::Url(vec![Bytes::copy_from_slice(target)]), false);
     }
 
     fn let_go(&self, target: &[u8]) {
@@ -411,22 +311,27 @@ impl Lower for Tier {
     }
 
     fn forget_group(&self, group: &str) {
-        self.0.order(What::Group(Bytes::copy_from_slice(group.as_bytes())), false, None);
+        self.0.orders.give(What::Group(Bytes::copy_from_slice(group.as_bytes())), false);
     }
 
     fn forget_all(&self) {
-        self.0.order(What::Everything, false, None);
+        self.0.orders.give(What::Everything, false);
     }
 
     fn purge(&self, what: &What, soft: Option<SystemTime>) -> u64 {
-        let (done, told) = replies::sync_channel(1);
-        self.0.order(what.clone(), soft.is_some(), Some(done));
+        let told = self.0.orders.give_and_tell(Some(what.clone()), soft.is_some());
         // Where it is away, they hear of it when it is back, before anything is found there.
         if self.0.connection().is_some() {
             let _ = told.recv_timeout(LONGEST * 4);
         }
         // How many there were nobody counts.
         0
+    }
+
+    fn flush(&self, longest: Duration) {
+        if !self.0.orders.are_settled() {
+            let _ = self.0.orders.give_and_tell(None, false).recv_timeout(longest);
+        }
     }
 
     fn usage(&self) -> Usage {
@@ -437,7 +342,5 @@ impl Lower for Tier {
     }
 }
 
-fn micros(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
+#[cfg(test)]
+mod tests;

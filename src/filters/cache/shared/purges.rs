@@ -11,6 +11,8 @@ use crate::cache::{policy::Head, purge::What};
 pub struct Known {
     /// The number of the last one.
     pub count: u64,
+    /// The last one that was dropped from memory, and with all before it is not taken there any more.
+    pub settled: u64,
     /// The newest, with their numbers, one after the other.
     newest: VecDeque<(u64, Purge)>,
 }
@@ -33,31 +35,42 @@ pub enum Heard {
     TooLate,
 }
 
-/// So many are remembered, as there.
-const MOST: usize = 512;
+/// So many are remembered, here and there.
+pub const MOST: usize = 512;
 
 impl Known {
-    /// Of this number of the last one, and of the newest as they are remembered.
+    /// Of this number of the last one, and of those since the one that was known, as they are remembered.
     pub fn hear(&mut self, count: u64, lines: &[String]) -> Heard {
         if count == self.count {
             return Heard::All(Vec::new());
         }
         let known = std::mem::replace(&mut self.count, count);
-        self.newest.clear();
+        let mut new = VecDeque::new();
         // As far back as there is one for each number.
         for line in lines.iter().rev().take(MOST) {
             match read(line) {
-                Some((number, purge)) if number.checked_add(self.newest.len() as u64) == Some(count) => {
-                    self.newest.push_front((number, purge));
+                Some((number, purge)) if number.checked_add(new.len() as u64) == Some(count) => {
+                    new.push_front((number, purge));
                 }
                 _ => break,
             }
         }
-        if known > count || self.newest.front().is_none_or(|(oldest, _)| *oldest > known + 1) {
+        if known > count || new.front().is_none_or(|(oldest, _)| *oldest > known + 1) {
+            self.newest = new;
             return Heard::TooLate;
         }
-        let new = self.newest.iter().filter(|(number, _)| *number > known);
-        Heard::All(new.map(|(_, purge)| purge.clone()).collect())
+        new.retain(|(number, _)| *number > known);
+        let heard = new.iter().map(|(_, purge)| purge.clone()).collect();
+        self.newest.append(&mut new);
+        self.newest.drain(..self.newest.len().saturating_sub(MOST));
+        Heard::All(heard)
+    }
+
+    /// All that was heard until this one is done. If more was heard meanwhile, that is yet to be.
+    pub fn is_through(&mut self, count: u64) {
+        if self.count == count {
+            self.settled = count;
+        }
     }
 
     /// What was put when this was the last one was purged since, or may have been.
@@ -131,6 +144,32 @@ mod tests {
             assert_eq!(known.hear(count, &lines), Heard::TooLate, "{count}");
             assert_eq!(known.hear(count, &lines), Heard::All(Vec::new()));
         }
+    }
+
+    #[test]
+    fn what_is_remembered_goes_on_when_more_is_heard_and_no_further_back_than_it_does_there() {
+        let (mut known, plain) = (Known::default(), entry(1, "a"));
+        known.hear(1, &[line(1, "other")]);
+        for number in 2..=MOST as u64 + 1 {
+            known.hear(number, &[line(number, "other")]);
+        }
+        assert!(!known.has_purged(1, b"http://a.example/a", &plain.head));
+        assert!(known.has_purged(0, b"http://a.example/a", &plain.head), "the first one is forgotten");
+        assert_eq!(known.newest.len(), MOST);
+    }
+
+    #[test]
+    fn nothing_is_settled_before_all_that_was_heard_is_done() {
+        let mut known = Known::default();
+        known.hear(5, &[]);
+        assert_eq!(known.settled, 0);
+        known.hear(6, &[line(6, "a")]);
+
+        known.is_through(5);
+        assert_eq!(known.settled, 0);
+        known.is_through(6);
+
+        assert_eq!(known.settled, 6);
     }
 
     #[test]

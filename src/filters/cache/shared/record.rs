@@ -23,17 +23,17 @@ const MAGIC: u64 = u64::from_le_bytes(*b"AqShare\x01");
 const NUMBERS: usize = 7;
 const PRELUDE: usize = 8 * NUMBERS;
 
-/// What is written of an answer.
-pub fn written(key: &Key, entry: &Entry, count: u64, process: u64) -> Vec<u8> {
+/// What is written of an answer, if all of it can be had.
+pub fn written(key: &Key, entry: &Entry, count: u64, process: u64) -> Option<Vec<u8>> {
     let (key, head) = (key.as_bytes(), entry.head.to_record());
     let mut record = vec![0; PRELUDE];
     record.extend_from_slice(key);
     record.extend_from_slice(&head);
-    // It is whole, and taking it cannot fail.
-    let _ = entry.content.each(&mut |bytes| {
+    let take = &mut |bytes: &[u8]| {
         record.extend_from_slice(bytes);
         Ok(())
-    });
+    };
+    entry.content.each(take).ok()?;
     let since = u64::try_from(entry.since.as_nanos()).unwrap_or(u64::MAX);
     let numbers = [MAGIC, count, process, since, key.len() as u64, head.len() as u64];
     for (number, place) in numbers.into_iter().zip(record.chunks_exact_mut(8)) {
@@ -41,7 +41,7 @@ pub fn written(key: &Key, entry: &Entry, count: u64, process: u64) -> Vec<u8> {
     }
     let sum = sum(&record);
     record[PRELUDE - 8..PRELUDE].copy_from_slice(&sum.to_le_bytes());
-    record
+    Some(record)
 }
 
 impl<'v> Record<'v> {
@@ -80,12 +80,26 @@ pub fn field(key: &Key) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::testing::{entry, key};
+    use crate::cache::{
+        content::Content,
+        testing::{entry, key},
+    };
+
+    #[test]
+    fn nothing_is_written_of_what_is_not_whole() {
+        let whole = entry(1000, "a");
+        let (content, writer) = Content::begin(Some(1000));
+        writer.push(b"half of it");
+        drop(writer);
+        let half = Entry::new(whole.head.clone(), content, whole.since);
+
+        assert!(written(&key("/", None), &half, 5, 6).is_none());
+    }
 
     #[test]
     fn what_is_read_is_what_was_put_to_the_last_bit_and_for_its_own_key() {
         let (entry, one, other) = (entry(1000, "a"), key("/", Some("1")), key("/", Some("2")));
-        let record = written(&one, &entry, 5, 6);
+        let record = written(&one, &entry, 5, 6).expect("it is whole");
 
         let read = Record::read(&record, &one).expect("it is whole");
         assert_eq!((read.count, read.process, read.since, read.body.len()), (5, 6, entry.since, 1000));
