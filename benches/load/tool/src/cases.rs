@@ -24,6 +24,8 @@ pub struct Case {
 pub enum Kind {
     /// CPU time per request, over connections that are kept.
     Kept,
+    /// The same, with all that a careful operator has on: see `Guard` of each peer's settings.
+    Guarded,
     /// CPU time per request, each over a connection of its own.
     Fresh,
     /// The same, and each but a client's first resumes a TLS session.
@@ -44,30 +46,43 @@ pub enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Speaks {
     Http,
+    /// Messages, once HTTP/1.1 has been left (RFC 6455): a request is one there and back.
+    WebSocket,
     /// HTTP/1.1 over TLS.
     Https,
     /// HTTP/2 over TLS, with so many requests at once on each connection.
     H2 {
         streams: usize,
     },
-    /// The same, with calls that send and get a message.
+    /// HTTP/2 from the first byte, without TLS.
+    H2c {
+        streams: usize,
+    },
+    /// Calls over HTTP/2 that send and get a message.
     Grpc {
+        streams: usize,
+    },
+    /// The same without TLS.
+    GrpcH2c {
         streams: usize,
     },
 }
 
-use Kind::{Fresh, Herd, Idle, Kept, Mixed, Resumed, SlowReaders, Stored};
-use Speaks::{Grpc, H2, Http, Https};
+use Kind::{Fresh, Guarded, Herd, Idle, Kept, Mixed, Resumed, SlowReaders, Stored};
+use Speaks::{Grpc, GrpcH2c, H2, H2c, Http, Https, WebSocket};
 
-pub const ALL: [Case; 24] = [
+pub const ALL: [Case; 29] = [
     case("128b", "128 B, 64 connections", Http, SMALL, 0, 64, Kept),
     case("10k", "10 KB, 64 connections", Http, 10 * KIB, 0, 64, Kept),
     case("thousand", "128 B, 1,000 connections", Http, SMALL, 0, 1000, Kept),
+    case("thousand-10k", "10 KB, 1,000 connections", Http, 10 * KIB, 0, 1000, Kept),
+    case("bundle", "128 B, with a bundle of filters", Http, SMALL, 0, 64, Guarded),
     case("fresh", "128 B, a connection per request", Http, SMALL, 0, 32, Fresh),
     case("down-1m", "1 MB down", Http, MIB, 0, 16, Kept),
     case("down-100m", "100 MB down", Http, 100 * MIB, 0, 4, Kept),
     case("up-1m", "1 MB up", Http, SMALL, MIB, 16, Kept),
     case("up-100m", "100 MB up", Http, SMALL, 100 * MIB, 4, Kept),
+    case("websocket", "WebSocket, messages of 128 B", WebSocket, SMALL, SMALL, 64, Kept),
     case("slow-readers", "100 MB, read slowly by 10 clients", Http, 100 * MIB, 0, 10, SlowReaders),
     case("idle", "2,000 idle connections", Http, SMALL, 0, 2000, Idle),
     case("tls-handshake", "TLS, a full handshake per request", Https, SMALL, 0, 32, Fresh),
@@ -76,7 +91,9 @@ pub const ALL: [Case; 24] = [
     case("h2-1", "HTTP/2, 64 connections of 1 stream", H2 { streams: 1 }, SMALL, 0, 64, Kept),
     case("h2-10", "HTTP/2, 16 connections of 10", H2 { streams: 10 }, SMALL, 0, 16, Kept),
     case("h2-100", "HTTP/2, 4 connections of 100", H2 { streams: 100 }, SMALL, 0, 4, Kept),
+    case("h2c", "HTTP/2 without TLS, 64 connections of 1", H2c { streams: 1 }, SMALL, 0, 64, Kept),
     case("grpc-unary", "gRPC, unary, 16 connections of 10", Grpc { streams: 10 }, SMALL, 0, 16, Kept),
+    case("grpc-h2c", "gRPC, the same without TLS", GrpcH2c { streams: 10 }, SMALL, 0, 16, Kept),
     case("idle-tls", "10,000 idle connections of TLS", Https, SMALL, 0, 10_000, Idle),
     case("idle-h2", "10,000 idle connections of HTTP/2", H2 { streams: 1 }, SMALL, 0, 10_000, Idle),
     case("stored-1k", "1 KB from the cache, 64 connections", Http, KIB, 0, 64, Stored),
@@ -106,6 +123,7 @@ impl Case {
     pub fn request(&self, download: u64) -> Request {
         match self.kind {
             Stored | Mixed | Herd => Request::stored_as(download, ""),
+            Guarded => Request::with_token(download),
             _ => Request::new(download, self.upload, matches!(self.kind, Fresh | Resumed)),
         }
     }
@@ -115,7 +133,7 @@ impl Case {
     }
 
     pub fn measures_cpu(&self) -> bool {
-        matches!(self.kind, Kept | Fresh | Resumed | Stored | Mixed | Herd)
+        !matches!(self.kind, SlowReaders | Idle)
     }
 
     /// Whether peers are to keep what the endpoint answers.
@@ -123,26 +141,40 @@ impl Case {
         matches!(self.kind, Stored | Mixed | Herd)
     }
 
+    /// Whether peers are to check and note each request.
+    pub fn is_guarded(&self) -> bool {
+        self.kind == Guarded
+    }
+
     pub fn is_secure(&self) -> bool {
-        self.speaks != Http
+        matches!(self.speaks, Https | H2 { .. } | Grpc { .. })
     }
 
     pub fn is_grpc(&self) -> bool {
-        matches!(self.speaks, Grpc { .. })
+        matches!(self.speaks, Grpc { .. } | GrpcH2c { .. })
+    }
+
+    /// Whether clients speak HTTP/2 without having agreed on it.
+    pub fn is_h2c(&self) -> bool {
+        matches!(self.speaks, H2c { .. } | GrpcH2c { .. })
+    }
+
+    pub fn is_h1_in_the_clear(&self) -> bool {
+        matches!(self.speaks, Http | WebSocket)
     }
 
     /// What is agreed on in TLS.
     pub fn protocol(&self) -> &'static str {
         match self.speaks {
-            Http | Https => "http/1.1",
-            H2 { .. } | Grpc { .. } => "h2",
+            Http | Https | WebSocket => "http/1.1",
+            H2 { .. } | H2c { .. } | Grpc { .. } | GrpcH2c { .. } => "h2",
         }
     }
 
     pub fn resumption(&self) -> Resumption {
         match self.kind {
             Resumed => Resumption::Always,
-            Kept | Fresh | Stored | Mixed | Herd | SlowReaders | Idle => Resumption::Never,
+            Kept | Guarded | Fresh | Stored | Mixed | Herd | SlowReaders | Idle => Resumption::Never,
         }
     }
 
@@ -154,10 +186,12 @@ impl Case {
         }
         match peer {
             Peer::Varnish | Peer::TrafficServer => false,
-            Peer::Relay => !self.is_secure(),
+            // It guards nothing, and what nginx tells an endpoint is told once for all messages.
+            Peer::Relay => !self.is_secure() && !self.is_guarded(),
+            Peer::NginxSame => self.speaks != WebSocket,
             Peer::Caddy => self.is_secure(),
             Peer::AqueductShared | Peer::AqueductReusePort => self.kind == Fresh && !self.is_secure(),
-            Peer::Nginx | Peer::NginxSame | Peer::Haproxy | Peer::Aqueduct | Peer::AqueductCounted => true,
+            Peer::Nginx | Peer::Haproxy | Peer::Aqueduct | Peer::AqueductCounted => true,
         }
     }
 }

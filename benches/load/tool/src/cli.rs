@@ -1,11 +1,11 @@
 //! The flags of `benches/load/run`, and what follows from them.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io, process};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cases::{self, Case};
@@ -13,8 +13,10 @@ use crate::compare::Comparison;
 use crate::cores::{self, Cores};
 use crate::generator::Generator;
 use crate::interrupt::Interrupt;
+use crate::neighbours::{self, Neighbours};
 use crate::peers::{Peer, Place, Programs};
 use crate::results::{Machine, Results};
+use crate::scratch::Scratch;
 use crate::tls::Certificate;
 use crate::{docs, relay, report};
 
@@ -31,7 +33,9 @@ enum Command {
     ///
     /// A run of all cases with all peers is kept in results/latest.json and drawn into
     /// docs/performance.md; any other is kept in results/partial.json only.
-    #[command(override_usage = "benches/load/run [OPTIONS]\n       benches/load/run draw")]
+    #[command(
+        override_usage = "benches/load/run [OPTIONS]\n       benches/load/run draw"
+    )]
     Compare(Compare),
     /// Draw docs/performance.md anew from results/latest.json.
     Draw,
@@ -60,8 +64,7 @@ struct Compare {
     cases: Vec<Case>,
     /// Only these peers.
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_enum,
-          default_values_t = [Peer::Nginx, Peer::NginxSame, Peer::Haproxy, Peer::Caddy, Peer::Relay, Peer::Varnish,
-                              Peer::TrafficServer, Peer::Aqueduct])]
+          default_values_t = Peer::USUAL)]
     peers: Vec<Peer>,
     /// The program to measure, instead of a fresh release build.
     #[arg(long, value_name = "PATH")]
@@ -75,6 +78,9 @@ struct Compare {
     /// Put these cases into results/latest.json and the docs, beside what is there.
     #[arg(long, conflicts_with = "quick")]
     merge: bool,
+    /// Fail if a measurement fails.
+    #[arg(long)]
+    strict: bool,
     #[arg(long, hide = true)]
     private_network: bool,
 }
@@ -104,11 +110,11 @@ impl Compare {
 
         cores::pin(cores.load)?;
         let mut generator = Generator::start(interrupt.clone())?;
-        let directory = ScratchDirectory::create()?;
-        let certificate = Certificate::at(&directory.0);
+        let directory = Scratch::create()?;
+        let certificate = Certificate::at(directory.path());
         let shown = certificate.write()?;
         let place = Place {
-            directory: directory.0.clone(),
+            directory: directory.path().to_owned(),
             core: cores.proxy,
             endpoints: generator.endpoints(),
             certificate,
@@ -117,19 +123,29 @@ impl Compare {
         let window = Duration::try_from_secs_f64(seconds).map_err(io::Error::other)?;
         let peers = self.peers.clone();
         let comparison = Comparison { cases, peers, rounds, window, place, shown, interrupt };
+        let neighbours = Neighbours::watch()?;
         let cases = comparison.run(&mut generator)?;
+        let others = neighbours.share()?;
         let results = Results { machine, rounds, seconds, cases };
-        println!("\n{}{}", report::table(&results), report::counting(&results));
+        println!("\n{}{}{}", report::table(&results), report::counting(&results), neighbours::told(others));
         let failed = results.failures();
         if failed > 0 {
             eprintln!("note: {failed} measurements failed and count for nothing; see above why");
         }
-        self.keep(results)
+        self.keep(results)?;
+        match failed {
+            1.. if self.strict => Err(io::Error::other("a proxy did not do what it was asked to")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Of all cases, with all who are compared as a rule.
+    fn is_full(&self) -> bool {
+        !self.quick && self.cases.is_empty() && Peer::USUAL.iter().all(|peer| self.peers.contains(peer))
     }
 
     fn keep(&self, results: Results) -> io::Result<()> {
-        let is_full = !self.quick && self.cases.is_empty() && results.peers().len() == Peer::value_variants().len();
-        if !is_full && !self.merge {
+        if !self.is_full() && !self.merge {
             results.save(&kept("partial.json"))?;
             eprintln!("kept in benches/load/results/partial.json");
             return Ok(());
@@ -146,24 +162,6 @@ impl Compare {
         docs::write(&results, &root())?;
         eprintln!("kept in benches/load/results/latest.json, drawn in docs/performance.md");
         Ok(())
-    }
-}
-
-/// Taken away when the comparison ends, however it ends.
-struct ScratchDirectory(PathBuf);
-
-impl ScratchDirectory {
-    fn create() -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("aqueduct-load-{}", process::id()));
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for ScratchDirectory {
-    fn drop(&mut self) {
-        // It is in the temporary directory: what stays there is taken away some day.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -191,4 +189,29 @@ fn kept(file: &str) -> PathBuf {
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compare(words: &[&str]) -> Compare {
+        match Cli::parse_from([&["run", "compare"], words].concat()).command {
+            Command::Compare(flags) => flags,
+            _ => unreachable!("it was asked for"),
+        }
+    }
+
+    #[test]
+    fn a_run_without_flags_is_kept_and_one_of_a_few_is_not() {
+        for (words, full) in [
+            (&[][..], true),
+            (&["--rounds", "1"], true),
+            (&["--quick"], false),
+            (&["--cases", "128b"], false),
+            (&["--peers", "nginx,aqueduct"], false),
+        ] {
+            assert_eq!(compare(words).is_full(), full, "{words:?}");
+        }
+    }
 }

@@ -7,12 +7,14 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Bytes};
+use crate::cases::{Case, Speaks};
 use crate::crowd::Crowd;
 use crate::h2::Echo;
 use crate::http::{Buffers, Fault};
 use crate::interrupt::Interrupt;
 use crate::socket::Poller;
 use crate::tally::Tally;
+use crate::websocket::Chat;
 
 /// So many clients connect at a time: no peer's accept queue overflows.
 const WAVE: usize = 64;
@@ -22,11 +24,13 @@ const MOST_ERRORS: u64 = 100;
 /// Tokens from here on are an endpoint's; those below are the clients'.
 const BYTES: u64 = 1 << 32;
 const ECHO: u64 = 1 << 33;
+const CHAT: u64 = 1 << 34;
 
 pub struct Generator {
     poller: Poller,
     bytes: Backend<Bytes>,
     echo: Backend<Echo>,
+    chat: Backend<Chat>,
     buffers: Buffers,
     interrupt: Interrupt,
 }
@@ -38,6 +42,18 @@ pub struct Endpoints {
     pub bytes: SocketAddr,
     /// gRPC, over HTTP/2 in the clear.
     pub echo: SocketAddr,
+    /// WebSocket.
+    pub chat: SocketAddr,
+}
+
+impl Endpoints {
+    pub fn of(&self, case: &Case) -> SocketAddr {
+        match case.speaks {
+            Speaks::Grpc { .. } | Speaks::GrpcH2c { .. } => self.echo,
+            Speaks::WebSocket => self.chat,
+            Speaks::Http | Speaks::Https | Speaks::H2 { .. } | Speaks::H2c { .. } => self.bytes,
+        }
+    }
 }
 
 enum Pace {
@@ -52,11 +68,12 @@ impl Generator {
         let poller = Poller::new()?;
         let bytes = Backend::start(BYTES, &poller)?;
         let echo = Backend::start(ECHO, &poller)?;
-        Ok(Self { poller, bytes, echo, buffers: Buffers::new(), interrupt })
+        let chat = Backend::start(CHAT, &poller)?;
+        Ok(Self { poller, bytes, echo, chat, buffers: Buffers::new(), interrupt })
     }
 
     pub fn endpoints(&self) -> Endpoints {
-        Endpoints { bytes: self.bytes.address, echo: self.echo.address }
+        Endpoints { bytes: self.bytes.address, echo: self.echo.address, chat: self.chat.address }
     }
 
     /// How many requests have reached the endpoint of HTTP/1.1.
@@ -153,6 +170,10 @@ impl Generator {
     fn turn(&mut self, crowd: &mut Crowd, tally: &mut Tally, mut on_end: impl FnMut(usize, usize)) -> io::Result<()> {
         for event in 0..self.poller.look()? {
             let ready = self.poller.ready(event);
+            if ready.token >= CHAT {
+                self.chat.on_ready(ready, &self.poller, &mut self.buffers)?;
+                continue;
+            }
             if ready.token >= ECHO {
                 self.echo.on_ready(ready, &self.poller, &mut self.buffers)?;
                 continue;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::client::{Client, wait_to_write};
 use crate::http::{Buffers, Fault, Head, Inbox, Message, Outbox};
+use crate::settings::TOKEN;
 use crate::socket::{EventFlags, Poller, Ready};
 use crate::tls;
 use crate::wire::{Line, Target, Wire};
@@ -28,6 +29,12 @@ impl Request {
         let connection = if close { "Connection: close\r\n" } else { "" };
         let message = message(&start, &format!("{connection}{length}"), upload);
         Self { message, download, close }
+    }
+
+    /// For who asks to see who it is.
+    pub fn with_token(download: u64) -> Self {
+        let fields = format!("Authorization: Bearer {TOKEN}\r\n");
+        Self { message: message(&format!("GET /bytes/{download}"), &fields, 0), download, close: false }
     }
 
     /// For what a cache may keep; a query tells one such thing from another.

@@ -8,11 +8,10 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 
 use crate::account::{self, CpuTime};
-use crate::cases::{Case, Kind, SMALL, Speaks};
+use crate::cases::{Case, Kind, SMALL};
 use crate::crowd::Crowd;
 use crate::generator::Generator;
 use crate::h1::{Asks, Request};
-use crate::h2::Ask;
 use crate::mix;
 use crate::results::{Cpu, Round};
 use crate::running::Running;
@@ -48,7 +47,9 @@ impl<'m> Measurement<'m> {
 
     pub fn take(&self, generator: &mut Generator, window: Duration) -> io::Result<Round> {
         match self.case.kind {
-            Kind::Kept | Kind::Fresh | Kind::Resumed | Kind::Stored | Kind::Mixed => self.cpu(generator, window),
+            Kind::Kept | Kind::Guarded | Kind::Fresh | Kind::Resumed | Kind::Stored | Kind::Mixed => {
+                self.cpu(generator, window)
+            }
             Kind::Herd => self.herd(generator, window),
             Kind::Idle => self.idle_memory(generator),
             Kind::SlowReaders => self.slow_readers_memory(generator, window),
@@ -56,18 +57,9 @@ impl<'m> Measurement<'m> {
     }
 
     fn crowd(&self, clients: usize, download: u64) -> Crowd {
-        let case = self.case;
-        match case.speaks {
-            Speaks::Http | Speaks::Https => Crowd::of_h1(clients, &self.asks(download), &self.target),
-            Speaks::Grpc { streams } => Crowd::of_h2(clients, streams, Ask::grpc(download), &self.target),
-            Speaks::H2 { streams } => Crowd::of_h2(clients, streams, Ask::get(download), &self.target),
-        }
-    }
-
-    fn asks(&self, download: u64) -> Asks {
         match self.case.kind {
-            Kind::Mixed => mix::popular(download, self.round),
-            _ => self.case.request(download).by_all(),
+            Kind::Mixed => Crowd::of_h1(clients, &mix::popular(download, self.round), &self.target),
+            _ => Crowd::of(self.case, clients, download, &self.target),
         }
     }
 
@@ -152,7 +144,7 @@ impl<'m> Measurement<'m> {
         let of_another_kind = match self.case.kind {
             Kind::Resumed => made.full,
             Kind::Fresh => made.resumed,
-            Kind::Kept | Kind::Stored | Kind::Mixed | Kind::Herd | Kind::SlowReaders | Kind::Idle => {
+            Kind::Kept | Kind::Guarded | Kind::Stored | Kind::Mixed | Kind::Herd | Kind::SlowReaders | Kind::Idle => {
                 made.full + made.resumed
             }
         };

@@ -54,6 +54,17 @@ pub struct Programs {
 }
 
 impl Peer {
+    /// Who is compared unless others are named.
+    pub const USUAL: [Self; 8] = [
+        Self::Nginx,
+        Self::NginxSame,
+        Self::Haproxy,
+        Self::Caddy,
+        Self::Relay,
+        Self::Varnish,
+        Self::TrafficServer,
+        Self::Aqueduct,
+    ];
     /// Those of others that are proxies, and set up as their manuals advise.
     pub const RIVALS: [Self; 5] = [Self::Nginx, Self::Haproxy, Self::Caddy, Self::Varnish, Self::TrafficServer];
 
@@ -125,7 +136,7 @@ impl Peer {
 
     fn command(self, listen: SocketAddr, place: &Place, case: &Case, directory: &Path) -> io::Result<Command> {
         let Place { endpoints, certificate, programs, .. } = place;
-        let endpoint = if case.is_grpc() { endpoints.echo } else { endpoints.bytes };
+        let endpoint = endpoints.of(case);
         let wanted = Wanted { case, listen, endpoint, directory, certificate };
         let settings = directory.join("settings");
         match self {

@@ -17,10 +17,10 @@ pub fn groups(results: &Results) -> Vec<Group<'_>> {
     let of = |belongs: fn(&Case) -> bool| {
         measured(results).filter(|(case, _)| case.measures_cpu() && belongs(case)).collect()
     };
-    let in_the_clear = of(|case| !case.is_secure() && !case.is_stored());
+    let in_the_clear = of(|case| case.is_h1_in_the_clear() && !case.is_stored());
     let groups = [
         Group { title: "HTTP/1.1 in the clear", file: "cpu.svg", cases: in_the_clear },
-        Group { title: "TLS, HTTP/2 and gRPC", file: "tls.svg", cases: of(Case::is_secure) },
+        Group { title: "TLS, HTTP/2 and gRPC", file: "tls.svg", cases: of(|case| !case.is_h1_in_the_clear()) },
         Group { title: "From the cache", file: "stored.svg", cases: of(Case::is_stored) },
     ];
     groups.into_iter().filter(|group| !group.cases.is_empty()).collect()

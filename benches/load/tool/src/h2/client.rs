@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::fields::{ACCEPT, AUTHORITY, Blocks, CONTENT_TYPE, GET, HTTPS, Name, POST, USER_AGENT, check_status};
+use super::fields::{ACCEPT, AUTHORITY, Blocks, CONTENT_TYPE, GET, HTTP, HTTPS, Name, POST, USER_AGENT, check_status};
 use super::frames::{
     DATA, ENABLE_PUSH, END_HEADERS, END_STREAM, Frame, Framed, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, RST_STREAM,
 };
@@ -44,14 +44,14 @@ struct Stream {
 }
 
 impl Ask {
-    pub fn get(download: u64) -> Self {
+    pub fn get(download: u64, secure: bool) -> Self {
         let kept = [(AUTHORITY, tls::NAME), (USER_AGENT, "load"), (ACCEPT, "*/*")];
-        let blocks = Blocks::of(&[GET, HTTPS], &format!("/bytes/{download}"), &kept);
+        let blocks = Blocks::of(&[GET, scheme(secure)], &format!("/bytes/{download}"), &kept);
         Self { blocks, content: Vec::new(), download, trailers: false }
     }
 
     /// A unary call with a message of so many bytes, which the endpoint is to send back.
-    pub fn grpc(length: u64) -> Self {
+    pub fn grpc(length: u64, secure: bool) -> Self {
         let kept = [
             (AUTHORITY, tls::NAME),
             (USER_AGENT, "load"),
@@ -60,7 +60,7 @@ impl Ask {
         ];
         let content = grpc::message(length as usize);
         let download = content.len() as u64;
-        Self { blocks: Blocks::of(&[POST, HTTPS], grpc::PATH, &kept), content, download, trailers: true }
+        Self { blocks: Blocks::of(&[POST, scheme(secure)], grpc::PATH, &kept), content, download, trailers: true }
     }
 
     fn check(&self, stream: &Stream) -> Result<(), Fault> {
@@ -70,6 +70,10 @@ impl Ask {
             false => Err(Fault::Length { announced: Some(stream.received), expected: self.download }),
         }
     }
+}
+
+fn scheme(secure: bool) -> u8 {
+    if secure { HTTPS } else { HTTP }
 }
 
 impl H2Client {

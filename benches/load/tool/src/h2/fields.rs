@@ -6,6 +6,7 @@ use crate::http::Fault;
 /// Entries of the table both sides know: RFC 7541, appendix A.
 pub const GET: u8 = 0x82;
 pub const POST: u8 = 0x83;
+pub const HTTP: u8 = 0x86;
 pub const HTTPS: u8 = 0x87;
 pub const STATUS_200: u8 = 0x88;
 pub const AUTHORITY: Name = Name::Known(1);

@@ -129,7 +129,7 @@ mod tests {
         let (mut poller, mut buffers) = (Poller::new().unwrap(), Buffers::new());
         let mut endpoint = Backend::<Echo>::start(ENDPOINT, &poller).unwrap();
         let target = Target { address: endpoint.address, tls: None };
-        let mut client = H2Client::new(Rc::new(Ask::grpc(128)), target);
+        let mut client = H2Client::new(Rc::new(Ask::grpc(128, false)), target);
 
         // Act: more than the window of a connection holds, ten at a time.
         let (mut begun, mut ended) = (0, 0);

@@ -1,7 +1,7 @@
 //! Aqueduct as it is, with one worker; counting, to see what that costs; and with two workers, to see what it costs that
 //! they share a socket.
 
-use super::Wanted;
+use super::{Wanted, guard};
 
 /// What is otherwise than usual.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,8 +52,10 @@ protocol = \"h2c\"
     };
     let route = match case.is_stored() {
         true => format!("{{ to = \"{to}\", cache = true }}"),
+        false if case.is_guarded() => format!("{{ to = \"{to}\", use = \"guarded\" }}"),
         false => format!("\"{to}\""),
     };
+    let guard = if case.is_guarded() { guard_lines(wanted) } else { String::new() };
     format!(
         "\
 listen = [{listen}]
@@ -64,6 +66,24 @@ reuse_port = {reuse_port}
 
 [routes]
 \"/\" = {route}
-{upstream}{tls}{admin}"
+{upstream}{tls}{admin}{guard}"
+    )
+}
+
+fn guard_lines(wanted: &Wanted) -> String {
+    let (secret, issuer, rate) = (guard::SECRET, guard::ISSUER, guard::RATE);
+    format!(
+        "
+[policies.guarded]
+security_headers = true
+ip_access = {{ deny = {:?} }}
+rate_limit = {{ rate = \"{rate}/s\", key = \"ip\" }}
+jwt = {{ secret = \"{secret}\", issuer = \"{issuer}\" }}
+
+[log.access]
+path = \"{}\"
+",
+        guard::networks(),
+        wanted.directory.join("access.log").display(),
     )
 }

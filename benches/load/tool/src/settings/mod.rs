@@ -1,7 +1,9 @@
-//! What peers are told, each in its own words: one worker, kept connections to the endpoint, no access log.
+//! What peers are told, each in its own words: one worker, kept connections to the endpoint, no access log but where a case is
+//! about what is done besides.
 
 mod aqueduct;
 mod caddy;
+mod guard;
 mod haproxy;
 mod nginx;
 mod traffic_server;
@@ -15,6 +17,7 @@ use crate::tls::Certificate;
 
 pub use aqueduct::{Variant, aqueduct};
 pub use caddy::caddy;
+pub use guard::TOKEN;
 pub use haproxy::haproxy;
 pub use nginx::{Tells, nginx};
 pub use traffic_server::traffic_server;
@@ -54,7 +57,7 @@ mod tests {
     fn only_large_bodies_get_large_buffers_from_nginx() {
         for case in cases::ALL {
             let [(_, nginx), ..] = told(&case);
-            assert_eq!(nginx.contains("64k"), case.has_large_bodies(), "{}", case.name);
+            assert_eq!(nginx.contains("proxy_buffer_size 64k"), case.has_large_bodies(), "{}", case.name);
         }
     }
 
@@ -69,11 +72,35 @@ mod tests {
 
     #[test]
     fn all_peers_speak_http_2_with_the_endpoint_of_a_call_and_only_with_that() {
-        let words = ["grpc_pass", "proto h2", "versions h2c", "h2c"];
-        for case in cases::ALL.into_iter().filter(Case::is_secure) {
+        let words = ["grpc_pass", "server backend 127.0.0.1:2 proto h2", "versions h2c", "h2c"];
+        for case in cases::ALL {
             for ((peer, settings), word) in told(&case).iter().zip(words) {
                 assert_eq!(settings.contains(word), case.is_grpc(), "{peer} in {}", case.name);
             }
+        }
+    }
+
+    #[test]
+    fn peers_that_must_be_told_so_speak_http_2_in_the_clear_where_clients_do() {
+        for case in cases::ALL.into_iter().filter(|case| !case.is_secure()) {
+            let [(_, nginx), (_, haproxy), ..] = told(&case);
+            assert_eq!(nginx.contains(" http2 "), case.is_h2c(), "nginx in {}", case.name);
+            assert_eq!(haproxy.contains("backlog 4096 proto h2"), case.is_h2c(), "haproxy in {}", case.name);
+        }
+    }
+
+    #[test]
+    fn all_peers_of_a_guarded_case_do_what_they_can_of_the_bundle_and_no_other() {
+        for case in cases::ALL {
+            let [(_, nginx), (_, haproxy), _, (_, aqueduct), _] = told(&case);
+            let done = |settings: &str, words: &[&str]| words.iter().filter(|word| settings.contains(**word)).count();
+            let all = |of: usize| if case.is_guarded() { of } else { 0 };
+            let words = ["add_header", "deny 10.66.1.0/24", "limit_req ", "/x/access.log"];
+            assert_eq!(done(&nginx, &words), all(4), "nginx in {}", case.name);
+            let words = ["set-header", "src 10.66.0.0/24 10.66.1.0/24", "sc_http_req_rate", "jwt_verify", "log stdout"];
+            assert_eq!(done(&haproxy, &words), all(5), "haproxy in {}", case.name);
+            let words = ["security_headers", "\"10.66.1.0/24\"", "rate_limit", "jwt", "/x/access.log"];
+            assert_eq!(done(&aqueduct, &words), all(5), "aqueduct in {}", case.name);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! nginx, as its manual advises for a proxy in front of an endpoint that keeps connections.
 
-use super::Wanted;
+use super::{Wanted, guard};
+use crate::cases::Speaks;
 
 /// What an endpoint is told of the client.
 #[derive(Clone, Copy)]
@@ -37,9 +38,17 @@ pub fn nginx(wanted: &Wanted, tells: Tells) -> String {
     let directory = directory.display();
     // They are laid out at the start, so no more than the case needs.
     let connections = if case.connections > 3000 { 16384 } else { 4096 };
-    let (secure, tls) = if case.is_secure() { (" ssl http2", tls_lines(wanted)) } else { ("", String::new()) };
+    let (speaks, tls) = match case.is_secure() {
+        true => (" ssl http2", tls_lines(wanted)),
+        false if case.is_h2c() => (" http2", String::new()),
+        false => ("", String::new()),
+    };
     let location = location_lines(wanted, tells);
     let store = if case.is_stored() { store_lines(wanted) } else { String::new() };
+    let (guard, log) = match case.is_guarded() {
+        true => (guard_lines(), format!("{directory}/access.log combined buffer=64k flush=1s")),
+        false => (String::new(), "off".into()),
+    };
     format!(
         "\
 {user}
@@ -50,7 +59,7 @@ pid {directory}/nginx.pid;
 error_log {directory}/error.log;
 events {{ worker_connections {connections}; }}
 http {{
-    access_log off;
+    access_log {log};
     keepalive_timeout 75s;
     keepalive_requests 1000000000;
     client_max_body_size 0;
@@ -60,13 +69,14 @@ http {{
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
     {store}
+    {guard}
     upstream backend {{
         server {endpoint};
         keepalive 1024;
         keepalive_requests 1000000000;
     }}
     server {{
-        listen {listen}{secure} backlog=4096;
+        listen {listen}{speaks} backlog=4096;
         {tls}
         location / {{
             {location}
@@ -91,6 +101,18 @@ fn store_lines(wanted: &Wanted) -> String {
     )
 }
 
+/// All of the bundle but the token, of which it knows nothing unless it is paid for.
+fn guard_lines() -> String {
+    let fields: String =
+        guard::FIELDS.iter().map(|(name, value)| format!("add_header {name} \"{value}\" always;\n    ")).collect();
+    let denied: String = guard::networks().iter().map(|network| format!("deny {network};\n    ")).collect();
+    let rate = guard::RATE;
+    format!(
+        "{fields}{denied}limit_req_zone $binary_remote_addr zone=clients:1m rate={rate}r/s;
+    limit_req zone=clients burst={rate} nodelay;"
+    )
+}
+
 /// Tickets are on unless said otherwise.
 fn tls_lines(wanted: &Wanted) -> String {
     let (chain, key) = (wanted.certificate.chain.display(), wanted.certificate.key.display());
@@ -106,6 +128,15 @@ fn location_lines(wanted: &Wanted, tells: Tells) -> String {
     if wanted.case.is_grpc() {
         return format!("grpc_pass grpc://backend;\n            {}", tells.replace("proxy_set", "grpc_set"));
     }
+    let connection = match wanted.case.speaks {
+        Speaks::WebSocket => {
+            "proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;"
+        }
+        _ => "proxy_set_header Connection \"\";",
+    };
+    // It was for the proxy.
+    let token = if wanted.case.is_guarded() { "proxy_set_header Authorization \"\";" } else { "" };
     let buffers = match wanted.case.has_large_bodies() {
         true => {
             "client_body_buffer_size 64k; proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k;"
@@ -115,7 +146,8 @@ fn location_lines(wanted: &Wanted, tells: Tells) -> String {
     format!(
         "proxy_pass http://backend;
             proxy_http_version 1.1;
-            proxy_set_header Connection \"\";
+            {connection}
+            {token}
             {tells}
             proxy_request_buffering off;
             proxy_buffering on;
