@@ -56,18 +56,25 @@ impl Awaited {
 
     /// This came next. Nothing is left to wait for once it has ended.
     #[must_use]
-    pub fn saw(mut self, next: &Option<Result<Frame, BodyError>>) -> Option<Self> {
+    pub fn saw(self, next: &Option<Result<Frame, BodyError>>) -> Option<Self> {
         let end = match next {
-            Some(Ok(Frame::Data(bytes))) => {
-                self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
-                // Who knows the length does not ask again once he has all of it.
-                (self.left == Some(0)).then_some(BodyEnd::Whole)
-            }
-            Some(Ok(Frame::Trailers(_))) => None,
-            Some(Err(_)) => Some(BodyEnd::Cut(self.trials)),
-            None => Some(BodyEnd::Whole),
+            Some(Ok(Frame::Data(bytes))) => return self.saw_bytes(bytes.len() as u64),
+            Some(Ok(Frame::Trailers(_))) => return Some(self),
+            Some(Err(_)) => BodyEnd::Cut(self.trials),
+            None => BodyEnd::Whole,
         };
-        let Some(end) = end else { return Some(self) };
+        self.over(end)
+    }
+
+    /// So many bytes came next.
+    #[must_use]
+    pub fn saw_bytes(mut self, count: u64) -> Option<Self> {
+        self.left = self.left.map(|left| left.saturating_sub(count));
+        // Who knows the length does not ask again once he has all of it.
+        if self.left == Some(0) { self.over(BodyEnd::Whole) } else { Some(self) }
+    }
+
+    fn over(self, end: BodyEnd) -> Option<Self> {
         self.learner.learn(&*self.endpoint, end);
         None
     }

@@ -14,7 +14,7 @@ use futures_core::Stream;
 
 pub use actix_http::body::BodySize;
 
-use super::{Codings, HeaderMap, scratch};
+use super::{Codings, HeaderMap, Piece, scratch};
 
 /// One piece of a body. Trailers, if any, are the last piece (RFC 9112, 7.1.2).
 #[derive(Debug)]
@@ -59,6 +59,12 @@ pub trait Body {
     /// What is kept of it in other codings, where it is kept itself: once, before anything is read.
     fn codings(&mut self) -> Option<Box<dyn Codings>> {
         None
+    }
+
+    /// The next piece of its content in a pipe, where it comes from a socket and can be had so; `None` where it is to be asked
+    /// for as a frame. Who changes a body, or looks at what is in it, leaves this as it is.
+    fn poll_piece(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+        Poll::Ready(None)
     }
 }
 
@@ -356,6 +362,13 @@ impl Body for ResponseBody {
         match self {
             Self::Stream(body) => body.codings(),
             Self::Empty | Self::Announced(_) | Self::Bytes(_) => None,
+        }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+        match self {
+            Self::Stream(body) => body.poll_piece(cx),
+            Self::Empty | Self::Announced(_) | Self::Bytes(_) => Poll::Ready(None),
         }
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{ClientCertificate, HeaderMap, StatusCode};
+use super::{ClientCertificate, HeaderMap, Shortcut, StatusCode};
 
 /// A byte stream in both directions.
 pub trait Io: AsyncRead + AsyncWrite + Unpin {}
@@ -69,6 +69,11 @@ pub trait Downstream {
 
     /// Trailers to send after the response body, if its framing has room for them.
     fn response_trailers(&self, trailers: HeaderMap);
+
+    /// The way past our memory, where the connection has one.
+    fn shortcut(&self) -> Option<&Shortcut> {
+        None
+    }
 }
 
 /// What was known of a client connection, for an exchange that goes on without its client: nothing can be sent.

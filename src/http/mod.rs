@@ -22,6 +22,7 @@ pub mod refusal;
 pub mod request_line;
 pub mod response;
 pub mod scratch;
+pub mod shortcut;
 pub mod underscores;
 
 pub use actix_http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -36,5 +37,6 @@ pub use self::{
     marks::Marks,
     refusal::Refusal,
     response::Response,
+    shortcut::{Piece, Shortcut},
     underscores::Underscores,
 };

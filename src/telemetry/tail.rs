@@ -94,6 +94,14 @@ impl Tail {
         }
     }
 
+    /// So many bytes of it came past our memory.
+    pub fn saw_piece(&mut self, count: u64) {
+        self.bytes_out += count;
+        if let Some(tally) = &mut self.tally {
+            tally.spliced += count;
+        }
+    }
+
     fn went_wrong(&mut self, token: &'static str, detail: impl FnOnce() -> String) {
         if let Some(tally) = &mut self.tally {
             tally.error = Some(token);

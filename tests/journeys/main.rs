@@ -64,6 +64,7 @@ mod hedging;
 mod intake;
 mod ip_access;
 mod jwt;
+mod large_bodies;
 mod limits;
 mod limits_by_client;
 mod listeners;

@@ -30,6 +30,7 @@ catalogue! {
     FIRST_BYTE = histogram("aqueduct_first_byte_seconds", "From the head of a request to the head of an endpoint's answer");
     RECEIVED = counter("aqueduct_request_body_bytes", "Content that clients have sent");
     SENT = counter("aqueduct_response_body_bytes", "Content that clients were sent");
+    SPLICED = counter("aqueduct_response_body_spliced_bytes", "Those of them that went from socket to socket without a copy");
     RETRIES = counter("aqueduct_retries", "Requests that were sent once more");
     ENDPOINT_UP = gauge("aqueduct_endpoint_up", "1 if the endpoint is well, 0 if it is ejected, on trial, drained or fails its checks");
     ENDPOINT_STATE = gauge("aqueduct_endpoint_state", "1, with how the endpoint is: well, warming, on_trial, ejected, fails_checks or drained");

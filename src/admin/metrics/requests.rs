@@ -28,6 +28,7 @@ pub fn now(status: &Status) -> Vec<Family> {
         }),
         each(&sums, &metrics::RECEIVED, |family, labels, sums| family.push(labels, Value::Counter(sums.received))),
         each(&sums, &metrics::SENT, |family, labels, sums| family.push(labels, Value::Counter(sums.sent))),
+        each(&sums, &metrics::SPLICED, |family, labels, sums| family.push(labels, Value::Counter(sums.spliced))),
         each(&sums, &metrics::RETRIES, |family, labels, sums| family.push(labels, Value::Counter(sums.retries))),
     ]
 }

@@ -215,8 +215,12 @@ impl Connection {
         }
         let ending = {
             let mut output = self.wire.output.borrow_mut();
-            response::write_head(answer.head(), body.size(), asked, &mut output.lines)
+            let size = self.wire.shortcut.ask(|| body.size());
+            response::write_head(answer.head(), size, asked, &mut output.lines)
         };
+        if let response::Ending::Length(length) = ending {
+            self.wire.open_shortcut(length);
+        }
         scratch::give_back(mem::take(answer.headers_mut()));
         drop(answer);
         let ends_with_connection = ending == response::Ending::Close;
@@ -225,6 +229,7 @@ impl Connection {
         let written = poll_fn(|cx| self.poll_answer(cx, &mut outgoing, &mut asks)).await;
         // The body goes now: it may hold what the next request needs.
         drop(outgoing);
+        self.wire.shortcut.shut();
         match written {
             Written::Gone => After::End(Last::Close),
             // Where the end of the connection is the end of the body, only a reset tells that something is missing.
@@ -251,17 +256,17 @@ impl Connection {
             // What is there already goes out in one write with what goes before it.
             while *asks && !broken {
                 let mut output = self.wire.output.borrow_mut();
-                if output.is_closed() || output.waiting() >= GATHER {
+                if output.is_closed() || output.waiting() >= GATHER || self.wire.shortcut.has_piece() {
                     break;
                 }
-                match outgoing.poll_more(cx, &mut output, || self.wire.take_response_trailers()) {
+                match outgoing.poll_more(cx, &mut output, &self.wire) {
                     Poll::Ready(More::Bytes) => {}
                     Poll::Ready(More::End) => *asks = false,
                     Poll::Ready(More::Broken) => broken = true,
                     Poll::Pending => break,
                 }
             }
-            if self.wire.output.borrow().is_empty() {
+            if self.wire.is_written() {
                 return match (broken, *asks) {
                     (true, _) => Poll::Ready(Written::Broken),
                     (false, false) => Poll::Ready(Written::Whole),

@@ -84,6 +84,7 @@ struct End(Rc<Wire>);
 impl Drop for End {
     fn drop(&mut self) {
         drop(self.0.take());
+        self.0.shortcut.shut();
     }
 }
 

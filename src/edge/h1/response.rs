@@ -13,6 +13,7 @@ use actix_http::{
     body::{BodySize, BoxBody, MessageBody},
 };
 
+use super::wire::Wire;
 use crate::{
     clock,
     http::{
@@ -228,7 +229,7 @@ impl Outgoing {
         &mut self,
         cx: &mut Context<'_>,
         out: &mut crate::transport::outbox::Outbox,
-        trailers: impl FnOnce() -> Option<HeaderMap>,
+        wire: &Wire,
     ) -> Poll<More> {
         if matches!(self.ending, Ending::None | Ending::Length(0)) {
             return Poll::Ready(More::End);
@@ -241,14 +242,14 @@ impl Outgoing {
             (Some(Ok(bytes)), _) => bytes,
             (Some(Err(_)), _) | (None, Ending::Length(_)) => return Poll::Ready(More::Broken),
             (None, Ending::Chunked) => {
-                write_last_chunk(trailers().as_ref(), &mut out.lines);
+                write_last_chunk(wire.take_response_trailers().as_ref(), &mut out.lines);
                 self.ending = Ending::None;
                 return Poll::Ready(More::End);
             }
             (None, Ending::Close | Ending::None) => return Poll::Ready(More::End),
         };
         match &mut self.ending {
-            Ending::Length(left) => match left.checked_sub(bytes.len() as u64) {
+            Ending::Length(left) => match left.checked_sub(bytes.len() as u64 + wire.shortcut.waiting()) {
                 Some(rest) => {
                     *left = rest;
                     out.put(bytes, b"");

@@ -28,7 +28,7 @@ use crate::{
         tls::{Greeted, Protocol},
     },
     http::{
-        ClientCertificate, Downstream, HeaderMap, StatusCode, Version,
+        ClientCertificate, Downstream, HeaderMap, Shortcut, StatusCode, Version,
         body::Length,
         downstream::Peer,
         fields::{MIN_ROOM, make_room},
@@ -39,6 +39,7 @@ use crate::{
 };
 
 mod body;
+mod piece;
 
 /// Bytes read at once while a head is awaited.
 const READ: usize = 16 * 1024;
@@ -64,6 +65,8 @@ pub struct Wire {
     pub input: RefCell<BytesMut>,
     /// What is to be written: interim responses come in between.
     pub output: RefCell<Outbox>,
+    /// The same, where it does not come through our memory: behind what is in `output`.
+    pub shortcut: Shortcut,
     body: RefCell<Incoming>,
     /// Counts requests: a payload that outlives its own gets nothing of the next.
     turn: Cell<u64>,
@@ -95,6 +98,7 @@ impl Wire {
             socket: RefCell::new(Some(socket)),
             input: RefCell::default(),
             output: RefCell::default(),
+            shortcut: Shortcut::default(),
             body: RefCell::default(),
             turn: Cell::new(0),
             version: Cell::new(Version::HTTP_11),
@@ -235,7 +239,7 @@ impl Wire {
     pub fn poll_write(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut moved = false;
         let wrote = match &mut *self.socket.borrow_mut() {
-            Some(socket) => self.output.borrow_mut().poll_write(cx, socket, &mut moved),
+            Some(socket) => self.poll_write_to(socket, cx, &mut moved),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         };
         match wrote {
@@ -343,5 +347,9 @@ impl Downstream for Wire {
 
     fn response_trailers(&self, trailers: HeaderMap) {
         *self.response_trailers.borrow_mut() = Some(trailers);
+    }
+
+    fn shortcut(&self) -> Option<&Shortcut> {
+        Some(&self.shortcut)
     }
 }

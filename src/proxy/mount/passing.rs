@@ -94,6 +94,16 @@ impl Passing {
 }
 
 impl Rest {
+    /// So many bytes of the body came past our memory.
+    pub fn saw_piece(&mut self, count: u64) {
+        if let Some(tail) = &mut self.tail {
+            tail.saw_piece(count);
+        }
+        if let Some(awaited) = self.awaited.take() {
+            self.awaited = awaited.saw_bytes(count);
+        }
+    }
+
     /// This came next of the body.
     pub fn saw(&mut self, next: &Option<Result<Frame, BodyError>>) {
         if let Some(tail) = &mut self.tail {

@@ -22,6 +22,7 @@ pub struct Page {
     head: Histogram,
     received: Count,
     sent: Count,
+    spliced: Count,
     retries: Count,
     /// By token. Errors are rare, and tokens few: no client makes one up.
     errors: Mutex<BTreeMap<&'static str, u64>>,
@@ -40,6 +41,8 @@ pub struct Sums {
     pub received: u64,
     /// Bytes of content that clients were sent.
     pub sent: u64,
+    /// Those of them that went from socket to socket without a copy.
+    pub spliced: u64,
     /// How often a request was sent once more.
     pub retries: u64,
     /// What went wrong, by its token of RFC 9209.
@@ -56,6 +59,9 @@ impl Page {
             self.head.observe(first_byte);
         }
         self.sent.add(sent);
+        if tally.spliced > 0 {
+            self.spliced.add(tally.spliced);
+        }
         if let Some(received) = &tally.received {
             self.received.add(received.get());
         }
@@ -76,6 +82,7 @@ impl Page {
         self.head.add_to(&mut sums.head);
         sums.received += self.received.now();
         sums.sent += self.sent.now();
+        sums.spliced += self.spliced.now();
         sums.retries += self.retries.now();
         for (error, count) in self.errors.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             *sums.errors.entry(error).or_default() += count;

@@ -28,6 +28,8 @@ pub struct Tally {
     pub attempts: u32,
     /// Bytes of its content that have come, if it has any.
     pub received: Option<Rc<Cell<u64>>>,
+    /// Bytes of its answer's content that went from socket to socket without a copy.
+    pub spliced: u64,
     /// What went wrong.
     pub error: Option<&'static str>,
 }
@@ -43,6 +45,7 @@ impl Tally {
             took: None,
             attempts: facts.attempts,
             received: facts.received.take(),
+            spliced: 0,
             error: facts.error,
         }
     }

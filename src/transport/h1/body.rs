@@ -10,9 +10,9 @@ use bytes::BytesMut;
 
 use crate::{
     http::{
-        Body, BodyError, BodySize, Frame, HeaderMap,
+        self, Body, BodyError, BodySize, Frame, HeaderMap,
         chunked::{ChunkedDecoder, Piece},
-        headers,
+        headers, shortcut,
     },
     transport::{h1::exchange::Flow, pool::Shelf},
 };
@@ -41,6 +41,18 @@ pub struct OpenBody {
     shelf: Option<Rc<Shelf>>,
     /// What was understood together with the head.
     ahead: VecDeque<Next>,
+    pieces: Pieces,
+}
+
+/// Whether it can be had in pieces, without a copy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pieces {
+    /// If enough is left.
+    Perhaps,
+    /// That is how it is had.
+    Yes,
+    /// There was no pipe, or the kernel does not do it.
+    No,
 }
 
 impl OpenBody {
@@ -50,7 +62,7 @@ impl OpenBody {
             Ending::Length(length) => BodySize::Sized(*length),
             Ending::Chunked(_) | Ending::Close => BodySize::Stream,
         };
-        Self { flow: Some(flow), ending, size, shelf, ahead: VecDeque::new() }
+        Self { flow: Some(flow), ending, size, shelf, ahead: VecDeque::new(), pieces: Pieces::Perhaps }
     }
 
     /// The same, behind these first pieces.
@@ -99,6 +111,45 @@ impl OpenBody {
                 }
             }
         }
+    }
+
+    fn poll_next_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<http::Piece, BodyError>>> {
+        let (Some(flow), Ending::Length(left)) = (&mut self.flow, &mut self.ending) else { return Poll::Ready(None) };
+        let is_worth_it = match self.pieces {
+            Pieces::Perhaps => *left >= shortcut::MIN_LEFT,
+            Pieces::Yes => true,
+            Pieces::No => false,
+        };
+        // What was read already goes first.
+        if !is_worth_it || !flow.input.is_empty() {
+            return Poll::Ready(None);
+        }
+        if flow.poll_send(cx).is_err() {
+            flow.give_up_sending();
+        }
+        let piece = match flow.poll_piece(cx, *left) {
+            Poll::Ready(Ok(Some(piece))) => piece,
+            Poll::Ready(Ok(None)) => {
+                self.pieces = Pieces::No;
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(BodyError::Io(error)))),
+            Poll::Pending => {
+                ready!(flow.poll_stalled(cx));
+                return Poll::Ready(Some(Err(BodyError::Stalled)));
+            }
+        };
+        if piece.is_empty() {
+            return Poll::Ready(Some(Err(BodyError::Incomplete)));
+        }
+        self.pieces = Pieces::Yes;
+        *left -= piece.len() as u64;
+        flow.pause();
+        if *left == 0 {
+            // What follows on the connection, if anything does, is found there before it is used again.
+            self.finish();
+        }
+        Poll::Ready(Some(Ok(piece)))
     }
 
     /// The last byte was read.
@@ -169,6 +220,14 @@ impl Body for OpenBody {
         let next = ready!(self.poll_next(cx));
         if matches!(next, Some(Err(_))) {
             // Whatever went wrong, nothing on this connection can be trusted any more.
+            self.flow = None;
+        }
+        Poll::Ready(next)
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<http::Piece, BodyError>>> {
+        let next = ready!(self.poll_next_piece(cx));
+        if matches!(next, Some(Err(_))) {
             self.flow = None;
         }
         Poll::Ready(next)

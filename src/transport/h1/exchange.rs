@@ -22,7 +22,7 @@ use super::{
     sending::{SendError, Sending},
 };
 use crate::{
-    http::{Downstream, StatusCode, headers},
+    http::{Downstream, Piece, StatusCode, headers},
     transport::{
         Cause, Phase, Timeouts, TransportError,
         pool::{Connection, Shelf},
@@ -167,6 +167,15 @@ impl Flow {
             self.portion = buffers::LARGE_PORTION;
         }
         read
+    }
+
+    /// Takes what has come into a pipe, at most `left` bytes; `None` if it has to be read. An empty piece is the end.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>, left: u64) -> Poll<io::Result<Option<Piece>>> {
+        let piece = self.connection.stream.poll_piece(cx, left);
+        if matches!(&piece, Poll::Ready(Ok(Some(piece))) if !piece.is_empty()) {
+            self.watch.moved();
+        }
+        piece
     }
 
     /// While a body is read: the endpoint is to give the next byte. Ready when it took too long.
