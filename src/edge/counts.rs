@@ -8,6 +8,8 @@ use crate::telemetry::metrics::SharedCount;
 pub struct Counts {
     /// Connections that were taken in.
     pub accepted: SharedCount,
+    /// Connections that were parked, each as often as it was.
+    pub parked: SharedCount,
     /// Connections that were turned away.
     pub refused: Refused,
     /// Handshakes of TLS.

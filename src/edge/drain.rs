@@ -122,6 +122,11 @@ impl Worker {
         worker
     }
 
+    /// The word was said.
+    pub fn has_begun(&self) -> bool {
+        self.word.is_said()
+    }
+
     /// For one connection.
     pub fn ear(self: &Rc<Self>) -> Draining {
         Draining { worker: Rc::clone(self), place: Cell::new(None) }
@@ -142,7 +147,17 @@ impl Draining {
 
     /// The server stops, or no longer listens where the connection came in.
     pub fn has_begun(&self) -> bool {
-        self.worker.word.is_said()
+        self.worker.has_begun()
+    }
+
+    /// Where it is an ear.
+    pub fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
+    /// It is one of this worker.
+    pub fn is_at(&self, worker: &Rc<Worker>) -> bool {
+        Rc::ptr_eq(&self.worker, worker)
     }
 
     /// Ready once it has begun; the task is woken then.

@@ -48,6 +48,7 @@ mod inherited;
 pub mod limits;
 mod listener;
 mod open;
+mod parking;
 mod proxy_protocol;
 mod reception;
 mod reload;

@@ -1,5 +1,5 @@
 //! Where a worker takes connections in: doors open and close, whoever comes is met within the limits, and each
-//! connection is a task of its own.
+//! connection is a task of its own as long as something comes on it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -19,10 +19,11 @@ use tokio::sync::{Notify, mpsc};
 use super::{
     accept::Listener,
     drain::{self, Draining, LAST_CALL, Stop},
-    h1::{self, Arrival},
+    h1::{self, Arrival, Visit},
     h2,
     limits::Limits,
     listener::{Caps, Full, Place},
+    parking::{Parked, Parking},
     proxy_protocol::Senders,
     tls::{Certificates, Protocol, Speaks, Spoken},
     worker::{Change, Entrance},
@@ -43,9 +44,13 @@ pub struct Reception<A> {
     workers: usize,
     receiving: Rc<Tasks>,
     open: Rc<Tasks>,
+    parking: Parking<Keeps>,
 }
 
-/// Connections taken in before others get a turn.
+/// That a connection is one of those that are open, and its place among them.
+type Keeps = (One, Place);
+
+/// Connections taken in, or served again, before others get a turn.
 const IN_A_ROW: u32 = 16;
 /// Connections that may wait to be accepted when the server stops; whoever comes faster than this is not served.
 const MOST_WAITING: usize = 4096;
@@ -58,7 +63,8 @@ impl<A: h1::Answers + 'static> Reception<A> {
     /// Without a door yet, one of so many.
     pub fn new(app: A, limits: Limits, caps: Arc<Caps>, workers: usize) -> Self {
         let limits = RefCell::new(Rc::new(limits));
-        Self { app: Rc::new(app), limits, caps, workers, receiving: Rc::default(), open: Rc::default() }
+        let (receiving, open, parking) = (Rc::default(), Rc::default(), Parking::default());
+        Self { app: Rc::new(app), limits, caps, workers, receiving, open, parking }
     }
 
     /// Ready once no door is open and the last connection has ended.
@@ -197,7 +203,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
     }
 
     fn serve(
-        &self,
+        self: &Rc<Self>,
         (socket, peer, announced): (Socket, Peer, Option<Box<Ends>>),
         place: Place,
         Spoken { certificates, newest, timeouts, counts, .. }: Spoken,
@@ -209,36 +215,68 @@ impl<A: h1::Answers + 'static> Reception<A> {
         if let Some(certificates) = certificates {
             return self.serve_encrypted(arrival, certificates, (place, limits), draining);
         }
-        let serve = h1::serve(arrival, Rc::clone(&self.app), limits, draining.ear());
-        let one = self.open.one();
+        self.begin(Visit::first(arrival, limits), (self.open.one(), place), Rc::clone(draining));
+    }
+
+    /// A task for a connection on which nothing is under way.
+    fn begin(self: &Rc<Self>, visit: Visit, keeps: Keeps, draining: Rc<drain::Worker>) {
+        let reception = Rc::clone(self);
         actix_rt::spawn(async move {
-            serve.await;
-            drop((one, place));
+            let visit = h1::serve(visit, Rc::clone(&reception.app), draining.ear()).await;
+            reception.park(visit, keeps, draining);
         });
+    }
+
+    /// Keeps what remains of a connection until something comes again, if there is to be more of it.
+    fn park(self: &Rc<Self>, visit: Option<Visit>, keeps: Keeps, draining: Rc<drain::Worker>) {
+        let Some(visit) = visit else { return };
+        visit.arrival.counts.parked.one();
+        if self.parking.keep(Parked { visit, draining, keeps }) {
+            actix_rt::spawn(Rc::clone(self).look_after_parked());
+        }
+    }
+
+    async fn look_after_parked(self: Rc<Self>) {
+        let mut in_a_row = 0;
+        while let Some(Parked { visit, draining, keeps }) = self.parking.next().await {
+            if visit.is_over(draining.has_begun()) {
+                visit.end();
+            } else {
+                self.begin(visit, keeps, draining);
+            }
+            in_a_row += 1;
+            if in_a_row == IN_A_ROW {
+                in_a_row = 0;
+                turn().await;
+            }
+        }
     }
 
     /// The handshake is part of the connection's own task: nobody waits for a slow one.
     fn serve_encrypted(
-        &self,
+        self: &Rc<Self>,
         arrival: Arrival,
         certificates: Certificates,
         (place, limits): (Place, Rc<Limits>),
         draining: &Rc<drain::Worker>,
     ) {
-        let (app, draining) = (Rc::clone(&self.app), Rc::clone(draining));
-        let one = self.open.one();
+        let (reception, draining, keeps) = (Rc::clone(self), Rc::clone(draining), (self.open.one(), place));
         actix_rt::spawn(async move {
+            let app = Rc::clone(&reception.app);
             let Arrival { socket, newest, counts, .. } = arrival;
             let greeting = certificates.greet(socket, newest, limits.tls_handshake, &counts.handshakes);
             if let Some((socket, greeted)) = greeting.await {
                 let protocol = greeted.protocol;
                 let arrival = Arrival { socket, greeted: Some(greeted), counts, ..arrival };
                 match protocol {
-                    Protocol::Http1 => h1::serve(arrival, app, limits, draining.ear()).await,
+                    Protocol::Http1 => {
+                        let visit = h1::serve(Visit::first(arrival, limits), app, draining.ear()).await;
+                        return reception.park(visit, keeps, draining);
+                    }
                     Protocol::Http2 => Box::pin(h2::serve(arrival, Bytes::new(), app, limits, draining.ear())).await,
                 }
             }
-            drop((one, place));
+            drop(keeps);
         });
     }
 

@@ -35,6 +35,7 @@ mod drain;
 mod drained_endpoints;
 mod edge_answers;
 mod edge_connections;
+mod edge_parking;
 mod edge_requests;
 mod edge_turns;
 mod edge_workers;

@@ -71,6 +71,7 @@ catalogue! {
     CACHE_PURGED = counter("aqueduct_cache_purged", "Answers that were purged from it, softly or not");
     CONNECTIONS = gauge("aqueduct_connections", "Connections of clients that are open");
     ACCEPTED = counter("aqueduct_connections_accepted", "Connections of clients that were taken in");
+    PARKED = counter("aqueduct_connections_parked", "Connections of clients that were parked, each as often as it was");
     REFUSED = counter("aqueduct_connections_refused", "Connections of clients that were turned away, by why");
     HANDSHAKES = counter("aqueduct_tls_handshakes", "Handshakes with clients, by what became of them");
     HTTP2_CONNECTIONS = counter("aqueduct_http2_connections", "Connections of clients that speak HTTP/2");

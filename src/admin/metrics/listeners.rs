@@ -13,6 +13,7 @@ pub fn now(status: &Status) -> Vec<Family> {
     let encrypted: Vec<ListensAt> = all.iter().filter(|listener| listener.tls.is_some()).cloned().collect();
     vec![
         each(&all, &metrics::ACCEPTED, |counts| &counts.accepted),
+        each(&all, &metrics::PARKED, |counts| &counts.parked),
         by(&all, &metrics::REFUSED, "reason", |Counts { refused, .. }| {
             [
                 ("server", &refused.server),

@@ -7,6 +7,7 @@ use std::{
     pin::pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use actix_http::{
@@ -35,6 +36,9 @@ use crate::{
     telemetry::refusals,
 };
 
+/// A connection on which nothing comes for so long is parked. Between two requests of a busy client there is less.
+const PARK_AFTER: Duration = Duration::from_secs(1);
+
 /// Small pieces of a body are gathered up to this before they are written.
 const GATHER: usize = 16 * 1024;
 
@@ -49,12 +53,16 @@ pub struct Connection {
     is_fresh: bool,
     /// The server stops, and time for a request that is on its way was given.
     is_last_call: bool,
+    /// What is waited for is the time to park it; the rest of what it has comes after that.
+    parks: bool,
 }
 
 /// How a connection ends.
 pub enum Last {
     /// Nothing more to say.
     Close,
+    /// Nothing has come for a while.
+    Park,
     /// The client may still be sending, and is to read our answer first.
     Linger,
     /// The client must see that something is missing.
@@ -65,6 +73,15 @@ pub enum Last {
     Http2,
 }
 
+/// What comes next.
+enum Next {
+    Head(Head),
+    /// Nothing any more.
+    End,
+    /// Nothing for a while.
+    Rest,
+}
+
 /// What an exchange leaves behind.
 enum After {
     Next,
@@ -72,17 +89,23 @@ enum After {
 }
 
 impl Connection {
-    /// One on which nothing was said yet.
-    pub fn new(wire: Rc<Wire>, draining: Draining) -> Self {
-        Self { wire, draining, reader: HeadReader::default(), is_fresh: true, is_last_call: false }
+    /// One on which nothing is under way.
+    pub fn new(wire: Rc<Wire>, is_fresh: bool, draining: Draining) -> Self {
+        Self { wire, draining, reader: HeadReader::default(), is_fresh, is_last_call: false, parks: false }
+    }
+
+    /// Nothing was asked on it yet.
+    pub fn is_fresh(&self) -> bool {
+        self.is_fresh
     }
 
     /// One request after the other. What remains to be done with the connection is told.
     pub async fn converse<A: Answers>(&mut self, app: &A) -> Last {
         loop {
             let head = match poll_fn(|cx| self.poll_head(cx)).await {
-                Ok(Some(head)) => head,
-                Ok(None) => return Last::Close,
+                Ok(Next::Head(head)) => head,
+                Ok(Next::End) => return Last::Close,
+                Ok(Next::Rest) => return Last::Park,
                 Err(Error::Version) if self.is_fresh && self.wire.begins_http2() => return Last::Http2,
                 Err(error) => {
                     let error = if self.wire.begins_proxy_header() { UNEXPECTED_HEADER } else { error };
@@ -116,17 +139,17 @@ impl Connection {
         Client::at(self.wire.peer, self.wire.is_tls())
     }
 
-    /// The next head; `None` when there will be none.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Head>, Error>> {
+    /// The next head, or what there is instead.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, Error>> {
         let wire = &self.wire;
         loop {
             let was_idle = wire.input.borrow().is_empty();
             if !was_idle && let Some(head) = self.reader.read(&mut wire.input.borrow_mut(), &wire.limits)? {
                 wire.reading.disarm();
-                return Poll::Ready(Ok(Some(head)));
+                return Poll::Ready(Ok(Next::Head(head)));
             }
             match wire.poll_read_head(cx) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(None)),
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(Next::End)),
                 Poll::Ready(Ok(_)) => {
                     if was_idle && !self.is_fresh {
                         // The head has begun: its time runs from here. If it is here already, this is not armed.
@@ -142,20 +165,29 @@ impl Connection {
         }
         if is_idle && self.draining.poll(cx).is_ready() {
             if !(self.is_fresh || wire.has_unread()) {
-                return Poll::Ready(Ok(None));
+                return Poll::Ready(Ok(Next::End));
             }
             if !mem::replace(&mut self.is_last_call, true) {
                 let first_head = wire.limits.request_head;
                 wire.reading.arm(first_head.map_or(LAST_CALL, |limit| limit.min(LAST_CALL)));
+                self.parks = false;
             }
         }
+        let is_between = is_idle && !self.is_fresh;
+        let limit = if is_between { wire.limits.keep_alive } else { wire.limits.request_head };
         if !wire.reading.is_armed() {
-            let limits = &wire.limits;
-            let is_between = is_idle && !self.is_fresh;
-            wire.reading.arm_or_disarm(if is_between { limits.keep_alive } else { limits.request_head });
+            self.parks = is_idle && limit.is_none_or(|limit| limit > PARK_AFTER);
+            wire.reading.arm_or_disarm(if self.parks { Some(PARK_AFTER) } else { limit });
         }
         ready!(wire.reading.poll(cx));
-        Poll::Ready(if is_idle { Ok(None) } else { Err(Error::ClientTimeout { what: "the request head" }) })
+        if mem::take(&mut self.parks) {
+            wire.reading.arm_or_disarm(limit.map(|limit| limit.saturating_sub(PARK_AFTER)));
+            if is_idle {
+                return Poll::Ready(Ok(Next::Rest));
+            }
+            ready!(wire.reading.poll(cx));
+        }
+        Poll::Ready(if is_idle { Ok(Next::End) } else { Err(Error::ClientTimeout { what: "the request head" }) })
     }
 
     async fn exchange<A: Answers>(&mut self, head: Head, app: &A) -> After {

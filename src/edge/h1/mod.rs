@@ -1,6 +1,6 @@
 //! HTTP/1.1 with clients: our own dispatcher around an actix `App` (docs/adr/0001-own-http1-dispatcher.md).
 //!
-//! One task a connection. `connection` reads a head, calls the App, writes the answer, and begins again; while it waits
+//! One task a connection, unless it is parked (`edge/parking`). `connection` reads a head, calls the App, writes the answer, and begins again; while it waits
 //! it watches for a client that leaves. Every wait has a deadline. What it shares with the handler is the `wire`.
 
 use std::{
@@ -13,6 +13,7 @@ use std::{
 
 use actix_http::{Request, Response, body::BoxBody};
 
+pub use self::visit::Visit;
 use self::{
     connection::{Connection, Last},
     wire::Wire,
@@ -21,7 +22,6 @@ use super::{
     counts::Counts,
     drain::Draining,
     h2,
-    limits::Limits,
     tls::{Greeted, Protocol},
 };
 use crate::{
@@ -37,6 +37,7 @@ mod connection;
 pub mod head;
 pub mod response;
 pub(super) mod unseen;
+mod visit;
 mod wire;
 
 /// How long a client that still sends may read the answer, once we have closed our side.
@@ -64,18 +65,21 @@ pub struct Arrival {
     pub counts: Arc<Counts>,
 }
 
-/// Serves a connection to its end.
-pub async fn serve<A: Answers>(arrival: Arrival, app: Rc<A>, limits: Rc<Limits>, draining: Draining) {
-    let wire = Rc::new(Wire::new(arrival, limits));
+/// Serves a connection to its end, or until it is to be parked.
+pub async fn serve<A: Answers>(visit: Visit, app: Rc<A>, draining: Draining) -> Option<Visit> {
+    let is_fresh = visit.is_fresh;
+    let wire = Rc::new(Wire::new(visit));
     let _end = End(Rc::clone(&wire));
-    let mut connection = Connection::new(Rc::clone(&wire), draining);
+    let mut connection = Connection::new(Rc::clone(&wire), is_fresh, draining);
     match connection.converse(&*app).await {
         Last::Close => wire.say_goodbye(),
+        Last::Park => return wire.park(connection.is_fresh()),
         Last::Cut => wire.reset(),
         Last::Linger => linger(&wire).await,
         Last::Switch(takeover) => hand_over(&wire, takeover, connection.draining).await,
         Last::Http2 => Box::pin(hand_on(&wire, app, connection.draining)).await,
     }
+    None
 }
 
 /// Closes the connection, whoever still holds the wire: a handler may keep its request for longer.

@@ -18,7 +18,7 @@ use tokio_util::io::poll_read_buf;
 
 pub use self::body::Payload;
 use self::body::{Incoming, READ_BODY};
-use super::{Arrival, response};
+use super::{Arrival, Visit, response};
 use crate::{
     clock::Deadline,
     edge::{
@@ -92,7 +92,8 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub fn new(arrival: Arrival, limits: Rc<Limits>) -> Self {
+    pub fn new(visit: Visit) -> Self {
+        let Visit { arrival, limits, until, is_fresh: _ } = visit;
         let Arrival { socket, peer, announced, greeted, newest, counts } = arrival;
         Self {
             socket: RefCell::new(Some(socket)),
@@ -105,7 +106,7 @@ impl Wire {
             head_is_out: Cell::new(false),
             request_trailers: RefCell::default(),
             response_trailers: RefCell::default(),
-            reading: Deadline::new(),
+            reading: until,
             writing: Deadline::new(),
             looking: OnceCell::new(),
             peer,
@@ -284,6 +285,16 @@ impl Wire {
         {
             log::debug!("a connection ends without a reset: {error}");
         }
+    }
+
+    /// Nothing is under way: all that has to be kept of it.
+    pub fn park(&self, is_fresh: bool) -> Option<Visit> {
+        let (socket, _nothing) = self.take()?;
+        let (announced, greeted) = (self.announced.clone(), self.greeted.clone());
+        let (peer, newest, counts) = (self.peer, self.newest, Arc::clone(&self.counts));
+        let arrival = Arrival { socket, peer, announced, greeted, newest, counts };
+        let (limits, until) = (Rc::clone(&self.limits), self.reading.clone());
+        Some(Visit { arrival, limits, until, is_fresh })
     }
 
     /// Takes the socket out, with what was read from it ahead. The connection has ended then for whoever else holds it.

@@ -24,6 +24,7 @@ use crate::{
 };
 
 /// What was agreed on with a client.
+#[derive(Clone)]
 pub struct Greeted {
     /// What it speaks from here on.
     pub protocol: Protocol,

@@ -36,6 +36,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{
     client::{self, Client, Response},
     seen::{self, Log, Seen},
+    wire::patiently,
 };
 
 /// An edge that listens, until it is dropped.
@@ -132,6 +133,14 @@ impl TestEdge {
         self.handle.addresses()
     }
 
+    pub async fn parked(&self, times: u64) {
+        parked(&self.handle, times).await;
+    }
+
+    pub fn times_parked(&self) -> u64 {
+        times_parked(&self.handle)
+    }
+
     pub fn drain(&self) {
         self.handle.drain();
     }
@@ -144,6 +153,20 @@ impl TestEdge {
     pub fn outcome(mut self) -> Outcome {
         self.thread.take().expect("it was started").join().expect("the server does not panic")
     }
+}
+
+/// Waits until connections were parked so many times.
+pub async fn parked(handle: &Handle, times: u64) {
+    patiently("parked connections", async {
+        while times_parked(handle) < times {
+            tokio::time::sleep(MOMENT / 10).await;
+        }
+    })
+    .await;
+}
+
+pub fn times_parked(handle: &Handle) -> u64 {
+    handle.listening().iter().map(|listener| listener.counts.parked.now()).sum()
 }
 
 impl Drop for TestEdge {

@@ -15,6 +15,7 @@ use aqueduct::{
 
 use super::{
     client::{self, Client, Response},
+    edge,
     origin::Origin,
 };
 
@@ -58,6 +59,11 @@ impl TestProxy {
 
     pub async fn connect(&self) -> Client {
         Client::connect(self.address).await
+    }
+
+    /// Waits until its connections were parked so many times.
+    pub async fn parked(&self, times: u64) {
+        edge::parked(&self.handle, times).await;
     }
 
     pub fn drain(&self) {

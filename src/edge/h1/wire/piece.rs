@@ -55,7 +55,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        edge::{h1::Arrival, limits::Limits, tls::Protocol},
+        edge::{
+            h1::{Arrival, Visit},
+            limits::Limits,
+            tls::Protocol,
+        },
         http::{BodySize, Piece, downstream::Peer},
         settings::ServerSettings,
     };
@@ -69,7 +73,7 @@ mod tests {
             newest: Protocol::Http1,
             counts: std::sync::Arc::default(),
         };
-        Wire::new(arrival, Rc::new(Limits::of(&ServerSettings::default(), "edge")))
+        Wire::new(Visit::first(arrival, Rc::new(Limits::of(&ServerSettings::default(), "edge"))))
     }
 
     #[actix_rt::test]

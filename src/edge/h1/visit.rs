@@ -1,0 +1,37 @@
+//! A connection as it is served: when it has come in, and again after it was parked.
+
+use std::rc::Rc;
+
+use super::{Arrival, wire::Wire};
+use crate::{clock::Deadline, edge::limits::Limits};
+
+/// What is known of a connection while nothing is under way on it.
+pub struct Visit {
+    /// The connection.
+    pub arrival: Arrival,
+    /// What it may cost.
+    pub limits: Rc<Limits>,
+    /// When it is over if nothing comes until then.
+    pub until: Deadline,
+    /// Nothing was asked on it yet.
+    pub is_fresh: bool,
+}
+
+impl Visit {
+    /// Of one that has just come in.
+    pub fn first(arrival: Arrival, limits: Rc<Limits>) -> Self {
+        Self { arrival, limits, until: Deadline::new(), is_fresh: true }
+    }
+
+    /// Nothing will be served any more: its time is over, or the server stops and it has been served before. What the
+    /// kernel has of it is served all the same.
+    pub fn is_over(&self, is_stopping: bool) -> bool {
+        let is_over = self.until.has_passed() || (is_stopping && !self.is_fresh);
+        is_over && !self.arrival.socket.has_unread()
+    }
+
+    /// Closes the connection.
+    pub fn end(self) {
+        Wire::new(self).say_goodbye();
+    }
+}
