@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::cases::{self, Case};
 use crate::compare::Comparison;
 use crate::cores::{self, Cores};
+use crate::count::Count;
 use crate::generator::Generator;
 use crate::interrupt::Interrupt;
 use crate::neighbours::{self, Neighbours};
@@ -34,11 +35,14 @@ enum Command {
     /// A run of all cases with all peers is kept in results/latest.json and drawn into
     /// docs/performance.md; any other is kept in results/partial.json only.
     #[command(
-        override_usage = "benches/load/run [OPTIONS]\n       benches/load/run draw"
+        override_usage = "benches/load/run [OPTIONS]\n       benches/load/run --short\n       benches/load/run draw"
     )]
     Compare(Compare),
     /// Draw docs/performance.md anew from results/latest.json.
     Draw,
+    /// Count what instructions an exchange takes in Aqueduct, and hold them against what is recorded.
+    #[command(override_usage = "benches/instructions/run [--only A,B] [--record]")]
+    Count(Count),
     /// Relay TCP connections: the floor of the comparison.
     Relay {
         #[arg(long)]
@@ -88,6 +92,7 @@ struct Compare {
 pub fn run() -> io::Result<()> {
     match Cli::parse().command {
         Command::Compare(flags) => flags.compare(),
+        Command::Count(flags) => flags.count(),
         Command::Draw => docs::write(&Results::load(&kept("latest.json"))?, &root()),
         Command::Relay { listen, to } => relay::run(listen, to),
     }
@@ -171,7 +176,7 @@ fn open_many_files() -> io::Result<()> {
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
 
-fn case_named(name: &str) -> Result<Case, String> {
+pub fn case_named(name: &str) -> Result<Case, String> {
     Case::named(name).ok_or_else(|| format!("no such case; there are: {}", names_of_cases()))
 }
 

@@ -1,4 +1,5 @@
-//! Clients and backend in one loop that never sleeps, so that no wake-up of the load hides the proxy.
+//! Clients and backend in one loop that never sleeps, so that no wake-up of the load hides the proxy; unless what is measured is
+//! not time, and the proxy may have the core.
 
 use std::collections::VecDeque;
 use std::io;
@@ -33,6 +34,7 @@ pub struct Generator {
     chat: Backend<Chat>,
     buffers: Buffers,
     interrupt: Interrupt,
+    sleeps: bool,
 }
 
 /// What stands behind the proxies.
@@ -69,7 +71,12 @@ impl Generator {
         let bytes = Backend::start(BYTES, &poller)?;
         let echo = Backend::start(ECHO, &poller)?;
         let chat = Backend::start(CHAT, &poller)?;
-        Ok(Self { poller, bytes, echo, chat, buffers: Buffers::new(), interrupt })
+        Ok(Self { poller, bytes, echo, chat, buffers: Buffers::new(), interrupt, sleeps: false })
+    }
+
+    /// The same, for a proxy that takes its time.
+    pub fn start_sleepy(interrupt: Interrupt) -> io::Result<Self> {
+        Ok(Self { sleeps: true, ..Self::start(interrupt)? })
     }
 
     pub fn endpoints(&self) -> Endpoints {
@@ -168,7 +175,8 @@ impl Generator {
     }
 
     fn turn(&mut self, crowd: &mut Crowd, tally: &mut Tally, mut on_end: impl FnMut(usize, usize)) -> io::Result<()> {
-        for event in 0..self.poller.look()? {
+        let events = if self.sleeps { self.poller.doze()? } else { self.poller.look()? };
+        for event in 0..events {
             let ready = self.poller.ready(event);
             if ready.token >= CHAT {
                 self.chat.on_ready(ready, &self.poller, &mut self.buffers)?;

@@ -9,6 +9,7 @@ mod cli;
 mod client;
 mod compare;
 mod cores;
+mod count;
 mod crowd;
 mod docs;
 mod generator;

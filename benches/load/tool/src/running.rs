@@ -13,8 +13,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{account, cores};
 
-const START_LIMIT: Duration = Duration::from_secs(10);
+/// Enough for one whose instructions are counted, which takes fifty times as long.
+const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+const ORDERLY_STOP_LIMIT: Duration = Duration::from_secs(60);
 const GLANCE: Duration = Duration::from_millis(20);
 
 pub struct Running {
@@ -44,6 +46,19 @@ impl Running {
 
     pub fn process(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Lets it end by itself, and leave what it writes last.
+    pub fn end(mut self) -> io::Result<()> {
+        signal(self.process(), Signal::TERM);
+        if !self.has_ended_within(ORDERLY_STOP_LIMIT) {
+            return Err(io::Error::other(format!("it did not end within {ORDERLY_STOP_LIMIT:?}")));
+        }
+        let status = self.child.wait()?;
+        if !status.success() {
+            return Err(io::Error::other(format!("it ended with {status}")));
+        }
+        Ok(())
     }
 
     fn wait_until_it_listens(&mut self) -> io::Result<()> {

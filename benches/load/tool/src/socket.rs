@@ -44,6 +44,11 @@ impl Poller {
         self.collect(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))
     }
 
+    /// Sleeps until something is ready, but not for long.
+    pub fn doze(&mut self) -> io::Result<usize> {
+        self.collect(Some(&Timespec { tv_sec: 0, tv_nsec: 100_000_000 }))
+    }
+
     /// Sleeps until something is ready.
     pub fn wait(&mut self) -> io::Result<usize> {
         self.collect(None)
