@@ -45,10 +45,12 @@ mod checks;
 mod cohort;
 mod destinations;
 pub mod discovery;
+mod end;
 mod hedges;
 mod http2;
 pub mod https;
 mod kept;
+mod known;
 mod limits;
 mod listeners;
 pub mod mirror;
@@ -69,8 +71,8 @@ pub struct Plan {
     pub fallback: Passage,
     /// All upstreams by name, those that a route names by URL included.
     pub upstreams: Upstreams,
-    /// Those of them whose endpoints are found.
-    pub discoveries: Vec<Arc<Discovery>>,
+    /// Those of them whose endpoints are found, by name.
+    pub discoveries: IndexMap<Arc<str>, Arc<Discovery>>,
     /// Where to accept clients.
     pub listeners: Vec<Listener>,
     /// Where operators are answered.
@@ -165,7 +167,7 @@ impl Plan {
 impl Plan {
     /// How the endpoints of an upstream are found, if they are.
     pub fn discovery(&self, upstream: &Arc<Upstream>) -> Option<&Arc<Discovery>> {
-        self.discoveries.iter().find(|discovery| Arc::ptr_eq(&discovery.upstream, upstream))
+        self.discoveries.get(&upstream.name).filter(|discovery| Arc::ptr_eq(&discovery.upstream, upstream))
     }
 
     /// What its filters have to do that is on no request's way.

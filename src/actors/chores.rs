@@ -1,6 +1,6 @@
 //! What filters have to do that is on no request's way.
 
-use std::{ptr, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{Aborting, supervise};
 use crate::{filters::site::Chore, proxy::Proxy};
@@ -8,20 +8,19 @@ use crate::{filters::site::Chore, proxy::Proxy};
 /// Does the chores of whichever plan is in force.
 pub async fn do_all(proxy: Proxy) {
     let mut plans = proxy.plans();
-    let mut begun: Vec<(Arc<dyn Chore>, Aborting)> = Vec::new();
+    let mut begun: HashMap<usize, (Arc<dyn Chore>, Aborting)> = HashMap::new();
     loop {
         plans.mark_unchanged();
         let plan = proxy.plan();
-        let wanted: Vec<_> = plan.chores().cloned().collect();
+        // By where it lies in memory, where it stays as long as it is held.
+        let wanted: HashMap<_, _> = plan.chores().map(|chore| (Arc::as_ptr(chore).addr(), Arc::clone(chore))).collect();
         drop(plan);
-        let is = |one: &Arc<dyn Chore>, other: &Arc<dyn Chore>| ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other));
-        begun.retain(|(known, _)| wanted.iter().any(|chore| is(chore, known)));
-        for chore in wanted {
-            if !begun.iter().any(|(known, _)| is(&chore, known)) {
+        begun.retain(|at, _| wanted.contains_key(at));
+        for (at, chore) in wanted {
+            begun.entry(at).or_insert_with(|| {
                 let (name, work) = (chore.name(), Arc::clone(&chore));
-                let task = actix_rt::spawn(supervise(name, move || Arc::clone(&work).work()));
-                begun.push((chore, Aborting(task)));
-            }
+                (chore, Aborting(actix_rt::spawn(supervise(name, move || Arc::clone(&work).work()))))
+            });
         }
         if plans.changed().await.is_err() {
             return;

@@ -3,7 +3,7 @@
 mod dns;
 mod file;
 
-use std::{fmt::Display, sync::Arc};
+use std::{collections::HashMap, fmt::Display, sync::Arc};
 
 use super::{Aborting, supervise};
 use crate::{
@@ -17,15 +17,17 @@ use crate::{
 /// Looks for the endpoints of whichever plan is in force.
 pub async fn discover_all(proxy: Proxy) {
     let mut plans = proxy.plans();
-    let mut followed: Vec<(Arc<Discovery>, Aborting)> = Vec::new();
+    let mut followed: HashMap<usize, (Arc<Discovery>, Aborting)> = HashMap::new();
     loop {
         plans.mark_unchanged();
-        let wanted = proxy.plan().discoveries.clone();
-        followed.retain(|(known, _)| wanted.iter().any(|discovery| Arc::ptr_eq(discovery, known)));
-        for discovery in wanted {
-            if !followed.iter().any(|(known, _)| Arc::ptr_eq(&discovery, known)) {
-                followed.push((Arc::clone(&discovery), follow(Search { discovery, proxy: proxy.clone() })));
-            }
+        // By where it lies in memory, where it stays as long as it is held.
+        let each = proxy.plan().discoveries.clone().into_values();
+        let wanted: HashMap<_, _> = each.map(|discovery| (Arc::as_ptr(&discovery).addr(), discovery)).collect();
+        followed.retain(|at, _| wanted.contains_key(at));
+        for (at, discovery) in wanted {
+            followed
+                .entry(at)
+                .or_insert_with(|| (Arc::clone(&discovery), follow(Search { discovery, proxy: proxy.clone() })));
         }
         if plans.changed().await.is_err() {
             return;

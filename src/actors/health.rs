@@ -3,7 +3,10 @@
 mod ejected;
 mod question;
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use tokio::time::{sleep, timeout};
 
@@ -29,25 +32,21 @@ struct Asked {
 /// Asks the endpoints of whichever plan is in force. What is not checked any more counts as well.
 pub async fn check_all(proxy: Proxy) {
     let mut plans = proxy.plans();
-    let mut asked: Vec<Asked> = Vec::new();
+    let mut asked: HashMap<usize, Asked> = HashMap::new();
     loop {
         plans.mark_unchanged();
         let wanted = wanted(&proxy);
-        let is_wanted = |asked: &Asked| {
-            wanted.iter().any(|(_, endpoint, check)| Arc::ptr_eq(endpoint, &asked.endpoint) && *check == asked.check)
-        };
-        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut asked).into_iter().partition(is_wanted);
-        asked = kept;
-        for gone in gone {
-            let is_checked = |(_, other, _): &(_, Arc<Endpoint>, _)| Arc::ptr_eq(&other.health, &gone.endpoint.health);
-            if !wanted.iter().any(is_checked) {
+        let checked: HashSet<_> =
+            wanted.values().map(|(_, endpoint, _)| Arc::as_ptr(&endpoint.health).addr()).collect();
+        let is_not_wanted =
+            |at: &usize, asked: &mut Asked| wanted.get(at).is_none_or(|(.., check)| *check != asked.check);
+        for (_, gone) in asked.extract_if(is_not_wanted) {
+            if !checked.contains(&Arc::as_ptr(&gone.endpoint.health).addr()) {
                 gone.endpoint.health.checked(true, clock::coarse());
             }
         }
-        for (upstream, endpoint, check) in wanted {
-            if !asked.iter().any(|asked| Arc::ptr_eq(&endpoint, &asked.endpoint)) {
-                asked.push(ask(upstream, endpoint, check));
-            }
+        for (at, (upstream, endpoint, check)) in wanted {
+            asked.entry(at).or_insert_with(|| ask(upstream, endpoint, check));
         }
         if plans.changed().await.is_err() {
             return;
@@ -57,14 +56,18 @@ pub async fn check_all(proxy: Proxy) {
 
 type Wanted = (Arc<str>, Arc<Endpoint>, Arc<Check>);
 
-fn wanted(proxy: &Proxy) -> Vec<Wanted> {
+/// By where it lies in memory: there may be ten thousand, and whoever is asked is not looked for among all of them.
+fn wanted(proxy: &Proxy) -> HashMap<usize, Wanted> {
     let plan = proxy.plan();
-    let mut wanted = Vec::new();
+    let mut wanted = HashMap::new();
     for upstream in plan.upstreams.values() {
         let Some(check) = &upstream.check else { continue };
         let members = upstream.members();
         let each = members.endpoints.iter();
-        wanted.extend(each.map(|endpoint| (Arc::clone(&upstream.name), Arc::clone(endpoint), Arc::clone(check))));
+        wanted.extend(each.map(|endpoint| {
+            let asked = (Arc::clone(&upstream.name), Arc::clone(endpoint), Arc::clone(check));
+            (Arc::as_ptr(endpoint).addr(), asked)
+        }));
     }
     wanted
 }

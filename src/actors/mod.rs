@@ -1,5 +1,6 @@
 //! What is not on a request's way: tasks with a mailbox, on a thread of their own where they may read files.
 
+mod apart;
 mod certificates;
 mod chores;
 mod discovery;

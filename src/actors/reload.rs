@@ -6,13 +6,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use log::Level;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Ask, FileWatch, ServiceManager, Standing, certificates::Keepers, expiry::Expiry};
+use super::{Ask, FileWatch, ServiceManager, Standing, apart::apart, certificates::Keepers, expiry::Expiry};
 use crate::{
     edge::{Handle, Reloaded},
     kinds::Kinds,
     plan::{self, Changes, ListenAddress},
     proxy::{Prepared, Proxy},
-    settings::{Layers, Origins, Problem, ServerSettings, Settings, Size, admin::AdminListener},
+    settings::{Layers, Origins, Problem, Problems, ServerSettings, Settings, Size, admin::AdminListener},
 };
 
 /// How long a certificate may be there without its key, or the other way round, before that is told.
@@ -144,16 +144,19 @@ impl Reloader {
             return self.refuse(Level::Warn, what, Vec::new());
         }
         self.settings.are_read();
-        let mut named = None;
-        let drawn = self.layers.clone().read().draw(|settings| {
-            named = Some(named_files(&settings, self.proxy.kinds()));
-            self.proxy.prepare(settings)
-        });
+        let (layers, proxy) = (self.layers.clone(), self.proxy.clone());
+        let read = apart("reading", move || read(layers, &proxy)).await;
+        let Drawn { drawn, mut named } = match read {
+            Ok(drawn) => drawn,
+            Err(error) => {
+                let what = format!("settings cannot be read: no thread: {error}; generation {before} stays in force");
+                return self.refuse(Level::Error, what, Vec::new());
+            }
+        };
         self.is_behind = drawn.is_err();
         match drawn {
-            Ok((next, origins)) => {
-                let changes = Changes::between(&self.proxy.plan().settings, &next.plan().settings);
-                if self.commit(next, &changes.to_string()).await {
+            Ok((next, changes, origins)) => {
+                if self.commit(next, &changes).await {
                     self.origins = Arc::new(origins);
                     self.standing.was_written(&self.origins);
                     self.named = named.take().unwrap_or_else(|| self.named.clone());
@@ -185,7 +188,16 @@ impl Reloader {
             if others.is_empty() {
                 return;
             }
-            match self.proxy.prepare(settings.clone()) {
+            let (proxy, same) = (self.proxy.clone(), settings.clone());
+            let prepared = match apart("reading", move || proxy.prepare(same)).await {
+                Ok(prepared) => prepared,
+                Err(error) => {
+                    let before = self.proxy.generation();
+                    let what = format!("files cannot be read: no thread: {error}; generation {before} stays in force");
+                    return self.refuse(Level::Error, what, Vec::new());
+                }
+            };
+            match prepared {
                 Ok(next) => {
                     self.commit(next, &format!("{} was read again", listed(&others))).await;
                     return;
@@ -245,6 +257,25 @@ impl Reloader {
         self.standing.refused(why.clone(), problems);
         log::log!(level, "{why}");
     }
+}
+
+/// What was made of what is written by now.
+struct Drawn {
+    /// A plan, in what its settings differ from those in force, and where they were written.
+    drawn: Result<(Prepared, String, Origins), Problems>,
+    /// The files that it names, if as much could be read.
+    named: Option<FileWatch>,
+}
+
+fn read(layers: Layers, proxy: &Proxy) -> Drawn {
+    let mut named = None;
+    let drawn = layers.read().draw(|settings| {
+        named = Some(named_files(&settings, proxy.kinds()));
+        let next = proxy.prepare(settings)?;
+        let changes = Changes::between(&proxy.plan().settings, &next.plan().settings).to_string();
+        Ok((next, changes))
+    });
+    Drawn { drawn: drawn.map(|((next, changes), origins)| (next, changes, origins)), named }
 }
 
 /// The server's part of the settings. Each route has a limit of its own for bodies; the server's would go before a

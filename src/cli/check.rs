@@ -35,7 +35,7 @@ fn checked(source: Source) -> Result<(Plan, usize), Problems> {
 /// only tell.
 fn read_endpoints(plan: &mut Plan) -> Result<(), Problems> {
     let mut problems = Problems::default();
-    for discovery in &plan.discoveries {
+    for discovery in plan.discoveries.values() {
         match discovery.read_file() {
             Ok(_) => {}
             Err(Unread::Missing(what)) => {

@@ -3,6 +3,8 @@
 use std::{
     collections::HashMap,
     io,
+    panic::resume_unwind,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -36,11 +38,13 @@ pub fn run(source: Source) -> Exit {
     let layers = source.layers();
     let settings = FileWatch::before_reading(layers.files());
     let mut named = FileWatch::before_reading(Vec::new());
-    let drawn = layers.clone().read().draw(|settings| {
-        named = actors::named_files(&settings, &Kinds::built_in());
-        Proxy::from_settings(settings)
-    });
-    match drawn {
+    let read = || {
+        layers.clone().read().draw(|settings| {
+            named = actors::named_files(&settings, &Kinds::built_in());
+            Proxy::from_settings(settings)
+        })
+    };
+    match on_a_thread_that_ends(read) {
         Ok((proxy, origins)) => {
             if let Err(error) = log_by(&proxy.plan().settings.log.level) {
                 return fail(error);
@@ -58,6 +62,12 @@ fn use_small_pages() {
     // Refused, it serves as well, with more memory.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+/// With a thread the allocator gives back what it needed only for the time being, and what others free of it later: a hundred
+/// thousand routes are read with as much memory again as they take.
+fn on_a_thread_that_ends<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 async fn serve(proxy: &Proxy, read: Read, mut beginning: Beginning) -> Exit {
@@ -83,6 +93,8 @@ async fn serve(proxy: &Proxy, read: Read, mut beginning: Beginning) -> Exit {
     if plan.routes.entries().is_empty() {
         log::warn!("there is no route: every request gets a 404; try --route /=http://localhost:8000");
     }
+    // After a reload nobody is to keep it.
+    drop(plan);
     let server = running.handle();
     let reloader = Reloader::new(read, proxy, server.clone(), &beginning.manager);
     let standing = reloader.standing();

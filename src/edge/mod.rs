@@ -54,6 +54,7 @@ mod reception;
 mod reload;
 mod request;
 mod running;
+mod share;
 mod socket_file;
 pub mod tls;
 mod worker;

@@ -25,6 +25,7 @@ use super::{
     listener::{Caps, Full, Place},
     parking::{Parked, Parking},
     proxy_protocol::Senders,
+    share,
     tls::{Certificates, Protocol, Speaks, Spoken},
     worker::{Change, Entrance},
 };
@@ -179,6 +180,8 @@ impl<A: h1::Answers + 'static> Reception<A> {
                 heard = senders.hear(&mut socket) => heard,
                 () = last_call(draining.ear()) => Err(Error::ClientGone(None)),
             };
+            // It goes on as another task, or ends.
+            drop(one);
             match heard {
                 Ok(Some(ends)) => {
                     let client = Peer::Tcp(ends.client());
@@ -198,7 +201,6 @@ impl<A: h1::Answers + 'static> Reception<A> {
                     refusals::tell(None, &RequestId::generate(), format_args!("a connection from {sender}"), &error);
                 }
             }
-            drop(one);
         });
     }
 
@@ -288,11 +290,10 @@ impl<A: h1::Answers + 'static> Reception<A> {
         }
     }
 
-    /// This worker has more than its share: the others hear of the next connection as well, and are to have it if it
-    /// comes at once.
+    /// The next connection is to be another worker's, if one comes for it at once.
     fn is_ahead(&self) -> bool {
-        let share = self.caps.open() / self.workers;
-        self.workers > 1 && self.open.count.get() > share + share / 8 + 1
+        let open = &self.open;
+        self.workers > 1 && share::is_ahead(open.count.get(), self.caps.open(), self.workers, open.some_ended.get())
     }
 }
 
@@ -325,6 +326,8 @@ async fn turn() {
 #[derive(Default)]
 struct Tasks {
     count: Cell<usize>,
+    /// Since the last one began.
+    some_ended: Cell<bool>,
     last_ended: Notify,
 }
 
@@ -334,6 +337,7 @@ struct One(Rc<Tasks>);
 impl Tasks {
     fn one(self: &Rc<Self>) -> One {
         self.count.set(self.count.get() + 1);
+        self.some_ended.set(false);
         One(Rc::clone(self))
     }
 
@@ -347,6 +351,7 @@ impl Tasks {
 impl Drop for One {
     fn drop(&mut self) {
         self.0.count.set(self.0.count.get() - 1);
+        self.0.some_ended.set(true);
         if self.0.count.get() == 0 {
             self.0.last_ended.notify_one();
         }

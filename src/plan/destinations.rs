@@ -41,7 +41,7 @@ impl Drawing<'_> {
     }
 
     fn cohort(&mut self, route: &str, written: &RouteSettings) -> Option<Cohort> {
-        let CohortSettings { cookie, ttl } = written.sticky.as_ref()?;
+        let CohortSettings { cookie, ttl } = written.sticky.as_deref()?;
         affinity::check_cookie(&["routes", route, "sticky"], cookie, *ttl, &mut self.problems);
         Some(Cohort::new(OwnCookie { name: cookie.clone(), ttl: ttl.0? }))
     }

@@ -1,6 +1,7 @@
 //! Endpoints that are found instead of written: what is asked, and how an answer becomes members of the upstream.
 
 use std::{
+    collections::HashSet,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -8,7 +9,9 @@ use std::{
 };
 
 use super::{
-    Plan, tls,
+    Plan,
+    known::Known,
+    tls,
     upstreams::{adopt, balancer, endpoints, ready, rules},
     url::EndpointUrl,
 };
@@ -191,10 +194,10 @@ impl Discovery {
 impl Recipe {
     fn members(&self, found: &[Found], before: Option<&Members>) -> Result<Members, Problems> {
         let mut problems = Vec::new();
-        let mut endpoints = Vec::with_capacity(found.len());
+        let (mut endpoints, known) = (Vec::with_capacity(found.len()), Known::of(before));
         for Found { url, weight, is_backup } in found {
             let server = ServerUrl { weight: *weight, backup: *is_backup, ..ServerUrl::new("") };
-            endpoints.push(adopt(before, url, self.profile(url), &server, &self.written));
+            endpoints.push(adopt(&known, url, self.profile(url), &server, &self.written));
         }
         let balancer = balancer(&self.name, &self.written.balance, self.balancer, &endpoints, &mut problems);
         balancer.map(|balancer| Members::new(endpoints, balancer, rules(&self.written))).ok_or(Problems(problems))
@@ -250,9 +253,10 @@ impl Found {
 
 impl Change {
     fn between(before: &Members, after: &Members) -> Self {
+        let names = |of: &Members| of.endpoints.iter().map(|endpoint| Arc::clone(&endpoint.name)).collect::<Vec<_>>();
         let missing = |from: &Members, other: &Members| {
-            let is_missing = |name: &&Arc<str>| !other.endpoints.iter().any(|one| one.name == **name);
-            from.endpoints.iter().map(|endpoint| &endpoint.name).filter(is_missing).cloned().collect()
+            let others: HashSet<_> = names(other).into_iter().collect();
+            names(from).into_iter().filter(|name| !others.contains(name)).collect()
         };
         Self { came: missing(after, before), gone: missing(before, after) }
     }

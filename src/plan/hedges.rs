@@ -12,9 +12,10 @@ use crate::{
 pub fn hedge(route: &str, said: &RouteDefaults, before: Option<&Plan>) -> Option<Arc<Hedge>> {
     let HedgeRule::On(written) = said.hedge? else { return None };
     let known = || {
-        let entries = before?.routes.entries();
-        let route = entries.iter().find(|entry| *entry.value.name == *route)?;
-        route.value.hedge.as_ref().filter(|hedge| hedge.written == written).cloned()
+        // Each has the place that it has in the settings.
+        let (routes, place) = (before?.routes.entries(), before?.settings.routes.get_index_of(route)?);
+        let known = routes.get(place).filter(|entry| *entry.value.name == *route)?;
+        known.value.hedge.as_ref().filter(|hedge| hedge.written == written).cloned()
     };
     known().or_else(|| Some(Arc::new(Hedge::new(written))))
 }

@@ -135,7 +135,9 @@ impl<'s> Drawing<'s> {
         let settings = self.settings;
         self.check_defaults(&["defaults"], &settings.defaults);
         self.passages.check_shared(&mut self.problems);
-        settings.routes.iter().filter_map(|(pattern, written)| self.entry(pattern, written)).collect()
+        let mut entries = Vec::with_capacity(settings.routes.len());
+        entries.extend(settings.routes.iter().filter_map(|(pattern, written)| self.entry(pattern, written)));
+        entries
     }
 
     fn entry(&mut self, text: &'s str, written: &'s RouteSettings) -> Option<Entry<Route>> {

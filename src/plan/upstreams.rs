@@ -2,9 +2,12 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use indexmap::IndexMap;
+
 use super::{
     Plan, Upstreams, affinity, breaker, checks,
     discovery::{self, Discovery},
+    known::Known,
     limits, tls,
     url::{self, EndpointUrl},
 };
@@ -35,11 +38,12 @@ pub fn named(
     before: Option<&Plan>,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<String>,
-) -> (Upstreams, Vec<Arc<Discovery>>) {
-    let (mut upstreams, mut discoveries) = (Upstreams::new(), Vec::new());
+) -> (Upstreams, IndexMap<Arc<str>, Arc<Discovery>>) {
+    let (mut upstreams, mut discoveries) = (Upstreams::new(), IndexMap::new());
     for (name, written) in &settings.upstreams {
         if let Some(known) = unchanged(name, written, before) {
-            discoveries.extend(before.and_then(|plan| plan.discovery(&known)).cloned());
+            let discovery = before.and_then(|plan| plan.discovery(&known)).cloned();
+            discoveries.extend(discovery.map(|discovery| (Arc::clone(&known.name), discovery)));
             upstreams.insert(name.as_str().into(), known);
             continue;
         }
@@ -53,7 +57,7 @@ pub fn named(
         if written.discover.is_some() {
             let drawn = discovery::draw(name, written, (tls, kind), before, problems).map(Arc::new);
             upstreams.extend(drawn.iter().map(|drawn| (Arc::clone(&drawn.upstream.name), Arc::clone(&drawn.upstream))));
-            discoveries.extend(drawn);
+            discoveries.extend(drawn.map(|drawn| (Arc::clone(&drawn.upstream.name), drawn)));
         } else if !endpoints.is_empty() {
             let members = Members::new(endpoints, balancer, rules(written));
             upstreams.insert(name.as_str().into(), ready(Upstream::new(name, members), written, before));
@@ -79,7 +83,8 @@ fn unchanged(name: &str, written: &UpstreamSettings, before: Option<&Plan>) -> O
 pub fn unnamed(url: &EndpointUrl, name: &str, before: Option<&Plan>) -> Result<Arc<Upstream>, (String, &'static str)> {
     let written = UpstreamSettings::default();
     let known = before.and_then(|plan| plan.upstreams.get(name)).map(|upstream| upstream.members());
-    let endpoints = vec![adopt(known.as_deref(), url, tls::of_route(url)?, &ServerUrl::new(name), &written)];
+    let endpoints =
+        vec![adopt(&Known::of(known.as_deref()), url, tls::of_route(url)?, &ServerUrl::new(name), &written)];
     let balancer = Random::build(Nothing {}, &endpoints).expect("it needs no settings");
     let members = Members::new(endpoints, balancer, rules(&written));
     Ok(ready(Upstream::new(name, members), &written, before))
@@ -241,7 +246,7 @@ pub fn endpoints(
     problems: &mut Vec<Problem>,
 ) -> Vec<Arc<Endpoint>> {
     let mut endpoints = Vec::with_capacity(written.servers.len());
-    let mut seen = HashSet::new();
+    let (mut seen, before) = (HashSet::new(), Known::of(before));
     for (index, server) in written.servers.iter().enumerate() {
         let at = |what: String| Problem::at(["upstreams", name, "servers", &index.to_string()], what);
         if server.weight == 0 {
@@ -267,13 +272,13 @@ pub fn endpoints(
                 at(format!("`{}` is not encrypted; h2 is agreed on in TLS", server.url))
                     .help("protocol = \"h2c\" speaks HTTP/2 in the clear, without asking"),
             ),
-            Ok(url) if !url.is_tls => endpoints.push(adopt(before, &url, None, server, written)),
+            Ok(url) if !url.is_tls => endpoints.push(adopt(&before, &url, None, server, written)),
             Ok(url) => {
                 // Without it there is a problem already.
                 let Some(tls) = tls else { continue };
                 match tls::profile(&url, tls, written.tls.server_name.as_deref()) {
                     Some(profile) => {
-                        endpoints.push(adopt(before, &url, Some(profile), server, written));
+                        endpoints.push(adopt(&before, &url, Some(profile), server, written));
                     }
                     None => problems.push(at(tls::NO_NAME.into()).help("tls = { server_name = \"..\" } names another")),
                 }
@@ -286,7 +291,7 @@ pub fn endpoints(
 /// The endpoint that this address has had among those before, with its state and connections, or a new one. What is
 /// known of an address stays known when it is used otherwise.
 pub fn adopt(
-    before: Option<&Members>,
+    before: &Known<'_>,
     url: &EndpointUrl,
     tls: Option<Profile>,
     server: &ServerUrl,
@@ -297,10 +302,7 @@ pub fn adopt(
         ProxyHeader::V1 => Some(Version::V1),
         ProxyHeader::V2 => Some(Version::V2),
     };
-    let before = before.map_or(&[][..], |members| &members.endpoints);
-    let known = before
-        .iter()
-        .find(|endpoint| endpoint.target.address == url.address && *endpoint.target.authority == *url.authority);
+    let known = before.at(url);
     let is_the_same = |endpoint: &&Arc<Endpoint>| {
         endpoint.target.tls.as_deref() == tls.as_ref()
             && (endpoint.weight, endpoint.is_backup) == (server.weight, server.backup)

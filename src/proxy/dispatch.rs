@@ -32,7 +32,6 @@ use crate::{
     settings::upstream::TransportKind,
     transport::{
         Incoming, IncomingHead, Outgoing, Transport, TransportError,
-        address::Speech,
         pool::by,
         tunnel::{self, TunnelKind},
     },
@@ -139,7 +138,7 @@ impl Dispatch<'_> {
             // In a box: it is rare.
             members = Box::pin(self.first_members(upstream, route.timeouts.connecting())).await;
         }
-        if members.endpoints.iter().any(|endpoint| endpoint.target.speech() != Speech::Http1) {
+        if members.may_speak_http2() {
             // Whatever the method, an endpoint of HTTP/2 may say that it has not looked at it.
             exchange.body.keep_up_to(upstream.retry.kept_body);
         } else if upstream.retry.is_harmless(&exchange.method) {

@@ -1,7 +1,7 @@
 //! The journey of a request and the handle on it. Start reading at [`journey::serve`].
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -72,7 +72,10 @@ impl Prepared {
     /// Puts it in force, and gives its number.
     pub fn commit(self) -> u64 {
         let Self { proxy: Proxy(shared), next } = self;
-        *shared.active.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        let next = Arc::new(next);
+        // Whoever lets go of the one before does not keep the lock meanwhile.
+        let before = mem::replace(&mut *shared.active.write().unwrap_or_else(PoisonError::into_inner), next);
+        drop(before);
         let generation = shared.generation.fetch_add(1, Ordering::Release) + 1;
         shared.plans.send_replace(());
         generation

@@ -63,17 +63,18 @@ pub struct Match<'t, T> {
 #[derive(Default)]
 struct Hosts {
     children: HashMap<Box<str>, Hosts, Hashing>,
-    /// Routes of the host that ends here.
-    exact: Option<Site>,
+    /// Routes of the host that ends here. In a box, as few places among the labels have some.
+    exact: Option<Box<Site>>,
     /// Routes of the hosts below.
-    below: Option<Site>,
+    below: Option<Box<Site>>,
 }
 
 /// The routes of one host.
 #[derive(Default)]
 struct Site {
     paths: Node,
-    regexes: Regexes,
+    /// In a box: few hosts have some, and there may be many hosts.
+    regexes: Option<Box<Regexes>>,
 }
 
 /// Paths by segment.
@@ -88,12 +89,15 @@ struct Node {
     below: Choice,
 }
 
-/// The routes with one pattern, by method.
+/// The routes with one pattern, by method. There are three at each place of a tree: they are to be small.
 #[derive(Default)]
 struct Choice {
-    methods: Vec<(Method, usize)>,
-    any: Option<usize>,
+    methods: Option<Box<Methods>>,
+    any: Option<u32>,
 }
+
+#[derive(Default)]
+struct Methods(Vec<(Method, u32)>);
 
 /// A route that takes the request, and how much of the path.
 #[derive(Clone, Copy)]
@@ -139,6 +143,12 @@ impl<T> Table<T> {
     }
 }
 
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { entries: Box::default(), named: Hosts::default(), anywhere: Site::default() }
+    }
+}
+
 impl<T> fmt::Debug for Table<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.entries.iter().map(|entry| entry.pattern.as_str())).finish()
@@ -179,9 +189,9 @@ impl Hosts {
         mut labels: impl Iterator<Item = &'h str>,
         find: &impl Fn(&Site) -> Option<Found>,
     ) -> Option<Found> {
-        let Some(label) = labels.next() else { return self.exact.as_ref().and_then(find) };
+        let Some(label) = labels.next() else { return self.exact.as_deref().and_then(find) };
         let child = if self.children.is_empty() { None } else { self.children.get(label) };
-        child.and_then(|child| child.search(labels, find)).or_else(|| self.below.as_ref().and_then(find))
+        child.and_then(|child| child.search(labels, find)).or_else(|| self.below.as_deref().and_then(find))
     }
 }
 
@@ -195,13 +205,13 @@ impl Site {
                 self.paths.at(stem(prefix)).below.add(method.as_ref(), route)
             }
             Path::Prefix(prefix) => self.paths.at(prefix).here.add(method.as_ref(), route),
-            Path::Regex(regex) => self.regexes.add(entries, route, regex.as_str()),
+            Path::Regex(regex) => self.regexes.get_or_insert_default().add(entries, route, regex.as_str()),
         }
     }
 
     fn find<T>(&self, entries: &[Entry<T>], lookup: &Lookup<'_>) -> Option<Found> {
         let (exact, prefix) = self.paths.walk(lookup);
-        let regex = || self.regexes.find(entries, lookup).map(|(route, taken)| Found { route, taken });
+        let regex = || self.regexes.as_ref()?.find(entries, lookup).map(|(route, taken)| Found { route, taken });
         exact.or_else(regex).or(prefix)
     }
 }
@@ -235,29 +245,35 @@ impl Node {
 impl Choice {
     /// Adds a route, or says which one is there already.
     fn add(&mut self, method: Option<&Method>, route: usize) -> Option<usize> {
+        let number = u32::try_from(route).expect("fewer than 2^32 routes");
         let Some(method) = method else {
-            let before = self.any;
-            self.any = before.or(Some(route));
+            let before = self.any();
+            self.any.get_or_insert(number);
             return before;
         };
-        let before = self.named(method);
+        let methods = self.methods.get_or_insert_default();
+        let before = methods.named(method);
         if before.is_none() {
-            self.methods.push((method.clone(), route));
+            methods.0.push((method.clone(), number));
         }
         before
     }
 
     /// The route for exactly this method, for HEAD else the one for GET, else the one for every method.
     fn pick(&self, method: &Method) -> Option<usize> {
-        if self.methods.is_empty() {
-            return self.any;
-        }
-        let for_head = || if *method == Method::HEAD { self.named(&Method::GET) } else { None };
-        self.named(method).or_else(for_head).or(self.any)
+        let Some(methods) = &self.methods else { return self.any() };
+        let for_head = || if *method == Method::HEAD { methods.named(&Method::GET) } else { None };
+        methods.named(method).or_else(for_head).or(self.any())
     }
 
+    fn any(&self) -> Option<usize> {
+        self.any.map(|route| route as usize)
+    }
+}
+
+impl Methods {
     fn named(&self, method: &Method) -> Option<usize> {
-        self.methods.iter().find(|(own, _)| own == method).map(|(_, route)| *route)
+        self.0.iter().find(|(own, _)| own == method).map(|(_, route)| *route as usize)
     }
 }
 

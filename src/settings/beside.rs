@@ -26,10 +26,9 @@ impl<T: DeserializeOwned> Beside<T> {
     pub fn read(name: &str, bytes: &[u8]) -> Result<Self, Problems> {
         let text = std::str::from_utf8(bytes).map_err(|error| Layer::no_text(name, bytes, error.valid_up_to()))?;
         let mut problems = Problems::default();
-        let (layer, _) = Layer::file(name, text, &mut problems);
-        let merged = layer.tree.clone();
-        let written = decode(&mut merged.clone(), &[], &mut problems);
-        let origins = Origins { layers: vec![layer], merged, tests: Vec::new() };
+        let (mut layer, _) = Layer::file(name, text, &mut problems);
+        let written = decode(&mut layer.take_tree(), &[], &mut problems);
+        let origins = Origins { layers: vec![layer], tests: Vec::new() };
         match (written, origins.locate(problems)) {
             (Some(written), problems) if problems.is_empty() => Ok(Self { written, origins }),
             (_, problems) => Err(problems),

@@ -1,6 +1,6 @@
 //! One layer: a file, a variable or a flag, and where in it each value stands.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::ops::Range;
 
 use serde_json::{Map, Number, Value};
 use toml::de::{DeArray, DeTable, DeValue};
@@ -8,6 +8,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::{
     problem::{Part, Place, Problem, Problems, Spot},
     secrecy::{self, HIDDEN},
+    trace::{Shape, Trace},
 };
 
 /// No setting lies deeper; what follows may recurse without fear.
@@ -17,8 +18,8 @@ const DEEPEST: usize = 16;
 #[derive(Debug)]
 pub(super) struct Layer {
     source: Source,
-    /// A table.
-    pub tree: Value,
+    /// A table; nothing once it was taken out of a file, which is traced.
+    tree: Value,
 }
 
 #[derive(Debug)]
@@ -39,15 +40,6 @@ struct File {
     secrets: Vec<Range<usize>>,
     /// The line behind which a bracket was not closed: what was read from there on is guesswork.
     torn_at: Option<usize>,
-}
-
-/// Where a value stands in its file, and its key; and the same of what it holds.
-#[derive(Debug, Default)]
-struct Trace {
-    key: Range<usize>,
-    value: Range<usize>,
-    /// Entries of a table by key, elements of an array by number.
-    inner: BTreeMap<String, Trace>,
 }
 
 impl Layer {
@@ -98,6 +90,19 @@ impl Layer {
         Self { source: Source::Flag(name.to_owned()), tree: nested(path, value) }
     }
 
+    /// What it sets, to be merged with others. There may be much of it in a file, and it is there once.
+    pub fn take_tree(&mut self) -> Value {
+        if let Source::File(_) = self.source { std::mem::take(&mut self.tree) } else { self.tree.clone() }
+    }
+
+    /// What it sets `path` to, if it does.
+    pub fn shape(&self, path: &[String]) -> Option<Shape> {
+        match &self.source {
+            Source::File(file) => file.trace.at(path).map(Trace::shape),
+            _ => child(&self.tree, path).map(Shape::of),
+        }
+    }
+
     /// Where this layer sets what `path` names, if it does.
     pub fn place(&self, path: &[String], part: Part) -> Option<Place> {
         match &self.source {
@@ -124,7 +129,7 @@ impl Layer {
 }
 
 /// What stands at a path.
-pub(super) fn child<'t>(tree: &'t Value, path: &[String]) -> Option<&'t Value> {
+fn child<'t>(tree: &'t Value, path: &[String]) -> Option<&'t Value> {
     path.iter().try_fold(tree, |parent, key| match parent {
         Value::Object(table) => table.get(key),
         Value::Array(elements) => elements.get(key.parse::<usize>().ok()?),
@@ -146,21 +151,21 @@ struct Reader {
 
 impl Reader {
     fn table(&mut self, table: &DeTable<'_>, span: Range<usize>) -> (Value, Trace) {
-        let (mut entries, mut inner) = (Map::new(), BTreeMap::new());
+        let (mut entries, mut inner) = (Map::with_capacity(table.len()), Vec::with_capacity(table.len()));
         for (key, value) in table {
             let name = key.get_ref().to_string();
             self.path.push(name.clone());
             if let Some((value, trace)) = self.value(value.get_ref(), value.span()) {
-                inner.insert(name.clone(), Trace { key: key.span(), ..trace });
+                inner.push((name.as_str().into(), trace.under(key.span())));
                 entries.insert(name, value);
             }
             self.path.pop();
         }
-        (Value::Object(entries), Trace { value: span, inner, ..Trace::default() })
+        (Value::Object(entries), Trace::of(Shape::Table, span, inner))
     }
 
     fn array(&mut self, elements: &DeArray<'_>, span: Range<usize>) -> (Value, Trace) {
-        let (mut values, mut inner) = (Vec::new(), BTreeMap::new());
+        let (mut values, mut inner) = (Vec::with_capacity(elements.len()), Vec::with_capacity(elements.len()));
         for (index, element) in elements.iter().enumerate() {
             self.path.push(index.to_string());
             let read = self.value(element.get_ref(), element.span());
@@ -168,9 +173,9 @@ impl Reader {
             // Null keeps the numbers of those behind it right.
             let (value, trace) = read.unwrap_or_default();
             values.push(value);
-            inner.insert(number, Trace { key: element.span(), ..trace });
+            inner.push((number.into(), trace.under(element.span())));
         }
-        (Value::Array(values), Trace { value: span, inner, ..Trace::default() })
+        (Value::Array(values), Trace::of(Shape::Array, span, inner))
     }
 
     fn value(&mut self, value: &DeValue<'_>, span: Range<usize>) -> Option<(Value, Trace)> {
@@ -195,22 +200,12 @@ impl Reader {
         if secrecy::is_secret(&self.path) {
             self.secrets.push(span.clone());
         }
-        Some((scalar, Trace { value: span, ..Trace::default() }))
+        Some((scalar, Trace::of(Shape::Scalar, span, Vec::new())))
     }
 
     fn refuse(&mut self, span: Range<usize>, what: &'static str) -> Option<(Value, Trace)> {
         self.wrong.push((self.path.clone(), span, what));
         None
-    }
-}
-
-impl Trace {
-    /// Where the outermost array or inline table begins that goes on to `at`.
-    fn around(&self, at: usize) -> Option<usize> {
-        self.inner.values().find_map(|inner| {
-            let goes_on = !inner.inner.is_empty() && inner.value.start < at && at <= inner.value.end;
-            if goes_on { Some(inner.value.start) } else { inner.around(at) }
-        })
     }
 }
 
@@ -253,11 +248,11 @@ impl File {
     }
 
     fn find(&self, path: &[String], part: Part) -> Option<Range<usize>> {
-        let trace = path.iter().try_fold(&self.trace, |trace, key| trace.inner.get(key))?;
+        let trace = self.trace.at(path)?;
         Some(match part {
-            Part::Key => trace.key.clone(),
-            Part::Value => trace.value.clone(),
-            Part::Within(start, end) => self.within(&trace.value, start..end).unwrap_or_else(|| trace.value.clone()),
+            Part::Key => trace.key(),
+            Part::Value => trace.value(),
+            Part::Within(start, end) => self.within(&trace.value(), start..end).unwrap_or_else(|| trace.value()),
         })
     }
 

@@ -331,15 +331,15 @@ impl Stack {
     fn read(mut self) -> Reading {
         let (mut tests, mut tests_from) = (Vec::new(), Vec::new());
         let mut sources = Vec::new();
-        for (number, layer) in self.layers.iter().enumerate() {
-            let mut tree = layer.tree.clone();
-            if let Some(Value::Array(own)) = tree.get("tests") {
+        for (number, layer) in self.layers.iter_mut().enumerate() {
+            let mut tree = layer.take_tree();
+            if let Some(own) = take(&mut tree, "tests", Value::is_array).as_mut().and_then(Value::as_array_mut) {
                 tests_from.extend((0..own.len()).map(|index| (number, index)));
-                tests.extend(own.iter().cloned());
-                tree.as_object_mut().expect("it has a key").shift_remove("tests");
+                tests.append(own);
             }
             sources.push(tree);
         }
+        let alone = MANY.map(|section| (section, alone(&mut sources, section)));
         let mut merged = match merge(sources) {
             Ok(merged) => merged,
             Err(error) => {
@@ -349,9 +349,12 @@ impl Stack {
         };
         if let Some(merged) = merged.as_object_mut() {
             merged.entry("tests").or_insert(Value::Array(tests));
+            for (section, entries) in alone {
+                merged.extend(entries.map(|entries| (section.to_owned(), entries)));
+            }
         }
-        let settings = settings_of(merged.clone(), &mut self.problems);
-        let origins = Origins { layers: self.layers, merged, tests: tests_from };
+        let settings = settings_of(merged, &mut self.problems);
+        let origins = Origins { layers: self.layers, tests: tests_from };
         let problems = origins.locate(self.problems);
         Reading { settings, origins, problems, complete: !self.torn }
     }
@@ -361,15 +364,31 @@ fn is_ours(variable: &str) -> bool {
     variable == ENVIRONMENT || variable.starts_with(PREFIX)
 }
 
+/// Sections with an entry for each of what there may be many of.
+const MANY: [&str; 2] = ["routes", "upstreams"];
+
+/// Takes a section out, if it is of this kind.
+fn take(tree: &mut Value, section: &str, is_fit: fn(&Value) -> bool) -> Option<Value> {
+    let table = tree.as_object_mut()?;
+    table.get(section).filter(|value| is_fit(value))?;
+    table.shift_remove(section)
+}
+
+/// The section, if one layer alone has something in it, as a rule: then there is nothing to merge.
+fn alone(layers: &mut [Value], section: &str) -> Option<Value> {
+    let mut have = layers.iter_mut().filter(|layer| match layer.get(section) {
+        Some(Value::Object(entries)) => !entries.is_empty(),
+        other => other.is_some(),
+    });
+    let (only, others) = (have.next()?, have.next());
+    if others.is_some() { None } else { take(only, section, Value::is_object) }
+}
+
 /// Reads what was merged. Routes, upstreams and tests are read one by one: there may be many of them.
 fn settings_of(mut tree: Value, problems: &mut Problems) -> Settings {
     // What is not even a table or an array is told when the rest is read.
-    let mut take = |section: &str, fits: fn(&Value) -> bool| {
-        tree.as_object_mut()?.get(section).filter(|value| fits(value))?;
-        tree.as_object_mut()?.shift_remove(section)
-    };
-    let (routes, upstreams) = (take("routes", Value::is_object), take("upstreams", Value::is_object));
-    let tests = take("tests", Value::is_array);
+    let [routes, upstreams] = MANY.map(|section| take(&mut tree, section, Value::is_object));
+    let tests = take(&mut tree, "tests", Value::is_array);
     let mut settings: Settings = decode(&mut tree, &[], problems).unwrap_or_default();
     settings.routes = named("routes", routes, problems);
     settings.upstreams = named("upstreams", upstreams, problems);

@@ -20,6 +20,7 @@ mod names;
 mod or_off;
 mod origins;
 pub mod outlier;
+mod overrides;
 pub mod pace;
 pub mod policy;
 pub mod problem;
@@ -40,6 +41,7 @@ pub mod telemetry;
 pub mod test;
 mod text;
 pub mod tls;
+mod trace;
 pub mod upstream;
 pub mod values;
 
@@ -60,6 +62,7 @@ pub use self::{
     or_off::OrOff,
     origins::Origins,
     outlier::OutlierSettings,
+    overrides::Overrides,
     pace::Pace,
     policy::PolicySettings,
     problem::{Place, Problem, Problems, did_you_mean},

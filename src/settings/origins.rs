@@ -1,10 +1,9 @@
 //! Where each value comes from.
 
-use serde_json::Value;
-
 use super::{
-    layer::{Layer, child},
+    layer::Layer,
     problem::{Part, Place, Problem, Problems, Spot},
+    trace::Shape,
 };
 
 /// Every layer that was read, to look up where a value was written.
@@ -12,8 +11,6 @@ use super::{
 pub struct Origins {
     /// From the weakest to the strongest.
     pub(super) layers: Vec<Layer>,
-    /// What they come to together.
-    pub(super) merged: Value,
     /// Tests are appended: which layer, and which of its tests.
     pub(super) tests: Vec<(usize, usize)>,
 }
@@ -27,7 +24,7 @@ impl Origins {
     /// Where an effective value comes from: built in, unless it, or the short form that says it, was written.
     pub fn origin(&self, key: &[String]) -> Place {
         let known = self.known(key);
-        let short_form = !matches!(child(&self.merged, known), Some(Value::Object(_) | Value::Array(_)));
+        let short_form = !matches!(self.shape(known), Some(Shape::Table | Shape::Array));
         if known.len() == key.len() || short_form { self.place(known) } else { Place::BuiltIn }
     }
 
@@ -74,15 +71,49 @@ impl Origins {
     }
 
     fn place_in_test(&self, number: &str, rest: &[String], part: Part) -> Option<Place> {
+        let (layer, key) = self.in_test(number, rest)?;
+        layer.place(&key, part)
+    }
+
+    /// The layer that has a test, and the key there.
+    fn in_test(&self, number: &str, rest: &[String]) -> Option<(&Layer, Vec<String>)> {
         let (layer, index) = self.tests.get(number.parse::<usize>().ok()?)?;
-        let key: Vec<String> = ["tests".into(), index.to_string()].into_iter().chain(rest.iter().cloned()).collect();
-        self.layers[*layer].place(&key, part)
+        let key = ["tests".into(), index.to_string()].into_iter().chain(rest.iter().cloned()).collect();
+        Some((&self.layers[*layer], key))
     }
 
     /// As much of a key as was written anywhere and not overridden.
     fn known<'k>(&self, key: &'k [String]) -> &'k [String] {
-        let written = (0..=key.len()).rev().find(|length| child(&self.merged, &key[..*length]).is_some());
+        let written = (0..=key.len()).rev().find(|length| self.shape(&key[..*length]).is_some());
         &key[..written.unwrap_or(0)]
+    }
+
+    /// What stands at a key once all layers are merged.
+    fn shape(&self, key: &[String]) -> Option<Shape> {
+        match key {
+            [tests, number, rest @ ..] if tests == "tests" => {
+                let (layer, key) = self.in_test(number, rest)?;
+                layer.shape(&key)
+            }
+            [tests] if tests == "tests" => Some(Shape::Array),
+            _ => self.merged_shape(key),
+        }
+    }
+
+    /// A table is what all have written into it who come after the last that wrote something else there.
+    fn merged_shape(&self, key: &[String]) -> Option<Shape> {
+        let mut layers: Vec<&Layer> = self.layers.iter().rev().collect();
+        let mut shape = Shape::Table;
+        for length in 1..=key.len() {
+            let each = layers.iter().filter_map(|layer| Some((*layer, layer.shape(&key[..length])?)));
+            let each: Vec<_> = each.collect();
+            shape = each.first()?.1;
+            layers = match shape {
+                Shape::Table => each.iter().map_while(|(layer, of)| (*of == Shape::Table).then_some(*layer)).collect(),
+                Shape::Array | Shape::Scalar => vec![each[0].0],
+            };
+        }
+        Some(shape)
     }
 
     /// By layer and line; on one line, what is no TOML first.

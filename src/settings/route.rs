@@ -15,6 +15,7 @@ use super::{
     limit::Class,
     mirror::MirrorSettings,
     names::Names,
+    overrides::Overrides,
     sticky::CohortSettings,
     values::{Size, Time},
 };
@@ -27,9 +28,9 @@ pub struct RouteSettings {
     /// A URL, the name of an upstream, or several of these with weights. One of `to`, `redirect`, `respond`.
     pub to: Option<Destination>,
     /// Clients keep their side of a split.
-    pub sticky: Option<CohortSettings>,
+    pub sticky: Option<Box<CohortSettings>>,
     /// Who gets copies of the requests.
-    pub mirror: Option<MirrorSettings>,
+    pub mirror: Option<Box<MirrorSettings>>,
     /// Remove the matched prefix from the path.
     pub strip: bool,
     /// Answer with a redirect to this URL or path; `${rest}` is what follows the matched prefix, with the
@@ -38,11 +39,11 @@ pub struct RouteSettings {
     /// The status of the redirect; 308 unless said.
     pub status: Option<u16>,
     /// Answer from here.
-    pub respond: Option<RespondSettings>,
+    pub respond: Option<Box<RespondSettings>>,
     /// Which of several regex routes goes first: the higher.
     pub priority: i64,
     /// Overrides of `[defaults]`.
-    pub overrides: RouteDefaults,
+    pub overrides: Overrides,
     /// The settings of filters, by kind.
     pub filters: IndexMap<String, serde_json::Value>,
 }
@@ -230,7 +231,9 @@ impl<'de> Visitor<'de> for RouteVisitor {
                 "status" => route.status = table.next_value()?,
                 "respond" => route.respond = table.next_value()?,
                 "priority" => route.priority = table.next_value()?,
-                key if route.overrides.take(key, &mut table)? => {}
+                key if RouteDefaults::KEYS.contains(&key) => {
+                    route.overrides.take(key, &mut table)?;
+                }
                 _ => {
                     let settings = table.next_value()?;
                     route.filters.insert(key, settings);

@@ -81,6 +81,12 @@ impl Target {
         }
     }
 
+    /// Whatever it is asked for, and whatever is known of it.
+    pub fn speaks_http1_alone(&self) -> bool {
+        self.proxy_protocol.is_some()
+            || matches!((self.protocol, &self.tls), (Protocol::H1, _) | (Protocol::Auto, None))
+    }
+
     /// Where it may choose, it has chosen HTTP/1.1.
     pub fn note_http1(&self) {
         self.http1_until.store(now() + MEMORY.as_millis() as u64, Ordering::Relaxed);

@@ -120,7 +120,11 @@ impl<S: Swept> Shelves<S> {
     /// The shelf of an endpoint.
     pub fn of(&self, target: &Target, new: impl FnOnce() -> S) -> Rc<S> {
         let mut shelves = self.0.borrow_mut();
-        let shelf = Rc::clone(shelves.entry(target.id).or_insert_with(|| Rc::new(new())));
+        if let Some(known) = shelves.get(&target.id) {
+            return Rc::clone(known);
+        }
+        let shelf = Rc::new(new());
+        shelves.insert(target.id, Rc::clone(&shelf));
         // An endpoint that is gone from the settings leaves an empty shelf behind.
         if shelves.len() > 64 && shelves.len().is_power_of_two() {
             shelves.retain(|_, shelf| !shelf.is_abandoned());

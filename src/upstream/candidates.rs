@@ -10,18 +10,19 @@ pub struct Places {
     list: Box<[usize]>,
     /// A bit for each place, so that asking for one costs the same however many there are.
     bits: Box<[u64]>,
+    last: usize,
 }
 
 impl Places {
     /// These; `None` if there is none.
     pub fn these(places: impl IntoIterator<Item = usize>) -> Option<Self> {
         let list: Box<[usize]> = places.into_iter().collect();
-        let last = list.iter().max()?;
+        let last = *list.iter().max()?;
         let mut bits = vec![0; last / 64 + 1].into_boxed_slice();
         for place in &list {
             bits[place / 64] |= 1 << (place % 64);
         }
-        Some(Self { list, bits })
+        Some(Self { list, bits, last })
     }
 
     /// In their order.
@@ -50,7 +51,7 @@ impl<'c> Candidates<'c> {
 
     /// Those at the given places; `None` if one of these is none.
     pub fn only(all: &'c [Arc<Endpoint>], left: &'c Places) -> Option<Self> {
-        left.list.iter().all(|place| *place < all.len()).then_some(Self { all, left: Some(left) })
+        (left.last < all.len()).then_some(Self { all, left: Some(left) })
     }
 
     /// How many there are; at least one.

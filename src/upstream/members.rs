@@ -14,7 +14,7 @@ use super::{
     balancers::Balancer,
     lineup::{Lineup, Rules},
 };
-use crate::clock;
+use crate::{clock, transport::address::Speech};
 
 /// Endpoints with the rule by which one of them is picked. Others may take their place while the upstream stays.
 pub struct Members {
@@ -26,7 +26,11 @@ pub struct Members {
     pub rules: Rules,
     lineup: ArcSwap<Lineup>,
     tokens: OnceLock<Tokens>,
+    speak_http1_alone: bool,
 }
+
+/// Of more nobody asks what they have lately spoken: each would cost every request something.
+const MOST_ASKED: usize = 64;
 
 /// The members of an upstream, as long as somebody has to do with them.
 pub enum Held<'u> {
@@ -53,7 +57,14 @@ impl Members {
     /// These endpoints, with a balancer that was made for them.
     pub fn new(endpoints: Vec<Arc<Endpoint>>, balancer: Box<dyn Balancer>, rules: Rules) -> Self {
         let lineup = ArcSwap::from_pointee(Lineup::of(&endpoints, &rules, clock::coarse()));
-        Self { endpoints, balancer, rules, lineup, tokens: OnceLock::new() }
+        let speak_http1_alone = endpoints.iter().all(|endpoint| endpoint.target.speaks_http1_alone());
+        Self { endpoints, balancer, rules, lineup, tokens: OnceLock::new(), speak_http1_alone }
+    }
+
+    /// One of them does, or may.
+    pub fn may_speak_http2(&self) -> bool {
+        let may = |endpoint: &Arc<Endpoint>| endpoint.target.speech() != Speech::Http1;
+        !self.speak_http1_alone && (self.endpoints.len() > MOST_ASKED || self.endpoints.iter().any(may))
     }
 
     /// What the endpoints are called in the cookies of their upstream.

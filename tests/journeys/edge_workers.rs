@@ -9,7 +9,7 @@ use aqueduct::{
 };
 use futures_util::future::join_all;
 
-use crate::support::{client::Client, edge::TestEdge};
+use crate::support::{client::Client, edge::TestEdge, h2::H2};
 
 /// Any free port.
 fn any() -> ListenAddress {
@@ -25,6 +25,47 @@ async fn connections_that_stay_are_shared_out_among_the_workers() {
     assert_eq!(by_worker.len(), 4);
     // A worker that is busy for a moment may leave its next one to the others, so a share is not exact.
     assert!(by_worker.values().all(|clients| (8..=40).contains(&clients.len())));
+}
+
+#[actix_rt::test]
+async fn few_connections_that_stay_are_counted_out() {
+    for (many, apart) in [(4, 1), (10, 1), (50, 4)] {
+        let share_out = async || {
+            let edge = TestEdge::with(|settings| settings.workers = Workers::Exactly(2)).await;
+            let by_worker = connect(&edge, many, Duration::ZERO).await;
+            by_worker.values().map(Vec::len).max().unwrap_or(many)
+        };
+        assert_most_is(many, apart, share_out).await;
+    }
+}
+
+#[actix_rt::test]
+async fn few_connections_of_http_2_are_counted_out_too() {
+    let share_out = async || {
+        let edge = TestEdge::with(|settings| settings.workers = Workers::Exactly(2)).await;
+        let (mut clients, mut by_worker) = (Vec::new(), HashMap::new());
+        for _ in 0..10 {
+            let mut client = H2::connect(edge.address).await;
+            *by_worker.entry(client.get("/worker").await.text()).or_insert(0) += 1;
+            clients.push(client);
+        }
+        by_worker.into_values().max().unwrap_or(10)
+    };
+    assert_most_is(10, 1, share_out).await;
+}
+
+/// What the busier of two workers has of so many is so far from what the other has. Where the machine is busy a worker may not wake up
+/// within the time that the other gives it: it has some tries.
+async fn assert_most_is(many: usize, apart: usize, share_out: impl AsyncFn() -> usize) {
+    let mut seen = Vec::new();
+    while seen.len() < 8 {
+        let most = share_out().await;
+        if most - (many - most) <= apart {
+            return;
+        }
+        seen.push(most);
+    }
+    panic!("{many} connections, and one worker had {seen:?} of them");
 }
 
 #[actix_rt::test]

@@ -74,12 +74,12 @@ fn settings(routes: &[(String, Does)], origins: &[Origin; 2]) -> Settings {
                 let to = format!("{}{base}", origins[*origin].url());
                 // The endpoint tells who it is.
                 let overrides = RouteDefaults { host: Some("upstream".into()), ..RouteDefaults::default() };
-                RouteSettings { strip: *strip, overrides, ..to.into() }
+                RouteSettings { strip: *strip, overrides: overrides.into(), ..to.into() }
             }
             Does::Redirect { to } => RouteSettings { redirect: Some((*to).into()), ..RouteSettings::default() },
             Does::Respond => {
                 let respond = RespondSettings { body: pattern.clone(), ..RespondSettings::default() };
-                RouteSettings { respond: Some(respond), ..RouteSettings::default() }
+                RouteSettings { respond: Some(Box::new(respond)), ..RouteSettings::default() }
             }
         };
         settings.routes.insert(pattern.clone(), route);

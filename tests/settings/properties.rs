@@ -68,15 +68,15 @@ fn route() -> impl Strategy<Value = RouteSettings> {
     let own = (option::of(to), any::<bool>(), option::of("[^@]{0,9}"), option::of(any::<u16>()), -9i64..9);
     (own, option::of(respond), overrides, any::<bool>()).prop_map(
         |((to, strip, redirect, status, priority), respond, overrides, filter)| RouteSettings {
-            sticky: strip.then(|| CohortSettings::new("cohort")),
-            mirror: filter.then(|| MirrorSettings { requests: 7, ..MirrorSettings::to("next") }),
+            sticky: strip.then(|| Box::new(CohortSettings::new("cohort"))),
+            mirror: filter.then(|| Box::new(MirrorSettings { requests: 7, ..MirrorSettings::to("next") })),
             to,
             strip,
             redirect,
             status,
-            respond,
+            respond: respond.map(Box::new),
             priority,
-            overrides,
+            overrides: overrides.into(),
             filters: filter.then(|| ("guard".into(), json!({ "a": [1, 2.5, { "b c": "d\n" }] }))).into_iter().collect(),
         },
     )

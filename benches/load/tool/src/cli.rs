@@ -19,7 +19,7 @@ use crate::peers::{Peer, Place, Programs};
 use crate::results::{Machine, Results};
 use crate::scratch::Scratch;
 use crate::tls::Certificate;
-use crate::{docs, relay, report};
+use crate::{docs, relay, report, scale};
 
 #[derive(Parser)]
 #[command(name = "run", disable_help_subcommand = true)]
@@ -43,6 +43,11 @@ enum Command {
     /// Count what instructions an exchange takes in Aqueduct, and hold them against what is recorded.
     #[command(override_usage = "benches/instructions/run [--only A,B] [--record]")]
     Count(Count),
+    /// Measure what more routes, endpoints, idle connections and workers cost, and how long clients wait.
+    #[command(override_usage = "benches/scale/run [OPTIONS]\n       benches/scale/run draw")]
+    Scale(scale::cli::Flags),
+    /// Draw what more costs anew.
+    DrawScale,
     /// Relay TCP connections: the floor of the comparison.
     Relay {
         #[arg(long)]
@@ -94,6 +99,8 @@ pub fn run() -> io::Result<()> {
         Command::Compare(flags) => flags.compare(),
         Command::Count(flags) => flags.count(),
         Command::Draw => docs::write(&Results::load(&kept("latest.json"))?, &root()),
+        Command::Scale(flags) => flags.run(),
+        Command::DrawScale => scale::cli::draw(),
         Command::Relay { listen, to } => relay::run(listen, to),
     }
 }
@@ -171,7 +178,7 @@ impl Compare {
 }
 
 /// Thousands of connections: as many files as the system allows, for us and for what we start.
-fn open_many_files() -> io::Result<()> {
+pub fn open_many_files() -> io::Result<()> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
@@ -192,7 +199,7 @@ fn kept(file: &str) -> PathBuf {
     root().join("benches/load/results").join(file)
 }
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
 }
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::iter::repeat_n;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Bytes};
@@ -16,6 +16,8 @@ use crate::interrupt::Interrupt;
 use crate::socket::Poller;
 use crate::tally::Tally;
 use crate::websocket::Chat;
+
+mod open;
 
 /// So many clients connect at a time: no peer's accept queue overflows.
 const WAVE: usize = 64;
@@ -67,8 +69,14 @@ enum Pace {
 
 impl Generator {
     pub fn start(interrupt: Interrupt) -> io::Result<Self> {
+        Self::start_anywhere(interrupt, false)
+    }
+
+    /// With an endpoint at all addresses of a network of its own.
+    pub fn start_anywhere(interrupt: Interrupt, is_everywhere: bool) -> io::Result<Self> {
         let poller = Poller::new()?;
-        let bytes = Backend::start(BYTES, &poller)?;
+        let at = if is_everywhere { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        let bytes = Backend::start_at(at, BYTES, &poller)?;
         let echo = Backend::start(ECHO, &poller)?;
         let chat = Backend::start(CHAT, &poller)?;
         Ok(Self { poller, bytes, echo, chat, buffers: Buffers::new(), interrupt, sleeps: false })

@@ -18,7 +18,7 @@ pub struct Results {
 }
 
 /// Where and with what: figures mean nothing without it.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Machine {
     pub date: String,
     pub processor: String,

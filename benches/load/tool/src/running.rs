@@ -26,7 +26,17 @@ pub struct Running {
 
 impl Running {
     /// Waits until it listens; what it says is in `output.log` of the directory.
-    pub fn start(mut command: Command, address: SocketAddr, core: usize, directory: &Path) -> io::Result<Self> {
+    pub fn start(command: Command, address: SocketAddr, core: usize, directory: &Path) -> io::Result<Self> {
+        let mut running = Self::spawn(command, address, core, directory)?;
+        running.wait_until_it_listens().map_err(|error| {
+            let log = fs::read_to_string(directory.join("output.log")).unwrap_or_default();
+            io::Error::other(format!("{error}; its output ends: {:?}", last_line(&log)))
+        })?;
+        Ok(running)
+    }
+
+    /// The same without waiting.
+    pub fn spawn(mut command: Command, address: SocketAddr, core: usize, directory: &Path) -> io::Result<Self> {
         let log = File::create(directory.join("output.log"))?;
         command
             .current_dir(directory)
@@ -36,12 +46,20 @@ impl Running {
             // Ctrl-C reaches the comparison, which then ends its peers in order.
             .process_group(0);
         let child = cores::on(core, || command.spawn())?;
-        let mut running = Self { address, child };
-        running.wait_until_it_listens().map_err(|error| {
-            let log = fs::read_to_string(directory.join("output.log")).unwrap_or_default();
-            io::Error::other(format!("{error}; its output ends: {:?}", last_line(&log)))
-        })?;
-        Ok(running)
+        Ok(Self { address, child })
+    }
+
+    /// Asks it to read its settings again.
+    pub fn hang_up(&self) {
+        signal(self.process(), Signal::HUP);
+    }
+
+    /// An error if it has ended.
+    pub fn is_alive(&mut self) -> io::Result<()> {
+        match self.child.try_wait()? {
+            Some(status) => Err(io::Error::other(format!("it ended with {status}"))),
+            None => Ok(()),
+        }
     }
 
     pub fn process(&self) -> u32 {
@@ -64,9 +82,7 @@ impl Running {
     fn wait_until_it_listens(&mut self) -> io::Result<()> {
         let began = Instant::now();
         while began.elapsed() < START_LIMIT {
-            if let Some(status) = self.child.try_wait()? {
-                return Err(io::Error::other(format!("it ended with {status}")));
-            }
+            self.is_alive()?;
             if TcpStream::connect(self.address).is_ok() {
                 return Ok(());
             }

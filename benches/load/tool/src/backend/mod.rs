@@ -3,7 +3,7 @@
 mod bytes;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 
 use slab::Slab;
@@ -43,7 +43,11 @@ pub struct Backend<C: Serve> {
 
 impl<C: Serve> Backend<C> {
     pub fn start(token: u64, poller: &Poller) -> io::Result<Self> {
-        let (listener, address) = socket::listen(socket::loopback(0))?;
+        Self::start_at(Ipv4Addr::LOCALHOST, token, poller)
+    }
+
+    pub fn start_at(at: Ipv4Addr, token: u64, poller: &Poller) -> io::Result<Self> {
+        let (listener, address) = socket::listen(SocketAddrV4::new(at, 0).into())?;
         poller.watch(&listener, token, EventFlags::IN)?;
         Ok(Self { address, token, listener, connections: Slab::new(), shared: C::Shared::default() })
     }
