@@ -129,7 +129,7 @@ impl Stored {
             vary: head.vary.names().map(str::to_owned).collect(),
             is_keyed: false,
             codings: Vec::new(),
-            tags: purge::tags(&head.headers),
+            tags: purge::tags(&head.fields),
             groups: head.groups.iter().map(|group| group.to_string()).collect(),
             pieces: None,
         }

@@ -250,8 +250,9 @@ impl Pieces {
         }
     }
 
-    fn joined(self) -> Self {
+    fn joined(mut self) -> Self {
         if self.all.len() <= 1 {
+            self.all.shrink_to_fit();
             return self;
         }
         let (mut joined, mut left) = (Self::default(), usize::try_from(self.end).unwrap_or(usize::MAX));
@@ -269,6 +270,7 @@ impl Pieces {
         if !block.is_empty() {
             joined.push(block.into());
         }
+        joined.all.shrink_to_fit();
         joined
     }
 }
@@ -338,7 +340,9 @@ impl Writer {
         };
         let pieces = if is_forgotten { pieces } else { pieces.joined() };
         self.is_done = self.content.whole.set(Whole { pieces, trailers }).is_ok();
-        self.wake_all();
+        // Where they are counts no more, and what they were noted in would stay as long as the body does.
+        let readers = mem::take(&mut self.content.lock().readers);
+        readers.into_values().filter_map(|place| place.waker).for_each(Waker::wake);
         self.is_done
     }
 

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 pub use self::{
     answer::{Answer, answer},
     ask::{Ask, WhyPass, Wishes},
+    fields::Fields,
     freshness::Terms,
     head::Head,
     invalidate::{Invalidated, Place, invalidates},
@@ -30,6 +31,7 @@ use crate::http::StatusCode;
 mod answer;
 mod ask;
 mod directives;
+mod fields;
 mod freshness;
 mod head;
 mod invalidate;

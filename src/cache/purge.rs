@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::policy::Head;
-use crate::http::{HeaderMap, HeaderName, HeaderValue, path};
+use super::policy::{Fields, Head};
+use crate::http::{HeaderName, HeaderValue, path};
 
 /// Names tags, separated by spaces.
 pub const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
@@ -58,7 +58,7 @@ impl What {
     /// These answers are meant, by their target and their head.
     pub fn holds(&self, target: &[u8], head: &Head) -> bool {
         match self {
-            Self::Tag(tag) => has_tag(&head.headers, tag),
+            Self::Tag(tag) => has_tag(&head.fields, tag),
             Self::Group(group) => head.groups.iter().any(|own| own.as_bytes() == group),
             Self::Url(_) | Self::Prefix(_) | Self::Everything => self.is_at(target),
         }
@@ -81,19 +81,19 @@ fn begins(target: &[u8], prefix: &[u8]) -> bool {
 }
 
 /// The tags that an answer names, for people.
-pub fn tags(headers: &HeaderMap) -> Vec<String> {
-    let named = tags_of(headers).filter(|tag| !tag.is_empty());
+pub fn tags(fields: &Fields) -> Vec<String> {
+    let named = tags_of(fields).filter(|tag| !tag.is_empty());
     named.map(|tag| String::from_utf8_lossy(tag).into_owned()).collect()
 }
 
-fn has_tag(headers: &HeaderMap, tag: &[u8]) -> bool {
-    tags_of(headers).any(|own| own == tag)
+fn has_tag(fields: &Fields, tag: &[u8]) -> bool {
+    tags_of(fields).any(|own| own == tag)
 }
 
 /// The head of an answer is bounded, so are its tags.
-fn tags_of(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+fn tags_of(fields: &Fields) -> impl Iterator<Item = &[u8]> {
     let of = |name: HeaderName, separator: u8| {
-        let lines = headers.get_all(name).map(HeaderValue::as_bytes);
+        let lines = fields.get_all(name).map(HeaderValue::as_bytes);
         lines.flat_map(move |line| line.split(move |byte| *byte == separator)).map(<[u8]>::trim_ascii)
     };
     of(SURROGATE_KEY, b' ').chain(of(CACHE_TAG, b','))
@@ -179,10 +179,8 @@ mod tests {
 
     #[test]
     fn tags_are_separated_by_spaces_in_one_field_and_by_commas_in_the_other() {
-        let mut headers = HeaderMap::new();
-        headers.append(SURROGATE_KEY, HeaderValue::from_static("a  product-7"));
-        headers.append(SURROGATE_KEY, HeaderValue::from_static("b"));
-        headers.append(CACHE_TAG, HeaderValue::from_static("c, d e"));
+        let lines = [(SURROGATE_KEY, "a  product-7"), (SURROGATE_KEY, "b"), (CACHE_TAG, "c, d e")];
+        let fields: Fields = lines.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
         for (tag, has) in [
             ("a", true),
             ("product-7", true),
@@ -192,7 +190,7 @@ mod tests {
             ("d e", true),
             ("d", false),
         ] {
-            assert_eq!(has_tag(&headers, tag.as_bytes()), has, "{tag}");
+            assert_eq!(has_tag(&fields, tag.as_bytes()), has, "{tag}");
         }
         assert!(What::tag("").is_err() && What::tag("a,b").is_err() && What::tag(" a").is_err());
     }

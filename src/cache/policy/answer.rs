@@ -50,10 +50,10 @@ impl Answer {
     pub fn head(self, head: &Head, length: Option<u64>, now: SystemTime) -> (StatusCode, HeaderMap) {
         let all = || length.map_or_else(|| "*".to_owned(), |length| length.to_string());
         let (status, mut headers) = match self {
-            Self::Whole => (head.status, head.headers.clone()),
-            Self::NotModified => (StatusCode::NOT_MODIFIED, without(&head.headers, &NOT_WITH_304)),
+            Self::Whole => (head.status, head.fields.to_map(&[])),
+            Self::NotModified => (StatusCode::NOT_MODIFIED, head.fields.to_map(&NOT_WITH_304)),
             Self::Part { first, last } => {
-                let mut headers = without(&head.headers, &NOT_WITH_206);
+                let mut headers = head.fields.to_map(&NOT_WITH_206);
                 headers.insert(header::CONTENT_RANGE, value(&format!("bytes {first}-{last}/{}", all())));
                 (StatusCode::PARTIAL_CONTENT, headers)
             }
@@ -91,14 +91,6 @@ const NOT_WITH_304: [HeaderName; 7] = [
 /// What is of all the bytes that were sent.
 pub(super) const NOT_WITH_206: [HeaderName; 3] =
     [header::CONTENT_RANGE, HeaderName::from_static("content-md5"), HeaderName::from_static("content-digest")];
-
-fn without(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
-    let mut left = headers.clone();
-    for name in names {
-        left.remove(name);
-    }
-    left
-}
 
 /// RFC 9110, 13.2.2: dates count where there are no tags.
 fn is_not_modified(ask: &Ask<'_>, head: &Head) -> bool {

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use bytes::{Bytes, BytesMut};
-
-use super::{Vary, freshness::Terms, tags, validate::OF_BODIES};
+use super::{Fields, Vary, freshness::Terms, tags, validate::OF_BODIES};
 use crate::{
     cache::structured,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, headers},
@@ -16,7 +14,7 @@ pub struct Head {
     /// Its status.
     pub status: StatusCode,
     /// Its fields: those that go from end to end and may be stored, with a `Date`, without `Age` and `Content-Length`.
-    pub headers: HeaderMap,
+    pub fields: Fields,
     /// When it may be used.
     pub terms: Terms,
     /// For which requests.
@@ -53,13 +51,18 @@ impl Head {
         let goes = |name: &HeaderName| {
             headers::is_hop_by_hop(name) || NOT_STORED.contains(name) || withheld.contains(name) || is_named(name)
         };
-        let mut headers = packed(headers, |name| !goes(name));
-        if super::freshness::date(&headers, &header::DATE).is_none() {
-            set_date(&mut headers, terms.answered);
+        let has_date = super::freshness::date(headers, &header::DATE).is_some() && !goes(&header::DATE);
+        let mut fields = Fields::of(headers, |name| !goes(name) && (has_date || *name != header::DATE));
+        if !has_date {
+            fields.add(header::DATE, date_of(terms.answered));
         }
-        let groups = groups(&headers, &CACHE_GROUPS).map(String::into_boxed_str).collect();
-        let tag = headers.get(header::ETAG).cloned();
-        Self { status, headers, terms, vary, groups, tag }
+        Self::of(status, fields, terms, vary)
+    }
+
+    pub(super) fn of(status: StatusCode, fields: Fields, terms: Terms, vary: Vary) -> Self {
+        let groups = groups(fields.get_all(CACHE_GROUPS)).map(String::into_boxed_str).collect();
+        let tag = fields.get(header::ETAG).cloned();
+        Self { status, fields, terms, vary, groups, tag }
     }
 
     /// What the answer that it was made of had beside, and may not be stored: it was for who asked then (RFC 9111, 5.2.2.4 and 5.2.2.7).
@@ -67,7 +70,7 @@ impl Head {
         let mut withheld = HeaderMap::new();
         let stays = |name: &HeaderName| {
             let is_told = NOT_STORED.contains(name) || OF_BODIES.contains(name);
-            is_told || self.headers.contains_key(name) || headers::is_hop_by_hop(name)
+            is_told || self.fields.has(name) || headers::is_hop_by_hop(name)
         };
         for (name, value) in answer.iter().filter(|(name, _)| !stays(name)) {
             withheld.append(name.clone(), value.clone());
@@ -105,11 +108,8 @@ impl Head {
 
     /// About so many bytes of memory.
     pub fn weight(&self) -> usize {
-        // A place in the table, and what holds a value.
-        const FIELD: usize = 96;
-        let fields: usize = self.headers.iter().map(|(name, value)| FIELD + name.as_str().len() + value.len()).sum();
         let groups: usize = self.groups.iter().map(|group| size_of::<Box<str>>() + group.len()).sum();
-        size_of::<Self>() + fields + groups + self.vary.weight()
+        size_of::<Self>() + self.fields.weight() + groups + self.vary.weight()
     }
 
     pub(super) fn has_tag(&self, tag: &[u8]) -> bool {
@@ -120,37 +120,16 @@ impl Head {
 /// Groups that an answer is in.
 pub(super) const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 
-/// The groups that a field names; none if it cannot be read.
-pub(super) fn groups(headers: &HeaderMap, name: &HeaderName) -> impl Iterator<Item = String> {
-    let named = headers.contains_key(name).then(|| structured::strings(headers.get_all(name))).flatten();
+/// The groups that lines of a field name; none if they cannot be read.
+pub(super) fn groups<'h>(lines: impl Iterator<Item = &'h HeaderValue>) -> impl Iterator<Item = String> {
+    let named = structured::strings(lines);
     named.unwrap_or_default().into_iter().filter(|group| group.len() <= LONGEST_GROUP).take(MOST_GROUPS)
 }
 
-pub(super) fn set_date(headers: &mut HeaderMap, millis: u64) {
+/// A `Date`.
+pub(super) fn date_of(millis: u64) -> HeaderValue {
     // The last second that can be written is that of the year 9999.
     let seconds = (millis / 1_000).min(253_402_300_799);
     let text = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-    headers.insert(header::DATE, HeaderValue::try_from(text).expect("a date is a value"));
-}
-
-/// `Date`, where there is none, and what is said anew with each answer: a copy has room for that.
-pub(super) const ADDED: usize = 3;
-
-/// A copy of its own, in one piece of memory: fields that came from a connection hold what that had read.
-fn packed(headers: &HeaderMap, stays: impl Fn(&HeaderName) -> bool) -> HeaderMap {
-    let kept = || headers.iter().filter(|(name, _)| stays(name));
-    let mut all = BytesMut::with_capacity(kept().map(|(_, value)| value.len()).sum());
-    kept().for_each(|(_, value)| all.extend_from_slice(value.as_bytes()));
-    let mut all = all.freeze();
-    let mut copy = HeaderMap::with_capacity(headers.len_keys() + ADDED);
-    for (name, value) in kept() {
-        let value = all.split_to(value.len());
-        let name = HeaderName::from_bytes(name.as_ref()).expect("it is one already");
-        copy.append(name, own(value));
-    }
-    copy
-}
-
-fn own(value: Bytes) -> HeaderValue {
-    HeaderValue::from_maybe_shared(value).expect("it is one already")
+    HeaderValue::try_from(text).expect("a date is a value")
 }

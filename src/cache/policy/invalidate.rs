@@ -48,7 +48,7 @@ pub fn invalidates(ask: &Ask<'_>, status: StatusCode, headers: &HeaderMap) -> In
             places.extend(named.filter(|place| !places.contains(place)));
         }
     }
-    Invalidated { places, groups: groups(headers, &GROUP_INVALIDATION).collect() }
+    Invalidated { places, groups: groups(headers.get_all(&GROUP_INVALIDATION)).collect() }
 }
 
 /// Those that are registered as safe and are used; whatever is not known may change something.

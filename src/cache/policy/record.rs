@@ -2,13 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{
-    Head, Terms, Vary,
-    freshness::Staleness,
-    head::{ADDED, CACHE_GROUPS, groups},
-    vary::Selecting,
-};
-use crate::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use super::{Head, Terms, Vary, freshness::Staleness, vary::Selecting};
+use crate::http::{HeaderName, HeaderValue, StatusCode};
 
 /// Records of another kind cannot be read.
 const VERSION: u8 = 1;
@@ -24,8 +19,8 @@ impl Head {
         out.number(u64::from(self.status.as_u16()));
         self.terms.write(&mut out);
         self.vary.write(&mut out);
-        out.number(self.headers.iter().count() as u64);
-        for (name, value) in &self.headers {
+        out.number(self.fields.len() as u64);
+        for (name, value) in self.fields.iter() {
             out.text(name.as_str().as_bytes());
             out.text(value.as_bytes());
         }
@@ -41,14 +36,12 @@ impl Head {
         let status = StatusCode::from_u16(u16::try_from(input.number()?).ok()?).ok()?;
         let (terms, vary) = (Terms::read(&mut input)?, Vary::read(&mut input)?);
         let count = input.count()?;
-        let mut headers = HeaderMap::with_capacity(count + ADDED);
-        for _ in 0..count {
+        let mut field = || {
             let name = HeaderName::from_bytes(&input.text()?).ok()?;
-            headers.append(name, HeaderValue::from_maybe_shared(input.text()?).ok()?);
-        }
-        let groups = groups(&headers, &CACHE_GROUPS).map(String::into_boxed_str).collect();
-        let tag = headers.get(header::ETAG).cloned();
-        (input.at == input.all.len()).then_some(Self { status, headers, terms, vary, groups, tag })
+            Some((name, HeaderValue::from_maybe_shared(input.text()?).ok()?))
+        };
+        let fields = (0..count).map(|_| field()).collect::<Option<_>>()?;
+        (input.at == input.all.len()).then(|| Self::of(status, fields, terms, vary))
     }
 }
 
@@ -201,9 +194,9 @@ mod tests {
         ]
     }
 
-    fn lines(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    fn lines(fields: &super::super::Fields) -> Vec<(String, Vec<u8>)> {
         let mut lines: Vec<_> =
-            headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
+            fields.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
         // Those of one name stay as they are.
         lines.sort_by(|one, other| one.0.cmp(&other.0));
         lines
@@ -214,10 +207,7 @@ mod tests {
         for head in heads() {
             let read = Head::from_record(&head.to_record()).expect("it is one");
 
-            assert_eq!(
-                (read.status, read.terms, lines(&read.headers)),
-                (head.status, head.terms, lines(&head.headers))
-            );
+            assert_eq!((read.status, read.terms, lines(&read.fields)), (head.status, head.terms, lines(&head.fields)));
             assert_eq!((&read.groups, &read.tag), (&head.groups, &head.tag));
             assert!(read.vary.is_same(&head.vary));
             for seconds in [0, 59, 61, 64, 70] {

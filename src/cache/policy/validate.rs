@@ -3,7 +3,7 @@
 use super::{
     Ask, Head, Rules, Times, WhyNot,
     freshness::{Terms, date, http_date, since_1970},
-    head::set_date,
+    head::date_of,
     store::examine,
     tags,
 };
@@ -35,7 +35,7 @@ pub fn validate(headers: &mut HeaderMap, head: &Head) -> bool {
     if let Some(tag) = &head.tag {
         headers.insert(header::IF_NONE_MATCH, tag.clone());
     }
-    if let Some(modified) = head.headers.get(header::LAST_MODIFIED).filter(|value| http_date(value).is_some()) {
+    if let Some(modified) = head.fields.get(header::LAST_MODIFIED).filter(|value| http_date(value).is_some()) {
         headers.insert(header::IF_MODIFIED_SINCE, modified.clone());
     }
     head.has_validator()
@@ -61,7 +61,7 @@ pub fn refresh(ask: &Ask<'_>, head: &Head, headers: &HeaderMap, times: Times, ru
     }
     let mut updated = updated(head, headers);
     if date(headers, &header::DATE).is_none() {
-        set_date(&mut updated, since_1970(times.answered));
+        updated.insert(header::DATE, date_of(since_1970(times.answered)));
     }
     let once = |head: &Head| {
         let directives = Directives::of(&updated);
@@ -111,7 +111,7 @@ pub(super) const OF_BODIES: [HeaderName; 3] = [header::CONTENT_LENGTH, header::C
 
 /// The stored fields, each that the answer has replaced by all its lines.
 fn updated(head: &Head, headers: &HeaderMap) -> HeaderMap {
-    let mut updated = head.headers.clone();
+    let mut updated = head.fields.to_map(&[]);
     let stays = |name: &HeaderName| OF_BODIES.contains(name) || headers::is_hop_by_hop(name);
     for name in headers.keys().filter(|name| !stays(name)) {
         updated.remove(name);

@@ -187,7 +187,7 @@ impl Case {
         match peer {
             Peer::Varnish | Peer::TrafficServer => false,
             // It guards nothing, and what nginx tells an endpoint is told once for all messages.
-            Peer::Relay => !self.is_secure() && !self.is_guarded(),
+            Peer::Relay | Peer::RelayUring => !self.is_secure() && !self.is_guarded(),
             Peer::NginxSame => self.speaks != WebSocket,
             Peer::Caddy => self.is_secure(),
             Peer::AqueductShared | Peer::AqueductReusePort => self.kind == Fresh && !self.is_secure(),

@@ -108,7 +108,7 @@ fn colour(peer: Peer) -> &'static str {
         Peer::NginxSame => "#5d6670",
         Peer::Haproxy => "#4477aa",
         Peer::Caddy => "#aa6688",
-        Peer::Relay => "#ccbb44",
+        Peer::Relay | Peer::RelayUring => "#ccbb44",
         Peer::Varnish => "#4477aa",
         Peer::TrafficServer => "#aa6688",
         Peer::Aqueduct => "#00997a",

@@ -24,6 +24,8 @@ pub enum Peer {
     Haproxy,
     Caddy,
     Relay,
+    /// The same on io_uring: benches/io_uring.
+    RelayUring,
     /// Known for what it stores, as is the next.
     Varnish,
     TrafficServer,
@@ -51,6 +53,7 @@ pub struct Place {
 pub struct Programs {
     pub aqueduct: Option<PathBuf>,
     pub caddy: Option<PathBuf>,
+    pub relay_uring: Option<PathBuf>,
 }
 
 impl Peer {
@@ -75,6 +78,7 @@ impl Peer {
             Self::Haproxy => "haproxy",
             Self::Caddy => "caddy",
             Self::Relay => "relay",
+            Self::RelayUring => "relay-uring",
             Self::Varnish => "varnish",
             Self::TrafficServer => "traffic-server",
             Self::Aqueduct => "aqueduct",
@@ -92,6 +96,7 @@ impl Peer {
             Self::Haproxy => "HAProxy",
             Self::Caddy => "Caddy",
             Self::Relay => "TCP relay",
+            Self::RelayUring => "TCP relay, io_uring",
             Self::Varnish => "Varnish",
             Self::TrafficServer => "Traffic Server",
             Self::Aqueduct => "Aqueduct",
@@ -110,9 +115,12 @@ impl Peer {
             Self::Varnish => command_with("varnishd", &["-V"]),
             Self::TrafficServer => command_with("traffic_server", &["-V"]),
             Self::Aqueduct => command_with(programs.aqueduct.as_ref()?, &["--version"]),
-            Self::NginxSame | Self::Relay | Self::AqueductCounted | Self::AqueductShared | Self::AqueductReusePort => {
-                return None;
-            }
+            Self::NginxSame
+            | Self::Relay
+            | Self::RelayUring
+            | Self::AqueductCounted
+            | Self::AqueductShared
+            | Self::AqueductReusePort => return None,
         };
         let output = command.output().ok()?;
         let said = [output.stdout, output.stderr].concat();
@@ -179,6 +187,10 @@ impl Peer {
                 let (listen, to) = (listen.to_string(), endpoint.to_string());
                 let words = ["relay", "--listen", &listen, "--to", &to];
                 Ok(command_with(std::env::current_exe()?, &words))
+            }
+            Self::RelayUring => {
+                let words = [listen.to_string(), endpoint.to_string()];
+                Ok(command_with(installed(&programs.relay_uring)?, &[&words[0], &words[1]]))
             }
             Self::Aqueduct | Self::AqueductCounted | Self::AqueductShared | Self::AqueductReusePort => {
                 let variant = match self {

@@ -97,7 +97,7 @@ fn cookies_are_stored_only_where_somebody_says_so() {
     let kept = |cookies, answer: &str| {
         let rules = Rules { cookies, ..Rules::default() };
         let answer = format!("cache-control: max-age=60 | set-cookie: a=b | {answer}");
-        stored_for("", 200, &answer, &rules).map(|head| head.headers.contains_key("set-cookie"))
+        stored_for("", 200, &answer, &rules).map(|head| head.fields.has("set-cookie"))
     };
     for (cookies, answer, expected) in [
         (SetCookies::Refused, "", Err(WhyNot::SetCookie)),
@@ -121,20 +121,20 @@ fn fields_that_may_not_be_stored_are_left_out() {
          transfer-encoding: x | upgrade: x | age: 1 | content-length: 5 | content-range: x | cache-status: far; hit",
     );
 
-    let mut names: Vec<_> = head.headers.keys().map(|name| name.as_str()).collect();
+    let mut names: Vec<_> = head.fields.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["cache-control", "cache-status", "content-range", "d", "date"]);
-    assert_eq!(head.headers.get_all("d").collect::<Vec<_>>(), ["4", "5"]);
-    assert_eq!(head.headers.get("date"), fields("date: @0").get("date"));
+    assert_eq!(names, ["cache-control", "cache-status", "content-range", "d", "d", "date"]);
+    assert_eq!(head.fields.get_all("d").collect::<Vec<_>>(), ["4", "5"]);
+    assert_eq!(head.fields.get("date"), fields("date: @0").get("date"));
 }
 
 #[test]
 fn a_date_that_is_there_stays() {
     for (given, expected) in [("@-20", "@-20"), ("foo", "@0")] {
         let head = stored(&format!("cache-control: max-age=60 | date: {given}"));
-        assert_eq!(head.headers.get("date"), fields(&format!("date: {expected}")).get("date"));
+        assert_eq!(head.fields.get("date"), fields(&format!("date: {expected}")).get("date"));
     }
-    assert!(stored("cache-control: max-age=60").headers.contains_key("date"));
+    assert!(stored("cache-control: max-age=60").fields.has("date"));
 }
 
 #[test]

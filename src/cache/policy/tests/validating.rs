@@ -57,8 +57,8 @@ fn a_304_makes_it_fresh_again_with_what_it_says() {
     let expected = "cache-control: max-age=60 | etag: \"a\" | date: @100 | x-kept: 1 | x-changed: 3 | x-new: 4 | \
         content-encoding: gzip | content-type: c/d";
     let expected = fields(expected);
-    assert!(expected.iter().all(|(name, value)| head.headers.get(name) == Some(value)), "{:?}", head.headers);
-    assert_eq!(head.headers.len(), expected.len() + 1, "x-hop: {:?}", head.headers);
+    assert!(expected.iter().all(|(name, value)| head.fields.get(name) == Some(value)), "{:?}", head.fields);
+    assert_eq!(head.fields.len(), expected.len() + 1, "x-hop: {:?}", head.fields);
     assert_eq!((used(&head, "", 156), head.status.as_u16()), (Use::Fresh, 200));
     assert_ne!(used(&head, "", 157), Use::Fresh);
 }
@@ -67,7 +67,7 @@ fn a_304_makes_it_fresh_again_with_what_it_says() {
 fn a_304_without_a_date_is_of_the_time_at_which_it_came() {
     let head = kept(STORED, "etag: \"a\"");
 
-    assert_eq!(head.headers.get("date"), fields("date: @100").get("date"));
+    assert_eq!(head.fields.get("date"), fields("date: @100").get("date"));
     assert_eq!((used(&head, "", 101), used(&head, "", 102) == Use::Fresh), (Use::Fresh, false));
 }
 
@@ -106,7 +106,7 @@ fn what_may_no_longer_be_stored_answers_once() {
         assert_eq!(why, expected);
         let changed = fields(answer);
         let (name, value) = changed.iter().next().expect("a field");
-        assert_eq!(head.headers.get(name), Some(value));
+        assert_eq!(head.fields.get(name), Some(value));
         assert_ne!(used(&head, "cache-control: max-stale", 100), Use::Fresh);
     }
 }
@@ -116,7 +116,7 @@ fn a_request_that_may_not_be_stored_changes_nothing() {
     let outcome = refreshed("cache-control: no-store", STORED, "cache-control: max-age=60 | x-changed: 3");
 
     let Refreshed::Aside(head) = outcome else { panic!("{outcome:?}") };
-    assert_eq!(head.headers.get("x-changed"), fields("x: 3").get("x"));
+    assert_eq!(head.fields.get("x-changed"), fields("x: 3").get("x"));
 }
 
 #[test]

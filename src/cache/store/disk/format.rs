@@ -147,7 +147,7 @@ mod tests {
 
         assert_eq!(Prelude::read(&bytes), Some(prelude));
         let (read, head) = prelude.read_about(&about).expect("it is sound");
-        assert_eq!((&read[..], head.headers.len()), (key("/", Some("1")).as_bytes(), 3));
+        assert_eq!((&read[..], head.fields.len()), (key("/", Some("1")).as_bytes(), 3));
         for bit in 0..bytes.len() * 8 {
             let mut bent = bytes;
             bent[bit / 8] ^= 1 << (bit % 8);

@@ -104,7 +104,7 @@ mod tests {
         let read = Record::read(&record, &one).expect("it is whole");
         assert_eq!((read.count, read.process, read.since, read.body.len()), (5, 6, entry.since, 1000));
         assert_eq!((read.head.status, read.head.terms), (entry.head.status, entry.head.terms));
-        assert_eq!(read.head.headers.get("vary"), entry.head.headers.get("vary"));
+        assert_eq!(read.head.fields.get("vary"), entry.head.fields.get("vary"));
         assert!(Record::read(&record, &other).is_none());
         for bit in 0..record.len() * 8 {
             let mut bent = record.clone();
