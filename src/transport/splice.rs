@@ -6,10 +6,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::Interest;
+use tokio::{io::Interest, task::coop::poll_proceed};
 
 use super::dial::Stream;
 use crate::http::{Piece, shortcut::is_refusal};
+
+/// As much is read at once elsewhere.
+const READ: usize = 64 * 1024;
 
 impl Stream {
     /// It can be spliced, as far as can be told from its kind.
@@ -28,7 +31,10 @@ impl Stream {
             // Not before something has come: what waits has no pipe.
             let Some(mut piece) = Piece::empty() else { return Poll::Ready(Ok(None)) };
             match self.try_io(Interest::READABLE, |socket| piece.fill(socket, most)) {
-                Ok(()) => return Poll::Ready(Ok(Some(piece))),
+                Ok(()) => {
+                    use_up_turn(cx, piece.len());
+                    return Poll::Ready(Ok(Some(piece)));
+                }
                 Err(error) if may_be_tried_again(&error) => {}
                 Err(error) if is_refusal(&error) => return Poll::Ready(Ok(None)),
                 Err(error) => return Poll::Ready(Err(error)),
@@ -63,6 +69,16 @@ impl Stream {
             Self::Tcp(stream) => stream.try_io(interest, || work(stream.as_fd())),
             Self::Unix(stream) => stream.try_io(interest, || work(stream.as_fd())),
             Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+/// What is as large as many reads is to count as many: others have their turns meanwhile.
+fn use_up_turn(cx: &mut Context<'_>, moved: usize) {
+    for _ in 1..moved.div_ceil(READ) {
+        match poll_proceed(cx) {
+            Poll::Ready(turn) => turn.made_progress(),
+            Poll::Pending => break,
         }
     }
 }

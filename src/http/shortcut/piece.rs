@@ -1,9 +1,10 @@
 //! Bytes that stay in the kernel: what splice(2) has moved from a socket into a pipe.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     fmt, io,
     os::fd::{BorrowedFd, OwnedFd},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
@@ -12,23 +13,27 @@ use rustix::{
     pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice},
 };
 
-/// As much is moved at once at most.
-const MOST: usize = 256 * 1024;
-/// What a pipe is to have room for, in pages of the kernel: of what a network card has put together each segment takes one.
-const ROOM: usize = 256 * 1024;
-/// A pipe with less than this costs more than a copy does.
+/// As much is moved at once at most. The more, the less a byte costs (docs/performance.md).
+const MOST: usize = 1024 * 1024;
+/// What a pipe has room for, as long as all of them have less than half of what they may have, and then.
+const LARGE: usize = 1024 * 1024;
+const SMALL: usize = 256 * 1024;
+/// With less than this it costs more than a copy does.
 const MIN_ROOM: usize = 64 * 1024;
-/// So many pipes are there at most on one worker, each with something in it or spare; who finds none copies. It is what bounds the memory of clients that do not read.
-const MAX_PIPES: usize = 64;
-/// So many of them are kept when nothing is in them.
-const MAX_SPARE: usize = 8;
+/// What all pipes of the process have room for; who finds none copies. It bounds what clients that do not read cost the
+/// kernel, and leaves enough of the 64 MiB that a user without more rights has for all of his pipes (pipe(7)).
+const ALL: usize = 16 * 1024 * 1024;
+/// So many are kept on a worker when nothing is in them.
+const MAX_SPARE: usize = 4;
 
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
 thread_local! {
     static SPARE: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
-    static PIPES: Cell<usize> = const { Cell::new(0) };
 }
+
+/// What the pipes that there are have room for.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// What is next of a body, in a pipe.
 pub struct Piece {
@@ -40,6 +45,7 @@ pub struct Piece {
 struct Pipe {
     into: OwnedFd,
     out_of: OwnedFd,
+    room: usize,
 }
 
 /// The kernel does not do this, or not with these sockets; what is to be moved can still be read and written.
@@ -132,23 +138,28 @@ impl Drop for Piece {
 
 impl Pipe {
     fn new() -> Option<Self> {
-        if PIPES.get() == MAX_PIPES {
-            return None;
-        }
+        let wanted = next_room(TAKEN.load(Ordering::Relaxed))?;
         let (out_of, into) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-        // Who has many pipes already may get less, or none that is worth it.
-        let room = fcntl_setpipe_size(&into, ROOM).or_else(|_| fcntl_getpipe_size(&into)).ok()?;
-        if room < MIN_ROOM {
-            return None;
-        }
-        PIPES.set(PIPES.get() + 1);
-        Some(Self { into, out_of })
+        // Whose user has many pipes gets less, or none that is worth it.
+        let set = [wanted, SMALL].into_iter().find_map(|room| fcntl_setpipe_size(&into, room).ok());
+        let room = set.or_else(|| fcntl_getpipe_size(&into).ok()).filter(|room| *room >= MIN_ROOM)?;
+        TAKEN.fetch_add(room, Ordering::Relaxed);
+        Some(Self { into, out_of, room })
+    }
+}
+
+/// What the next one is to have room for, if there is to be one more.
+fn next_room(taken: usize) -> Option<usize> {
+    match taken {
+        ALL.. => None,
+        taken if taken < ALL / 2 => Some(LARGE),
+        _ => Some(SMALL),
     }
 }
 
 impl Drop for Pipe {
     fn drop(&mut self) {
-        PIPES.set(PIPES.get() - 1);
+        TAKEN.fetch_sub(self.room, Ordering::Relaxed);
     }
 }
 
@@ -215,18 +226,27 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_used_again_only_when_it_is_empty_and_there_are_only_so_many() {
-        let left = filled(b"hello");
-        drop(left);
-        assert_eq!((PIPES.get(), SPARE.with_borrow(Vec::len)), (0, 0));
+    fn a_pipe_is_used_again_only_when_it_is_empty() {
+        drop(filled(b"hello"));
+        assert_eq!(SPARE.with_borrow(Vec::len), 0);
 
         drop(Piece::empty());
-        assert_eq!((PIPES.get(), SPARE.with_borrow(Vec::len)), (1, 1));
+        assert_eq!(SPARE.with_borrow(Vec::len), 1);
 
-        let all: Vec<_> = (0..MAX_PIPES).map_while(|_| Piece::empty()).collect();
-        assert_eq!((all.len(), PIPES.get()), (MAX_PIPES, MAX_PIPES));
-        assert!(Piece::empty().is_none());
+        let all: Vec<_> = (0..2 * MAX_SPARE).map_while(|_| Piece::empty()).collect();
+        assert_eq!((all.len(), SPARE.with_borrow(Vec::len)), (2 * MAX_SPARE, 0));
         drop(all);
-        assert_eq!((PIPES.get(), SPARE.with_borrow(Vec::len)), (MAX_SPARE, MAX_SPARE));
+        assert_eq!(SPARE.with_borrow(Vec::len), MAX_SPARE);
+    }
+
+    #[test]
+    fn there_is_so_much_room_for_all_and_the_first_have_most_of_it() {
+        let mut rooms = Vec::new();
+        while let Some(room) = next_room(rooms.iter().sum()) {
+            rooms.push(room);
+        }
+
+        let large = rooms.iter().filter(|room| **room == LARGE).count();
+        assert_eq!((rooms.iter().sum::<usize>(), large, rooms.len()), (ALL, 8, 40));
     }
 }

@@ -41,18 +41,8 @@ pub struct OpenBody {
     shelf: Option<Rc<Shelf>>,
     /// What was understood together with the head.
     ahead: VecDeque<Next>,
-    pieces: Pieces,
-}
-
-/// Whether it can be had in pieces, without a copy.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pieces {
-    /// If enough is left.
-    Perhaps,
-    /// That is how it is had.
-    Yes,
-    /// There was no pipe, or the kernel does not do it.
-    No,
+    /// Some of it was had without a copy; so is the rest, however little it is.
+    is_spliced: bool,
 }
 
 impl OpenBody {
@@ -62,7 +52,7 @@ impl OpenBody {
             Ending::Length(length) => BodySize::Sized(*length),
             Ending::Chunked(_) | Ending::Close => BodySize::Stream,
         };
-        Self { flow: Some(flow), ending, size, shelf, ahead: VecDeque::new(), pieces: Pieces::Perhaps }
+        Self { flow: Some(flow), ending, size, shelf, ahead: VecDeque::new(), is_spliced: false }
     }
 
     /// The same, behind these first pieces.
@@ -115,11 +105,7 @@ impl OpenBody {
 
     fn poll_next_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<http::Piece, BodyError>>> {
         let (Some(flow), Ending::Length(left)) = (&mut self.flow, &mut self.ending) else { return Poll::Ready(None) };
-        let is_worth_it = match self.pieces {
-            Pieces::Perhaps => *left >= shortcut::MIN_LEFT,
-            Pieces::Yes => true,
-            Pieces::No => false,
-        };
+        let is_worth_it = self.is_spliced || *left >= shortcut::MIN_LEFT;
         // What was read already goes first.
         if !is_worth_it || !flow.input.is_empty() {
             return Poll::Ready(None);
@@ -129,10 +115,7 @@ impl OpenBody {
         }
         let piece = match flow.poll_piece(cx, *left) {
             Poll::Ready(Ok(Some(piece))) => piece,
-            Poll::Ready(Ok(None)) => {
-                self.pieces = Pieces::No;
-                return Poll::Ready(None);
-            }
+            Poll::Ready(Ok(None)) => return Poll::Ready(None),
             Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(BodyError::Io(error)))),
             Poll::Pending => {
                 ready!(flow.poll_stalled(cx));
@@ -142,7 +125,7 @@ impl OpenBody {
         if piece.is_empty() {
             return Poll::Ready(Some(Err(BodyError::Incomplete)));
         }
-        self.pieces = Pieces::Yes;
+        self.is_spliced = true;
         *left -= piece.len() as u64;
         flow.pause();
         if *left == 0 {
