@@ -30,7 +30,7 @@ use crate::{
     http::Method,
     kinds::Kinds,
     routing::Table,
-    settings::{Problem, Problems, Settings, server::MOST_HEADERS},
+    settings::{Problem, Problems, RouteDefaults, Settings, server::MOST_HEADERS},
     telemetry::{access_log::AccessLog, metrics::Ledger},
     transport::url,
     upstream::Upstream,
@@ -120,7 +120,9 @@ impl Plan {
         let (named, discoveries) = upstreams::named(&settings, kinds, before, &mut problems, &mut warnings);
         let ledger = before.map_or_else(Ledger::default, |plan| plan.ledger.clone());
         let passages = Passages::new(&settings, kinds, before.map(|plan| &plan.built), &ledger);
-        let mut drawing = routes::Drawing { settings: &settings, before, passages, upstreams: named, problems };
+        let defaults = settings.defaults.or(&RouteDefaults::built_in());
+        let mut drawing =
+            routes::Drawing { settings: &settings, defaults, before, passages, upstreams: named, problems };
         let mut entries = drawing.entries();
         let routes::Drawing { upstreams, mut problems, mut passages, .. } = drawing;
         let fallback = passages.of_no_route(&mut problems);

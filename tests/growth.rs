@@ -97,8 +97,9 @@ fn who_lets_go_of_a_large_plan_last_has_little_to_do() {
     drop(plan);
     let given_back = GIVEN_BACK.get() - before;
 
-    // It may be a worker, between two requests.
-    assert!(given_back < 1_000, "{given_back} pieces of memory");
+    // It may be a worker, between two requests. Names of what is counted go with the last who has them, here or elsewhere: a thousand
+    // at most; the plan has a hundred times as many pieces.
+    assert!(given_back < 3_000, "{given_back} pieces of memory");
     drop(origins);
 }
 

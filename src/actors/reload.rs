@@ -1,7 +1,7 @@
 //! Settings and certificates are read again, and what can be made of them is put in force; or what is wrong is told, and
 //! nothing changes.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use log::Level;
 use tokio::time::{Instant, timeout_at};
@@ -145,14 +145,7 @@ impl Reloader {
         }
         self.settings.are_read();
         let (layers, proxy) = (self.layers.clone(), self.proxy.clone());
-        let read = apart("reading", move || read(layers, &proxy)).await;
-        let Drawn { drawn, mut named } = match read {
-            Ok(drawn) => drawn,
-            Err(error) => {
-                let what = format!("settings cannot be read: no thread: {error}; generation {before} stays in force");
-                return self.refuse(Level::Error, what, Vec::new());
-            }
-        };
+        let Some(Drawn { drawn, mut named }) = self.apart(move || read(layers, &proxy)).await else { return };
         self.is_behind = drawn.is_err();
         match drawn {
             Ok((next, changes, origins)) => {
@@ -179,8 +172,7 @@ impl Reloader {
     /// what is wrong with it is told only if nothing more comes.
     async fn renew(&mut self) {
         let until = Instant::now() + SETTLE;
-        let settings = self.proxy.plan().settings.clone();
-        let in_force = plan::files(&settings, self.proxy.kinds());
+        let in_force = plan::files(&self.proxy.plan().settings, self.proxy.kinds());
         let mut others = Vec::new();
         loop {
             let read = self.named.are_read().into_iter().filter(|file| in_force.contains(file));
@@ -188,15 +180,9 @@ impl Reloader {
             if others.is_empty() {
                 return;
             }
-            let (proxy, same) = (self.proxy.clone(), settings.clone());
-            let prepared = match apart("reading", move || proxy.prepare(same)).await {
-                Ok(prepared) => prepared,
-                Err(error) => {
-                    let before = self.proxy.generation();
-                    let what = format!("files cannot be read: no thread: {error}; generation {before} stays in force");
-                    return self.refuse(Level::Error, what, Vec::new());
-                }
-            };
+            let proxy = self.proxy.clone();
+            let prepared = self.apart(move || proxy.prepare(proxy.plan().settings.clone())).await;
+            let Some(prepared) = prepared else { return };
             match prepared {
                 Ok(next) => {
                     self.commit(next, &format!("{} was read again", listed(&others))).await;
@@ -215,6 +201,17 @@ impl Reloader {
                 }
             }
         }
+    }
+
+    /// Does this on a thread of its own, or tells that there is none.
+    async fn apart<T: Send + 'static>(&self, read: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let made = apart("reading", read).await;
+        let refuse = |error: io::Error| {
+            let before = self.proxy.generation();
+            let what = format!("there is no thread to read settings on: {error}; generation {before} stays in force");
+            self.refuse(Level::Error, what, Vec::new());
+        };
+        made.map_err(refuse).ok()
     }
 
     /// Puts a plan in force, with the server's part of it.

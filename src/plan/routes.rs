@@ -123,6 +123,8 @@ const REST: &str = "rest";
 /// Routes while they are drawn.
 pub struct Drawing<'s> {
     pub settings: &'s Settings,
+    /// What holds for a route that does not say otherwise.
+    pub defaults: RouteDefaults,
     pub before: Option<&'s Plan>,
     pub passages: Passages<'s>,
     pub upstreams: Upstreams,
@@ -169,7 +171,7 @@ impl<'s> Drawing<'s> {
     }
 
     fn route(&mut self, text: &str, written: &RouteSettings, passage: Passage, target: Target) -> Route {
-        let said = written.overrides.or(&self.settings.defaults).or(&RouteDefaults::built_in());
+        let said = written.overrides.or(&self.defaults);
         let limit = said.max_body.unwrap_or(self.settings.server.http.max_body).0;
         let host = host_rule(said.host.as_deref()).unwrap_or(HostRule::Preserve);
         let mirror = self.mirror(text, written, &host);

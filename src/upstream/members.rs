@@ -145,3 +145,36 @@ impl Deref for Held<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        settings::upstream::{EndpointHttp2, PoolSettings, Protocol},
+        transport::Address,
+        upstream::balancers::{Kind, Nothing, Random},
+    };
+
+    #[test]
+    fn whether_one_may_speak_http_2_is_known_of_all() {
+        for (protocols, may) in [
+            (vec![], false),
+            (vec![Protocol::H1, Protocol::Auto], false),
+            (vec![Protocol::H1, Protocol::H2c], true),
+            ([vec![Protocol::H2c], vec![Protocol::H1; 100]].concat(), true),
+            (vec![Protocol::Auto; 100], false),
+        ] {
+            let endpoint = |protocol: &Protocol| {
+                let address = Address::Tcp { host: "127.0.0.1".into(), port: 80 };
+                let endpoint = Endpoint::new(address, "endpoint", 1, &PoolSettings::default());
+                Arc::new(endpoint.speaking(*protocol, &EndpointHttp2::default()))
+            };
+            let endpoints: Vec<_> = protocols.iter().map(endpoint).collect();
+            let balancer = Random::build(Nothing {}, &endpoints).unwrap_or_else(|wrong| panic!("{wrong}"));
+
+            let members = Members::new(endpoints, balancer, Rules::default());
+
+            assert_eq!(members.may_speak_http2(), may, "{protocols:?}");
+        }
+    }
+}
