@@ -119,8 +119,7 @@ impl Compare {
         let (rounds, seconds) = if self.quick { (3, 1.0) } else { (self.rounds, self.seconds) };
         let cases = if self.cases.is_empty() { cases::ALL.to_vec() } else { self.cases.clone() };
         let found = |program: &Option<PathBuf>| program.as_deref().map(Path::canonicalize).transpose();
-        let (aqueduct, caddy, relay_uring) =
-            (found(&self.aqueduct)?, found(&self.caddy)?, found(&self.relay_uring)?);
+        let (aqueduct, caddy, relay_uring) = (found(&self.aqueduct)?, found(&self.caddy)?, found(&self.relay_uring)?);
         let programs = Programs { aqueduct, caddy, relay_uring };
         let machine = Machine::describe(&self.peers, &programs, self.private_network);
         eprintln!("{}", machine.line());

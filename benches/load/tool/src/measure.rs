@@ -17,7 +17,7 @@ use crate::results::{Cpu, Round};
 use crate::running::Running;
 use crate::slow;
 use crate::tally::Tally;
-use crate::tls::{Handshakes, Tls};
+use crate::tls::Handshakes;
 use crate::wire::Target;
 
 const LEAST_WARM_UP: Duration = Duration::from_millis(300);
@@ -38,11 +38,7 @@ pub struct Measurement<'m> {
 impl<'m> Measurement<'m> {
     /// `shown` is the certificate that clients are to see, `round` a number that tells it from others of this peer.
     pub fn of(case: &'m Case, peer: &'m Running, shown: &CertificateDer<'static>, round: usize) -> io::Result<Self> {
-        let tls = match case.is_secure() {
-            true => Some(Rc::new(Tls::new(shown, case.protocol(), case.resumption())?)),
-            false => None,
-        };
-        Ok(Self { case, peer, target: Target { address: peer.address, tls }, round })
+        Ok(Self { case, peer, target: Target::of(case, peer.address, shown)?, round })
     }
 
     pub fn take(&self, generator: &mut Generator, window: Duration) -> io::Result<Round> {

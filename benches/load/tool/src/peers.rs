@@ -135,21 +135,16 @@ impl Peer {
 
     /// Starts it on its core and waits until it listens.
     pub fn start(self, place: &Place, case: &Case) -> io::Result<Running> {
-        self.start_by(place, case, |command, _| command)
+        self.start_by(place, case, |command| command)
     }
 
-    /// The same, by a command that is made of its own; the directory is the peer's.
-    pub fn start_by(
-        self,
-        place: &Place,
-        case: &Case,
-        how: impl FnOnce(Command, &Path) -> Command,
-    ) -> io::Result<Running> {
+    /// The same, by a command that is made of its own.
+    pub fn start_by(self, place: &Place, case: &Case, how: impl FnOnce(Command) -> Command) -> io::Result<Running> {
         let address = socket::loopback(socket::free_port()?);
         let directory = place.directory.join(self.name());
         fs::create_dir_all(&directory)?;
         let command = self.command(address, place, case, &directory)?;
-        Running::start(how(command, &directory), address, place.core, &directory)
+        Running::start(how(command), address, place.core, &directory)
     }
 
     fn command(self, listen: SocketAddr, place: &Place, case: &Case, directory: &Path) -> io::Result<Command> {

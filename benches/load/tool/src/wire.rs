@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
+use rustls::pki_types::CertificateDer;
+
+use crate::cases::Case;
 use crate::socket;
 use crate::tls::{Handshakes, Session, Tls};
 
@@ -35,6 +38,15 @@ pub enum Line {
 }
 
 impl Target {
+    /// As clients of a case do; where there is TLS they are to see this certificate.
+    pub fn of(case: &Case, address: SocketAddr, shown: &CertificateDer<'static>) -> io::Result<Self> {
+        let tls = match case.is_secure() {
+            true => Some(Rc::new(Tls::new(shown, case.protocol(), case.resumption())?)),
+            false => None,
+        };
+        Ok(Self { address, tls })
+    }
+
     /// Begins a connection; a write blocks until it stands.
     pub fn connect(&self) -> io::Result<Line> {
         let socket = socket::connect(self.address, None)?;

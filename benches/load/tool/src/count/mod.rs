@@ -10,6 +10,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
+use rustls::pki_types::CertificateDer;
 
 use crate::cases::Case;
 use crate::cli::case_named;
@@ -25,11 +26,11 @@ use callgrind::Callgrind;
 use recorded::Recorded;
 
 /// Cases of the comparison that are counted, each with one client.
-const COUNTED: [&str; 7] = ["128b", "10k", "stored-1k", "bundle", "fresh", "websocket", "h2c"];
+const COUNTED: [&str; 8] = ["128b", "10k", "stored-1k", "bundle", "fresh", "websocket", "tls-128b", "h2c"];
 
-/// The difference of both runs is what so many exchanges take, without the start and the end.
+/// What one run takes more than the other is what the exchanges between take, without the start and the end.
 const FEW: u64 = 500;
-const MANY: u64 = 2500;
+const MANY: u64 = 4500;
 
 #[derive(Args)]
 pub struct Count {
@@ -52,13 +53,16 @@ pub struct Count {
 
 impl Count {
     pub fn count(self) -> io::Result<()> {
+        let recorded = match Recorded::load(&self.recorded) {
+            Err(_) if self.record => Recorded::default(),
+            recorded => recorded?,
+        };
         let found = Recorded { made_with: tools::here()?, instructions: self.of_all()? };
-        if self.record {
-            return Recorded::load(&self.recorded).unwrap_or_default().with(found).save(&self.recorded);
-        }
-        let recorded = Recorded::load(&self.recorded)?;
         print!("{}", recorded::table(&recorded, &found));
-        recorded.hold(&found)
+        match self.record {
+            true => recorded.with(found).save(&self.recorded),
+            false => recorded.hold(&found),
+        }
     }
 
     fn of_all(&self) -> io::Result<BTreeMap<String, u64>> {
@@ -66,19 +70,21 @@ impl Count {
         cores::pin(cores.load)?;
         let mut generator = Generator::start_sleepy(Interrupt::listen()?)?;
         let scratch = Scratch::create()?;
+        let certificate = Certificate::at(scratch.path());
+        let shown = certificate.write()?;
         let place = Place {
             directory: scratch.path().to_owned(),
             core: cores.proxy,
             endpoints: generator.endpoints(),
-            certificate: Certificate::at(scratch.path()),
-            programs: Programs { aqueduct: Some(self.aqueduct.canonicalize()?), caddy: None },
+            certificate,
+            programs: Programs { aqueduct: Some(self.aqueduct.canonicalize()?), ..Programs::default() },
         };
         let callgrind = Callgrind::keeping_accounts_in(&self.accounts)?;
         let kinds = if self.only.is_empty() { kinds() } else { self.only.clone() };
         let mut found = BTreeMap::new();
         for kind in kinds {
             let mut instructions = |exchanges| {
-                let outcome = of_so_many(exchanges, &kind, &place, &callgrind, &mut generator);
+                let outcome = of_so_many(exchanges, &kind, &place, &shown, &callgrind, &mut generator);
                 outcome.map_err(|error| io::Error::other(format!("{}: {error}", kind.name)))
             };
             let (few, many) = (instructions(FEW)?, instructions(MANY)?);
@@ -93,12 +99,13 @@ fn of_so_many(
     exchanges: u64,
     kind: &Case,
     place: &Place,
+    shown: &CertificateDer<'static>,
     callgrind: &Callgrind,
     generator: &mut Generator,
 ) -> io::Result<u64> {
     let account = callgrind.account_of(kind);
-    let running = Peer::Aqueduct.start_by(place, kind, |command, _| callgrind.counts(&command, &account))?;
-    let target = Target { address: running.address, tls: None };
+    let running = Peer::Aqueduct.start_by(place, kind, |command| callgrind.counts(&command, &account))?;
+    let target = Target::of(kind, running.address, shown)?;
     let mut client = Crowd::of(kind, 1, kind.download, &target);
     for _ in 0..exchanges {
         if let Some(failure) = generator.once_each(&mut client)?.failure() {
@@ -119,10 +126,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_that_is_counted_is_a_case_in_the_clear() {
+    fn all_that_is_counted_is_a_case() {
         let kinds = kinds();
 
         assert_eq!(kinds.len(), COUNTED.len());
-        assert!(kinds.iter().all(|kind| !kind.is_secure() && kind.measures_cpu()));
+        assert!(kinds.iter().all(Case::measures_cpu));
     }
 }
