@@ -139,6 +139,70 @@ fn an_exchange_allocates_little() {
     assert!(each <= PER_EXCHANGE as f64, "{each:.2} heap allocations an exchange");
 }
 
+/// The same where the client speaks HTTP/2: what answers on a stream and what the stream is, beside that.
+const PER_STREAM: usize = 11;
+
+#[test]
+fn a_stream_of_http_2_allocates_little_more_than_an_exchange_of_http_1_1() {
+    let edge = edge(origin(), false);
+    let (mut client, mut counter) = (streams(edge), TcpStream::connect(edge).expect("it listens"));
+    let mut count = || {
+        counter.write_all(b"GET /count HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
+        body(&mut counter).parse::<usize>().expect("a number")
+    };
+    // Connections, buffers, pools and tables are made once.
+    (0..20).for_each(|number| ask_on(&mut client, 2 * number + 1));
+
+    const ROUNDS: u32 = 1000;
+    let (first, second) = (count(), count());
+    (20..20 + ROUNDS).for_each(|number| ask_on(&mut client, 2 * number + 1));
+    let last = count();
+
+    let each = (last - second - (second - first)) as f64 / f64::from(ROUNDS);
+    println!("{each:.2} heap allocations a stream");
+    assert!(each <= PER_STREAM as f64, "{each:.2} heap allocations a stream");
+}
+
+/// A frame of HTTP/2 (RFC 9113, 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    [&(payload.len() as u32).to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A client that has begun to speak it.
+fn streams(edge: SocketAddr) -> TcpStream {
+    let mut client = TcpStream::connect(edge).expect("it listens");
+    client.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("it reads");
+    client.write_all(&frame(4, 0, 0, &[])).expect("it reads");
+    client
+}
+
+/// Asks as clients do that send the same fields again and again: from the second time on they are numbers.
+fn ask_on(client: &mut TcpStream, stream: u32) {
+    // GET, http, `:path` spelled out, `:authority` and two fields.
+    let mut block = vec![0x82, 0x86, 0x04, 12];
+    block.extend_from_slice(b"/proxied?x=1");
+    if stream == 1 {
+        for (number, value) in [(1, "shop.example"), (58, "test"), (19, "*/*")] {
+            block.extend_from_slice(&[0x40 | number, value.len() as u8]);
+            block.extend_from_slice(value.as_bytes());
+        }
+    } else {
+        block.extend_from_slice(&[0xc0, 0xbf, 0xbe]);
+    }
+    client.write_all(&frame(1, 5, stream, &block)).expect("it reads");
+    loop {
+        let mut head = [0; 9];
+        client.read_exact(&mut head).expect("a frame");
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        client.read_exact(&mut payload).expect("all of it");
+        if (head[3], head[4] & 1, &head[5..]) == (0, 1, &stream.to_be_bytes()) {
+            return assert_eq!(payload, b"hello");
+        }
+    }
+}
+
 #[test]
 fn an_exchange_that_is_counted_allocates_no_more_than_one_that_is_not() {
     for request in [GET, POST] {

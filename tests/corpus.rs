@@ -28,5 +28,5 @@ macro_rules! corpora {
 }
 
 corpora! {
-    cache_rules chunked_body condition forwarded path proxy_protocol request_head request_intake response_head response_out settings
+    cache_rules chunked_body condition forwarded h2_session hpack path proxy_protocol request_head request_intake response_head response_out settings
 }

@@ -5,6 +5,8 @@ pub mod cache_rules;
 pub mod chunked_body;
 pub mod condition;
 pub mod forwarded;
+pub mod h2_session;
+pub mod hpack;
 pub mod path;
 pub mod proxy_protocol;
 pub mod request_head;

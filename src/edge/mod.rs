@@ -42,7 +42,7 @@ mod accept;
 pub mod counts;
 mod drain;
 pub mod h1;
-mod h2;
+pub mod h2;
 pub mod hand_off;
 mod inherited;
 pub mod limits;

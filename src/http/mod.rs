@@ -14,6 +14,7 @@ pub mod framing;
 pub mod grpc;
 pub(crate) mod h2;
 pub mod headers;
+pub mod hpack;
 pub mod marks;
 pub mod path;
 pub mod proxy_protocol;

@@ -386,12 +386,42 @@ async fn limits_hold_as_for_http_1_1() {
     assert_eq!(answers.each_ref().map(|answer| answer.status), [414, 431, 431, 413, 413, 501, 405]);
     assert!(answers.iter().all(|answer| answer.headers.contains_key("x-request-id")), "{answers:?}");
     assert_eq!(client.get("/").await.status, 200, "the connection goes on");
-    // What is larger by far is not even kept until it can be refused in words.
-    let (answer, _) = client.begin(request_with("GET", "/", &[("x", &"x".repeat(8000))]), true).await;
-    match patiently("an answer", answer).await {
-        Ok(answer) => assert_eq!(answer.status().as_u16(), 431),
-        Err(error) => assert_eq!(reason(&error), Reason::ENHANCE_YOUR_CALM),
-    }
+    // What is larger by far is not kept until it is refused, and is all the same.
+    let large = client.ask(request_with("GET", "/", &[("x", &"x".repeat(8000))]), b"").await;
+    assert_eq!(large.status, 431);
+}
+
+#[actix_rt::test]
+async fn a_list_of_fields_that_is_too_large_is_in_the_access_log_and_costs_nobody_else_anything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("access.log");
+    let origin = Origin::echo().start().await;
+    let proxy = TestProxy::with(&format!(
+        "[log.access]\npath = {log:?}\nformat = \"json\"\n[routes]\n\"/\" = {:?}\n",
+        origin.url()
+    ));
+    let proxy = proxy.start().await;
+    let mut client = Frames::connect(proxy.address).await;
+
+    // A small block that stands for a large list: one field that is remembered, and referred to ever again.
+    let entry = [&[0x40, 1, b'x', 0x7f, 0xa1, 0x1e][..], &[b'y'; 4000]].concat();
+    let list = [frames::block(&frames::request("GET", "/large")), entry, vec![0xbe; 10_000]].concat();
+    client.send(frames::frame(frames::HEADERS, 5, 1, list)).await;
+    let refused = client.outcome(1).await;
+    // What it has said is known.
+    let again = [frames::block(&frames::request("GET", "/small")), vec![0xbe]].concat();
+    client.send(frames::frame(frames::HEADERS, 5, 3, again)).await;
+    let answered = client.outcome(3).await;
+    let written = proxy.proxy.access_log().expect("a log");
+    proxy.drain();
+    proxy.outcome();
+    written.flush();
+
+    assert_eq!((refused, answered), (Outcome::Answer(431), Outcome::Answer(200)));
+    let lines = std::fs::read_to_string(log).expect("a log");
+    let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let paths: Vec<_> = lines.iter().map(|line| (&line["path"], &line["status"])).collect();
+    assert_eq!(paths, [(&"/large".into(), &431.into()), (&"/small".into(), &200.into())]);
 }
 
 #[actix_rt::test]

@@ -177,12 +177,12 @@ pub fn announced(head: &ResponseHead, size: BodySize, ending: Ending, asked: &As
     }
 }
 
-/// The value of `Date`, now.
-pub fn date() -> HeaderValue {
-    let mut line = Vec::new();
-    DATE.with_borrow_mut(|date| date.write(&mut line));
-    let value = line.strip_prefix(b"date: ").and_then(|line| line.strip_suffix(b"\r\n"));
-    HeaderValue::from_bytes(value.unwrap_or_default()).expect("a date is text")
+/// Shows the value of `Date`, now.
+pub fn with_date<T>(show: impl FnOnce(&[u8]) -> T) -> T {
+    DATE.with_borrow_mut(|date| {
+        let value = date.now().strip_prefix(b"date: ").and_then(|line| line.strip_suffix(b"\r\n"));
+        show(value.unwrap_or_default())
+    })
 }
 
 thread_local! {
@@ -197,13 +197,18 @@ struct Date {
 
 impl Date {
     fn write(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.now());
+    }
+
+    /// The line as it is now.
+    fn now(&mut self) -> &[u8] {
         let second = clock::unix_coarse().as_secs();
         if second != self.second || self.line.is_empty() {
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
             self.line = format!("date: {}\r\n", httpdate::fmt_http_date(now)).into_bytes();
             self.second = second;
         }
-        out.extend_from_slice(&self.line);
+        &self.line
     }
 }
 

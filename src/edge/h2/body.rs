@@ -1,6 +1,7 @@
 //! The body of a request in the handler's hands. The client may send as much more as was taken.
 
 use std::{
+    cell::RefCell,
     io, mem,
     pin::Pin,
     rc::Rc,
@@ -11,15 +12,45 @@ use std::{
 use actix_web::error::PayloadError;
 use bytes::Bytes;
 use futures_core::Stream;
-use h2::RecvStream;
 
-use super::stream::Channel;
+use super::{
+    session::{Incoming, Piece},
+    stream::Channel,
+};
 use crate::clock::Deadline;
 
-/// Content as frames bring it. Dropped, what still comes of it is thrown away by the h2 crate.
-pub struct Payload {
-    frames: RecvStream,
+/// What comes on a stream behind its head. Dropped, what still comes is thrown away.
+pub struct Content {
+    incoming: Rc<RefCell<Incoming>>,
     channel: Rc<Channel>,
+}
+
+impl Content {
+    pub fn of(incoming: Rc<RefCell<Incoming>>, channel: &Rc<Channel>) -> Self {
+        Self { incoming, channel: Rc::clone(channel) }
+    }
+
+    /// What is next.
+    pub fn poll(&self, cx: &Context<'_>) -> Poll<Piece> {
+        self.incoming.borrow_mut().poll(cx)
+    }
+
+    /// So many bytes of it were taken: the client may send as many more.
+    pub fn took(&self, count: usize) {
+        let mut incoming = self.incoming.borrow_mut();
+        self.channel.wire.session(|session| session.took(self.channel.place, &mut incoming, count as u32));
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        self.channel.wire.session(|session| session.forget(&self.incoming));
+    }
+}
+
+/// Content as frames bring it.
+pub struct Payload {
+    content: Content,
     /// Bytes that may still come.
     allowed: Option<u64>,
     waits_for_leave: bool,
@@ -36,44 +67,30 @@ enum End {
 }
 
 impl Payload {
-    pub fn of(frames: RecvStream, channel: &Rc<Channel>, waits_for_leave: bool) -> Self {
-        let limits = &channel.wire.limits;
+    pub fn of(content: Content, waits_for_leave: bool) -> Self {
+        let limits = &content.channel.wire.limits;
         let (allowed, patience) = (limits.max_body, limits.request_body);
-        let channel = Rc::clone(channel);
-        Self { frames, channel, allowed, waits_for_leave, patience, stalled: None, end: None }
+        Self { content, allowed, waits_for_leave, patience, stalled: None, end: None }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
         if mem::take(&mut self.waits_for_leave) {
-            self.channel.give_leave();
+            self.content.channel.give_leave();
         }
-        while !self.frames.is_end_stream() {
-            let Poll::Ready(next) = self.frames.poll_data(cx) else { return self.poll_stalled(cx) };
-            self.wait_no_more();
-            match next {
-                Some(Ok(bytes)) if bytes.is_empty() => {}
-                Some(Ok(bytes)) => return Poll::Ready(Some(self.take(bytes))),
-                // Frames between content and trailers, or the client has reset the stream.
-                Some(Err(error)) => return Poll::Ready(Some(Err(gone(error)))),
-                None => break,
-            }
-        }
-        let Poll::Ready(trailers) = self.frames.poll_trailers(cx) else { return self.poll_stalled(cx) };
+        let Poll::Ready(piece) = self.content.poll(cx) else { return self.poll_stalled(cx) };
         self.wait_no_more();
-        match trailers {
-            Ok(trailers) => {
-                let told = self.channel.has_request_trailers(trailers);
-                Poll::Ready(told.err().map(|_| Err(PayloadError::EncodingCorrupted)))
+        Poll::Ready(match piece {
+            Piece::Bytes(bytes) => Some(self.take(bytes)),
+            Piece::End(trailers) => {
+                let told = self.content.channel.has_request_trailers(trailers);
+                told.err().map(|_| Err(PayloadError::EncodingCorrupted))
             }
-            Err(error) => Poll::Ready(Some(Err(gone(error)))),
-        }
+            Piece::Gone => Some(Err(PayloadError::Incomplete(None))),
+        })
     }
 
-    /// Takes content: from now on the client may send as much more.
     fn take(&mut self, bytes: Bytes) -> Result<Bytes, PayloadError> {
-        if let Err(error) = self.frames.flow_control().release_capacity(bytes.len()) {
-            log::debug!("a window was not opened again: {error}");
-        }
+        self.content.took(bytes.len());
         if let Some(allowed) = &mut self.allowed {
             *allowed = allowed.checked_sub(bytes.len() as u64).ok_or(PayloadError::Overflow)?;
         }
@@ -83,7 +100,7 @@ impl Payload {
     /// Nothing has come: ready when it has not for too long. Who is being answered may have nothing to say for now, such as
     /// one end of a conversation: it costs no more than a download then, and is under the same deadlines.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
-        if self.channel.is_being_answered() {
+        if self.content.channel.is_being_answered() {
             self.wait_no_more();
             return Poll::Pending;
         }
@@ -120,10 +137,4 @@ impl Stream for Payload {
         }
         Poll::Ready(next)
     }
-}
-
-/// The client has reset the stream, or the connection is lost.
-fn gone(error: h2::Error) -> PayloadError {
-    log::debug!("a request's body has broken off: {error}");
-    PayloadError::Incomplete(None)
 }

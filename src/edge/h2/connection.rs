@@ -10,15 +10,14 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use futures_util::{StreamExt, stream::FuturesUnordered};
-use h2::{Ping, PingPong, Reason, RecvStream, server};
 use tokio::task::yield_now;
 
 use super::{
-    bell::Bell,
+    bell::Bells,
+    session::{Amid, Event, Opened, Session},
     stream,
-    wire::{Io, Wire},
+    under_way::UnderWay,
+    wire::Wire,
 };
 use crate::{
     clock::Deadline,
@@ -26,6 +25,7 @@ use crate::{
         drain::{Draining, LAST_CALL},
         h1::{Answers, LINGER},
     },
+    http::h2::frames::code,
 };
 
 /// How long a client may take to say that it is there, at most.
@@ -34,18 +34,12 @@ const PONG: Duration = Duration::from_secs(10);
 const ROUNDS: u32 = 8;
 /// How many requests are taken in before other connections have their turn. What comes of them goes out with what comes of the rest.
 const AT_ONCE: usize = 4;
-
-/// A request, and whoever answers it.
-type Came = (::http::Request<RecvStream>, server::SendResponse<Bytes>);
+/// How often is read before those who take what came have their turn.
+const READS: u32 = 4;
 
 /// A connection that speaks HTTP/2.
 pub struct Connection {
-    h2: server::Connection<Io, Bytes>,
-    /// Rung when the h2 crate has something to do: what came is to be read, or what a stream has queued written.
-    frames: Bell,
-    /// Rung when a stream can go on.
-    answers: Bell,
-    pings: Option<PingPong>,
+    bells: Bells,
     wire: Rc<Wire>,
     draining: Draining,
     deadline: Deadline,
@@ -55,10 +49,10 @@ pub struct Connection {
     is_draining: bool,
     /// The client was asked whether it is there, and nothing was heard of it since.
     is_pinged: bool,
-    /// It was asked, and has not answered that.
-    owes_pong: bool,
     /// The last word was said.
     is_leaving: bool,
+    /// Nothing is read while what was written is not taken.
+    is_deaf: bool,
 }
 
 /// How a connection ends.
@@ -99,12 +93,9 @@ enum Wait {
 }
 
 impl Connection {
-    pub fn new(mut h2: server::Connection<Io, Bytes>, wire: Rc<Wire>, draining: Draining) -> Self {
+    pub fn new(wire: Rc<Wire>, draining: Draining) -> Self {
         Self {
-            pings: h2.ping_pong(),
-            h2,
-            frames: Bell::rung(),
-            answers: Bell::rung(),
+            bells: Bells::of(wire.limits.http2.max_streams as usize),
             wire,
             draining,
             deadline: Deadline::new(),
@@ -112,28 +103,22 @@ impl Connection {
             is_fresh: true,
             is_draining: false,
             is_pinged: false,
-            owes_pong: false,
             is_leaving: false,
+            is_deaf: false,
         }
     }
 
     /// Answers what is asked, until the connection ends. Whatever is under way then is dropped.
     pub async fn converse<A: Answers>(mut self, app: Rc<A>) -> Last {
-        let mut streams = FuturesUnordered::new();
-        let serve = |connection: &Self, (request, respond): Came| {
-            let (app, wire) = (Rc::clone(&app), Rc::clone(&connection.wire));
-            stream::serve(app, wire, request, respond, connection.draining.another())
-        };
+        let mut under_way = UnderWay::new();
+        let serve = |wire: &Rc<Wire>, opened: Opened| stream::serve(Rc::clone(&app), wire, opened);
         let mut turn = |cx: &mut Context<'_>| {
-            self.frames.hear();
-            self.answers.hear();
-            let halt = self.poll_turn(cx, &mut streams, &serve);
-            if self.wire.end_turn() {
-                self.frames.ring();
-            }
+            self.bells.hear();
+            self.wire.hear(cx);
+            let halt = self.poll_turn(cx, &mut under_way, &serve);
+            self.wire.rest();
             if halt.is_pending() {
-                self.frames.rest(cx.waker());
-                self.answers.rest(cx.waker());
+                self.bells.rest(cx.waker());
             }
             halt
         };
@@ -149,39 +134,44 @@ impl Connection {
     fn poll_turn<F: Future<Output = ()>>(
         &mut self,
         cx: &mut Context<'_>,
-        streams: &mut FuturesUnordered<F>,
-        serve: &impl Fn(&Self, Came) -> F,
+        under_way: &mut UnderWay<F>,
+        serve: &impl Fn(&Rc<Wire>, Opened) -> F,
     ) -> Poll<Halt> {
         for _ in 0..ROUNDS {
-            let halt = match self.frames.take() {
-                true => self.poll_frames(|connection, came| streams.push(serve(connection, came))),
+            let halt = match self.bells.take_socket() && !self.is_leaving {
+                true => self.poll_frames(under_way, serve),
                 false => Poll::Pending,
             };
             if matches!(halt, Poll::Ready(Halt::Last(_))) {
                 return halt;
             }
-            if self.answers.take() {
-                let mut cx = Context::from_waker(self.answers.waker());
-                while let Poll::Ready(Some(())) = streams.poll_next_unpin(&mut cx) {}
-            }
+            under_way.poll(&mut self.bells, &self.wire);
             if halt.is_ready() {
                 return halt;
             }
-            if self.is_rung() {
+            if self.bells.are_rung() {
                 continue;
             }
             if self.flush().is_err() {
                 return Poll::Ready(Halt::Last(Last::Close));
             }
             // Somebody may have waited for that.
-            if self.is_rung() {
+            if self.bells.are_rung() {
                 continue;
             }
-            if ready!(self.poll_rest(cx, streams.len())).is_break() {
+            if self.is_leaving && !self.wire.is_writing() {
+                return Poll::Ready(Halt::Last(Last::Linger));
+            }
+            if under_way.count() == 0 {
+                self.give_back(under_way);
+            }
+            let open = under_way.count() + usize::from(self.wire.is_writing());
+            if ready!(self.poll_rest(cx, open)).is_break() {
                 return Poll::Ready(Halt::Last(Last::Close));
             }
-            // What was decided there may have to be said.
-            self.frames.ring();
+            if self.is_leaving {
+                under_way.clear();
+            }
         }
         if self.flush().is_err() {
             return Poll::Ready(Halt::Last(Last::Close));
@@ -189,58 +179,85 @@ impl Connection {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
-}
 
-impl Connection {
-    /// Takes requests in, and writes what the streams have queued.
-    fn poll_frames(&mut self, mut begin: impl FnMut(&Self, Came)) -> Poll<Halt> {
-        for _ in 0..AT_ONCE {
-            let next = self.h2.poll_accept(&mut Context::from_waker(self.frames.waker()));
-            match ready!(next) {
-                Some(Ok(came)) => {
-                    self.is_fresh = false;
-                    self.answers.ring();
-                    begin(self, came);
+    /// Takes in what has come, and reads more.
+    fn poll_frames<F: Future<Output = ()>>(
+        &mut self,
+        under_way: &mut UnderWay<F>,
+        serve: &impl Fn(&Rc<Wire>, Opened) -> F,
+    ) -> Poll<Halt> {
+        let mut begun = 0;
+        for _ in 0..READS {
+            loop {
+                match self.wire.step() {
+                    Ok(None) => break,
+                    Ok(Some(Event::Nothing)) => {}
+                    Ok(Some(Event::Over(place))) => under_way.end(place, &self.wire),
+                    Ok(Some(Event::Request(opened))) => {
+                        self.is_fresh = false;
+                        let place = opened.place;
+                        under_way.begin(place, serve(&self.wire, opened), &self.bells);
+                        begun += 1;
+                    }
+                    Err(verdict) => {
+                        log::debug!("a connection of HTTP/2 ends: the client sent {verdict}");
+                        under_way.clear();
+                        return match self.leave(verdict.code) {
+                            ControlFlow::Continue(()) => Poll::Pending,
+                            ControlFlow::Break(()) => Poll::Ready(Halt::Last(Last::Close)),
+                        };
+                    }
                 }
-                Some(Err(error)) => return Poll::Ready(Halt::Last(ended(&error))),
-                None => return Poll::Ready(Halt::Last(Last::Linger)),
+                if begun >= AT_ONCE && self.wire.has_input() {
+                    self.bells.ring_socket();
+                    return Poll::Ready(Halt::Others);
+                }
+            }
+            self.is_deaf = !self.wire.may_read();
+            if self.is_deaf {
+                return Poll::Pending;
+            }
+            match ready!(self.wire.poll_read(&mut Context::from_waker(self.bells.socket()))) {
+                Ok(1..) => {}
+                Ok(0) => return Poll::Ready(Halt::Last(Last::Close)),
+                Err(error) => return Poll::Ready(Halt::Last(closed(&error))),
             }
         }
-        self.frames.ring();
-        Poll::Ready(Halt::Others)
+        self.bells.ring_socket();
+        Poll::Pending
     }
 
     /// Sends what was written.
-    fn flush(&self) -> io::Result<()> {
-        match self.wire.poll_flush(&mut Context::from_waker(self.frames.waker())) {
+    fn flush(&mut self) -> io::Result<()> {
+        match self.wire.poll_flush(&mut Context::from_waker(self.bells.socket())) {
+            Poll::Ready(Ok(())) => {
+                if mem::take(&mut self.is_deaf) {
+                    self.bells.ring_socket();
+                }
+                Ok(())
+            }
             Poll::Ready(Err(error)) => {
-                log::debug!("a connection of HTTP/2 has ended: {error}");
+                closed(&error);
                 Err(error)
             }
-            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+            Poll::Pending => Ok(()),
         }
     }
 
-    fn is_rung(&self) -> bool {
-        self.frames.is_rung() || self.answers.is_rung()
+    /// Nothing is under way, and it may be long until something is.
+    fn give_back<F: Future<Output = ()>>(&mut self, under_way: &mut UnderWay<F>) {
+        under_way.shrink();
+        self.bells.shrink();
+        self.wire.session(Session::rest);
     }
 
     /// What else there is to do. Ready once something was said that is to be written, or there is nobody to say it to.
     fn poll_rest(&mut self, cx: &mut Context<'_>, open: usize) -> Poll<ControlFlow<()>> {
-        if !self.is_leaving {
-            if let Some((reason, what)) = self.wire.verdict() {
-                log::debug!("a connection of HTTP/2 ends: the client sent {what}");
-                return Poll::Ready(self.leave(reason));
-            }
-            if self.drains(cx, open) {
-                return Poll::Ready(ControlFlow::Continue(()));
-            }
+        if !self.is_leaving && self.drains(cx, open) {
+            return Poll::Ready(ControlFlow::Continue(()));
         }
         let heard = self.wire.take_heard();
         self.is_pinged &= !heard;
-        if let (true, Some(pings)) = (self.owes_pong, &mut self.pings) {
-            self.owes_pong = pings.poll_pong(cx).is_pending();
-        }
         let wait = self.wait(open);
         if self.waits_for != Some(wait) || (heard && matches!(wait, Wait::Frame | Wait::Word)) {
             self.waits_for = Some(wait);
@@ -248,8 +265,8 @@ impl Connection {
         }
         ready!(self.deadline.poll(cx));
         Poll::Ready(match wait {
-            Wait::First | Wait::Another | Wait::LastCall => self.leave(Reason::NO_ERROR),
-            Wait::Block | Wait::Frame => self.leave(Reason::ENHANCE_YOUR_CALM),
+            Wait::First | Wait::Another | Wait::LastCall => self.leave(code::NO_ERROR),
+            Wait::Block | Wait::Frame => self.leave(code::ENHANCE_YOUR_CALM),
             Wait::Word => self.ask(),
             Wait::Pong | Wait::End => ControlFlow::Break(()),
         })
@@ -263,22 +280,23 @@ impl Connection {
         let has_just_begun = !mem::replace(&mut self.is_draining, true);
         if open == 0 {
             let may_ask = self.is_fresh || self.wire.has_unread();
-            return !may_ask && self.leave(Reason::NO_ERROR).is_continue();
+            return !may_ask && self.leave(code::NO_ERROR).is_continue();
         }
         if has_just_begun {
-            self.h2.graceful_shutdown();
+            self.wire.session(Session::drain);
         }
         has_just_begun
     }
 
     fn wait(&self, open: usize) -> Wait {
+        let amid = self.wire.amid();
         match () {
             () if self.is_leaving => Wait::End,
-            () if self.wire.is_in_block() => Wait::Block,
+            () if amid == Amid::Block => Wait::Block,
             () if open == 0 && self.is_draining => Wait::LastCall,
             () if open == 0 && self.is_fresh => Wait::First,
             () if open == 0 => Wait::Another,
-            () if self.wire.is_in_frame() => Wait::Frame,
+            () if amid == Amid::Frame => Wait::Frame,
             () if self.is_pinged => Wait::Pong,
             () => Wait::Word,
         }
@@ -300,22 +318,20 @@ impl Connection {
 
     /// Asks whether the client is there.
     fn ask(&mut self) -> ControlFlow<()> {
-        if let (false, Some(pings)) = (self.owes_pong, &mut self.pings) {
-            self.owes_pong = pings.send_ping(Ping::opaque()).is_ok();
-        }
+        self.wire.session(Session::ask);
         self.is_pinged = true;
         ControlFlow::Continue(())
     }
 
     /// Says the last word: with it the client knows which of its requests were never looked at.
-    fn leave(&mut self, reason: Reason) -> ControlFlow<()> {
+    fn leave(&mut self, code: u32) -> ControlFlow<()> {
         self.is_leaving = true;
-        self.h2.abrupt_shutdown(reason);
+        self.wire.session(|session| session.leave(code));
         ControlFlow::Continue(())
     }
 }
 
-fn ended(error: &h2::Error) -> Last {
+fn closed(error: &io::Error) -> Last {
     log::debug!("a connection of HTTP/2 has ended: {error}");
-    if error.is_io() { Last::Close } else { Last::Linger }
+    Last::Close
 }

@@ -1,14 +1,14 @@
-//! Request heads, read as strictly as those of HTTP/1.1 (RFC 9113, 8.2 and 8.3). The h2 crate has refused fields of a
-//! connection, upper case, pseudo-fields that are missing, doubled, unknown or too late, and lists over their size.
+//! Request heads, read as strictly as those of HTTP/1.1 (RFC 9113, 8.2 and 8.3). The session has refused what no request may
+//! be: fields of a connection, names that are none, pseudo-fields that are missing, doubled, unknown or too late.
 
-use h2::ext::Protocol;
+use bytes::Bytes;
 
-use super::websocket::Upgrade;
+use super::{session::Fields, websocket::Upgrade};
 use crate::{
     edge::{h1::head::Head, limits::Limits},
     http::{
-        Error, HeaderMap, HeaderValue, Marks, Method, Refusal, StatusCode, Uri, Version, body::Length, framing,
-        h2::fields, header, request_line,
+        Error, HeaderMap, HeaderValue, Marks, Method, Refusal, StatusCode, Uri, Version, body::Length, framing, header,
+        request_line, scratch,
     },
 };
 
@@ -26,7 +26,7 @@ pub type Refused = Box<(Error, Head)>;
 ///
 /// # Errors
 /// Which rule or limit it breaks.
-pub fn read(parts: ::http::request::Parts, has_ended: bool, limits: &Limits) -> Result<Asked, Refused> {
+pub fn read(mut fields: Fields, has_ended: bool, limits: &Limits) -> Result<Asked, Refused> {
     let mut head = Head {
         method: Method::from_bytes(b"-").unwrap_or_default(),
         uri: Uri::from_static("-"),
@@ -36,89 +36,82 @@ pub fn read(parts: ::http::request::Parts, has_ended: bool, limits: &Limits) -> 
         keeps_alive: true,
         expects_continue: false,
     };
-    match fill(&mut head, &parts, has_ended, limits) {
+    match fill(&mut head, &mut fields, has_ended, limits) {
         Ok(upgrade) => Ok(Asked { head, upgrade }),
         Err(error) => {
-            keep_what_it_reads(&parts.headers, &mut head.headers);
+            let came = if head.headers.is_empty() { &mut fields.headers } else { &mut head.headers };
+            head.headers = what_it_reads(came);
             Err(Box::new((error, head)))
         }
     }
 }
 
 /// A refusal is written as its client can read it, though the rest of its head is not looked at.
-fn keep_what_it_reads(came: &::http::HeaderMap, kept: &mut HeaderMap) {
-    for (name, kept_as) in
-        [(::http::header::CONTENT_TYPE, header::CONTENT_TYPE), (::http::header::ACCEPT, header::ACCEPT)]
-    {
-        let value = came.get(name).and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok());
-        if let Some(value) = value {
-            kept.insert(kept_as, value);
+fn what_it_reads(came: &mut HeaderMap) -> HeaderMap {
+    let mut kept = HeaderMap::new();
+    for name in [header::CONTENT_TYPE, header::ACCEPT] {
+        if let Some(value) = came.get(&name) {
+            kept.insert(name, value.clone());
         }
     }
+    scratch::give_back(std::mem::take(came));
+    kept
 }
 
-fn fill(
-    head: &mut Head,
-    parts: &::http::request::Parts,
-    has_ended: bool,
-    limits: &Limits,
-) -> Result<Option<Upgrade>, Error> {
-    let ::http::request::Parts { method, uri, headers, extensions, .. } = parts;
-    let is_connect = *method == ::http::Method::CONNECT;
+fn fill(head: &mut Head, fields: &mut Fields, has_ended: bool, limits: &Limits) -> Result<Option<Upgrade>, Error> {
+    let method = fields.method.take().unwrap_or_default();
+    let is_connect = method.as_ref() == b"CONNECT";
     if is_connect {
         head.method = Method::CONNECT;
     } else {
-        head.method = request_line::method(method.as_str().as_bytes())?;
+        head.method = request_line::method(&method)?;
     }
     // A tunnel to wherever the client likes is not what a reverse proxy is for.
-    let protocol = extensions.get::<Protocol>();
+    let protocol = fields.protocol.take();
     if is_connect && protocol.is_none() {
         return Err(Error::Method);
     }
-    let target = uri.path_and_query().map_or("", |target| target.as_str());
+    let target = fields.path.take().unwrap_or_default();
+    let length = target.len();
     head.uri = origin_form(target, &head.method, limits)?;
-    check_size(target, headers, limits)?;
-    let marks;
-    (head.headers, marks) = fields::from_h2(headers)?;
-    if marks.has(Marks::UNDERSCORE) {
+    // As many fields, and as many bytes as they would be in HTTP/1.1.
+    if fields.is_too_large {
+        return Err(Error::HeadTooLarge { what: "too many fields, or too many bytes in them" });
+    }
+    if fields.size + length > limits.max_head {
+        return Err(Error::HeadTooLarge { what: "too many bytes" });
+    }
+    if fields.is_padded {
+        return Err(Error::Malformed { what: "a malformed field value" });
+    }
+    head.headers = std::mem::take(&mut fields.headers);
+    if fields.marks.has(Marks::UNDERSCORE) {
         limits.underscores.settle(&mut head.headers)?;
     }
-    settle_host(uri, &mut head.headers)?;
+    settle_host(fields, &mut head.headers)?;
     let upgrade = match protocol {
-        Some(protocol) => Some(upgrade(protocol, head)?),
+        Some(_) if has_ended => return Err(Error::Malformed { what: "an extended CONNECT that has ended" }),
+        Some(protocol) => Some(upgrade(&protocol, fields.marks, head)?),
         None => {
-            (head.length, head.expects_continue) = content(&head.headers, has_ended)?;
+            (head.length, head.expects_continue) = content(&head.headers, fields.marks, has_ended)?;
             None
         }
     };
     Ok(upgrade)
 }
 
-fn origin_form(target: &str, method: &Method, limits: &Limits) -> Result<Uri, Error> {
+fn origin_form(target: Bytes, method: &Method, limits: &Limits) -> Result<Uri, Error> {
     const NO_PATH: Error = Error::Malformed { what: "a :path that is none" };
-    request_line::check_target(target.as_bytes(), limits.max_uri)?;
-    if !(target.starts_with('/') || (target == "*" && *method == Method::OPTIONS)) {
+    request_line::check_target(&target, limits.max_uri)?;
+    if !(target.starts_with(b"/") || (target == "*" && *method == Method::OPTIONS)) {
         return Err(NO_PATH);
     }
-    Uri::try_from(target).map_err(|_| NO_PATH)
-}
-
-/// As many fields, and as many bytes as they would be in HTTP/1.1.
-fn check_size(target: &str, fields: &::http::HeaderMap, limits: &Limits) -> Result<(), Error> {
-    if fields.len() > limits.max_headers {
-        return Err(Error::HeadTooLarge { what: "too many fields" });
-    }
-    const PUNCTUATION: usize = ": \r\n".len();
-    let sizes = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + PUNCTUATION);
-    if sizes.sum::<usize>() + target.len() > limits.max_head {
-        return Err(Error::HeadTooLarge { what: "too many bytes" });
-    }
-    Ok(())
+    Uri::from_maybe_shared(target).map_err(|_| NO_PATH)
 }
 
 /// `:authority` is the host (RFC 9113, 8.3.1); where `Host` says another one, two readers would see two.
-fn settle_host(uri: &::http::Uri, fields: &mut HeaderMap) -> Result<(), Error> {
-    if uri.scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
+fn settle_host(came: &mut Fields, fields: &mut HeaderMap) -> Result<(), Error> {
+    if !matches!(came.scheme.as_deref(), Some(b"http" | b"https")) {
         return Err(Error::Malformed { what: "a :scheme other than http and https" });
     }
     let mut named = fields.get_all(header::HOST);
@@ -126,25 +119,26 @@ fn settle_host(uri: &::http::Uri, fields: &mut HeaderMap) -> Result<(), Error> {
     if more.is_some() {
         return Err(Error::Malformed { what: "more than one Host" });
     }
-    let Some(authority) = uri.authority() else { return Ok(()) };
-    let authority = authority.as_str();
-    if authority.contains('@') {
+    let Some(authority) = came.authority.take() else { return Ok(()) };
+    if authority.contains(&b'@') {
         return Err(Error::Malformed { what: "an :authority with a user" });
     }
     match host {
-        Some(host) if host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) => Ok(()),
+        Some(host) if host.as_bytes().eq_ignore_ascii_case(&authority) => Ok(()),
         Some(_) => Err(Error::Malformed { what: "a Host that is not :authority" }),
         None => {
-            let host = HeaderValue::from_str(authority);
-            fields.insert(header::HOST, host.map_err(|_| Error::Malformed { what: "a malformed :authority" })?);
+            const MALFORMED: Error = Error::Malformed { what: "a malformed :authority" };
+            if !authority.iter().all(u8::is_ascii_graphic) {
+                return Err(MALFORMED);
+            }
+            fields.insert(header::HOST, HeaderValue::from_maybe_shared(authority).map_err(|_| MALFORMED)?);
             Ok(())
         }
     }
 }
 
 /// How long the body is, and whether the client waits for leave to send it.
-fn content(fields: &HeaderMap, has_ended: bool) -> Result<(Length, bool), Error> {
-    let marks = Marks::of(fields);
+fn content(fields: &HeaderMap, marks: Marks, has_ended: bool) -> Result<(Length, bool), Error> {
     let length = match framing::request_length(fields, marks, Version::HTTP_2)? {
         Length::Exact(1..) if has_ended => return Err(Error::Malformed { what: "less content than Content-Length" }),
         // Where the frames end, so does it.
@@ -156,12 +150,12 @@ fn content(fields: &HeaderMap, has_ended: bool) -> Result<(Length, bool), Error>
 }
 
 /// What the App is asked in HTTP/1.1's words.
-fn upgrade(protocol: &Protocol, head: &mut Head) -> Result<Upgrade, Error> {
-    if protocol.as_str() != "websocket" {
+fn upgrade(protocol: &[u8], marks: Marks, head: &mut Head) -> Result<Upgrade, Error> {
+    if protocol != b"websocket" {
         let what = "an extended CONNECT to something other than a WebSocket";
         return Err(Refusal::new("edge", StatusCode::NOT_IMPLEMENTED, what).into());
     }
-    if Marks::of(&head.headers).has(Marks::CONTENT_LENGTH.and(Marks::EXPECT)) {
+    if marks.has(Marks::CONTENT_LENGTH.and(Marks::EXPECT)) {
         return Err(Error::Malformed { what: "a WebSocket with content" });
     }
     head.method = Method::GET;
@@ -171,20 +165,41 @@ fn upgrade(protocol: &Protocol, head: &mut Head) -> Result<Upgrade, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::ServerSettings;
+    use crate::{http::hpack::Field, settings::ServerSettings};
 
-    fn asked(request: ::http::request::Builder, has_ended: bool) -> Result<Asked, Refused> {
-        let (parts, ()) = request.body(()).expect("a request").into_parts();
-        read(parts, has_ended, &Limits::of(&ServerSettings::default(), "test"))
+    /// Method, target as a URL has it, and fields.
+    struct Request {
+        fields: Fields,
+        protocol: Option<&'static str>,
     }
 
-    fn request(method: &str, uri: &str, fields: &[(&str, &str)]) -> ::http::request::Builder {
-        fields.iter().fold(::http::Request::builder().method(method).uri(uri), |request, (name, value)| {
-            request.header(*name, *value)
-        })
+    fn asked(Request { mut fields, protocol }: Request, has_ended: bool) -> Result<Asked, Refused> {
+        fields.protocol = protocol.map(|protocol| Bytes::from_static(protocol.as_bytes()));
+        fields.end();
+        read(fields, has_ended, &limits())
     }
 
-    fn refusal(request: ::http::request::Builder, has_ended: bool) -> (u16, String) {
+    fn limits() -> Limits {
+        Limits::of(&ServerSettings::default(), "test")
+    }
+
+    fn request(method: &str, url: &str, lines: &[(&str, &str)]) -> Request {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        let (authority, path) = rest.split_at(rest.find(['/', '*']).unwrap_or(rest.len()));
+        let text = |text: &str| Some(Bytes::copy_from_slice(text.as_bytes()));
+        let limits = limits();
+        let mut fields = Fields::within(limits.max_headers, limits.max_head);
+        (fields.method, fields.scheme, fields.path) = (text(method), text(scheme), text(path));
+        fields.authority = text(authority).filter(|authority| !authority.is_empty());
+        for (name, value) in lines {
+            let name = crate::http::HeaderName::from_bytes(name.as_bytes()).expect("a name");
+            let value = HeaderValue::from_str(value).expect("a value");
+            fields.take(Field::Plain(name.clone(), Marks::of_name(&name), value));
+        }
+        Request { fields, protocol: None }
+    }
+
+    fn refusal(request: Request, has_ended: bool) -> (u16, String) {
         let error = asked(request, has_ended).map(|_| ()).expect_err("it is refused").0;
         (error.status().as_u16(), error.to_string())
     }
@@ -239,16 +254,27 @@ mod tests {
 
     #[test]
     fn as_many_fields_as_in_http_1_1() {
-        let many = |count: usize| (0..count).fold(request("GET", "http://a/", &[]), |all, _| all.header("x", "y"));
+        let many = |count: usize| request("GET", "http://a/", &vec![("x", "y"); count]);
         assert!(asked(many(96), true).is_ok());
         assert_eq!(refusal(many(97), true).0, 431);
+        let long = "x".repeat(limits().max_head);
+        assert_eq!(refusal(request("GET", "http://a/", &[("x", &long)]), true).0, 431);
+    }
+
+    #[test]
+    fn a_refusal_knows_what_its_client_reads_and_nothing_else() {
+        let fields = [("accept", "text/html"), ("x", "y"), ("host", "b")];
+        for refused in [request("GET", "http://a/", &fields), request("GET", "http://a/#", &fields)] {
+            let Err(refused) = asked(refused, true) else { panic!("it is refused") };
+            assert_eq!(refused.1.headers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["accept"]);
+        }
     }
 
     #[test]
     fn an_extended_connect_is_an_upgrade_if_it_is_to_a_websocket() {
-        let connect = |protocol: &'static str| {
-            let extended = request("CONNECT", "http://a/chat", &[("sec-websocket-version", "13")]);
-            extended.extension(Protocol::from_static(protocol))
+        let connect = |protocol: &'static str| Request {
+            protocol: Some(protocol),
+            ..request("CONNECT", "http://a/chat", &[("sec-websocket-version", "13")])
         };
 
         let Ok(Asked { head, upgrade }) = asked(connect("websocket"), false) else { panic!("nothing wrong") };
@@ -258,5 +284,6 @@ mod tests {
         let has = |name| head.headers.contains_key(name);
         assert!(has("upgrade") && has("connection") && has("sec-websocket-key") && has("host"));
         assert_eq!(refusal(connect("connect-udp"), false).0, 501);
+        assert_eq!(refusal(connect("websocket"), true).0, 400);
     }
 }

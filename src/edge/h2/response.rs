@@ -1,8 +1,8 @@
-//! Answers on their way out: a head in the h2 crate's terms, and content as fast as the client takes it.
+//! Answers on their way out: a head as a list of fields, and content as fast as the client takes it.
 
 use std::{
-    future::poll_fn,
     mem,
+    ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -12,101 +12,103 @@ use actix_http::{
     body::{BoxBody, MessageBody},
 };
 use bytes::Bytes;
-use h2::{Reason, SendStream};
 
-use super::{stream::Channel, wire::Place};
+use super::{session::List, stream::Channel};
 use crate::{
     clock::Deadline,
-    edge::h1::response::{Ending, date},
+    edge::h1::response::{Ending, with_date},
     http::{
-        HeaderMap, HeaderValue, StatusCode,
+        HeaderMap, HeaderName, StatusCode,
         grpc::{self, Messages},
-        h2::fields,
+        h2::{fields::is_connection_specific, frames::code},
         header, headers,
     },
 };
 
-/// The final head. Framing and connection fields are ours, whatever the App has set.
-pub fn head(head: &ResponseHead, length: Option<u64>) -> ::http::Response<()> {
-    let mut fields = fields::to_h2(head.headers(), |name| *name == header::CONTENT_LENGTH);
+/// Writes the final head. Framing and connection fields are ours, whatever the App has set.
+pub fn write_head(head: &ResponseHead, status: StatusCode, length: Option<u64>, list: &mut List<'_>) {
+    list.status(status);
+    let mut is_dated = false;
+    for (name, value) in head.headers() {
+        if !is_ours(name) {
+            is_dated |= *name == header::DATE;
+            list.field(name, value);
+        }
+    }
     if let Some(length) = length {
-        fields.insert(::http::header::CONTENT_LENGTH, length.into());
+        list.text(&header::CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
     }
-    if !fields.contains_key(::http::header::DATE)
-        && let Ok(date) = ::http::HeaderValue::from_bytes(HeaderValue::as_bytes(&date()))
-    {
-        fields.insert(::http::header::DATE, date);
+    if !is_dated {
+        with_date(|date| list.text(&header::DATE, date));
     }
-    with(head.status, fields)
 }
 
-/// An interim head.
-pub fn interim(status: StatusCode, fields: &HeaderMap) -> ::http::Response<()> {
-    with(status, fields::to_h2(fields, |name| *name == header::CONTENT_LENGTH))
+/// Writes an interim head.
+pub fn write_interim(status: StatusCode, fields: &HeaderMap, list: &mut List<'_>) {
+    list.status(status);
+    fields.iter().filter(|(name, _)| !is_ours(name)).for_each(|(name, value)| list.field(name, value));
 }
 
-fn with(status: StatusCode, fields: ::http::HeaderMap) -> ::http::Response<()> {
-    let mut response = ::http::Response::new(());
-    *response.status_mut() =
-        ::http::StatusCode::from_u16(status.as_u16()).expect("what is a status in one version is one in the other");
-    *response.headers_mut() = fields;
-    response
+fn write_trailers(fields: &HeaderMap, list: &mut List<'_>) {
+    let goes = |name: &HeaderName| !is_ours(name) && !headers::is_hop_by_hop(name);
+    fields.iter().filter(|(name, _)| goes(name)).for_each(|(name, value)| list.field(name, value));
 }
 
-/// How far an answer came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Queued {
-    /// All of it.
-    Whole,
-    /// Its body broke off.
-    Broken,
-    /// The client has left, or does not read.
-    Gone,
+fn is_ours(name: &HeaderName) -> bool {
+    *name == header::CONTENT_LENGTH || is_connection_specific(name)
 }
 
 /// Content on its way out.
 pub struct Sending {
-    pub stream: SendStream<Bytes>,
-    body: BoxBody,
+    pub body: BoxBody,
     ending: Ending,
     /// What the body gave and the client has no room for yet.
     piece: Bytes,
     has_ended: bool,
     /// Those of a call of gRPC.
     messages: Option<Messages>,
-    /// Bytes that are queued, or were.
-    queued: u64,
-    stalled: Deadline,
+    /// Bytes that were written while others may have waited.
+    at_once: usize,
+    /// Made when the client is first waited for.
+    stalled: Option<Deadline>,
 }
 
+/// So many bytes of one answer go out before it is the turn of another, if all of them are there.
+const AT_ONCE: usize = 64 * 1024;
+
 impl Sending {
-    pub fn new(stream: SendStream<Bytes>, body: BoxBody, ending: Ending, is_call: bool) -> Self {
+    pub fn new(body: BoxBody, ending: Ending, is_call: bool) -> Self {
         let messages = (is_call && ending == Ending::Chunked).then(Messages::default);
-        let (piece, has_ended, queued, stalled) = (Bytes::new(), false, 0, Deadline::new());
-        Self { stream, body, ending, piece, has_ended, messages, queued, stalled }
+        let (piece, has_ended, at_once, stalled) = (Bytes::new(), false, 0, None);
+        Self { body, ending, piece, has_ended, messages, at_once, stalled }
     }
 
-    /// Queues what the body gives, as the client makes room for it.
-    pub fn poll(&mut self, cx: &mut Context<'_>, channel: &Channel) -> Poll<Queued> {
-        if self.stream.poll_reset(cx).is_ready() {
-            return Poll::Ready(Queued::Gone);
-        }
+    /// Writes what the body gives, as the client makes room for it. Ready when nothing more is to be written.
+    pub fn poll(&mut self, cx: &mut Context<'_>, channel: &Channel) -> Poll<()> {
         loop {
+            let is_amid = !self.piece.is_empty() && self.at_once < AT_ONCE;
+            if !ready!(channel.poll_turn(is_amid, cx)) {
+                return Poll::Ready(());
+            }
+            if !is_amid {
+                self.at_once = 0;
+            }
             if !self.piece.is_empty() {
-                if let Some(queued) = ready!(self.poll_send(cx, channel)) {
-                    return Poll::Ready(queued);
+                if ready!(self.poll_send(cx, channel)).is_break() {
+                    return Poll::Ready(());
                 }
             } else if self.has_ended {
-                return Poll::Ready(self.finish(channel));
-            } else if ready!(self.poll_body(cx, channel)).is_err() {
-                return Poll::Ready(self.break_off());
+                self.finish(channel);
+                return Poll::Ready(());
+            } else if ready!(self.poll_body(cx)).is_err() {
+                self.break_off(channel);
+                return Poll::Ready(());
             }
         }
     }
 
     /// Asks the body for more.
-    fn poll_body(&mut self, cx: &mut Context<'_>, channel: &Channel) -> Poll<Result<(), Broken>> {
-        ready!(channel.wire.poll_unstuck(cx));
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         match ready!(Pin::new(&mut self.body).poll_next(cx)) {
             None if matches!(self.ending, Ending::Length(1..)) => return Poll::Ready(Err(Broken)),
             None => self.has_ended = true,
@@ -133,99 +135,52 @@ impl Sending {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends as much of the piece as there is room for.
-    fn poll_send(&mut self, cx: &mut Context<'_>, channel: &Channel) -> Poll<Option<Queued>> {
-        let Some(room) = ready!(self.poll_room(cx, channel)) else { return Poll::Ready(Some(Queued::Gone)) };
-        let part = self.piece.split_to(room.min(self.piece.len()));
+    /// Writes as much of the piece as there is room for.
+    fn poll_send(&mut self, cx: &mut Context<'_>, channel: &Channel) -> Poll<ControlFlow<()>> {
+        let Some(room) = ready!(self.poll_room(cx, channel)) else { return Poll::Ready(ControlFlow::Break(())) };
+        let part = if room < self.piece.len() { self.piece.split_to(room) } else { mem::take(&mut self.piece) };
         let is_last = self.piece.is_empty() && self.has_ended && !channel.has_response_trailers();
-        self.queued += part.len() as u64;
-        if self.stream.send_data(part, is_last).is_err() {
-            return Poll::Ready(Some(Queued::Gone));
-        }
-        Poll::Ready(is_last.then_some(Queued::Whole))
+        self.at_once += part.len();
+        let is_sent = channel.wire.session(|session| session.send_data(channel.place, part, is_last));
+        Poll::Ready(if is_last || !is_sent { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
     /// Bytes that may be sent now; `None` if the client has left, or has made none for too long.
     fn poll_room(&mut self, cx: &mut Context<'_>, channel: &Channel) -> Poll<Option<usize>> {
-        self.stream.reserve_capacity(self.piece.len());
-        loop {
-            let room = self.stream.capacity();
-            if room > 0 {
-                self.stalled.disarm();
-                return Poll::Ready(Some(room));
+        let room = channel.wire.session(|session| session.poll_room(channel.place, cx));
+        if room.is_ready() {
+            if let Some(stalled) = &self.stalled {
+                stalled.disarm();
             }
-            match self.stream.poll_capacity(cx) {
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(_) => return Poll::Ready(None),
-                Poll::Pending => {
-                    if !self.stalled.is_armed() {
-                        self.stalled.arm_or_disarm(channel.wire.limits.response_write);
-                    }
-                    ready!(self.stalled.poll(cx));
-                    self.stream.send_reset(Reason::CANCEL);
-                    return Poll::Ready(None);
-                }
-            }
+            return room;
         }
+        let stalled = self.stalled.get_or_insert_default();
+        if !stalled.is_armed() {
+            stalled.arm_or_disarm(channel.wire.limits.response_write);
+        }
+        ready!(stalled.poll(cx));
+        channel.reset(code::CANCEL);
+        Poll::Ready(None)
     }
 
     /// Never an end that looks like one. Between two messages of gRPC it can be said what has happened: such a client takes a
     /// reset for a fault of ours, and would not try again.
-    fn break_off(&mut self) -> Queued {
-        let can_tell = self.messages.as_ref().is_some_and(Messages::are_whole);
-        if can_tell && self.stream.send_trailers(fields::to_h2(&grpc::broken_off(), ends_here)).is_ok() {
-            return Queued::Whole;
+    fn break_off(&self, channel: &Channel) {
+        if self.messages.as_ref().is_some_and(Messages::are_whole) {
+            channel.send_list(true, |list| write_trailers(&grpc::broken_off(), list));
+        } else {
+            channel.reset(code::INTERNAL_ERROR);
         }
-        Queued::Broken
     }
 
     /// Says that this was all, with trailers if there are some.
-    fn finish(&mut self, channel: &Channel) -> Queued {
-        let said = match channel.take_response_trailers() {
-            Some(trailers) => self.stream.send_trailers(fields::to_h2(&trailers, ends_here)),
-            None => self.stream.send_data(Bytes::new(), true),
+    fn finish(&self, channel: &Channel) {
+        match channel.take_response_trailers() {
+            Some(trailers) => channel.send_list(true, |list| write_trailers(&trailers, list)),
+            None => channel.wire.session(|session| session.send_data(channel.place, Bytes::new(), true)),
         };
-        if said.is_ok() { Queued::Whole } else { Queued::Gone }
-    }
-
-    /// Waits until what is queued was written, or the client has left or does not read.
-    pub async fn end(mut self, queued: Queued, place: &Place, channel: &Channel) {
-        let is_whole = match queued {
-            Queued::Gone => return,
-            Queued::Whole => true,
-            Queued::Broken => false,
-        };
-        let is_written = written(if is_whole { ALL } else { self.queued }, place, &self.stalled, channel).await;
-        if !is_written {
-            self.stream.send_reset(Reason::CANCEL);
-        } else if !is_whole {
-            self.stream.send_reset(Reason::INTERNAL_ERROR);
-        }
     }
 }
-
-/// More than any answer has: its end is waited for.
-pub const ALL: u64 = u64::MAX;
 
 /// The body is not what was said.
 struct Broken;
-
-/// Waits until so many bytes were written, or the stream is over; `false` if nothing of it was taken for too long.
-pub async fn written(bytes: u64, place: &Place, stalled: &Deadline, channel: &Channel) -> bool {
-    let mut before = 0;
-    poll_fn(|cx| {
-        let mut seen = before;
-        if place.poll_written(cx, bytes, &mut seen).is_ready() {
-            return Poll::Ready(true);
-        }
-        if mem::replace(&mut before, seen) != seen || !stalled.is_armed() {
-            stalled.arm_or_disarm(channel.wire.limits.response_write);
-        }
-        stalled.poll(cx).map(|()| false)
-    })
-    .await
-}
-
-fn ends_here(name: &crate::http::HeaderName) -> bool {
-    *name == header::CONTENT_LENGTH || headers::is_hop_by_hop(name)
-}

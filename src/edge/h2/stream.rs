@@ -5,30 +5,26 @@ use std::{
     future::poll_fn,
     mem,
     net::SocketAddr,
-    pin::pin,
     rc::Rc,
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
 };
 
 use actix_http::{
     Request, Response,
     body::{BoxBody, MessageBody},
 };
-use bytes::Bytes;
-use h2::{Reason, RecvStream, server::SendResponse};
 
 use super::{
-    body::Payload,
+    body::{Content, Payload},
     head::{self, Asked},
-    response::{self, Queued, Sending},
+    response::{self, Sending},
+    session::{List, Opened, Place},
     tunnel,
-    wire::{Place, Wire},
+    wire::Wire,
 };
 use crate::{
-    clock::Deadline,
     edge::{
-        drain::Draining,
         h1::{
             Answers,
             head::Head,
@@ -40,7 +36,7 @@ use crate::{
     exchange::{Client, RequestId},
     http::{
         BodyError, ClientCertificate, Downstream, Error, HeaderMap, Method, StatusCode, Takeover, Version,
-        body::Length, downstream::Peer, error_page, grpc, h2::fields, scratch,
+        body::Length, downstream::Peer, error_page, grpc, scratch,
     },
     telemetry::{refusals, tail::Tail},
 };
@@ -52,7 +48,7 @@ const MOST_INTERIM: usize = 64 * 1024;
 /// responses.
 pub struct Channel {
     pub wire: Rc<Wire>,
-    respond: RefCell<SendResponse<Bytes>>,
+    pub place: Place,
     /// Bytes of interim responses that may still be sent.
     interim_left: Cell<usize>,
     head_is_out: Cell<bool>,
@@ -60,69 +56,69 @@ pub struct Channel {
     response_trailers: RefCell<Option<HeaderMap>>,
 }
 
-/// Answers a request. Dropped, or once the client has reset the stream, whatever is done for it is dropped with it.
-pub async fn serve<A: Answers>(
+/// Answers a request. Dropped, as it is when the client resets the stream, whatever is done for it is dropped with it.
+pub fn serve<A: Answers>(app: Rc<A>, wire: &Rc<Wire>, opened: Opened) -> impl Future<Output = ()> + use<A> {
+    let Opened { place, fields, content } = opened;
+    let channel = Rc::new(Channel::new(Rc::clone(wire), place));
+    let content = content.map(|content| Content::of(content, &channel));
+    let asked = head::read(fields, content.is_none(), &wire.limits).and_then(|asked| channel.admit(asked));
+    // Before what comes next is looked at.
+    if let Ok(Asked { head: Head { length: Length::Exact(length), .. }, .. }) = &asked {
+        wire.session(|session| session.expect(place, *length));
+    }
+    answer(app, channel, asked, content)
+}
+
+async fn answer<A: Answers>(
     app: Rc<A>,
-    wire: Rc<Wire>,
-    request: ::http::Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-    draining: Draining,
+    channel: Rc<Channel>,
+    asked: Result<Asked, head::Refused>,
+    content: Option<Content>,
 ) {
-    let place = wire.open(respond.stream_id().as_u32());
-    let (parts, frames) = request.into_parts();
-    let asked = head::read(parts, frames.is_end_stream(), &wire.limits);
-    let channel = Rc::new(Channel::new(wire, respond));
-    let Asked { head, upgrade } = match asked.and_then(|asked| channel.admit(asked)) {
+    let Asked { head, upgrade } = match asked {
         Ok(asked) => asked,
-        Err(refused) => return Box::pin(turn_back(&channel, &place, *refused)).await,
+        Err(refused) => {
+            // Nobody reads it.
+            drop(content);
+            return Box::pin(turn_back(&channel, *refused)).await;
+        }
     };
     let method = head.method.clone();
-    let (request, frames) = channel.request(head, frames, upgrade.is_some());
-    let answer = {
-        let mut call = pin!(app.answer(request));
-        poll_fn(|cx| {
-            if let Poll::Ready(answer) = call.as_mut().poll(cx) {
-                return Poll::Ready(Some(answer));
-            }
-            channel.respond.borrow_mut().poll_reset(cx).map(|_| None)
-        })
-        .await
-    };
-    // The client has left, and whatever was done for it was dropped with the call.
-    let Some(mut answer) = answer else { return };
+    let (request, content) = channel.request(head, content, upgrade.is_some());
+    let mut answer = app.answer(request).await;
     if !answer.status().is_informational() {
-        return channel.answer(answer, method, &place).await;
+        return channel.answer(answer, method).await;
     }
     let takeover = answer.extensions_mut().remove::<RefCell<Option<Takeover>>>().and_then(RefCell::into_inner);
-    let what = match (upgrade, frames, takeover) {
+    let what = match (upgrade, content, takeover) {
         _ if answer.status() != StatusCode::SWITCHING_PROTOCOLS => {
             let error = Error::Internal { what: "an interim status is no answer" };
-            return Box::pin(channel.refuse(error, method, &place)).await;
+            return Box::pin(channel.refuse(error, method)).await;
         }
-        (Some(upgrade), Some(frames), Some(takeover)) if upgrade.is_agreed(answer.headers_mut()) => {
-            return Box::pin(channel.switch(answer, frames, takeover, draining, &place)).await;
+        (Some(upgrade), Some(content), Some(takeover)) if upgrade.is_agreed(answer.headers_mut()) => {
+            return Box::pin(channel.switch(answer, content, takeover)).await;
         }
         (Some(_), _, Some(_)) => "the endpoint has not read what it agrees to",
         (Some(_), _, None) => "nobody speaks the protocol",
         (None, ..) => "nobody asked for it",
     };
-    Box::pin(channel.refuse(Error::Upgrade { what }, method, &place)).await;
+    Box::pin(channel.refuse(Error::Upgrade { what }, method)).await;
 }
 
 /// Answers a request that no App sees, and tells of it in the App's stead.
-async fn turn_back(channel: &Rc<Channel>, place: &Place, (error, head): (Error, Head)) {
+async fn turn_back(channel: &Rc<Channel>, (error, head): (Error, Head)) {
     let client = Client::at(channel.wire.peer, channel.wire.is_tls());
     let method = head.method.clone();
     let (refusal, tail): (_, Option<Tail>) = unseen::turn_back(error, unseen::read(head, client), &channel.wire.limits);
-    channel.answer(h1_response::of_refusal(refusal), method, place).await;
+    channel.answer(h1_response::of_refusal(refusal), method).await;
     drop(tail);
 }
 
 impl Channel {
-    fn new(wire: Rc<Wire>, respond: SendResponse<Bytes>) -> Self {
+    fn new(wire: Rc<Wire>, place: Place) -> Self {
         Self {
             wire,
-            respond: RefCell::new(respond),
+            place,
             interim_left: Cell::new(MOST_INTERIM),
             head_is_out: Cell::new(false),
             request_trailers: RefCell::default(),
@@ -145,70 +141,75 @@ impl Channel {
     }
 
     /// The request in actix's terms; what comes behind the head of a WebSocket is kept for later.
-    fn request(self: &Rc<Self>, head: Head, frames: RecvStream, upgrades: bool) -> (Request, Option<RecvStream>) {
+    fn request(self: &Rc<Self>, head: Head, content: Option<Content>, upgrades: bool) -> (Request, Option<Content>) {
         let has_body = !matches!(head.length, Length::None | Length::Exact(0));
-        let (mut request, frames) = if has_body {
-            let payload = Box::pin(Payload::of(frames, self, head.expects_continue)) as _;
-            (Request::with_payload(actix_http::Payload::Stream { payload }), None)
-        } else {
-            (Request::new(), upgrades.then_some(frames))
+        let (mut request, content) = match content {
+            Some(content) if has_body => {
+                let payload = Box::pin(Payload::of(content, head.expects_continue)) as _;
+                (Request::with_payload(actix_http::Payload::Stream { payload }), None)
+            }
+            content => (Request::new(), content.filter(|_| upgrades)),
         };
         describe(&mut request, head, self.wire.peer, Rc::clone(self) as _);
-        (request, frames)
+        (request, content)
     }
 
     /// Sends an answer to its end, or as far as it goes.
-    async fn answer(&self, answer: Response<BoxBody>, method: Method, place: &Place) {
+    async fn answer(&self, answer: Response<BoxBody>, method: Method) {
         let (mut answer, body) = answer.into_parts();
         let asked = h1_response::Asked { method, version: Version::HTTP_2, keeps_alive: true };
         let ending = h1_response::ending(answer.head().status, body.size(), &asked);
         let length = h1_response::announced(answer.head(), body.size(), ending, &asked);
-        let head = response::head(answer.head(), length);
+        let has_ended = matches!(ending, Ending::None | Ending::Length(0));
+        if !poll_fn(|cx| self.poll_turn(false, cx)).await {
+            return;
+        }
+        self.head_is_out.set(true);
+        let status = answer.head().status;
+        self.send_list(has_ended, |list| response::write_head(answer.head(), status, length, list));
         let is_call = grpc::is_called(answer.head().headers());
         scratch::give_back(mem::take(answer.headers_mut()));
         drop(answer);
-        self.head_is_out.set(true);
-        let has_ended = matches!(ending, Ending::None | Ending::Length(0));
-        let sent = self.respond.borrow_mut().send_response(head, has_ended);
-        let stream = match sent {
-            Ok(stream) => stream,
-            Err(error) => return log::debug!("an answer has nobody to go to: {error}"),
-        };
-        let mut sending = Sending::new(stream, body, ending, is_call);
-        let queued = if has_ended { Queued::Whole } else { poll_fn(|cx| sending.poll(cx, self)).await };
-        sending.end(queued, place, self).await;
+        if has_ended {
+            return self.wire.ends_when_written(body);
+        }
+        let mut sending = Sending::new(body, ending, is_call);
+        poll_fn(|cx| sending.poll(cx, self)).await;
+        self.wire.ends_when_written(sending.body);
     }
 
     /// Says that nothing came of a request which an App has seen.
-    async fn refuse(&self, error: Error, method: Method, place: &Place) {
+    async fn refuse(&self, error: Error, method: Method) {
         let id = RequestId::generate();
         refusals::tell(None, &id, &method, &error);
         let refusal = error_page::respond(error, &HeaderMap::new(), id.as_str(), &self.wire.limits.style);
-        self.answer(h1_response::of_refusal(refusal), method, place).await;
+        self.answer(h1_response::of_refusal(refusal), method).await;
     }
 
     /// The endpoint speaks WebSocket: the client is told so, and both are bytes from here on (RFC 8441, 5).
-    async fn switch(
-        &self,
-        answer: Response<BoxBody>,
-        frames: RecvStream,
-        takeover: Takeover,
-        draining: Draining,
-        place: &Place,
-    ) {
-        let mut head = response::head(answer.head(), None);
-        *head.status_mut() = ::http::StatusCode::OK;
-        self.head_is_out.set(true);
-        let sent = self.respond.borrow_mut().send_response(head, false);
-        match sent {
-            Ok(stream) => {
-                (takeover.0)(tunnel::taken_over(stream, frames, &draining)).await;
-                if !response::written(response::ALL, place, &Deadline::new(), self).await {
-                    self.respond.borrow_mut().send_reset(Reason::CANCEL);
-                }
-            }
-            Err(error) => log::debug!("a WebSocket has nobody to go to: {error}"),
+    async fn switch(self: &Rc<Self>, answer: Response<BoxBody>, content: Content, takeover: Takeover) {
+        if !poll_fn(|cx| self.poll_turn(false, cx)).await {
+            return;
         }
+        self.head_is_out.set(true);
+        self.send_list(false, |list| response::write_head(answer.head(), StatusCode::OK, None, list));
+        drop(answer);
+        (takeover.0)(tunnel::taken_over(self, content)).await;
+    }
+
+    /// Ready when something may be written; with `false` if the stream is over.
+    pub fn poll_turn(&self, is_amid: bool, cx: &Context<'_>) -> Poll<bool> {
+        self.wire.session(|session| session.poll_turn(self.place, is_amid, cx))
+    }
+
+    /// Writes a list of fields; `false` if the stream is over.
+    pub fn send_list(&self, ends: bool, write: impl FnOnce(&mut List<'_>)) -> bool {
+        self.wire.session(|session| session.send_list(self.place, ends, write))
+    }
+
+    /// Ends the stream, and says why.
+    pub fn reset(&self, code: u32) {
+        self.wire.session(|session| session.reset(self.place, code));
     }
 
     /// Somebody wants the body: the client may send it (RFC 9110, 10.1.1).
@@ -220,14 +221,8 @@ impl Channel {
     ///
     /// # Errors
     /// Its trailers are refused, and it with them.
-    pub fn has_request_trailers(&self, trailers: Option<::http::HeaderMap>) -> Result<(), BodyError> {
-        match trailers.map(|trailers| fields::from_h2(&trailers)).transpose() {
-            Ok(trailers) => {
-                let trailers = trailers.map(|(trailers, _)| trailers);
-                *self.request_trailers.borrow_mut() = self.wire.limits.underscores.settle_trailers(trailers)?;
-            }
-            Err(error) => log::debug!("trailers are left out: {error}"),
-        }
+    pub fn has_request_trailers(&self, trailers: Option<HeaderMap>) -> Result<(), BodyError> {
+        *self.request_trailers.borrow_mut() = self.wire.limits.underscores.settle_trailers(trailers)?;
         Ok(())
     }
 
@@ -271,9 +266,9 @@ impl Downstream for Channel {
         let size = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() + OVERHEAD;
         let Some(left) = self.interim_left.get().checked_sub(size) else { return };
         self.interim_left.set(left);
-        let head = response::interim(status, headers);
-        if let Err(error) = self.respond.borrow_mut().send_informational(head) {
-            log::debug!("an interim response has nobody to go to: {error}");
+        // A client that does not read gets no more of what it can do without.
+        if self.wire.may_read() {
+            self.send_list(false, |list| response::write_interim(status, headers, list));
         }
     }
 

@@ -91,7 +91,8 @@ fn together<'v, V: Iterator<Item = &'v [u8]>>(values: impl Fn() -> V) -> Bytes {
     all.freeze()
 }
 
-fn is_connection_specific(name: &HeaderName) -> bool {
+/// It belongs to a connection of HTTP/1.1 (RFC 9113, 8.2.2).
+pub fn is_connection_specific(name: &HeaderName) -> bool {
     *name == header::CONNECTION
         || *name == header::TRANSFER_ENCODING
         || *name == header::UPGRADE

@@ -1,5 +1,7 @@
 //! Frames that pass by: their heads are read, and nothing else of them (RFC 9113, 4.1).
 
+use self::flag::{ACK, END_HEADERS, END_STREAM};
+
 /// The head of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameHead {
@@ -19,17 +21,51 @@ pub mod kind {
     pub const PRIORITY: u8 = 2;
     pub const RST_STREAM: u8 = 3;
     pub const SETTINGS: u8 = 4;
+    pub const PUSH_PROMISE: u8 = 5;
     pub const PING: u8 = 6;
     pub const GOAWAY: u8 = 7;
     pub const WINDOW_UPDATE: u8 = 8;
     pub const CONTINUATION: u8 = 9;
 }
 
-const END_STREAM: u8 = 0x1;
-const ACK: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
+/// What a frame says beside its kind (RFC 9113, 6).
+pub mod flag {
+    pub const END_STREAM: u8 = 0x1;
+    pub const ACK: u8 = 0x1;
+    pub const END_HEADERS: u8 = 0x4;
+    pub const PADDED: u8 = 0x8;
+    pub const PRIORITY: u8 = 0x20;
+}
+
+/// Why a stream or a connection ends (RFC 9113, 7).
+pub mod code {
+    pub const NO_ERROR: u32 = 0x0;
+    pub const PROTOCOL_ERROR: u32 = 0x1;
+    pub const INTERNAL_ERROR: u32 = 0x2;
+    pub const FLOW_CONTROL_ERROR: u32 = 0x3;
+    pub const STREAM_CLOSED: u32 = 0x5;
+    pub const FRAME_SIZE_ERROR: u32 = 0x6;
+    pub const REFUSED_STREAM: u32 = 0x7;
+    pub const CANCEL: u32 = 0x8;
+    pub const COMPRESSION_ERROR: u32 = 0x9;
+    pub const ENHANCE_YOUR_CALM: u32 = 0xb;
+}
 
 impl FrameHead {
+    /// The one that these bytes begin with, if all of it is there.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let [high, middle, low, kind, flags, a, b, c, d] = *bytes.first_chunk::<HEAD>()?;
+        let length = u32::from_be_bytes([0, high, middle, low]);
+        let stream = u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff;
+        Some(Self { length, kind, flags, stream, code: None })
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> [u8; HEAD] {
+        let ([_, high, middle, low], [a, b, c, d]) = (self.length.to_be_bytes(), self.stream.to_be_bytes());
+        [high, middle, low, self.kind, self.flags, a, b, c, d]
+    }
+
     /// It can be the first of all (RFC 9113, 3.4).
     pub fn begins(&self) -> bool {
         self.kind == kind::SETTINGS && self.flags & ACK == 0
@@ -59,11 +95,11 @@ impl FrameHead {
 }
 
 /// Bytes of a frame's head.
-const HEAD: usize = 9;
+pub const HEAD: usize = 9;
 /// Bytes of the code that RST_STREAM consists of.
 const CODE: usize = 4;
-/// Bytes of the client's preface, which is no frame.
-const PREFACE: usize = 24;
+/// What a client begins with, which is no frame (RFC 9113, 3.4).
+pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A position in a stream of frames.
 #[derive(Debug, Default)]
@@ -79,7 +115,7 @@ pub struct Passing {
 impl Passing {
     /// Before a client's first byte.
     pub fn of_client() -> Self {
-        Self { left: PREFACE, ..Self::default() }
+        Self { left: PREFACE.len(), ..Self::default() }
     }
 
     /// The head of a frame has come that is not complete, or a header block that is not.
