@@ -57,8 +57,9 @@ struct ByWeight;
 /// So many answers of one target are kept, the newest.
 const MOST_VARIANTS: usize = 64;
 
-/// An answer has this size, for the books that are kept of what was given up.
-const USUAL: u64 = 16 * 1024;
+/// An answer has this size, for the books that are kept of what was given up: they have room for half as many, one for each 8 KiB. With
+/// fewer a scan costs more where answers are small, with more it does where they are large.
+const USUAL: u64 = 4 * 1024;
 
 /// No part is smaller, for no answer is larger than one.
 const PART: u64 = 32 << 20;

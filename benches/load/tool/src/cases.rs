@@ -34,6 +34,12 @@ pub enum Kind {
     Stored,
     /// The same for many things, of which some are asked for once.
     Mixed,
+    /// The same with more that are asked for once, and room for few: what is kept then?
+    Scanned,
+    /// The same for what is not in the proxy's memory, but in files.
+    OnDisk,
+    /// The same for what is in a Redis.
+    InRedis,
     /// How often the endpoint is asked for a thing that all want at once, and CPU time per request of it.
     Herd,
     /// Memory held while clients read slowly.
@@ -68,10 +74,10 @@ pub enum Speaks {
     },
 }
 
-use Kind::{Fresh, Guarded, Herd, Idle, Kept, Mixed, Resumed, SlowReaders, Stored};
+use Kind::{Fresh, Guarded, Herd, Idle, InRedis, Kept, Mixed, OnDisk, Resumed, Scanned, SlowReaders, Stored};
 use Speaks::{Grpc, GrpcH2c, H2, H2c, Http, Https, WebSocket};
 
-pub const ALL: [Case; 29] = [
+pub const ALL: [Case; 33] = [
     case("128b", "128 B, 64 connections", Http, SMALL, 0, 64, Kept),
     case("10k", "10 KB, 64 connections", Http, 10 * KIB, 0, 64, Kept),
     case("thousand", "128 B, 1,000 connections", Http, SMALL, 0, 1000, Kept),
@@ -100,7 +106,11 @@ pub const ALL: [Case; 29] = [
     case("stored-10k", "10 KB from the cache, 64 connections", Http, 10 * KIB, 0, 64, Stored),
     case("stored-1m", "1 MB from the cache, 16 connections", Http, MIB, 0, 16, Stored),
     case("stored-mix", "1 KB of 100,000 things, a tenth of it new", Http, KIB, 0, 64, Mixed),
+    case("stored-scan", "10 KB of 100,000 things, a third new, room for 13,000", Http, 10 * KIB, 0, 64, Scanned),
     case("stored-herd", "10 KB that 1,000 clients want at once", Http, 10 * KIB, 0, 1000, Herd),
+    case("stored-disk-1k", "1 KB from disk, 16 connections", Http, KIB, 0, 16, OnDisk),
+    case("stored-disk-1m", "1 MB from disk, 16 connections", Http, MIB, 0, 16, OnDisk),
+    case("stored-redis-1k", "1 KB from a Redis, 16 connections", Http, KIB, 0, 16, InRedis),
 ];
 
 const fn case(
@@ -122,8 +132,8 @@ impl Case {
 
     pub fn request(&self, download: u64) -> Request {
         match self.kind {
-            Stored | Mixed | Herd => Request::stored_as(download, ""),
             Guarded => Request::with_token(download),
+            _ if self.is_stored() => Request::stored_as(download, ""),
             _ => Request::new(download, self.upload, matches!(self.kind, Fresh | Resumed)),
         }
     }
@@ -138,7 +148,26 @@ impl Case {
 
     /// Whether peers are to keep what the endpoint answers.
     pub fn is_stored(&self) -> bool {
-        matches!(self.kind, Stored | Mixed | Herd)
+        matches!(self.kind, Stored | Mixed | Scanned | OnDisk | InRedis | Herd)
+    }
+
+    /// How much of it peers may keep in memory, in MiB.
+    pub fn memory(&self) -> u64 {
+        match self.kind {
+            Scanned => 128,
+            OnDisk | InRedis => 1,
+            _ => 256,
+        }
+    }
+
+    /// How much of it in files, where peers have them.
+    pub fn files(&self) -> u64 {
+        if self.kind == Scanned { self.memory() } else { 256 }
+    }
+
+    /// What is asked for in turn where memory has no room for it: sixteen times as much.
+    pub fn things(&self) -> usize {
+        (16 * MIB).div_ceil(self.download.max(1)) as usize
     }
 
     /// Whether peers are to check and note each request.
@@ -174,13 +203,18 @@ impl Case {
     pub fn resumption(&self) -> Resumption {
         match self.kind {
             Resumed => Resumption::Always,
-            Kept | Guarded | Fresh | Stored | Mixed | Herd | SlowReaders | Idle => Resumption::Never,
+            _ => Resumption::Never,
         }
     }
 
     /// The relay understands no TLS; Caddy is compared where TLS is; how workers accept matters where each request has
     /// a connection of its own; and what is stored is compared with those that are known for it.
     pub fn takes(&self, peer: Peer) -> bool {
+        match self.kind {
+            InRedis => return peer == Peer::Aqueduct,
+            OnDisk => return matches!(peer, Peer::Nginx | Peer::TrafficServer | Peer::Aqueduct),
+            _ => {}
+        }
         if self.is_stored() {
             return matches!(peer, Peer::Nginx | Peer::Varnish | Peer::TrafficServer | Peer::Aqueduct);
         }

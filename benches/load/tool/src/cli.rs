@@ -132,6 +132,7 @@ impl Compare {
         let place = Place {
             directory: directory.path().to_owned(),
             core: cores.proxy,
+            load_core: cores.load,
             endpoints: generator.endpoints(),
             certificate,
             programs,

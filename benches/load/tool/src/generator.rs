@@ -7,7 +7,7 @@ use std::iter::repeat_n;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::backend::{Backend, Bytes};
+use crate::backend::{Asked, Backend, Bytes};
 use crate::cases::{Case, Speaks};
 use crate::crowd::Crowd;
 use crate::h2::Echo;
@@ -92,7 +92,7 @@ impl Generator {
     }
 
     /// How many requests have reached the endpoint of HTTP/1.1.
-    pub fn asked(&self) -> u64 {
+    pub fn asked(&self) -> Asked {
         self.bytes.shared.asked
     }
 

@@ -46,8 +46,11 @@ pub fn markdown(results: &Results) -> String {
 /// What of it is not CPU time.
 fn of_the_cache(results: &Results) -> String {
     type Read = fn(&CaseResult, Peer) -> Option<Spread>;
-    let wanted: [(Kind, &str, Read); 2] = [
+    let again = "The same of those for what is asked for more than once";
+    let wanted: [(Kind, &str, Read); 4] = [
         (Kind::Mixed, "Share of requests that were answered from the cache", CaseResult::hit_ratio),
+        (Kind::Scanned, "Share of requests that were answered from the cache", CaseResult::hit_ratio),
+        (Kind::Scanned, again, CaseResult::hit_ratio_again),
         (Kind::Herd, "How often the endpoint was asked for one thing", CaseResult::asked_for_each),
     ];
     let mut text = String::new();

@@ -25,6 +25,14 @@ const LEAST_WARM_UP: Duration = Duration::from_millis(300);
 const SETTLING: Duration = Duration::from_secs(3);
 const LEAST_SLOW_READING: Duration = Duration::from_secs(3);
 const SIPS_PER_SAMPLE: u32 = 5;
+/// One request of so many is for a thing that nobody asks for again.
+const ONCE: u64 = 10;
+const ONCE_OF_A_SCAN: u64 = 3;
+/// After so many requests a cache that has room for little has what it keeps.
+const UNTIL_IT_DECIDES: usize = 200_000;
+/// They ask for other things once than all that are measured.
+const THOSE_BEFORE: usize = 1 << 20;
+const MOST_FILLINGS: usize = 20;
 /// As many as connect at a time: their upstream connections are there before memory grows.
 const ACQUAINTANCE: usize = 64;
 
@@ -43,28 +51,61 @@ impl<'m> Measurement<'m> {
 
     pub fn take(&self, generator: &mut Generator, window: Duration) -> io::Result<Round> {
         match self.case.kind {
-            Kind::Kept | Kind::Guarded | Kind::Fresh | Kind::Resumed | Kind::Stored | Kind::Mixed => {
-                self.cpu(generator, window)
-            }
             Kind::Herd => self.herd(generator, window),
             Kind::Idle => self.idle_memory(generator),
             Kind::SlowReaders => self.slow_readers_memory(generator, window),
+            _ => self.cpu(generator, window),
         }
     }
 
     fn crowd(&self, clients: usize, download: u64) -> Crowd {
-        match self.case.kind {
-            Kind::Mixed => Crowd::of_h1(clients, &mix::popular(download, self.round), &self.target),
-            _ => Crowd::of(self.case, clients, download, &self.target),
+        match self.asks(download) {
+            Some(asks) => Crowd::of_h1(clients, &asks, &self.target),
+            None => Crowd::of(self.case, clients, download, &self.target),
         }
     }
 
-    /// Until each thing was asked for.
+    /// For what, where it is not always the same.
+    fn asks(&self, download: u64) -> Option<Asks> {
+        match self.case.kind {
+            Kind::Mixed => Some(mix::popular(download, ONCE, self.round)),
+            Kind::Scanned => Some(mix::popular(download, ONCE_OF_A_SCAN, self.round)),
+            Kind::OnDisk | Kind::InRedis => Some(mix::each(download, self.case.things())),
+            _ => None,
+        }
+    }
+
+    /// Until there is in the cache what there is to be.
     fn fill(&self, generator: &mut Generator) -> io::Result<Tally> {
-        let asks = mix::each(self.case.download);
-        let mut crowd = Crowd::of_h1(self.case.connections, &asks, &self.target);
+        let download = self.case.download;
+        match self.case.kind {
+            Kind::Mixed => self.ask_for(&mix::each(download, mix::OBJECTS), mix::OBJECTS, generator),
+            Kind::Scanned if self.round == 0 => {
+                self.ask_for(&mix::popular(download, ONCE_OF_A_SCAN, THOSE_BEFORE), UNTIL_IT_DECIDES, generator)
+            }
+            Kind::OnDisk | Kind::InRedis => {
+                let things = self.case.things();
+                let mut tally = Tally::default();
+                // What is put there is put later, and may have to wait for another time.
+                for _ in 0..MOST_FILLINGS {
+                    let before = generator.asked();
+                    tally.add_errors_of(self.ask_for(&mix::each(download, things), things, generator)?);
+                    if generator.asked().since(before).all == 0 {
+                        break;
+                    }
+                    generator.rest(LEAST_WARM_UP)?;
+                }
+                Ok(tally)
+            }
+            _ => Ok(Tally::default()),
+        }
+    }
+
+    /// So often at least.
+    fn ask_for(&self, asks: &Asks, times: usize, generator: &mut Generator) -> io::Result<Tally> {
+        let mut crowd = Crowd::of_h1(self.case.connections, asks, &self.target);
         let mut tally = Tally::default();
-        while tally.requests < mix::OBJECTS as u64 && tally.errors == 0 {
+        while tally.requests < times as u64 && tally.errors == 0 {
             let more = generator.run_for(LEAST_WARM_UP, &mut crowd)?;
             tally.requests += more.requests;
             tally.add_errors_of(more);
@@ -74,7 +115,7 @@ impl<'m> Measurement<'m> {
 
     fn cpu(&self, generator: &mut Generator, window: Duration) -> io::Result<Round> {
         let process = self.peer.process();
-        let filled = if self.case.kind == Kind::Mixed { self.fill(generator)? } else { Tally::default() };
+        let filled = self.fill(generator)?;
         let mut crowd = self.crowd(self.case.connections, self.case.download);
         let opened = generator.once_each(&mut crowd)?;
         let warmed = generator.run_for((window / 4).max(LEAST_WARM_UP), &mut crowd)?;
@@ -88,13 +129,20 @@ impl<'m> Measurement<'m> {
         tally.add_errors_of(opened);
         tally.add_errors_of(warmed);
         self.check_handshakes(handshakes_before, &mut tally);
-        let asked = generator.asked() - asked_before;
-        if self.case.kind == Kind::Stored {
-            tally.fail(asked, "a request that the cache should have answered");
+        let asked = generator.asked().since(asked_before);
+        if matches!(self.case.kind, Kind::Stored | Kind::OnDisk | Kind::InRedis) {
+            tally.fail(asked.all, "a request that the cache should have answered");
         }
 
-        let hits = || rounded(1.0 - asked as f64 / tally.requests.max(1) as f64);
-        Ok(Round { hit_ratio: self.case.is_stored().then(hits), ..self.cpu_round(used, &tally)? })
+        let hits = || share(tally.requests - asked.all.min(tally.requests), tally.requests);
+        let again = tally.requests - asked.once.min(tally.requests);
+        let hits_again = || share(again - (asked.all - asked.once).min(again), again);
+        let has_both = matches!(self.case.kind, Kind::Mixed | Kind::Scanned);
+        Ok(Round {
+            hit_ratio: self.case.is_stored().then(hits),
+            hit_ratio_again: has_both.then(hits_again),
+            ..self.cpu_round(used, &tally)?
+        })
     }
 
     /// All want the same new thing at once, and then the next one.
@@ -117,7 +165,7 @@ impl<'m> Measurement<'m> {
             tally.add_errors_of(herd);
         }
         let used = account::cpu_time(process)?.since(before);
-        let asked = (generator.asked() - asked_before) as f64 / thing.get().max(1) as f64;
+        let asked = generator.asked().since(asked_before).all as f64 / thing.get().max(1) as f64;
         Ok(Round { asked_for_each: Some(rounded(asked)), ..self.cpu_round(used, &tally)? })
     }
 
@@ -140,9 +188,7 @@ impl<'m> Measurement<'m> {
         let of_another_kind = match self.case.kind {
             Kind::Resumed => made.full,
             Kind::Fresh => made.resumed,
-            Kind::Kept | Kind::Guarded | Kind::Stored | Kind::Mixed | Kind::Herd | Kind::SlowReaders | Kind::Idle => {
-                made.full + made.resumed
-            }
+            _ => made.full + made.resumed,
         };
         if of_another_kind > 0 {
             tally.fail(of_another_kind, "a handshake of another kind than the case is about");
@@ -200,6 +246,10 @@ impl<'m> Measurement<'m> {
         let growth = rounded((pss_kib as f64 - before as f64) / self.case.connections as f64);
         Round { failure: tally.failure(), pss_kib, growth_kib_per_connection: Some(growth), ..Round::default() }
     }
+}
+
+fn share(part: u64, all: u64) -> f64 {
+    rounded(part as f64 / all.max(1) as f64)
 }
 
 /// No more digits than mean something.

@@ -9,29 +9,29 @@ use crate::h1::{Asks, Request};
 pub const OBJECTS: usize = 100_000;
 /// How fast interest falls with the rank; what is measured of the web lies between 0.6 and 1.
 const SKEW: f64 = 0.8;
-/// One request of so many is for a thing nobody has asked for, nor will again.
-const ONCE: u64 = 10;
 
 /// The same requests in the same order for every peer.
 struct Mix {
     /// What share of the interest is for things up to this rank.
     shares: Vec<f64>,
     random: u64,
+    once_in: u64,
     once: u64,
 }
 
-/// Each thing once, from the first to the last, and then again.
-pub fn each(download: u64) -> Asks {
+/// Each of so many things once, from the first to the last, and then again.
+pub fn each(download: u64, things: usize) -> Asks {
     let next = RefCell::new(0);
     Rc::new(move || {
-        let object = next.replace_with(|next| (*next + 1) % OBJECTS);
+        let object = next.replace_with(|next| (*next + 1) % things);
         Rc::new(Request::stored_as(download, &format!("?o={object}")))
     })
 }
 
-/// As many clients would ask. What is asked for only once is told by this number from what another such crowd asks for.
-pub fn popular(download: u64, crowd: usize) -> Asks {
-    let mix = RefCell::new(Mix::new());
+/// As many clients would ask. One request of so many is for a thing that nobody has asked for, nor will again; it is told by the number of
+/// this crowd from what another one asks for.
+pub fn popular(download: u64, once_in: u64, crowd: usize) -> Asks {
+    let mix = RefCell::new(Mix::new(once_in, crowd as u64));
     Rc::new(move || {
         let query = match mix.borrow_mut().next() {
             Ok(object) => format!("?o={object}"),
@@ -42,7 +42,7 @@ pub fn popular(download: u64, crowd: usize) -> Asks {
 }
 
 impl Mix {
-    fn new() -> Self {
+    fn new(once_in: u64, crowd: u64) -> Self {
         let mut sum = 0.0;
         let mut shares: Vec<f64> = (1..=OBJECTS)
             .map(|rank| {
@@ -51,12 +51,14 @@ impl Mix {
             })
             .collect();
         shares.iter_mut().for_each(|share| *share /= sum);
-        Self { shares, random: 0x9e37_79b9_7f4a_7c15, once: 0 }
+        // Odd times odd: it is never 0.
+        let random = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(2 * crowd + 1);
+        Self { shares, random, once_in, once: 0 }
     }
 
     /// A thing by its rank, or the number of one that is asked for once.
     fn next(&mut self) -> Result<usize, u64> {
-        if self.draw().is_multiple_of(ONCE) {
+        if self.draw().is_multiple_of(self.once_in) {
             self.once += 1;
             return Err(self.once);
         }
@@ -79,7 +81,7 @@ mod tests {
 
     #[test]
     fn few_things_are_wanted_often_and_a_tenth_of_all_once() {
-        let mut mix = Mix::new();
+        let mut mix = Mix::new(10, 0);
         let (mut of_the_first_thousand, mut once) = (0, 0);
 
         for _ in 0..100_000 {

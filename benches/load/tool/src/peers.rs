@@ -8,7 +8,7 @@ use std::{fs, io};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::cases::Case;
+use crate::cases::{Case, Kind};
 use crate::generator::Endpoints;
 use crate::running::Running;
 use crate::settings::{Tells, Variant, Wanted, aqueduct, caddy, haproxy, nginx, traffic_server, varnish};
@@ -43,6 +43,8 @@ pub struct Place {
     /// A directory of this comparison's own, for settings and logs.
     pub directory: PathBuf,
     pub core: usize,
+    /// For what else has to run.
+    pub load_core: usize,
     pub endpoints: Endpoints,
     pub certificate: Certificate,
     pub programs: Programs,
@@ -143,14 +145,23 @@ impl Peer {
         let address = socket::loopback(socket::free_port()?);
         let directory = place.directory.join(self.name());
         fs::create_dir_all(&directory)?;
-        let command = self.command(address, place, case, &directory)?;
-        Running::start(how(command), address, place.core, &directory)
+        let redis = if case.kind == Kind::InRedis { Some(redis(place)?) } else { None };
+        let listens = (address, redis.as_ref().map(|redis| redis.address));
+        let command = self.command(listens, place, case, &directory)?;
+        Ok(Running::start(how(command), address, place.core, &directory)?.with(redis))
     }
 
-    fn command(self, listen: SocketAddr, place: &Place, case: &Case, directory: &Path) -> io::Result<Command> {
+    /// `listens`: where it is to, and where a Redis does.
+    fn command(
+        self,
+        (listen, redis): (SocketAddr, Option<SocketAddr>),
+        place: &Place,
+        case: &Case,
+        directory: &Path,
+    ) -> io::Result<Command> {
         let Place { endpoints, certificate, programs, .. } = place;
         let endpoint = endpoints.of(case);
-        let wanted = Wanted { case, listen, endpoint, directory, certificate };
+        let wanted = Wanted { case, listen, endpoint, redis, directory, certificate };
         let settings = directory.join("settings");
         match self {
             Self::Nginx | Self::NginxSame => {
@@ -208,6 +219,16 @@ impl Peer {
             }
         }
     }
+}
+
+/// One that keeps nothing when it ends, on the core of the load.
+fn redis(place: &Place) -> io::Result<Running> {
+    let address = socket::loopback(socket::free_port()?);
+    let directory = place.directory.join("redis");
+    fs::create_dir_all(&directory)?;
+    let mut command = command_with("redis-server", &["--save", "", "--appendonly", "no"]);
+    command.arg("--bind").arg(address.ip().to_string()).arg("--port").arg(address.port().to_string());
+    Running::start(command, address, place.load_core, &directory)
 }
 
 fn installed(program: &Option<PathBuf>) -> io::Result<&Path> {

@@ -11,10 +11,12 @@ pub fn figures(round: &Round) -> String {
     }
     let memory = format!("{:.1} MB", round.pss_kib as f64 / 1024.0);
     let hits = round.hit_ratio.map_or_else(String::new, |ratio| format!(", hit ratio {ratio:.3}"));
+    let again =
+        round.hit_ratio_again.map_or_else(String::new, |ratio| format!(" ({ratio:.3} of what is asked for again)"));
     let asked = round.asked_for_each.map_or_else(String::new, |times| format!(", asked {times:.1} times"));
     if let Some(cpu) = &round.cpu {
         return format!(
-            "{} us ({} user, {} system), {}/s, {memory}{hits}{asked}",
+            "{} us ({} user, {} system), {}/s, {memory}{hits}{again}{asked}",
             amount(cpu.total_us()),
             amount(cpu.user_us),
             amount(cpu.system_us),
@@ -28,7 +30,7 @@ pub fn figures(round: &Round) -> String {
 /// The table on the terminal: one line for each case and peer.
 pub fn table(results: &Results) -> String {
     let mut text = format!(
-        "{:<36}{:<19}{:>9}{:>9}{:>10}  {:<20}{:<21}{:<20}{:<20}{:<20}{:>10}{:>9}{:>12}{:>7}\n",
+        "{:<36}{:<19}{:>9}{:>9}{:>10}  {:<20}{:<21}{:<20}{:<20}{:<20}{:>10}{:>9}{:>12}{:>7}{:>7}\n",
         "case",
         "peer",
         "user us",
@@ -43,12 +45,13 @@ pub fn table(results: &Results) -> String {
         "PSS MB",
         "KB/conn",
         "hits",
+        "again",
     );
     for (case, result) in measured(results) {
         let mut title = case.title;
         for peer in result.peers.keys().copied() {
             let line = format!(
-                "{title:<36}{:<19}{:>9}{:>9}{:>10}  {:<20}{:<21}{:<20}{:<20}{:<20}{:>10}{:>9}{:>12}{:>7}{}",
+                "{title:<36}{:<19}{:>9}{:>9}{:>10}  {:<20}{:<21}{:<20}{:<20}{:<20}{:>10}{:>9}{:>12}{:>7}{:>7}{}",
                 peer.title(),
                 median(result.cpu(peer, |cpu| cpu.user_us)),
                 median(result.cpu(peer, |cpu| cpu.system_us)),
@@ -62,6 +65,7 @@ pub fn table(results: &Results) -> String {
                 median(result.pss_mib(peer)),
                 median(result.growth_kib(peer)),
                 median(result.hit_ratio(peer)),
+                median(result.hit_ratio_again(peer)),
                 failures(result, peer),
             );
             text.push_str(line.trim_end());

@@ -49,6 +49,9 @@ pub struct Round {
     /// How many requests of all the endpoint was not asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hit_ratio: Option<f64>,
+    /// The same of those for what is asked for more than once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hit_ratio_again: Option<f64>,
     /// How often the endpoint was asked for a thing that many wanted at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_for_each: Option<f64>,
@@ -116,6 +119,11 @@ impl CaseResult {
     pub fn hit_ratio(&self, peer: Peer) -> Option<Spread> {
         let good = self.rounds(peer).iter().filter(|round| round.counts());
         Spread::of(good.filter_map(|round| round.hit_ratio))
+    }
+
+    pub fn hit_ratio_again(&self, peer: Peer) -> Option<Spread> {
+        let good = self.rounds(peer).iter().filter(|round| round.counts());
+        Spread::of(good.filter_map(|round| round.hit_ratio_again))
     }
 
     pub fn asked_for_each(&self, peer: Peer) -> Option<Spread> {

@@ -22,6 +22,8 @@ const GLANCE: Duration = Duration::from_millis(20);
 pub struct Running {
     pub address: SocketAddr,
     child: Child,
+    /// What it needs, which ends after it.
+    beside: Option<Box<Running>>,
 }
 
 impl Running {
@@ -46,7 +48,7 @@ impl Running {
             // Ctrl-C reaches the comparison, which then ends its peers in order.
             .process_group(0);
         let child = cores::on(core, || command.spawn())?;
-        Ok(Self { address, child })
+        Ok(Self { address, child, beside: None })
     }
 
     /// Asks it to read its settings again.
@@ -60,6 +62,11 @@ impl Running {
             Some(status) => Err(io::Error::other(format!("it ended with {status}"))),
             None => Ok(()),
         }
+    }
+
+    pub fn with(mut self, beside: Option<Self>) -> Self {
+        self.beside = beside.map(Box::new);
+        self
     }
 
     pub fn process(&self) -> u32 {

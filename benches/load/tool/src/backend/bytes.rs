@@ -23,13 +23,29 @@ pub struct Order {
     status: u16,
     bytes: u64,
     may_be_stored: bool,
+    /// Nobody asks for this again.
+    is_once: bool,
 }
 
 /// What all connections answer with, and how often they did.
 #[derive(Default)]
 pub struct Answers {
     of: HashMap<Order, Message>,
-    pub asked: u64,
+    pub asked: Asked,
+}
+
+/// How often.
+#[derive(Clone, Copy, Default)]
+pub struct Asked {
+    pub all: u64,
+    /// Of these for what nobody asks for again.
+    pub once: u64,
+}
+
+impl Asked {
+    pub fn since(self, before: Self) -> Self {
+        Self { all: self.all - before.all, once: self.once - before.once }
+    }
 }
 
 impl Serve for Bytes {
@@ -63,7 +79,8 @@ impl Serve for Bytes {
         if !complete {
             return Ok(true);
         }
-        answers.asked += 1;
+        answers.asked.all += 1;
+        answers.asked.once += u64::from(order.is_once);
         let answer = answers.of.entry(*order).or_insert_with_key(Order::answer);
         let mut outbox = Outbox::new(answer.clone());
         if outbox.write(&mut self.socket, buffers)? {
@@ -85,20 +102,22 @@ impl Order {
         let Some(path) = stored.or_else(|| target.strip_prefix(b"/bytes/")) else { return refused };
         let mut parts = path.splitn(2, |&byte| byte == b'?');
         let bytes = parts.next().and_then(number);
-        let promised = match parts.next() {
+        let query = parts.next();
+        let is_once = query.is_some_and(|query| query.starts_with(b"once="));
+        let promised = match query {
             Some(query) if !may_be_stored => query.strip_prefix(b"upload=").and_then(number),
             _ => Some(0),
         };
         match bytes {
             Some(bytes) if promised == Some(head.content_length.unwrap_or(0)) => {
-                Self { status: 200, bytes, may_be_stored }
+                Self { status: 200, bytes, may_be_stored, is_once }
             }
             _ => refused,
         }
     }
 
     fn answer(&self) -> Message {
-        let Self { status, bytes, may_be_stored } = self;
+        let Self { status, bytes, may_be_stored, .. } = self;
         let caching = if *may_be_stored { "max-age=3600" } else { "no-store" };
         let reason = if *status == 200 { "OK" } else { "Bad Request" };
         let head = format!(

@@ -11,7 +11,7 @@ use slab::Slab;
 use crate::http::{Buffers, Fault};
 use crate::socket::{self, EventFlags, Poller, Ready};
 
-pub use bytes::Bytes;
+pub use bytes::{Asked, Bytes};
 
 const ACCEPTS_A_TURN: usize = 64;
 

@@ -75,6 +75,7 @@ impl Count {
         let place = Place {
             directory: scratch.path().to_owned(),
             core: cores.proxy,
+            load_core: cores.load,
             endpoints: generator.endpoints(),
             certificate,
             programs: Programs { aqueduct: Some(self.aqueduct.canonicalize()?), ..Programs::default() },

@@ -84,7 +84,8 @@ impl Flags {
             let mut generator = Generator::start(interrupt)?;
             let (directory, endpoints) = (directory.path().to_owned(), generator.endpoints());
             let certificate = Certificate::at(&directory);
-            let place = Place { directory, core: cores.proxy, endpoints, certificate, programs };
+            let (core, load_core) = (cores.proxy, cores.load);
+            let place = Place { directory, core, load_core, endpoints, certificate, programs };
             let results = pace::measure(&mut generator, &place, self.rounds, window)?;
             println!("\n{}", pace::table(&results));
             if !self.quick {

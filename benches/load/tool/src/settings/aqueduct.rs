@@ -2,6 +2,7 @@
 //! they share a socket.
 
 use super::{Wanted, guard};
+use crate::cases::Kind;
 
 /// What is otherwise than usual.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub fn aqueduct(wanted: &Wanted, variant: Variant) -> String {
         Variant::TwoAtOneSocket => (2, false),
         Variant::TwoAtOneEach => (2, true),
     };
-    let Wanted { case, listen, endpoint, certificate, directory } = wanted;
+    let Wanted { case, listen, endpoint, certificate, directory, .. } = wanted;
     let admin = match variant {
         Variant::Counted => format!("\n[admin]\nlisten = \"unix:{}\"\n", directory.join("admin.sock").display()),
         _ => String::new(),
@@ -51,11 +52,16 @@ protocol = \"h2c\"
         false => (format!("http://{endpoint}"), String::new()),
     };
     let route = match case.is_stored() {
-        true => format!("{{ to = \"{to}\", cache = true }}"),
+        // Memory of that size has room for no more.
+        true if case.kind == Kind::InRedis => {
+            format!("{{ to = \"{to}\", cache = {{ store = \"load\", max_object = \"256KiB\" }} }}")
+        }
+        true => format!("{{ to = \"{to}\", cache = {{ store = \"load\" }} }}"),
         false if case.is_guarded() => format!("{{ to = \"{to}\", use = \"guarded\" }}"),
         false => format!("\"{to}\""),
     };
     let guard = if case.is_guarded() { guard_lines(wanted) } else { String::new() };
+    let store = if case.is_stored() { store_lines(wanted) } else { String::new() };
     format!(
         "\
 listen = [{listen}]
@@ -66,7 +72,7 @@ reuse_port = {reuse_port}
 
 [routes]
 \"/\" = {route}
-{upstream}{tls}{admin}{guard}"
+{upstream}{tls}{admin}{guard}{store}"
     )
 }
 
@@ -86,4 +92,14 @@ path = \"{}\"
         guard::networks(),
         wanted.directory.join("access.log").display(),
     )
+}
+
+fn store_lines(wanted: &Wanted) -> String {
+    let (case, directory) = (wanted.case, wanted.directory.display());
+    let below = match (case.kind, wanted.redis) {
+        (Kind::OnDisk, _) => format!("disk = {{ path = \"{directory}/stored\", size = \"{}MiB\" }}\n", case.files()),
+        (_, Some(redis)) => format!("redis = {{ url = \"redis://{redis}\" }}\n"),
+        _ => String::new(),
+    };
+    format!("\n[stores.load]\nmemory = {{ size = \"{}MiB\" }}\n{below}", case.memory())
 }

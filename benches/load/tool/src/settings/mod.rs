@@ -28,6 +28,8 @@ pub struct Wanted<'w> {
     pub case: &'w Case,
     pub listen: SocketAddr,
     pub endpoint: SocketAddr,
+    /// Where a Redis is, if there is one.
+    pub redis: Option<SocketAddr>,
     /// The peer's own, for whatever it must write.
     pub directory: &'w Path,
     pub certificate: &'w Certificate,
@@ -43,7 +45,8 @@ mod tests {
     fn told(case: &Case) -> [(&'static str, String); 5] {
         let directory = Path::new("/x");
         let certificate = Certificate::at(directory);
-        let wanted = Wanted { case, listen: loopback(1), endpoint: loopback(2), directory, certificate: &certificate };
+        let (listen, endpoint, certificate) = (loopback(1), loopback(2), &certificate);
+        let wanted = Wanted { case, listen, endpoint, redis: None, directory, certificate };
         [
             ("nginx", nginx(&wanted, Tells::ForwardedFor)),
             ("haproxy", haproxy(&wanted)),

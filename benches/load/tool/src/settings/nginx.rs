@@ -32,6 +32,9 @@ impl Tells {
     }
 }
 
+/// Connections are half of them at most.
+const MOST_FILES: u32 = 16384;
+
 pub fn nginx(wanted: &Wanted, tells: Tells) -> String {
     let Wanted { case, listen, endpoint, directory, .. } = wanted;
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
@@ -54,7 +57,7 @@ pub fn nginx(wanted: &Wanted, tells: Tells) -> String {
 {user}
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile 16384;
+worker_rlimit_nofile {MOST_FILES};
 pid {directory}/nginx.pid;
 error_log {directory}/error.log;
 events {{ worker_connections {connections}; }}
@@ -87,15 +90,16 @@ http {{
     )
 }
 
-/// Files that stay open are sent by the kernel.
+/// Files that stay open are sent by the kernel. More of them than a process may have, and it fails with what it may not open any more.
 fn store_lines(wanted: &Wanted) -> String {
-    let directory = wanted.directory.display();
+    let (directory, size, open) = (wanted.directory.display(), wanted.case.files(), MOST_FILES / 2);
     format!(
         "sendfile on;
     tcp_nopush on;
-    open_file_cache max=200000;
+    open_file_cache max={open};
     open_file_cache_valid 600s;
-    proxy_cache_path {directory}/stored levels=1:2 keys_zone=stored:64m max_size=256m inactive=600m use_temp_path=off;
+    proxy_cache_path {directory}/stored levels=1:2 keys_zone=stored:64m max_size={size}m inactive=600m use_temp_path=off
+        manager_files=10000 manager_threshold=1s;
     proxy_cache stored;
     proxy_cache_lock on;"
     )

@@ -10,9 +10,10 @@ const UNSAID: &str = "vsl_mask=-Begin,-End,-Link,-Timestamp,-SessOpen,-SessClose
     -RespHeader,-Filters";
 
 pub fn varnish(wanted: &Wanted) -> Command {
-    let Wanted { listen, endpoint, directory, .. } = wanted;
+    let Wanted { case, listen, endpoint, directory, .. } = wanted;
     let mut command = Command::new("varnishd");
-    command.args(["-F", "-j", "none", "-s", "malloc,256m", "-p", "thread_pools=1", "-p", "thread_pool_min=200"]);
+    command.args(["-F", "-j", "none", "-p", "thread_pools=1", "-p", "thread_pool_min=200"]);
+    command.arg("-s").arg(format!("malloc,{}m", case.memory()));
     command.args(["-p", UNSAID]);
     command.arg("-n").arg(directory.join("work"));
     command.arg("-a").arg(listen.to_string()).arg("-b").arg(endpoint.to_string());
