@@ -123,8 +123,12 @@ impl Filling {
         // What comes behind a body is kept in memory alone.
         let pen = pen.filter(|_| trailers.is_none() && !self.shelf.has_purged(&self.key, &entry));
         if let (true, Some(pen)) = (writer.finish(trailers), pen) {
-            pen.finish();
-            self.stored.iter().for_each(Event::happened);
+            let is_kept = pen.finish();
+            // The endpoint has done its part.
+            self.in_flight = None;
+            if is_kept.await {
+                self.stored.iter().for_each(Event::happened);
+            }
         }
     }
 
@@ -147,7 +151,12 @@ impl Filling {
 
     /// Gives what has come to who keeps it below memory, if somebody does.
     async fn put_below(&self, pen: Option<Box<dyn Pen>>, length: u64, bytes: &[u8]) -> Option<Box<dyn Pen>> {
-        let mut pen = pen.filter(|_| length <= self.max_object)?;
+        let mut pen = pen?;
+        if length > self.max_object {
+            // None that is older is to be found in its place.
+            self.shelf.let_go_below(&self.key);
+            return None;
+        }
         // What it came in is larger.
         pen.push(Bytes::copy_from_slice(bytes)).await.then_some(pen)
     }

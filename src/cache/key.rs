@@ -7,6 +7,7 @@ use std::{
     iter,
 };
 
+use aws_lc_rs::digest;
 use smallvec::SmallVec;
 
 use crate::http::{HeaderMap, HeaderName, cookies, header, query};
@@ -116,10 +117,10 @@ impl Key {
         for name in &meaning {
             self.put(name.as_str().as_bytes(), headers.get_all(name).map(|value| value.as_bytes()));
         }
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body);
+        let digest = sha256(&[body]);
         self.text.push(PART);
         self.text.extend_from_slice(b"QUERY=");
-        for byte in digest.as_ref() {
+        for byte in digest {
             let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
             self.text.extend([digit(byte >> 4), digit(byte & 15)]);
         }
@@ -148,6 +149,18 @@ impl Key {
         &self.text
     }
 
+    /// The same for what is kept outside of this process: what clients have said in fields and cookies is there as a digest of all of it
+    /// (SHA-256), so that nobody can read it, and no two keys are the same by accident or design.
+    pub fn sealed(&self) -> Vec<u8> {
+        let (target, rest) = self.text.split_at(self.target);
+        let mut sealed = target.to_vec();
+        if !rest.is_empty() {
+            sealed.push(PART);
+            sealed.extend_from_slice(&sha256(&[rest]));
+        }
+        sealed
+    }
+
     /// The target in it, such as `https://shop.example/a?b=c`: what is invalidated and purged, with all keys that begin so and end
     /// there, or go on with a line feed.
     pub fn target(&self) -> &[u8] {
@@ -170,6 +183,13 @@ impl Key {
             self.text.push(VALUE);
         }
     }
+}
+
+/// Of these, one behind the other.
+pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    parts.iter().for_each(|part| context.update(part));
+    context.finish().as_ref().try_into().expect("it has so many bytes")
 }
 
 /// This target is that of a piece.
@@ -365,6 +385,18 @@ mod tests {
         let other = fields(&[("x-a", "1"), ("x-c", "1"), ("cookie", "d=1")]);
         assert_eq!(Key::of(&rules, target(None), &other), keys[2]);
         assert!(!format!("{keys:?}").contains("c="), "a cookie is no text for logs");
+    }
+
+    #[test]
+    fn what_clients_say_cannot_be_read_in_what_is_kept_elsewhere_and_makes_a_difference_there() {
+        let rules = KeyRules { headers: vec![HeaderName::from_static("x-api-key")], ..KeyRules::default() };
+        let sealed = |rules: &KeyRules, value| Key::of(rules, target(None), &fields(&[("x-api-key", value)])).sealed();
+        let (one, other, none) =
+            (sealed(&rules, "hunter2"), sealed(&rules, "hunter3"), sealed(&KeyRules::default(), ""));
+
+        assert_eq!(none, b"https://a.example/x");
+        assert!(one.starts_with(b"https://a.example/x\n") && !one.windows(6).any(|part| part == b"hunter"));
+        assert!(one != other && one == sealed(&rules, "hunter2"));
     }
 
     #[test]

@@ -112,6 +112,11 @@ impl Shelf {
     /// Forgets an answer; below memory all of its target, which costs no more than asking again.
     pub fn drop_entry(&self, key: &Key, entry: &Arc<Entry>) {
         self.memory.drop_entry(key, entry);
+        self.let_go_below(key);
+    }
+
+    /// What is below memory of a target is not as it is now.
+    pub fn let_go_below(&self, key: &Key) {
         self.lower.iter().for_each(|lower| lower.let_go(key.target()));
     }
 

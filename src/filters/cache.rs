@@ -95,7 +95,7 @@ cache = { store = "pages" }
 
 **Disk.** With `disk` a store goes on in a folder of its own: what memory gave up, what is too large for it (up to a sixteenth of the folder's size), and all that was there when the process ended, however it
 did. Memory, 256 MiB if nothing is said, is asked first, and never waits for the disk. A file that is not as it was written is found out by its sums and removed; nobody gets a byte of it.
-What differs by `Cookie` or `Authorization` (`Vary`, `key`) is in memory only: credentials are not written down. Who is asked to stop writes down first what waits for that, for two seconds at most.
+What differs by `Cookie` or `Authorization` (`Vary`, `key`) is in memory only: credentials are not written down; of what clients say in other fields that answers differ by there is a digest. Who is asked to stop writes down first what waits for that, for two seconds at most.
 Files are for the user of the process alone. Whatever fails there (full, slow, gone) is counted, said once, and a miss. Answers with trailers, and those in groups (RFC 9875) after a new start, are not kept there. A folder is for one process at
 a time: another one, also the one that takes over from it, goes on without until it is free. `Cache-Status` says `detail="disk"` where the answer came from there.
 

@@ -497,3 +497,29 @@ async fn who_is_asked_to_stop_writes_down_first_what_waits_for_that() {
     }
     assert_eq!(store.origin.requests_seen(), paths.len());
 }
+
+#[actix_rt::test]
+async fn of_what_grows_beyond_what_is_kept_no_older_one_is_found_either() {
+    let has_grown = Arc::new(AtomicBool::new(false));
+    let grows = Arc::clone(&has_grown);
+    let store = store(Origin::serving(move |_, _| {
+        let length = if grows.load(Ordering::Relaxed) { 5 << 20 } else { 600_000 };
+        let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nTransfer-Encoding: chunked\r\n\r\n";
+        format!("{head}{length:x}\r\n{}\r\n0\r\n\r\n", ".".repeat(length)).into_bytes()
+    }))
+    .await;
+    assert_eq!(store.get("/a").await.body.len(), 600_000);
+    store.wait_for_stored(1).await;
+    has_grown.store(true, Ordering::Relaxed);
+
+    let newer = ask(&store.server, "GET /a", "Cache-Control: no-cache\r\n").await;
+
+    assert!(newer.complete && newer.body.len() == 5 << 20, "{}", newer.head);
+    patiently("the older is gone", async {
+        while !store.files().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(ask(&store.server, "GET /a", "Cache-Control: only-if-cached\r\n").await.status, 504);
+}

@@ -9,6 +9,8 @@ use std::{
 
 use tempfile::TempDir;
 
+mod parted;
+
 use super::support::{
     binary::{Binary, write},
     client::{self, Response},
@@ -82,12 +84,20 @@ impl Site {
         self.servers.push(Binary::with_operators(self.folder.path()).await);
     }
 
+    fn url(&self) -> String {
+        format!("redis+unix:{}", self.folder.path().join("redis.sock").display())
+    }
+
     /// For all of them, with memory of this size for each.
     fn write_settings(&self, size: &str) {
-        let url = format!("redis+unix:{}", self.folder.path().join("redis.sock").display());
+        self.write_settings_of(size, &format!("url = {:?}", self.url()));
+    }
+
+    /// The same with a Redis of which this is said.
+    fn write_settings_of(&self, size: &str, redis: &str) {
         let settings = format!(
             "listen = [\"127.0.0.1:0\"]\nadmin.listen = \"127.0.0.1:0\"\nserver.watch = false\n\
-             [stores.pages]\nmemory = {{ size = {size:?} }}\nredis = {{ url = {url:?}, max_object = \"1KiB\" }}\n\
+             [stores.pages]\nmemory = {{ size = {size:?} }}\nredis = {{ {redis}, max_object = \"1KiB\" }}\n\
              [routes]\n\"/\" = {{ to = {:?}, cache = {{ store = \"pages\", key.headers = [\"x-key\"] }} }}\n",
             self.origin.url()
         );
@@ -120,8 +130,7 @@ impl Site {
 
     /// What is there now.
     fn redis(&self) -> redis::Connection {
-        let url = format!("redis+unix:{}", self.folder.path().join("redis.sock").display());
-        let client = redis::Client::open(url).expect("a URL");
+        let client = redis::Client::open(self.url()).expect("a URL");
         client.get_connection().expect("it is there")
     }
 

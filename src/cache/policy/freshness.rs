@@ -14,6 +14,8 @@ pub struct Terms {
     pub(super) initial_age: u64,
     /// How old it may become.
     pub(super) lifetime: u64,
+    /// It was stale once, whatever a clock that is set back says of it.
+    pub(super) is_expired: bool,
     /// How long after that it may be used while a newer one is asked for.
     pub(super) while_revalidating: u64,
     /// How long after that it may stand in for errors.
@@ -78,6 +80,7 @@ impl Terms {
             answered,
             initial_age: initial_age(headers, dated, since_1970(times.asked), answered),
             lifetime: lifetime.map_or(0, Lifetime::millis).min(longest),
+            is_expired: false,
             while_revalidating: allowed(directives.stale_while_revalidate, rules.stale_while_revalidate),
             if_error: allowed(directives.stale_if_error, rules.stale_if_error),
             dated,
@@ -95,6 +98,11 @@ impl Terms {
         let now = since_1970(now);
         let resident = now.saturating_sub(self.answered);
         (now + JITTER >= self.answered).then(|| self.initial_age.saturating_add(resident))
+    }
+
+    /// How long something of this age is fresh yet.
+    pub(super) fn left(&self, age: u64) -> u64 {
+        if self.is_expired { 0 } else { self.lifetime.saturating_sub(age) }
     }
 
     /// It is of use at some time after it was stored, though there were nothing to validate it by.

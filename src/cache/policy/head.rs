@@ -87,8 +87,8 @@ impl Head {
     pub fn ttl(&self, now: SystemTime) -> i64 {
         let whole = |millis: u64| i64::try_from(millis / 1_000).unwrap_or(i64::MAX);
         let age = self.terms.age(now).unwrap_or(u64::MAX);
-        let left = self.terms.lifetime.saturating_sub(age);
-        if left > 0 { whole(left) } else { -whole(age - self.terms.lifetime) }
+        let left = self.terms.left(age);
+        if left > 0 { whole(left) } else { -whole(age.saturating_sub(self.terms.lifetime)) }
     }
 
     /// When it came, in milliseconds since 1970.
@@ -104,6 +104,7 @@ impl Head {
     /// It is stale from now on, as if its time had come: a soft purge.
     pub fn expire(&mut self, now: SystemTime) {
         self.terms.lifetime = self.terms.lifetime.min(self.terms.age(now).unwrap_or(0));
+        self.terms.is_expired = true;
     }
 
     /// About so many bytes of memory.

@@ -2,17 +2,21 @@
 
 use bytes::Bytes;
 
-use super::{Head, Terms, Vary, freshness::Staleness, vary::Selecting};
+use super::{
+    Head, Terms, Vary,
+    freshness::Staleness,
+    vary::{Selecting, Value},
+};
 use crate::http::{HeaderName, HeaderValue, StatusCode};
 
 /// Records of another kind cannot be read.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// No time is longer, so that no sum of a few overflows.
 const LONGEST: u64 = u64::MAX / 16;
 
 impl Head {
-    /// All of it, in a form that other processes read.
+    /// All of it, in a form that other processes read. Of what clients have said in fields that it depends on there are digests.
     pub fn to_record(&self) -> Vec<u8> {
         let mut out = Out(Vec::with_capacity(1024));
         out.byte(VERSION);
@@ -55,7 +59,7 @@ impl Terms {
             Staleness::AsItSays => 1,
             Staleness::Forbidden => 2,
         });
-        for flag in [self.is_always_validated, self.is_immutable, self.is_for_all] {
+        for flag in [self.is_expired, self.is_always_validated, self.is_immutable, self.is_for_all] {
             out.byte(u8::from(flag));
         }
     }
@@ -75,6 +79,7 @@ impl Terms {
                 2 => Staleness::Forbidden,
                 _ => return None,
             },
+            is_expired: input.flag()?,
             is_always_validated: input.flag()?,
             is_immutable: input.flag()?,
             is_for_all: input.flag()?,
@@ -85,17 +90,29 @@ impl Terms {
 impl Vary {
     fn write(&self, out: &mut Out) {
         out.number(self.fields.len() as u64);
-        for Selecting { name, value } in &self.fields {
-            out.text(name.as_str().as_bytes());
-            out.byte(u8::from(value.is_some()));
-            out.text(value.as_deref().unwrap_or_default());
+        for field in &self.fields {
+            out.text(field.name.as_str().as_bytes());
+            let sealed = field.sealed();
+            let (kind, value) = match &sealed {
+                None => (0, &[][..]),
+                Some(Value::Plain(said)) => (1, &**said),
+                Some(Value::Digest(digest)) => (2, &digest[..]),
+            };
+            out.byte(kind);
+            out.text(value);
         }
     }
 
     fn read(input: &mut In) -> Option<Self> {
         let field = |input: &mut In| {
-            let (name, has_value, value) = (input.text()?, input.flag()?, input.text()?);
-            Some(Selecting { name: HeaderName::from_bytes(&name).ok()?, value: has_value.then(|| (*value).into()) })
+            let (name, kind, value) = (input.text()?, input.byte()?, input.text()?);
+            let value = match kind {
+                0 => None,
+                1 => Some(Value::Plain((*value).into())),
+                2 => Some(Value::Digest((*value).try_into().ok()?)),
+                _ => return None,
+            };
+            Some(Selecting { name: HeaderName::from_bytes(&name).ok()?, value })
         };
         (0..input.count()?).map(|_| field(input)).collect::<Option<_>>().map(|fields| Self { fields })
     }

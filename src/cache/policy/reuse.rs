@@ -67,8 +67,8 @@ impl Terms {
             return validate(WhyValidate::Stale);
         }
         let is_too_old = wishes.max_age.is_some_and(|most| age > from_seconds(most));
-        if age < self.lifetime {
-            let left = self.lifetime - age;
+        let left = self.left(age);
+        if left > 0 {
             let ends_too_soon = wishes.min_fresh.is_some_and(|least| left < from_seconds(least));
             // RFC 8246, 2: a reload does not ask for what cannot have changed, unless it insists.
             let is_refused = wishes.no_cache || (!self.is_immutable && (is_too_old || ends_too_soon));

@@ -2,7 +2,10 @@
 
 use smallvec::SmallVec;
 
-use crate::http::{HeaderMap, HeaderName, HeaderValue, header, headers};
+use crate::{
+    cache::key::sha256,
+    http::{HeaderMap, HeaderName, HeaderValue, header, headers},
+};
 
 /// The fields of requests that an answer depends on, with what they were in the request that it was given to.
 #[derive(Debug, Clone, Default)]
@@ -13,8 +16,16 @@ pub struct Vary {
 #[derive(Debug, Clone)]
 pub(super) struct Selecting {
     pub(super) name: HeaderName,
-    /// Its members between commas; lines between line feeds if there are quotes in them. `None`: it was not there.
-    pub(super) value: Option<Box<[u8]>>,
+    /// `None`: it was not there.
+    pub(super) value: Option<Value>,
+}
+
+/// What a field says: its members between commas; lines between line feeds if there are quotes in them.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Plain(Box<[u8]>),
+    /// SHA-256, with its name: what is kept outside of this process tells nobody what clients have said.
+    Digest([u8; 32]),
 }
 
 /// More fields, or members of one of those whose order does not matter, are not looked at one by one.
@@ -33,7 +44,7 @@ impl Vary {
             if fields.len() == MOST {
                 return None;
             }
-            let value = normal(request, &name);
+            let value = normal(request, &name).map(Value::Plain);
             fields.push(Selecting { name, value });
         }
         Some(Self { fields })
@@ -47,9 +58,18 @@ impl Vary {
     /// Both answers are for the same requests: the newer one takes the place of the older.
     pub fn is_same(&self, other: &Self) -> bool {
         let has = |field: &Selecting| {
-            other.fields.iter().any(|theirs| theirs.name == field.name && theirs.value == field.value)
+            other.fields.iter().any(|theirs| theirs.name == field.name && theirs.has_same_value(field))
         };
         self.fields.len() == other.fields.len() && self.fields.iter().all(has)
+    }
+
+    /// What it depends on is as this request says it, for which it is: then nobody has to work out digests any more.
+    pub fn is_seen_in(&mut self, request: &HeaderMap) {
+        for Selecting { name, value } in &mut self.fields {
+            if matches!(value, Some(Value::Digest(_))) {
+                *value = normal(request, name).map(Value::Plain);
+            }
+        }
     }
 
     /// The names of these fields.
@@ -63,7 +83,7 @@ impl Vary {
     }
 
     pub(super) fn weight(&self) -> usize {
-        let field = |field: &Selecting| size_of::<Selecting>() + field.value.as_ref().map_or(0, |value| value.len());
+        let field = |field: &Selecting| size_of::<Selecting>() + field.value.as_ref().map_or(0, Value::weight);
         self.fields.iter().map(field).sum()
     }
 }
@@ -74,6 +94,12 @@ impl Selecting {
         let (Some(known), Some(_)) = (&self.value, lines.peek()) else {
             return self.value.is_none() && lines.peek().is_none();
         };
+        let known = match known {
+            Value::Plain(known) => known,
+            Value::Digest(known) => {
+                return normal(request, &self.name).is_some_and(|said| digest(&self.name, &said) == *known);
+            }
+        };
         let is_quoted = lines.clone().any(is_quoted);
         let asked = pieces(lines, is_quoted);
         let known = known.split(|byte| *byte == separator(is_quoted));
@@ -81,9 +107,50 @@ impl Selecting {
         if known.clone().eq(asked.clone()) {
             return true;
         }
-        let is_set = self.name == header::ACCEPT_LANGUAGE || self.name == header::ACCEPT_ENCODING;
-        is_set && !is_quoted && is_same_set(known, asked)
+        is_set(&self.name) && !is_quoted && is_same_set(known, asked)
     }
+
+    fn has_same_value(&self, other: &Self) -> bool {
+        match (&self.value, &other.value) {
+            (None, None) => true,
+            (Some(Value::Plain(one)), Some(Value::Plain(other))) => one == other,
+            (Some(one), Some(other)) => one.digest(&self.name) == other.digest(&self.name),
+            _ => false,
+        }
+    }
+
+    /// As it is kept outside of this process. What is compared member by member is no secret of anybody.
+    pub(super) fn sealed(&self) -> Option<Value> {
+        self.value.as_ref().map(|value| match is_set(&self.name) {
+            true => value.clone(),
+            false => Value::Digest(value.digest(&self.name)),
+        })
+    }
+}
+
+impl Value {
+    fn digest(&self, name: &HeaderName) -> [u8; 32] {
+        match self {
+            Self::Plain(said) => digest(name, said),
+            Self::Digest(digest) => *digest,
+        }
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Self::Plain(said) => said.len(),
+            Self::Digest(_) => 0,
+        }
+    }
+}
+
+/// The order of its members makes no difference.
+fn is_set(name: &HeaderName) -> bool {
+    *name == header::ACCEPT_LANGUAGE || *name == header::ACCEPT_ENCODING
+}
+
+fn digest(name: &HeaderName, said: &[u8]) -> [u8; 32] {
+    sha256(&[name.as_str().as_bytes(), b":", said])
 }
 
 /// What a field says, without what makes no difference: spaces around commas, and how many lines it has.

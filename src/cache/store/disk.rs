@@ -133,7 +133,10 @@ impl Lower for Disk {
     fn wake(&self) {
         let Some(jobs) = self.tenancy.take_over(&self.seat, &self.jobs) else { return };
         let (state, seat) = (Arc::clone(&self.state), Arc::clone(&self.seat));
-        let writing = thread::Builder::new().name("cache-disk".into()).spawn(move || writer::run(&state, jobs, &seat));
+        // It ends when nobody has anything to give to it any more, and what is there can give.
+        let tenancy = Arc::downgrade(&self.tenancy);
+        let write = move || writer::run(&state, jobs, &seat, &tenancy);
+        let writing = thread::Builder::new().name("cache-disk".into()).spawn(write);
         if let Err(error) = writing {
             self.state.failed("no thread to write", error);
             self.state.tried();

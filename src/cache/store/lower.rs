@@ -81,8 +81,8 @@ pub trait Pen {
     /// More of its body; `false` if it will not be kept any more.
     fn push(&mut self, bytes: Bytes) -> LocalBoxFuture<'_, bool>;
 
-    /// That was all.
-    fn finish(self: Box<Self>);
+    /// That was all. Is it kept? It may take a while until that is known.
+    fn finish(self: Box<Self>) -> LocalBoxFuture<'static, bool>;
 }
 
 /// What is told of an answer.

@@ -66,6 +66,8 @@ impl Lower for Cellar {
     }
 }
 
+mod clocks;
+
 fn shelf() -> (Arc<Shelf>, Cellar) {
     let cellar = Cellar::default();
     (Arc::new(Shelf::new("pages", 1 << 20).over(Box::new(cellar.clone()))), cellar)

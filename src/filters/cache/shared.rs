@@ -217,7 +217,7 @@ impl Shared {
         let answer = self.ask_now::<(Option<Vec<u8>>, Option<u64>)>(&mut connection, &pipe).await;
         let (value, count) = answer.ok()?;
         let value = value?;
-        let Some(record) = Record::read(&value, key) else {
+        let Some(mut record) = Record::read(&value, key) else {
             self.counts.errors.fetch_add(1, Ordering::Relaxed);
             return None;
         };
@@ -234,6 +234,7 @@ impl Shared {
         if !record.head.vary.matches(headers) {
             return None;
         }
+        record.head.vary.is_seen_in(headers);
         self.counts.found.fetch_add(1, Ordering::Relaxed);
         let (content, writer) = Content::begin(Some(record.body.len() as u64));
         writer.push(record.body);

@@ -154,6 +154,19 @@ fn a_soft_purge_makes_stale() {
 }
 
 #[test]
+fn a_soft_purge_holds_also_where_a_clock_that_was_ahead_is_set_back() {
+    for (purged, left_stale) in [(5, 3), (300, 20), (300, 70)] {
+        let mut head = stored("cache-control: max-age=60, stale-while-revalidate=10 | etag: \"a\"");
+
+        head.expire(at(purged));
+
+        assert_ne!(used(&head, "", left_stale), Use::Fresh, "{purged} {left_stale}");
+        assert_eq!(used(&head, "", 0), Use::WhileRevalidating);
+        assert!(head.ttl(at(0)) <= 0);
+    }
+}
+
+#[test]
 fn fields_of_requests_choose_between_answers() {
     for (vary, first, second, expected) in [
         ("foo", "foo: 1", "foo: 1", true),

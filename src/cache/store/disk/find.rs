@@ -45,10 +45,10 @@ impl State {
         names: Option<Vec<Name>>,
     ) -> Option<Entry> {
         let names = names.unwrap_or_else(|| self.by_name(folder, key));
-        let mut newest: Option<(Name, Stored)> = None;
+        let (mut newest, sealed): (Option<(Name, Stored)>, _) = (None, key.sealed());
         for name in names.into_iter().take(MOST_VARIANTS) {
             let Ok(Some(stored)) = self.open(folder, &name) else { continue };
-            if stored.key != key.as_bytes() {
+            if stored.key != sealed {
                 self.broken(folder, &name, "it has the name of another one");
             } else if stored.head.vary.matches(headers)
                 && newest.as_ref().is_none_or(|(_, known)| known.head.came() <= stored.head.came())
@@ -56,7 +56,8 @@ impl State {
                 newest = Some((name, stored));
             }
         }
-        let (name, stored) = newest?;
+        let (name, mut stored) = newest?;
+        stored.head.vary.is_seen_in(headers);
         let entry = self.entry(folder, name, stored)?;
         if self.ledger().is_purged(key.target(), &entry) {
             return None;
@@ -125,7 +126,10 @@ impl State {
     pub fn remove(&self, folder: &Folder, name: &Name) -> bool {
         self.lost(name);
         match fs::remove_file(folder.path(name)) {
-            Ok(()) => true,
+            Ok(()) => {
+                folder.tidy(name);
+                true
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => {
                 self.failed("a file cannot be removed", error);

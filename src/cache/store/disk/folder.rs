@@ -22,6 +22,8 @@ pub struct Folder {
 const MARKER: &str = "aqueduct-cache";
 const FIRST_LINE: &str = "aqueduct cache 1\n";
 
+const MOST_TRIES: usize = 3;
+
 /// Where files are that are not whole yet.
 const NEW: &str = "new";
 
@@ -84,12 +86,23 @@ impl Folder {
     /// A whole one is found under its name from now on.
     pub fn settle(&self, new: &Path, name: &Name) -> io::Result<()> {
         let path = self.path(name);
-        match fs::rename(new, &path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                path.parent().map_or(Ok(()), make)?;
-                fs::rename(new, &path)
+        // Who removes what is beside it may remove the folder once more meanwhile.
+        for _ in 0..MOST_TRIES {
+            match fs::rename(new, &path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => path.parent().map_or(Ok(()), make)?,
+                done => return done,
             }
-            done => done,
+        }
+        fs::rename(new, &path)
+    }
+
+    /// Removes the folders that this file was in, where nothing is in them any more.
+    pub fn tidy(&self, name: &Name) {
+        for folder in self.path(name).ancestors().skip(1).take(2) {
+            // Mostly there are others in it.
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
         }
     }
 

@@ -121,8 +121,8 @@ impl Prelude {
 
 /// The key and the head of an answer, as they are written.
 pub fn about(key: &Key, head: &Head) -> Vec<u8> {
-    let (key, record) = (key.as_bytes(), head.to_record());
-    [&(key.len() as u64).to_le_bytes()[..], key, &record].concat()
+    let (key, record) = (key.sealed(), head.to_record());
+    [&(key.len() as u64).to_le_bytes()[..], &key, &record].concat()
 }
 
 /// What stands behind a block.
@@ -147,7 +147,7 @@ mod tests {
 
         assert_eq!(Prelude::read(&bytes), Some(prelude));
         let (read, head) = prelude.read_about(&about).expect("it is sound");
-        assert_eq!((&read[..], head.fields.len()), (key("/", Some("1")).as_bytes(), 3));
+        assert_eq!((read, head.fields.len()), (key("/", Some("1")).sealed(), 3));
         for bit in 0..bytes.len() * 8 {
             let mut bent = bytes;
             bent[bit / 8] ^= 1 << (bit % 8);

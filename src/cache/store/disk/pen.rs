@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use tokio::{
-    sync::OwnedSemaphorePermit,
+    sync::{OwnedSemaphorePermit, oneshot},
     time::{Instant, timeout},
 };
 
@@ -87,9 +87,11 @@ impl Pen for DiskPen {
         })
     }
 
-    fn finish(mut self: Box<Self>) {
+    fn finish(mut self: Box<Self>) -> LocalBoxFuture<'static, bool> {
         self.is_over = true;
-        let _it_ends_with_the_store = self.jobs.send(Job::End(Arc::clone(&self.ticket)));
+        let (settled, told) = oneshot::channel();
+        let _it_ends_with_the_store = self.jobs.send(Job::End(Arc::clone(&self.ticket), settled));
+        Box::pin(async move { told.await.unwrap_or(false) })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::cache::policy::Head;
 pub struct Stored {
     file: File,
     prelude: Prelude,
-    /// What it is stored under.
+    /// What it is stored under ([`Key::sealed`](crate::cache::key::Key::sealed)).
     pub key: Vec<u8>,
     /// What it says.
     pub head: Head,

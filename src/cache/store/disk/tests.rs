@@ -323,7 +323,7 @@ async fn what_comes_is_kept_once_it_is_whole_and_not_before() {
     settle(&disk).await;
     assert!(!has(&disk, "/a").await && !has(&disk, "/b").await);
 
-    whole.finish();
+    assert!(whole.finish().await);
     drop(broken);
     settle(&disk).await;
 
@@ -344,7 +344,7 @@ async fn what_comes_and_is_forgotten_or_purged_meanwhile_is_not_kept() {
 
         way(&disk);
         assert!(!pen.push(vec![b'.'; 50_000].into()).await);
-        pen.finish();
+        assert!(!pen.finish().await);
         settle(&disk).await;
 
         assert!(!has(&disk, "/").await && files(&disk).is_empty());

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     io,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
     draft::Draft,
@@ -22,7 +22,7 @@ use super::{
     ledger::Ticket,
     scan::{Scan, Step},
     state::{State, nanoseconds},
-    tenancy::Seat,
+    tenancy::{Seat, Tenancy},
 };
 use crate::cache::purge::What;
 
@@ -34,8 +34,8 @@ pub enum Job {
     Begin(Arc<Ticket>, OwnedSemaphorePermit),
     /// More of that one.
     More(Arc<Ticket>, Bytes, OwnedSemaphorePermit),
-    /// That was all of it.
-    End(Arc<Ticket>),
+    /// That was all of it. Whether it is kept is told.
+    End(Arc<Ticket>, oneshot::Sender<bool>),
     /// It will not be whole.
     Leave(Arc<Ticket>),
     /// There is rubbish.
@@ -61,17 +61,23 @@ const AGAIN: Duration = Duration::from_millis(500);
 const BETWEEN_STEPS: Duration = Duration::from_millis(10);
 
 /// Until nobody gives it anything to do any more, or the folder is for somebody else.
-pub fn run(state: &Arc<State>, jobs: Receiver<Job>, seat: &Seat) {
+pub fn run(state: &Arc<State>, jobs: Receiver<Job>, seat: &Arc<Seat>, tenancy: &Weak<Tenancy>) {
     let mut heard = Some(jobs);
+    // Who has the folder next removes it; which it is was told by names that he cannot know.
+    let pass_on = || {
+        if !tenancy.upgrade().is_some_and(|tenancy| tenancy.tell(seat, &What::Everything)) {
+            state.ledger().later(What::Everything);
+        }
+    };
     while let Some(jobs) = heard.take() {
-        if let End::Closed = stay(state, &jobs) {
+        if let End::Closed = stay(state, &jobs, &pass_on) {
             let told = 1 + leave_all(state, &jobs);
             heard = seat.leave(jobs, told);
         }
     }
 }
 
-fn stay(state: &Arc<State>, jobs: &Receiver<Job>) -> End {
+fn stay(state: &Arc<State>, jobs: &Receiver<Job>, pass_on: &dyn Fn()) -> End {
     loop {
         let folder = match open(state, jobs) {
             Ok(folder) => folder,
@@ -79,12 +85,8 @@ fn stay(state: &Arc<State>, jobs: &Receiver<Job>) -> End {
         };
         let end = Writing { state, folder: &folder, coming: HashMap::new(), not_before: None }.serve(jobs);
         if let Some(end) = end {
-            let (rubbish, is_all) = state.leave();
-            rubbish.into_iter().flat_map(|target| folder.of_target(target)).flatten().for_each(|name| {
-                state.remove(&folder, &name);
-            });
-            if is_all {
-                state.purge_in(&folder, &What::Everything, None);
+            if !clear_out(state, &folder) {
+                pass_on();
             }
             return end;
         }
@@ -92,6 +94,28 @@ fn stay(state: &Arc<State>, jobs: &Receiver<Job>) -> End {
         state.failed("the folder is gone", "it is made anew");
         state.forget_all();
     }
+}
+
+/// Removes what is still to be removed. Is that all?
+fn clear_out(state: &State, folder: &Folder) -> bool {
+    let (rubbish, is_all) = state.leave();
+    let mut is_told = true;
+    for target in rubbish {
+        match folder.of_target(target) {
+            Ok(names) => names.iter().for_each(|name| {
+                state.remove(folder, name);
+            }),
+            Err(error) => {
+                state.failed("what is to go cannot be looked for", error);
+                is_told = false;
+            }
+        }
+    }
+    if is_all {
+        state.purge_in(folder, &What::Everything, None);
+    }
+    let (left, is_more) = state.ledger().leave();
+    is_told && left.is_empty() && !is_more
 }
 
 /// What nobody will do here. How often was it told to leave among that?
@@ -180,7 +204,7 @@ fn leave(state: &State, job: Job) {
             let _nobody_may_wait = told.try_send(());
         }
         Job::Forget(what) => state.ledger().later(what),
-        Job::More(..) | Job::End(_) | Job::Leave(_) | Job::Sweep | Job::Close => {}
+        Job::More(..) | Job::End(..) | Job::Leave(_) | Job::Sweep | Job::Close => {}
     }
 }
 
@@ -251,11 +275,12 @@ impl Writing<'_> {
                 }
             }
             Job::More(ticket, bytes, _place) => self.more(&ticket, &bytes),
-            Job::End(ticket) => {
+            Job::End(ticket, told) => {
                 let settled = match self.coming.remove(&ticket.number) {
                     Some((draft, _place)) => self.settle(draft, &ticket),
-                    None => Ok(()),
+                    None => Ok(false),
                 };
+                let _nobody_may_want_to_know = told.send(matches!(settled, Ok(true)));
                 self.is_over(&ticket, settled)
             }
             Job::Leave(ticket) => {
@@ -276,17 +301,17 @@ impl Writing<'_> {
     }
 
     /// It is written, or could not be: then none that is older is to be found in its place.
-    fn is_over(&self, ticket: &Ticket, written: io::Result<()>) -> io::Result<()> {
+    fn is_over(&self, ticket: &Ticket, written: io::Result<bool>) -> io::Result<()> {
         self.state.ledger().is_over(ticket);
         if written.is_err() {
             self.state.remove(self.folder, &self.folder.naming.of(&ticket.key, &ticket.entry.head.vary));
         }
-        written
+        written.map(drop)
     }
 
-    fn whole(&mut self, ticket: &Ticket) -> io::Result<()> {
+    fn whole(&mut self, ticket: &Ticket) -> io::Result<bool> {
         if ticket.is_void() {
-            return Ok(());
+            return Ok(false);
         }
         let mut draft = self.draft(ticket)?;
         let written = ticket.entry.content.each(&mut |bytes| {
@@ -298,7 +323,7 @@ impl Writing<'_> {
             draft.push(bytes)
         });
         if ticket.is_void() {
-            return Ok(());
+            return Ok(false);
         }
         written?;
         self.settle(draft, ticket)
@@ -320,22 +345,25 @@ impl Writing<'_> {
         let Some((draft, _)) = self.coming.get_mut(&ticket.number) else { return Ok(()) };
         // What is on its way has its part of the folder, and no more.
         let has_room = all + bytes.len() as u64 <= State::largest(self.state.size);
-        let pushed = if has_room && !ticket.is_void() { draft.push(bytes).map(|()| true) } else { Ok(false) };
+        let was_void = ticket.is_void();
+        let pushed = if has_room && !was_void { draft.push(bytes).map(|()| true) } else { Ok(false) };
         if !matches!(pushed, Ok(true)) {
             self.coming.remove(&ticket.number);
             // Who brings it need not go on, and none that is older is to be found in its place.
             ticket.void();
-            self.state.dropped();
+            if !was_void {
+                self.state.dropped();
+            }
             self.state.remove(self.folder, &self.folder.naming.of(&ticket.key, &ticket.entry.head.vary));
         }
         pushed.map(drop)
     }
 
-    /// It can be found from now on, unless it was to go meanwhile.
-    fn settle(&self, draft: Draft, ticket: &Ticket) -> io::Result<()> {
+    /// It can be found from now on, unless it was to go meanwhile. Can it?
+    fn settle(&self, draft: Draft, ticket: &Ticket) -> io::Result<bool> {
         let name = self.folder.naming.of(&ticket.key, &ticket.entry.head.vary);
         if ticket.is_void() {
-            return Ok(());
+            return Ok(false);
         }
         let length = draft.settle(self.folder, &name)?;
         let gone = {
@@ -346,10 +374,11 @@ impl Writing<'_> {
         for name in &gone {
             self.state.remove(self.folder, name);
         }
-        if !gone.contains(&name) {
+        let is_kept = !gone.contains(&name);
+        if is_kept {
             self.state.counts.stored.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(())
+        Ok(is_kept)
     }
 
     /// Removes what was forgotten, and nobody has put there since. What cannot be is rubbish again, which is not tried at once.

@@ -25,9 +25,9 @@ const PRELUDE: usize = 8 * NUMBERS;
 
 /// What is written of an answer, if all of it can be had.
 pub fn written(key: &Key, entry: &Entry, count: u64, process: u64) -> Option<Vec<u8>> {
-    let (key, head) = (key.as_bytes(), entry.head.to_record());
+    let (key, head) = (key.sealed(), entry.head.to_record());
     let mut record = vec![0; PRELUDE];
-    record.extend_from_slice(key);
+    record.extend_from_slice(&key);
     record.extend_from_slice(&head);
     let take = &mut |bytes: &[u8]| {
         record.extend_from_slice(bytes);
@@ -57,7 +57,7 @@ impl<'v> Record<'v> {
         }
         let (own_key, rest) = rest.split_at_checked(usize::try_from(key_length).ok()?)?;
         let (head, body) = rest.split_at_checked(usize::try_from(head_length).ok()?)?;
-        let head = Head::from_record(head).filter(|_| own_key == key.as_bytes())?;
+        let head = Head::from_record(head).filter(|_| own_key == key.sealed())?;
         Some(Self { count, process, since: Duration::from_nanos(since), head, body })
     }
 }
@@ -74,7 +74,7 @@ pub fn hash(bytes: &[u8]) -> String {
 
 /// Of the answers of its target.
 pub fn field(key: &Key) -> String {
-    hash(&key.as_bytes()[key.target().len()..])
+    hash(&key.sealed()[key.target().len()..])
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ async fn with_one(place: &TempDir) -> (Disk, PathBuf) {
 
 /// In place of what is there instead, at once: whoever looks there meanwhile finds one of both.
 fn put_back(aside: &Path, path: &Path) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
     let (here, flags) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
     if rustix::fs::renameat_with(here, aside, here, path, flags).is_ok() {
         fs::remove_file(aside).or_else(|_| fs::remove_dir(aside)).expect("it was instead");
@@ -89,6 +90,27 @@ async fn what_was_forgotten_is_removed_once_the_disk_tells_where_it_is() {
     until("it was tried", || first.usage().errors > 0).await;
     drop(failing);
 
+    until("it is removed", || !path.exists()).await;
+}
+
+#[actix_rt::test]
+async fn what_who_leaves_the_folder_could_not_remove_is_not_there_for_who_has_it_next() {
+    let (place, tenancy) = (place(), Arc::default());
+    let of = |size: u64| Disk::new(place.path().join("store"), size, Arc::clone(&tenancy));
+    let (one, other) = (of(SIZE), of(2 * SIZE));
+    one.put(&key("/a", None), &entry(40, "a"));
+    settle(&one).await;
+    let (_, path) = only_file(&one);
+    let failing = Failing::at(path.parent().expect("a folder"), &place);
+    one.forget(key("/a", None).target());
+    until("it was tried", || one.usage().errors > 0).await;
+
+    other.wake();
+    until("it is left", || one.seat.is_away()).await;
+    drop(failing);
+
+    until("it is open", || other.state.folder().is_some()).await;
+    assert!(!has(&other, "/a").await);
     until("it is removed", || !path.exists()).await;
 }
 

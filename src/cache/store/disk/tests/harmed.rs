@@ -1,6 +1,13 @@
 //! Files that are not as they were written.
 
+use std::path::Path;
+
 use super::*;
+
+/// In its folder, which goes with the last file.
+fn write(path: &Path, bytes: &[u8]) {
+    fs::create_dir_all(path.parent().expect("a folder")).and_then(|()| fs::write(path, bytes)).expect("a file");
+}
 
 #[actix_rt::test]
 async fn no_harmed_file_is_ever_whole() {
@@ -16,7 +23,7 @@ async fn no_harmed_file_is_ever_whole() {
     harmed.push([&sound[..], b"."].concat());
 
     for (number, bytes) in harmed.iter().enumerate() {
-        fs::write(&path, bytes).expect("a file");
+        write(&path, bytes);
         disk.state.index.insert(&name, bytes.len() as u64);
         let errors = disk.usage().errors;
 
@@ -40,7 +47,7 @@ async fn a_large_body_that_is_harmed_breaks_off_before_the_harm() {
     for at in places {
         let mut harmed = sound.clone();
         harmed[at] ^= 1;
-        fs::write(&path, &harmed).expect("a file");
+        write(&path, &harmed);
         disk.state.index.insert(&name, harmed.len() as u64);
         let found = find(&disk, &key, "a").await.expect("its head is sound");
 

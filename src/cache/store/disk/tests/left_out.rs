@@ -123,3 +123,66 @@ async fn what_clients_prove_who_they_are_with_is_not_written_down() {
     settle(&disk).await;
     assert_eq!(files(&disk).len(), 1);
 }
+
+#[actix_rt::test]
+async fn what_clients_say_that_makes_a_difference_cannot_be_read_in_a_file() {
+    let (place, mut headers) = (place(), HeaderMap::new());
+    let disk = disk(&place).await;
+    headers.append(HeaderName::from_static("x-api-key"), HeaderValue::from_static("hunter2"));
+    disk.put(&key("/a", None), &varied("x-api-key", "hunter2"));
+    disk.put(&key("/b", Some("hunter2")), &entry(40, "a"));
+    settle(&disk).await;
+
+    let folder = disk.state.folder().expect("it is open");
+    let bytes = files(&disk).iter().flat_map(|name| fs::read(folder.path(name)).expect("a file")).collect::<Vec<_>>();
+
+    assert!(files(&disk).len() == 2 && !bytes.windows(7).any(|part| part == b"hunter2"));
+    let found = disk.find(&key("/a", None), &headers).await.expect("it is there");
+    assert!(found.head.vary.is_same(&varied("x-api-key", "hunter2").head.vary));
+    assert!(disk.find(&key("/a", None), &HeaderMap::new()).await.is_none());
+    headers.insert(HeaderName::from_static("x-api-key"), HeaderValue::from_static("hunter3"));
+    assert!(disk.find(&key("/a", None), &headers).await.is_none());
+    assert!(find(&disk, &key("/b", Some("hunter2")), "a").await.is_some());
+    assert!(find(&disk, &key("/b", Some("hunter3")), "a").await.is_none());
+}
+
+#[actix_rt::test]
+async fn of_one_that_comes_it_is_told_whether_it_is_kept() {
+    let place = place();
+    let disk = disk(&place).await;
+    for is_forgotten in [false, true] {
+        let mut pen = disk.begin(&key("/a", None), &entry(0, "a")).expect("there is room");
+        assert!(pen.push(vec![b'.'; 50_000].into()).await);
+        if is_forgotten {
+            disk.forget(key("/a", None).target());
+        }
+
+        assert_eq!(pen.finish().await, !is_forgotten);
+    }
+    assert_eq!((disk.usage().stored, disk.usage().dropped), (1, 0));
+}
+
+#[actix_rt::test]
+async fn folders_in_which_nothing_is_left_go_and_those_in_which_something_is_stay() {
+    let place = place();
+    let disk = disk(&place).await;
+    let folders = || disk.state.folder().expect("it is open").folders().count();
+    for number in 0..20 {
+        disk.put(&key(&format!("/{number}"), None), &entry(40, "a"));
+    }
+    settle(&disk).await;
+    assert!(folders() > 1);
+    let kept = key("/0", None);
+
+    for number in 1..20 {
+        disk.forget(key(&format!("/{number}"), None).target());
+    }
+    until("they are gone", || folders() == 1).await;
+
+    assert!(find(&disk, &kept, "a").await.is_some());
+    disk.forget(kept.target());
+    until("it is gone", || folders() == 0).await;
+    disk.put(&kept, &entry(40, "a"));
+    settle(&disk).await;
+    assert!(find(&disk, &kept, "a").await.is_some());
+}
