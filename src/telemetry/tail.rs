@@ -188,6 +188,17 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_past_our_memory_is_counted_as_what_does_not() {
+        let line = line_of(Method::GET, 200, |tail| {
+            let mut tail = tail.expecting(BodySize::Sized(12));
+            tail.saw(&data("hello"));
+            tail.saw_piece(7);
+        });
+
+        assert_eq!((&line["bytes_out"], &line["error"]), (&json!(12), &Value::Null));
+    }
+
+    #[test]
     fn a_body_that_failed_is_told_with_its_cause() {
         let line = line_of(Method::GET, 200, |mut tail| {
             tail.saw(&data("hello"));
