@@ -15,6 +15,8 @@ use crate::cache::policy::Head;
 pub struct Stored {
     file: File,
     prelude: Prelude,
+    /// All of a small one: it need not be read once more.
+    all: Vec<u8>,
     /// What it is stored under ([`Key::sealed`](crate::cache::key::Key::sealed)).
     pub key: Vec<u8>,
     /// What it says.
@@ -55,7 +57,8 @@ impl Stored {
             file.read_exact_at(&mut first, 0)?;
         }
         let (key, head) = prelude.read_about(&first[about]).ok_or(Unreadable::Broken)?;
-        Ok(Self { file, prelude, key, head })
+        let all = if first.len() as u64 == length { first } else { Vec::new() };
+        Ok(Self { file, prelude, all, key, head })
     }
 
     /// How long its body is.
@@ -79,6 +82,10 @@ impl Stored {
     /// It cannot be read, or is not as it was written.
     pub fn block(&self, index: u64) -> Result<Vec<u8>, Unreadable> {
         let (place, length) = self.prelude.place(index);
+        let is_here = usize::try_from(place).ok().and_then(|place| self.all.get(place..place.checked_add(length)?));
+        if let Some(bytes) = is_here {
+            return self.prelude.block(index, bytes).map(<[u8]>::to_vec).ok_or(Unreadable::Broken);
+        }
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, place).map_err(|error| match error.kind() {
             // Somebody has cut it off since it was opened.
