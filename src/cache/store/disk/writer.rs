@@ -63,7 +63,7 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(10);
 /// Until nobody gives it anything to do any more, or the folder is for somebody else.
 pub fn run(state: &Arc<State>, jobs: Receiver<Job>, seat: &Arc<Seat>, tenancy: &Weak<Tenancy>) {
     let mut heard = Some(jobs);
-    // Who has the folder next removes it; which it is was told by names that he cannot know.
+    // Who has the folder next removes it. What is told are URLs, and of what is left there are hashes of those: so it is everything.
     let pass_on = || {
         if !tenancy.upgrade().is_some_and(|tenancy| tenancy.tell(seat, &What::Everything)) {
             state.ledger().later(What::Everything);
