@@ -24,6 +24,8 @@ const COARSE: Duration = Duration::from_millis(10);
 
 /// So many of those that nobody needs are kept for later.
 const MOST_SPARE: usize = 4096;
+/// And so many of them while there is little to do.
+const SPARE_AT_REST: usize = 16;
 
 const NEVER: u64 = u64::MAX;
 
@@ -41,6 +43,14 @@ pub fn nanoseconds() -> u64 {
 /// Time since 1970, as cheap.
 pub fn unix_coarse() -> Duration {
     read(ClockId::RealtimeCoarse)
+}
+
+/// Lets go of what is kept for later beyond a few.
+pub fn tidy() {
+    let mut spare = SPARE.take();
+    spare.truncate(SPARE_AT_REST);
+    spare.shrink_to(SPARE_AT_REST);
+    SPARE.replace(spare);
 }
 
 fn read(clock: ClockId) -> Duration {

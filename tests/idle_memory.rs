@@ -37,8 +37,12 @@ fn count(bytes: isize) {
 // SAFETY: every call goes to the system's allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        unsafe { System.alloc(layout) }
+        let memory = unsafe { System.alloc(layout) };
+        // What cannot be had is asked for, too.
+        if !memory.is_null() {
+            count(layout.size().cast_signed());
+        }
+        memory
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
@@ -47,8 +51,11 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size.cast_signed() - layout.size().cast_signed());
-        unsafe { System.realloc(memory, layout, size) }
+        let memory = unsafe { System.realloc(memory, layout, size) };
+        if !memory.is_null() {
+            count(size.cast_signed() - layout.size().cast_signed());
+        }
+        memory
     }
 }
 

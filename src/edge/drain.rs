@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 /// that is cut off before its first answer tells its user so.
 pub const LAST_CALL: Duration = Duration::from_secs(1);
 
+/// Places for more connections than this are given up once none of them is waited at.
+const MANY: usize = 1024;
+
 /// The word to stop, for all workers: that of the server, or of one address below it. Tunnels have one of their own: where
 /// another process goes on in our place, they may go on here for a while.
 #[derive(Debug, Clone, Default)]
@@ -181,12 +184,15 @@ impl Draining {
 
 impl Drop for Draining {
     fn drop(&mut self) {
+        let Some(place) = self.place.get() else { return };
+        let (mut waiting, mut free) = (self.worker.waiting.borrow_mut(), self.worker.free.borrow_mut());
         // Once the word has gone round there are no places any more.
-        if let Some(place) = self.place.get()
-            && let Some(waiting) = self.worker.waiting.borrow_mut().get_mut(place)
-        {
-            *waiting = None;
-            self.worker.free.borrow_mut().push(place);
+        let Some(waiter) = waiting.get_mut(place) else { return };
+        *waiter = None;
+        free.push(place);
+        // As many as there were may not come again for long.
+        if free.len() == waiting.len() && free.len() > MANY {
+            (*waiting, *free) = (Vec::new(), Vec::new());
         }
     }
 }

@@ -229,7 +229,8 @@ pub enum Full {
 #[derive(Debug)]
 pub struct Place {
     caps: Arc<Caps>,
-    address: Option<IpAddr>,
+    /// Which client's it is, where each may have so many. In a box: most servers have no such limit.
+    address: Option<Box<IpAddr>>,
     /// The same among those who came in where he did.
     here: Option<Box<Place>>,
 }
@@ -291,7 +292,7 @@ impl Place {
             }
             *open += 1;
             drop(by_address);
-            self.address = Some(network);
+            self.address = Some(Box::new(network));
         }
         Ok(self)
     }
@@ -300,12 +301,12 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.caps.open.fetch_sub(1, Ordering::Relaxed);
-        if let Some(address) = self.address {
+        if let Some(address) = self.address.as_deref() {
             let mut by_address = self.caps.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(open) = by_address.get_mut(&address) {
+            if let Some(open) = by_address.get_mut(address) {
                 *open -= 1;
                 if *open == 0 {
-                    by_address.remove(&address);
+                    by_address.remove(address);
                 }
             }
         }

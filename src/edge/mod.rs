@@ -56,6 +56,7 @@ mod request;
 mod running;
 mod share;
 mod socket_file;
+mod tidying;
 pub mod tls;
 mod worker;
 

@@ -26,6 +26,7 @@ use super::{
     parking::{Parked, Parking},
     proxy_protocol::Senders,
     share,
+    tidying::Tidying,
     tls::{Certificates, Protocol, Speaks, Spoken},
     worker::{Change, Entrance},
 };
@@ -46,6 +47,7 @@ pub struct Reception<A> {
     receiving: Rc<Tasks>,
     open: Rc<Tasks>,
     parking: Parking<Keeps>,
+    tidying: Rc<Tidying>,
 }
 
 /// That a connection is one of those that are open, and its place among them.
@@ -64,8 +66,8 @@ impl<A: h1::Answers + 'static> Reception<A> {
     /// Without a door yet, one of so many.
     pub fn new(app: A, limits: Limits, caps: Arc<Caps>, workers: usize) -> Self {
         let limits = RefCell::new(Rc::new(limits));
-        let (receiving, open, parking) = (Rc::default(), Rc::default(), Parking::default());
-        Self { app: Rc::new(app), limits, caps, workers, receiving, open, parking }
+        let (receiving, open, parking, tidying) = (Rc::default(), Rc::default(), Parking::default(), Rc::default());
+        Self { app: Rc::new(app), limits, caps, workers, receiving, open, parking, tidying }
     }
 
     /// Ready once no door is open and the last connection has ended.
@@ -231,6 +233,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
 
     /// Keeps what remains of a connection until something comes again, if there is to be more of it.
     fn park(self: &Rc<Self>, visit: Option<Visit>, keeps: Keeps, draining: Rc<drain::Worker>) {
+        self.tidying.soon();
         let Some(visit) = visit else { return };
         visit.arrival.counts.parked.one();
         if self.parking.keep(Parked { visit, draining, keeps }) {
@@ -242,6 +245,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
         let mut in_a_row = 0;
         while let Some(Parked { visit, draining, keeps }) = self.parking.next().await {
             if visit.is_over(draining.has_begun()) {
+                self.tidying.soon();
                 visit.end();
             } else {
                 self.begin(visit, keeps, draining);
@@ -279,6 +283,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
                 }
             }
             drop(keeps);
+            reception.tidying.soon();
         });
     }
 

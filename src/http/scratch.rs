@@ -21,6 +21,21 @@ const MAX_FIELDS: usize = 64;
 /// Nor are lines that have.
 const MAX_LINES: usize = 8 * 1024;
 
+/// What is kept while there is little to do.
+const KEPT_AT_REST: usize = 16;
+
+/// Lets go of what is kept beyond a few of each.
+pub fn tidy() {
+    fn tidy<T>(kept: &mut Vec<T>) {
+        kept.truncate(KEPT_AT_REST);
+        kept.shrink_to(KEPT_AT_REST);
+    }
+    MAPS.with_borrow_mut(tidy);
+    LINES.with_borrow_mut(tidy);
+    TEXTS.with_borrow_mut(tidy);
+    COUNTS.with_borrow_mut(tidy);
+}
+
 /// An empty map. One costs more memory than all its values.
 pub fn map() -> HeaderMap {
     MAPS.with_borrow_mut(Vec::pop).unwrap_or_default()

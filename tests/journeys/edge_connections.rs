@@ -367,7 +367,7 @@ async fn the_slow_clients_of_another_process() {
 }
 
 /// Lets this process open as many files as it may, which must be enough for one end of all slow clients.
-fn raise_open_files() {
+pub(super) fn raise_open_files() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both calls read or write this one struct.
     unsafe {

@@ -69,6 +69,7 @@ mod large_bodies;
 mod limits;
 mod limits_by_client;
 mod listeners;
+mod memory;
 mod metrics;
 mod metrics_of_listeners;
 mod metrics_of_upstreams;

@@ -13,11 +13,11 @@ use std::{
 
 use actix_http::{Request, Response, body::BoxBody};
 
-pub use self::visit::Visit;
 use self::{
     connection::{Connection, Last},
     wire::Wire,
 };
+pub use self::{visit::Visit, wire::tidy};
 use super::{
     counts::Counts,
     drain::Draining,

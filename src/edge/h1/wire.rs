@@ -49,6 +49,8 @@ const MAX_AHEAD: usize = 64 * 1024;
 const LOOK: Duration = Duration::from_millis(500);
 /// Buffers kept for the next connection that needs one; more were never in use at once, or soon will not be.
 const MAX_SPARE: usize = 64;
+/// And so many of them while there is little to do.
+const SPARE_AT_REST: usize = 4;
 
 /// What looks like a head where HTTP/2 begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
@@ -76,7 +78,8 @@ pub struct Wire {
     response_trailers: RefCell<Option<HeaderMap>>,
     /// What the loop waits for: a head, or a body.
     pub reading: Deadline,
-    pub writing: Deadline,
+    /// Until when a client that does not read is waited for; most do.
+    writing: OnceCell<Deadline>,
     /// When to look whether a client has left behind more than is kept of it.
     looking: OnceCell<Deadline>,
     pub peer: Peer,
@@ -107,7 +110,7 @@ impl Wire {
             request_trailers: RefCell::default(),
             response_trailers: RefCell::default(),
             reading: until,
-            writing: Deadline::new(),
+            writing: OnceCell::new(),
             looking: OnceCell::new(),
             peer,
             announced,
@@ -245,16 +248,17 @@ impl Wire {
         };
         match wrote {
             Poll::Ready(wrote) => {
-                if self.writing.is_armed() {
-                    self.writing.disarm();
+                if let Some(writing) = self.writing.get().filter(|writing| writing.is_armed()) {
+                    writing.disarm();
                 }
                 Poll::Ready(wrote)
             }
             Poll::Pending => {
-                if moved || !self.writing.is_armed() {
-                    self.writing.arm_or_disarm(self.limits.response_write);
+                let writing = self.writing.get_or_init(Deadline::new);
+                if moved || !writing.is_armed() {
+                    writing.arm_or_disarm(self.limits.response_write);
                 }
-                ready!(self.writing.poll(cx));
+                ready!(writing.poll(cx));
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }
@@ -307,6 +311,14 @@ impl Wire {
     pub fn take_response_trailers(&self) -> Option<HeaderMap> {
         self.response_trailers.take()
     }
+}
+
+/// Lets go of buffers that are kept for later beyond a few.
+pub fn tidy() {
+    SPARE.with_borrow_mut(|spare| {
+        spare.truncate(SPARE_AT_REST);
+        spare.shrink_to(SPARE_AT_REST);
+    });
 }
 
 /// The next connection that reads takes it.

@@ -1,7 +1,7 @@
 //! How a connection of TLS begins: the handshake in time, what was agreed on in it, and what those are told who do not
 //! shake hands.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, rc::Rc, sync::Arc, time::Duration};
 
 use rustls::{
     HandshakeKind, ServerConfig,
@@ -30,8 +30,14 @@ pub struct Greeted {
     pub protocol: Protocol,
     /// Who it is, if clients are asked for certificates.
     pub client: Option<Arc<ClientCertificate>>,
-    /// The host it asked for, in lower case.
-    asked_for: Option<Box<str>>,
+    asked: Option<Rc<Asked>>,
+}
+
+/// Who was asked for.
+struct Asked {
+    /// The host, in lower case.
+    host: Box<str>,
+    /// What there was to show.
     certificates: Certificates,
 }
 
@@ -97,8 +103,9 @@ impl Certificates {
         let greeted = Greeted {
             protocol: Protocol::agreed(connection.alpn_protocol()),
             client: shown.client(connection)?,
-            asked_for: connection.server_name().map(|name| name.to_ascii_lowercase().into()),
-            certificates: self.clone(),
+            asked: connection
+                .server_name()
+                .map(|name| Rc::new(Asked { host: name.to_ascii_lowercase().into(), certificates: self.clone() })),
         };
         match connection.handshake_kind() {
             Some(HandshakeKind::Resumed) => counts.resumed.one(),
@@ -112,7 +119,7 @@ impl Greeted {
     /// The request is for a host that no certificate here covers, though the client knows how to ask for one. A browser
     /// uses a connection for every host that the certificate it was shown covers; those are let through.
     pub fn is_misdirected(&self, head: &Head) -> bool {
-        let Some(asked_for) = &self.asked_for else { return false };
+        let Some(asked) = &self.asked else { return false };
         let host = match head.uri.authority() {
             Some(authority) => authority.as_str(),
             // A request without a host, or with one that cannot be read, is refused for that.
@@ -122,10 +129,10 @@ impl Greeted {
             },
         };
         let name = headers::host_name(host);
-        if name.eq_ignore_ascii_case(asked_for) {
+        if name.eq_ignore_ascii_case(&asked.host) {
             return false;
         }
-        let shown = self.certificates.shown();
+        let shown = asked.certificates.shown();
         let directory = &shown.directory;
         directory.has_names() && !directory.covers(name)
     }

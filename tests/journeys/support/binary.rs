@@ -145,6 +145,14 @@ impl Binary {
         address.trim().parse().unwrap_or_else(|_| panic!("no address: {line}"))
     }
 
+    /// What the process that serves has of memory for itself, in KiB, in shares where it is not alone.
+    pub fn memory(&self) -> u64 {
+        let process = self.processes.last().expect("there is one");
+        let told = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).expect("it runs");
+        let mut lines = told.lines().filter_map(|line| line.strip_prefix("Pss_Anon:")?.strip_suffix("kB"));
+        lines.next().expect("the kernel tells it").trim().parse().expect("a number")
+    }
+
     /// To the process that serves.
     pub fn signal(&self, signal: libc::c_int) {
         kill(*self.processes.last().expect("there is one"), signal);
