@@ -150,16 +150,16 @@ async fn slow_readers_get_all_of_it() {
     let (server, admin) = proxy(folder.path(), &to(&origin)).await;
     // More of them than there are pipes.
     let mut clients = Vec::new();
-    for _ in 0..70 {
+    for _ in 0..45 {
         let mut client = narrow(server.address).await;
-        client.send(asking(3 * MIB)).await;
+        client.send(asking(MIB)).await;
         clients.push(client);
     }
-    origin.wait_for_requests(70).await;
+    origin.wait_for_requests(45).await;
 
-    for number in [0, 1, 68, 69] {
+    for number in [0, 44] {
         let response = clients[number].read_response().await;
-        assert!(response.body == content(3 * MIB), "{number}: it is not what was sent");
+        assert!(response.body == content(MIB), "{number}: it is not what was sent");
     }
 
     assert_eq!(server.get("/5").await.body, content(5));
