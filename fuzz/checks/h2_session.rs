@@ -73,7 +73,7 @@ pub fn check(data: &[u8]) {
                     contents += bytes.len();
                     session.took(place, &mut content.borrow_mut(), bytes.len() as u32);
                 }
-                session.forget(content);
+                session.forget(place, content);
             }
             session.release(place);
         }

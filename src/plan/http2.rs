@@ -19,6 +19,10 @@ pub fn check(limits: &Http2Limits, problems: &mut Vec<Problem>) {
             );
         }
     }
+    if limits.max_streams > Http2Limits::MOST_STREAMS {
+        let help = format!("{} or fewer", Http2Limits::MOST_STREAMS);
+        tell("max_streams", "more requests than a connection can look after".into(), help);
+    }
     if limits.max_control_frames_per_minute < LEAST_CONTROL_FRAMES {
         let help = format!("{LEAST_CONTROL_FRAMES} or more");
         tell("max_control_frames_per_minute", "fewer than clients need who do nothing wrong".into(), help);

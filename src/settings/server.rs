@@ -102,7 +102,7 @@ pub struct HttpLimits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http2Limits {
-    /// Requests under way at once on one connection.
+    /// Requests under way at once on one connection, up to 4096.
     pub max_streams: u32,
     /// Streams that one client may reset, or have reset by what it sends, in a minute.
     pub max_resets_per_minute: u32,
@@ -119,6 +119,8 @@ pub struct Http2Limits {
 }
 
 impl Http2Limits {
+    /// As many requests at once as a connection can look after.
+    pub const MOST_STREAMS: u32 = 4096;
     /// The least window that does not stall clients: what every one begins with (RFC 9113, 6.9.2).
     pub const LEAST_WINDOW: u64 = 65_535;
     /// The largest there is.

@@ -1,6 +1,11 @@
 //! HTTP/2 with clients: how connections begin, what ends them, and real clients.
 
-use std::{net::SocketAddr, process::Stdio, sync::atomic::Ordering};
+use std::{
+    net::SocketAddr,
+    process::Stdio,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use aqueduct::edge::Outcome as End;
 use bytes::Bytes;
@@ -119,6 +124,68 @@ async fn an_idle_connection_ends_in_order() {
     assert_eq!(client.outcome(1).await, Outcome::Answer(200));
 
     assert_eq!(goaways(&mut client).await, [(1, frames::NO_ERROR)]);
+}
+
+#[actix_rt::test]
+async fn a_connection_on_which_something_is_asked_again_and_again_is_not_idle() {
+    let keep_alive = Duration::from_millis(300);
+    let edge = TestEdge::with(|settings| settings.timeouts.keep_alive = time("300ms")).await;
+    let mut client = Frames::connect(edge.address).await;
+
+    let (begun, mut stream) = (Instant::now(), 1);
+    while begun.elapsed() < keep_alive * 3 {
+        client.send(frames::get(stream, "/")).await;
+        assert_eq!(client.outcome(stream).await, Outcome::Answer(200), "after {:?}", begun.elapsed());
+        client.next_of(frames::DATA).await;
+        stream += 2;
+    }
+}
+
+#[actix_rt::test]
+async fn a_client_that_does_not_say_that_it_has_read_that_the_server_stops_is_told_the_last_word_all_the_same() {
+    let edge = TestEdge::with(|settings| settings.http.h2.ping = time("300ms")).await;
+    let mut client = Frames::connect(edge.address).await;
+    client.send(frames::get(1, "/hang")).await;
+    edge.wait_for("asked").await;
+
+    edge.drain();
+    let warning = client.next_of(frames::GOAWAY).await;
+    // It is there, and asks more.
+    let (mut last, mut stream) = (None, 3);
+    while last.is_none() {
+        client.send(frames::get(stream, "/")).await;
+        client.send(frames::frame(frames::PING, 0, 0, [0; 8])).await;
+        stream += 2;
+        loop {
+            let frame = client.next().await.expect("it goes on");
+            match frame.kind {
+                frames::GOAWAY => last = Some((frame.code(0), frame.code(4))),
+                frames::PING if frame.flags == frames::ACK => break,
+                frames::PING if &*frame.payload == b"are you?" => {
+                    client.send(frames::frame(frames::PING, frames::ACK, 0, frame.payload)).await;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    assert_eq!((warning.code(0), warning.code(4)), (0x7fff_ffff, frames::NO_ERROR));
+    let (known, code) = last.expect("it was said");
+    assert!(known < stream && code == frames::NO_ERROR);
+}
+
+#[actix_rt::test]
+async fn who_says_no_more_still_reads_what_was_said_to_it() {
+    let edge = TestEdge::start().await;
+    let mut client = Frames::connect(edge.address).await;
+    assert!(client.is_alive().await);
+
+    client.send(frames::frame(frames::PING, 0, 0, b"the last").repeat(3)).await;
+    client.finish().await;
+
+    for _ in 0..3 {
+        assert_eq!(&*client.next_of(frames::PING).await.payload, b"the last");
+    }
 }
 
 #[actix_rt::test]

@@ -43,6 +43,7 @@ impossible! {
     a_limit_that_lets_nothing_through: "[server.http]\nmax_headers = 0\nmax_head = 0\n";
     limits_of_http_2_that_no_client_could_keep:
         "[server.http.h2]\nmax_streams = 0\nmax_resets_per_minute = 0\nmax_control_frames_per_minute = 5\nstream_window = \"1KiB\"\nconnection_window = \"4096MiB\"\n";
+    more_streams_than_a_connection_can_look_after: "[server.http.h2]\nmax_streams = 4097\n";
     a_method_that_is_none: "[server.http]\nmethods = [\"GET\", \"PO ST\"]\n";
     a_log_level_that_is_none: "[log]\nlevel = \"wran\"\n";
     an_unknown_field_of_the_access_log: "[log.access]\nformat = \"${client} ${statsu} ${nothing}\"\n";

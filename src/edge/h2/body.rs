@@ -44,7 +44,7 @@ impl Content {
 
 impl Drop for Content {
     fn drop(&mut self) {
-        self.channel.wire.session(|session| session.forget(&self.incoming));
+        self.channel.wire.session(|session| session.forget(self.channel.place, &self.incoming));
     }
 }
 

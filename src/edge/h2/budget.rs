@@ -30,11 +30,30 @@ impl Budget {
         match frame.kind {
             // Rapid reset (CVE-2023-44487): each costs a request that is dropped at once.
             kind::RST_STREAM => self.reset(),
-            kind::HEADERS => self.earn(1),
-            kind::DATA if frame.length > 0 || frame.ends_stream() => self.earn(1),
-            _ if self.control.spend() => Ok(()),
-            _ => Err("too many frames that carry nothing"),
+            kind::HEADERS => {
+                self.control.earn(1);
+                Ok(())
+            }
+            // What it brings is known when it is looked at.
+            kind::DATA => Ok(()),
+            kind::SETTINGS => (0..=frame.length / MANY_SETTINGS).try_for_each(|_| self.spend()),
+            _ => self.spend(),
         }
+    }
+
+    /// DATA has come, with content or without. What comes for a stream that we have ended was on its way.
+    pub fn content(&mut self, is_content: bool, is_live: bool, is_on_its_way: bool) -> Result<(), TooMuch> {
+        match (is_content, is_live) {
+            (true, true) => self.control.earn(1),
+            (true, false) if is_on_its_way => {}
+            _ => return self.spend(),
+        }
+        Ok(())
+    }
+
+    /// Content was sent to the client, which moves two windows.
+    pub fn sent(&mut self) {
+        self.control.earn(2);
     }
 
     /// This was sent to the client.
@@ -42,21 +61,21 @@ impl Budget {
         match frame.code {
             // The same from behind (CVE-2025-8671): a frame that is wrong makes the server reset the request.
             Some(code) if is_the_clients(code) => self.reset(),
-            // It moves two windows.
-            None if frame.kind == kind::DATA && frame.length > 0 => self.earn(2),
             _ => Ok(()),
         }
     }
 
-    fn earn(&mut self, more: u32) -> Result<(), TooMuch> {
-        self.control.earn(more);
-        Ok(())
+    fn spend(&mut self) -> Result<(), TooMuch> {
+        if self.control.spend() { Ok(()) } else { Err("too many frames that carry nothing") }
     }
 
     fn reset(&mut self) -> Result<(), TooMuch> {
         if self.resets.spend() { Ok(()) } else { Err("too many resets") }
     }
 }
+
+/// Bytes of so many settings cost as much as a frame.
+const MANY_SETTINGS: u32 = 32 * 6;
 
 /// A stream ends like this because of what the client has sent (RFC 9113, 7).
 fn is_the_clients(code: u32) -> bool {
@@ -73,7 +92,7 @@ mod tests {
     use super::*;
 
     const PING: FrameHead = FrameHead { length: 8, kind: 6, flags: 0, stream: 0, code: None };
-    const DATA: FrameHead = FrameHead { length: 1, kind: 0, flags: 0, stream: 1, code: None };
+    const SETTINGS: FrameHead = FrameHead { length: 12, kind: 4, flags: 0, stream: 0, code: None };
     const RESET: FrameHead = FrameHead { length: 4, kind: 3, flags: 0, stream: 1, code: Some(8) };
 
     fn budget() -> Budget {
@@ -96,11 +115,21 @@ mod tests {
     fn frames_that_carry_nothing_are_earned_by_those_that_do() {
         let mut budget = budget();
         for _ in 0..1000 {
-            for let_through in [budget.came(&DATA), budget.went(&DATA), budget.came(&PING), budget.came(&PING)] {
-                assert_eq!(let_through, Ok(()));
-            }
+            assert_eq!(budget.content(true, true, false), Ok(()));
+            assert_eq!([budget.came(&PING), budget.came(&PING)], [Ok(()); 2]);
+            budget.sent();
         }
 
-        assert!(budget.came(&FrameHead { length: 0, ..DATA }).is_err());
+        assert_eq!(budget.content(true, false, true), Ok(()), "it was on its way");
+        assert_eq!([budget.content(false, true, false), budget.content(true, false, false)], [Ok(()); 2]);
+        assert!(budget.content(false, false, true).is_err());
+    }
+
+    #[test]
+    fn many_settings_cost_more_than_a_few() {
+        let mut budget = budget();
+        assert_eq!([budget.came(&SETTINGS), budget.came(&SETTINGS)], [Ok(()); 2]);
+        budget.sent();
+        assert!(budget.came(&FrameHead { length: 6 * 100, ..SETTINGS }).is_err());
     }
 }

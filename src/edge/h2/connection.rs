@@ -49,6 +49,8 @@ pub struct Connection {
     is_draining: bool,
     /// The client was asked whether it is there, and nothing was heard of it since.
     is_pinged: bool,
+    /// For a client that does not say whether it has read that we stop.
+    last_word: Option<Deadline>,
     /// The last word was said.
     is_leaving: bool,
     /// Nothing is read while what was written is not taken.
@@ -103,6 +105,7 @@ impl Connection {
             is_fresh: true,
             is_draining: false,
             is_pinged: false,
+            last_word: None,
             is_leaving: false,
             is_deaf: false,
         }
@@ -189,12 +192,19 @@ impl Connection {
         let mut begun = 0;
         for _ in 0..READS {
             loop {
-                match self.wire.step() {
+                let step = self.wire.step();
+                if matches!(step, Ok(Some(_))) && self.waits_for == Some(Wait::Block) && !self.wire.is_amid_block() {
+                    // Another one that begins has time of its own.
+                    self.waits_for = None;
+                }
+                match step {
                     Ok(None) => break,
                     Ok(Some(Event::Nothing)) => {}
                     Ok(Some(Event::Over(place))) => under_way.end(place, &self.wire),
                     Ok(Some(Event::Request(opened))) => {
                         self.is_fresh = false;
+                        // It may be answered before this is looked at again.
+                        self.waits_for = None;
                         let place = opened.place;
                         under_way.begin(place, serve(&self.wire, opened), &self.bells);
                         begun += 1;
@@ -219,7 +229,11 @@ impl Connection {
             }
             match ready!(self.wire.poll_read(&mut Context::from_waker(self.bells.socket()))) {
                 Ok(1..) => {}
-                Ok(0) => return Poll::Ready(Halt::Last(Last::Close)),
+                Ok(0) => {
+                    // It may only have closed its half.
+                    let _ = self.flush();
+                    return Poll::Ready(Halt::Last(Last::Close));
+                }
                 Err(error) => return Poll::Ready(Halt::Last(closed(&error))),
             }
         }
@@ -278,12 +292,20 @@ impl Connection {
             return false;
         }
         let has_just_begun = !mem::replace(&mut self.is_draining, true);
+        if has_just_begun {
+            let limit = self.limit(Wait::Pong).unwrap_or(PONG);
+            self.last_word.insert(Deadline::new()).arm(limit);
+        }
         if open == 0 {
             let may_ask = self.is_fresh || self.wire.has_unread();
             return !may_ask && self.leave(code::NO_ERROR).is_continue();
         }
         if has_just_begun {
             self.wire.session(Session::drain);
+        } else if self.last_word.as_ref().is_some_and(|limit| limit.poll(cx).is_ready()) {
+            self.last_word = None;
+            self.wire.session(|session| session.leave(code::NO_ERROR));
+            return true;
         }
         has_just_begun
     }

@@ -55,7 +55,7 @@ fn write_trailers(fields: &HeaderMap, list: &mut List<'_>) {
 }
 
 fn is_ours(name: &HeaderName) -> bool {
-    *name == header::CONTENT_LENGTH || is_connection_specific(name)
+    *name == header::CONTENT_LENGTH || *name == header::TE || is_connection_specific(name)
 }
 
 /// Content on its way out.

@@ -171,11 +171,11 @@ impl Channel {
         scratch::give_back(mem::take(answer.headers_mut()));
         drop(answer);
         if has_ended {
-            return self.wire.ends_when_written(body);
+            return self.wire.ends_when_written(self.place, body);
         }
         let mut sending = Sending::new(body, ending, is_call);
         poll_fn(|cx| sending.poll(cx, self)).await;
-        self.wire.ends_when_written(sending.body);
+        self.wire.ends_when_written(self.place, sending.body);
     }
 
     /// Says that nothing came of a request which an App has seen.

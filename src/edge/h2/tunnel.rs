@@ -35,6 +35,8 @@ impl Drop for Pipe {
         if !self.is_shut {
             self.channel.reset(code::CANCEL);
         }
+        // Nobody will read it, and the connection's window is for all.
+        self.content.took(self.left.len());
     }
 }
 

@@ -16,7 +16,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::{
     buffers,
-    session::{Amid, Event, Session, Verdict},
+    session::{Amid, Event, Place, Session, Verdict},
 };
 use crate::{
     clock::Deadline,
@@ -122,9 +122,11 @@ impl Wire {
         done
     }
 
-    /// A body whose last bytes are with the session: it has ended once they are written.
-    pub fn ends_when_written(&self, body: BoxBody) {
-        self.leaving.borrow_mut().push(body);
+    /// A body whose last bytes are with the session: it has ended once they are written. One whose stream is over has ended.
+    pub fn ends_when_written(&self, place: Place, body: BoxBody) {
+        if self.session.borrow_mut().is_open(place) {
+            self.leaving.borrow_mut().push(body);
+        }
     }
 
     /// The client has said something since this was last asked.
@@ -147,6 +149,11 @@ impl Wire {
     pub fn amid(&self) -> Amid {
         let input = self.input.borrow();
         self.session.borrow().amid(&input.bytes[input.at..])
+    }
+
+    /// The client is in the middle of a header block that it has begun.
+    pub fn is_amid_block(&self) -> bool {
+        self.session.borrow().is_amid_block()
     }
 
     /// Takes in the next frame that has come; `None` if more of it is to come.

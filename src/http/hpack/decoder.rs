@@ -47,6 +47,13 @@ impl Decoder {
         })
     }
 
+    /// Gives back what a fuller table has needed.
+    pub fn shrink(&mut self) {
+        if self.lines.capacity() > (2 * self.lines.len()).max(FEW) {
+            self.lines.shrink_to_fit();
+        }
+    }
+
     /// Bytes that its table counts.
     pub fn size(&self) -> usize {
         self.size
@@ -138,6 +145,9 @@ impl Decoder {
         }
     }
 }
+
+/// Room for so many lines costs next to nothing.
+const FEW: usize = 4;
 
 /// How long a value is needed.
 enum Lasts {
@@ -358,5 +368,19 @@ mod tests {
         let large = [&[0x40, 1, b'a', 40][..], &[b'x'; 40]].concat();
         decoded(&mut decoder, &large).expect("it is a block");
         assert_eq!((decoder.size(), decoder.lines.len()), (0, 0));
+    }
+
+    #[test]
+    fn memory_that_a_fuller_table_has_needed_is_given_back() {
+        let mut decoder = Decoder::default();
+        let lines: Vec<u8> = (0..100).flat_map(|_| [0x40, 1, b'a', 1, b'b']).collect();
+        decoded(&mut decoder, &lines).expect("it is a block");
+        decoder.shrink();
+        assert_eq!(decoder.lines.len(), 100);
+        decoded(&mut decoder, &bytes("20 3f e1 1f")).expect("it is a block");
+
+        decoder.shrink();
+
+        assert_eq!(decoder.lines.capacity(), 0);
     }
 }

@@ -100,6 +100,7 @@ pub fn known(name: &str) -> (usize, Manner) {
         "access-control-allow-origin" => (20, Repeats),
         "age" => (21, Differs),
         "allow" => (22, Repeats),
+        "authorization" => (23, Secret),
         "cache-control" => (24, Repeats),
         "content-disposition" => (25, Repeats),
         "content-encoding" => (26, Repeats),
@@ -108,12 +109,14 @@ pub fn known(name: &str) -> (usize, Manner) {
         "content-location" => (29, Differs),
         "content-range" => (30, Differs),
         "content-type" => (31, Repeats),
+        "cookie" => (32, Secret),
         "date" => (33, Differs),
         "etag" => (34, Differs),
         "expires" => (36, Differs),
         "last-modified" => (44, Differs),
         "link" => (45, Repeats),
         "location" => (46, Differs),
+        "proxy-authorization" => (49, Secret),
         "retry-after" => (53, Repeats),
         "server" => (54, Repeats),
         "set-cookie" => (55, Secret),
@@ -137,5 +140,9 @@ mod tests {
             assert!(number == 0 || LINES[number - 1].0 == name, "{name}: {number}");
         }
         assert_eq!(known("via"), (60, Manner::Repeats));
+        for name in ["authorization", "cookie", "proxy-authorization", "set-cookie"] {
+            let (number, manner) = known(name);
+            assert_eq!((LINES[number - 1].0, manner), (name, Manner::Secret));
+        }
     }
 }

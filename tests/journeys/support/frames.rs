@@ -111,6 +111,11 @@ impl Frames {
         self.wire.write(bytes.as_ref()).await.is_ok()
     }
 
+    /// Says no more, and goes on listening.
+    pub async fn finish(&mut self) {
+        self.wire.half_close().await;
+    }
+
     /// The next frame; `None` if the server closed instead.
     pub async fn next(&mut self) -> Option<Frame> {
         let head = self.wire.up_to(9).await;

@@ -14,9 +14,15 @@ impl Session {
         if !self.incoming.spend(head.length) {
             return Err(verdict(code::FLOW_CONTROL_ERROR, "more content than a connection's window holds"));
         }
-        let Some(place) = self.streams.find(head.stream) else {
+        let place = self.streams.find(head.stream);
+        let closed_by = if place.is_none() { self.closed.by(head.stream) } else { None };
+        let is_content = !content.is_empty() || (head.ends_stream() && place.is_some());
+        self.budget
+            .content(is_content, place.is_some(), closed_by == Some(By::Us))
+            .map_err(|what| verdict(code::ENHANCE_YOUR_CALM, what))?;
+        let Some(place) = place else {
             self.give_back(head.length);
-            return match self.closed.by(head.stream) {
+            return match closed_by {
                 Some(By::Client | By::Order) => self.turn_away(head.stream, code::STREAM_CLOSED),
                 // It was on its way when we ended the stream.
                 _ => Ok(Event::Nothing),
@@ -68,10 +74,11 @@ impl Session {
         }
     }
 
-    /// Nobody will take what comes any more.
-    pub fn forget(&mut self, incoming: &RefCell<Incoming>) {
-        let unread = incoming.borrow_mut().forget();
-        self.give_back(unread);
+    /// Nobody will take what comes any more: it is thrown away, and the client may send the rest.
+    pub fn forget(&mut self, place: Place, incoming: &RefCell<Incoming>) {
+        let mut incoming = incoming.borrow_mut();
+        let unread = incoming.forget();
+        self.took(place, &mut incoming, unread);
     }
 
     pub(super) fn give_back(&mut self, count: u32) {

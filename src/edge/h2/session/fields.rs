@@ -160,7 +160,7 @@ impl Fields {
     /// They may stand behind content (RFC 9113, 8.1).
     pub(in crate::edge::h2) fn make_trailers(&self) -> bool {
         let pseudo = [&self.method, &self.scheme, &self.authority, &self.path, &self.protocol];
-        self.flaw.is_none() && !self.is_too_large && pseudo.iter().all(|pseudo| pseudo.is_none())
+        self.flaw.is_none() && !self.is_too_large && !self.is_padded && pseudo.iter().all(|pseudo| pseudo.is_none())
     }
 }
 

@@ -57,6 +57,11 @@ impl Session {
         if let Some(place) = self.streams.find(stream) {
             return self.trailers(place, ends_stream, fields);
         }
+        if self.last_word.is_some_and(|last| stream > last) {
+            // The client knows that it is not looked at, and may ask elsewhere (RFC 9113, 6.8). So it is with its trailers.
+            self.latest = self.latest.max(stream);
+            return Ok(Event::Nothing);
+        }
         if stream <= self.latest {
             return match self.closed.by(stream) {
                 Some(By::Us) => Ok(Event::Nothing),
@@ -69,21 +74,31 @@ impl Session {
     }
 
     fn request(&mut self, stream: u32, ends_stream: bool, fields: Fields) -> Result<Event, Verdict> {
-        if self.last_word.is_some() {
-            // The client knows that it is not looked at, and may ask elsewhere (RFC 9113, 6.8).
-            return Ok(Event::Nothing);
-        }
         if self.streams.live >= self.bounds.streams {
-            return self.turn_away(stream, code::REFUSED_STREAM);
+            return self.refuse(stream);
         }
         if let Err(flaw) = fields.make_a_request() {
             log::debug!("a request of HTTP/2 is malformed: {flaw}");
             return self.turn_away(stream, code::PROTOCOL_ERROR);
         }
         let content = (!ends_stream).then(|| Rc::new(RefCell::new(Incoming::new(self.bounds.stream_window))));
-        let opened = Stream { window: self.first_window, content: content.clone(), ..Stream::default() };
+        let (window, is_tunnel) = (self.first_window, fields.protocol.is_some());
+        let opened = Stream { window, is_tunnel, content: content.clone(), ..Stream::default() };
         let place = self.streams.open(stream, opened);
         Ok(Event::Request(Opened { place, fields, content }))
+    }
+
+    /// There are too many. Who cannot have read how many there may be does nothing wrong.
+    fn refuse(&mut self, stream: u32) -> Result<Event, Verdict> {
+        match self.first_flight.checked_sub(1) {
+            Some(left) => {
+                self.first_flight = left;
+                self.closed.note(stream, By::Us);
+                self.say_unblamed_reset(stream, code::REFUSED_STREAM);
+                Ok(Event::Nothing)
+            }
+            None => self.turn_away(stream, code::REFUSED_STREAM),
+        }
     }
 
     /// Nobody answers on this stream.
@@ -99,13 +114,12 @@ impl Session {
             return self.fail(place, code::STREAM_CLOSED);
         }
         let misses_content = stream.promised.is_some_and(|promised| promised > 0);
-        if !ends_stream || misses_content || !fields.make_trailers() {
+        // Behind the head of a tunnel there are bytes, and nothing else (RFC 9113, 8.5).
+        if stream.is_tunnel || !ends_stream || misses_content || !fields.make_trailers() {
             return self.fail(place, code::PROTOCOL_ERROR);
         }
-        let content = stream.content.take();
-        let trailers = (!fields.is_padded).then(|| std::mem::take(&mut fields.headers));
-        if let Some(content) = content {
-            content.borrow_mut().finish(trailers);
+        if let Some(content) = stream.content.take() {
+            content.borrow_mut().finish(Some(std::mem::take(&mut fields.headers)));
         }
         Ok(Event::Nothing)
     }

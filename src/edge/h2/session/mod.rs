@@ -27,6 +27,7 @@ use crate::{
         h2::frames::{FrameHead, HEAD, PREFACE, code, flag, kind},
         hpack::{Decoder, Encoder, OVERHEAD},
     },
+    settings::server::Http2Limits,
 };
 
 mod closed;
@@ -42,6 +43,8 @@ mod sending;
 mod streams;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_limits;
 
 /// One connection as the protocol has it.
 pub struct Session {
@@ -74,6 +77,8 @@ pub struct Session {
     is_draining: bool,
     /// The client was asked whether it is there, and has not answered that.
     owes_pong: bool,
+    /// Requests that may still be too many without blame: the client has not said that it knows how many there may be.
+    first_flight: u32,
 }
 
 /// How far a connection has begun.
@@ -158,6 +163,8 @@ impl Session {
     pub fn new(limits: &Limits, counts: &Arc<Counts>) -> Self {
         let window = |size: u64| u32::try_from(size).unwrap_or(u32::MAX).min(MOST_WINDOW as u32);
         let list = limits.max_head.saturating_add((limits.max_headers + SPARE_FIELDS).saturating_mul(OVERHEAD));
+        let max_streams = limits.http2.max_streams.min(Http2Limits::MOST_STREAMS);
+        let streams = max_streams as usize;
         let whole = window(limits.http2.connection_window.0).max(FIRST_WINDOW);
         let mut session = Self {
             stage: Stage::Preface,
@@ -165,7 +172,7 @@ impl Session {
             encoder: Encoder::default(),
             block: None,
             streams: Streams::default(),
-            closed: Closed::default(),
+            closed: Closed::of(streams),
             incoming: Credit::of(whole),
             window: i64::from(FIRST_WINDOW),
             first_window: i64::from(FIRST_WINDOW),
@@ -175,7 +182,7 @@ impl Session {
             output: Output::default(),
             budget: Budget::of(&limits.http2),
             bounds: Bounds {
-                streams: limits.http2.max_streams as usize,
+                streams,
                 stream_window: window(limits.http2.stream_window.0),
                 fields: limits.max_headers,
                 head: limits.max_head,
@@ -186,8 +193,9 @@ impl Session {
             last_word: None,
             is_draining: false,
             owes_pong: false,
+            first_flight: FIRST_FLIGHT,
         };
-        session.greet(limits.http2.max_streams, u32::try_from(list).unwrap_or(u32::MAX), whole - FIRST_WINDOW);
+        session.greet(max_streams, u32::try_from(list).unwrap_or(u32::MAX), whole - FIRST_WINDOW);
         session
     }
 
@@ -227,6 +235,11 @@ impl Session {
             Some(head) if !matches!(head.kind, kind::HEADERS | kind::CONTINUATION) => Amid::Frame,
             _ => Amid::Block,
         }
+    }
+
+    /// A header block has begun and not ended.
+    pub fn is_amid_block(&self) -> bool {
+        self.block.is_some()
     }
 
     /// What is wrong with a frame is known by its head: nobody makes us wait for the rest of it.
@@ -321,6 +334,11 @@ impl Session {
         self.windows.leave(place, &mut self.streams);
     }
 
+    /// The stream is not over.
+    pub fn is_open(&mut self, place: Place) -> bool {
+        self.streams.get(place).is_some()
+    }
+
     /// Whoever answers on a stream is done with it, and its place is free for another. What was not ended in order must
     /// not look as if it had been.
     pub fn release(&mut self, place: Place) {
@@ -354,3 +372,5 @@ impl Session {
 
 /// Fields beyond those that are allowed.
 const SPARE_FIELDS: usize = 32;
+/// As many requests as a client may have on their way before it has read our settings.
+const FIRST_FLIGHT: u32 = 1000;

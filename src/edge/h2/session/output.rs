@@ -18,6 +18,9 @@ const MOST: usize = 16 * 1024;
 /// What is smaller than this is copied: that costs less than a part of a write.
 const SMALL: usize = 2048;
 
+/// As much as is written and still kept, before it is thrown away: moving what is behind costs something.
+const STALE: usize = 4096;
+
 /// What is to be written.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -55,6 +58,10 @@ impl Output {
 
     /// What to write frames behind.
     pub fn end(&mut self) -> &mut Vec<u8> {
+        // A client that reads as slowly as it has frames answered never takes all of them.
+        if self.written >= STALE.max(self.lines.len() - self.written) {
+            self.lines.drain(..mem::take(&mut self.written));
+        }
         let end = if self.data.is_empty() { &mut self.lines } else { &mut self.behind };
         if end.capacity() == 0 {
             *end = buffers::take();
@@ -163,6 +170,41 @@ mod tests {
             let whole = [&b"headsmall"[..], &[b'x'; 3000], b"behind", &[b'y'; 3000]].concat();
             assert!(came == whole && expected == whole.len(), "{room}");
         }
+    }
+
+    /// Takes so many bytes each time it is asked, and then no more.
+    struct Slow(usize, Vec<u8>);
+
+    impl AsyncWrite for Slow {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let taken = mem::take(&mut self.0).min(bytes.len());
+            self.1.extend_from_slice(&bytes[..taken]);
+            if taken == 0 { Poll::Pending } else { Poll::Ready(Ok(taken)) }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_is_never_written_to_its_end_takes_no_more_memory_than_what_waits() {
+        let (mut to, mut output) = (Slow(0, Vec::new()), Output::default());
+        output.end().push(0xff);
+        for round in 0..100_000_u32 {
+            output.end().extend_from_slice(&round.to_be_bytes());
+            // A byte stays behind each time.
+            to.0 = 4;
+            assert!(output.poll_write(&mut Context::from_waker(Waker::noop()), &mut to, &mut false).is_pending());
+        }
+
+        assert_eq!(output.waiting(), 1);
+        assert!(output.lines.capacity() <= 4 * STALE, "{} bytes", output.lines.capacity());
+        assert!(to.1[1..].chunks_exact(4).zip(0_u32..).all(|(line, round)| *line == round.to_be_bytes()));
     }
 
     #[test]

@@ -19,6 +19,8 @@ const LARGEST_FRAME: u32 = (1 << 24) - 1;
 const THERE: [u8; 8] = *b"are you?";
 const STOPPING: [u8; 8] = *b"stopping";
 
+const TOO_LARGE: Verdict = verdict(code::FLOW_CONTROL_ERROR, "a window that is too large");
+
 impl Session {
     pub(super) fn greet(&mut self, max_streams: u32, list: u32, more: u32) {
         let settings = [
@@ -40,10 +42,20 @@ impl Session {
 
     pub(super) fn settings(&mut self, head: &FrameHead, payload: &[u8]) -> Result<Event, Verdict> {
         if head.flags & flag::ACK != 0 {
+            self.first_flight = 0;
             return Ok(Event::Nothing);
         }
+        let mut window = None;
         for [a, b, value @ ..] in payload.as_chunks::<6>().0 {
-            self.set(u16::from_be_bytes([*a, *b]), u32::from_be_bytes(*value))?;
+            match (u16::from_be_bytes([*a, *b]), u32::from_be_bytes(*value)) {
+                (INITIAL_WINDOW_SIZE, size) if i64::from(size) > MOST_WINDOW => return Err(TOO_LARGE),
+                // It is said to all streams, however often it comes: the last one is what holds.
+                (INITIAL_WINDOW_SIZE, size) => window = Some(size),
+                (id, value) => self.set(id, value)?,
+            }
+        }
+        if let Some(size) = window {
+            self.set_window(i64::from(size))?;
         }
         self.say(kind::SETTINGS, flag::ACK, 0, &[]);
         Ok(Event::Nothing)
@@ -53,7 +65,6 @@ impl Session {
         match id {
             HEADER_TABLE_SIZE => self.encoder.resize(value as usize),
             ENABLE_PUSH if value > 1 => return Err(verdict(code::PROTOCOL_ERROR, "a setting with a wrong value")),
-            INITIAL_WINDOW_SIZE => return self.set_window(i64::from(value)),
             MAX_FRAME_SIZE if !(MAX_FRAME as u32..=LARGEST_FRAME).contains(&value) => {
                 return Err(verdict(code::PROTOCOL_ERROR, "frames of a size that there is not"));
             }
@@ -64,10 +75,6 @@ impl Session {
 
     /// Every stream's window becomes larger or smaller, also below nothing (RFC 9113, 6.9.2).
     fn set_window(&mut self, size: i64) -> Result<(), Verdict> {
-        const TOO_LARGE: Verdict = verdict(code::FLOW_CONTROL_ERROR, "a window that is too large");
-        if size > MOST_WINDOW {
-            return Err(TOO_LARGE);
-        }
         let change = size - self.first_window;
         self.first_window = size;
         for stream in self.streams.each() {
@@ -124,9 +131,9 @@ impl Session {
         }
         if payload == THERE {
             self.owes_pong = false;
-        } else if payload == STOPPING && self.is_draining && self.last_word.is_none() {
+        } else if payload == STOPPING && self.is_draining {
             // It has read that we stop, and whatever it has begun before that has come.
-            self.say_last_word(code::NO_ERROR);
+            self.leave(code::NO_ERROR);
         }
     }
 
@@ -170,10 +177,14 @@ impl Session {
 
     /// Says that a stream is over.
     pub(super) fn say_reset(&mut self, stream: u32, code: u32) -> Result<(), Verdict> {
-        self.say(kind::RST_STREAM, 0, stream, &code.to_be_bytes());
-        self.counts.http2.resets_by_us.one();
+        self.say_unblamed_reset(stream, code);
         let frame = FrameHead { length: 4, kind: kind::RST_STREAM, flags: 0, stream, code: Some(code) };
         self.budget.went(&frame).map_err(|what| verdict(code::ENHANCE_YOUR_CALM, what))
+    }
+
+    pub(super) fn say_unblamed_reset(&mut self, stream: u32, code: u32) {
+        self.say(kind::RST_STREAM, 0, stream, &code.to_be_bytes());
+        self.counts.http2.resets_by_us.one();
     }
 
     fn say(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {

@@ -39,6 +39,8 @@ pub struct Stream {
     pub promised: Option<u64>,
     /// Our side has ended.
     pub has_ended: bool,
+    /// What comes are the bytes of another protocol.
+    pub is_tunnel: bool,
     /// It is over.
     pub is_closed: bool,
     /// Whoever waits to send.
