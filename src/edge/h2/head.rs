@@ -194,7 +194,7 @@ mod tests {
         for (name, value) in lines {
             let name = crate::http::HeaderName::from_bytes(name.as_bytes()).expect("a name");
             let value = HeaderValue::from_str(value).expect("a value");
-            fields.take(Field::Plain(name.clone(), Marks::of_name(&name), value));
+            fields.take(std::borrow::Cow::Owned(Field::Plain(name.clone(), Marks::of_name(&name), value)));
         }
         Request { fields, protocol: None }
     }

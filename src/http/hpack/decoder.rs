@@ -1,6 +1,6 @@
 //! Reading blocks of fields.
 
-use std::{cell::RefCell, collections::VecDeque};
+use std::{borrow::Cow, cell::RefCell, collections::VecDeque};
 
 use bytes::{Bytes, BytesMut};
 
@@ -31,11 +31,12 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// Reads a whole block: each field, and what it counts for in the size of a list (RFC 9113, 6.5.2).
+    /// Reads a whole block: each field, and what it counts for in the size of a list (RFC 9113, 6.5.2). What the table holds
+    /// is only lent: a few bytes may stand for very many fields, of which few are kept.
     ///
     /// # Errors
     /// It is none.
-    pub fn decode(&mut self, block: &[u8], mut each: impl FnMut(usize, Field)) -> Result<(), Undecodable> {
+    pub fn decode(&mut self, block: &[u8], mut each: impl FnMut(usize, Cow<'_, Field>)) -> Result<(), Undecodable> {
         SHEETS.with_borrow_mut(|sheets| {
             let read = self.read(block, sheets, &mut each);
             for text in [&mut sheets.name, &mut sheets.value] {
@@ -63,18 +64,18 @@ impl Decoder {
         &mut self,
         block: &[u8],
         sheets: &mut Sheets,
-        each: &mut impl FnMut(usize, Field),
+        each: &mut impl FnMut(usize, Cow<'_, Field>),
     ) -> Result<(), Undecodable> {
         let (mut input, mut begins) = (block, true);
         while let Some(first) = input.first() {
             match first {
                 0x80.. => {
                     let line = self.line(integer::take(&mut input, 7).ok_or(Undecodable)?)?;
-                    each(line.size as usize, line.field.clone());
+                    each(line.size as usize, Cow::Borrowed(&line.field));
                 }
                 0x40..=0x7f => {
                     let line = self.literal(&mut input, 6, sheets, Lasts::InTheTable)?;
-                    each(line.size as usize, line.field.clone());
+                    each(line.size as usize, Cow::Borrowed(&line.field));
                     self.remember(line);
                 }
                 0x20..=0x3f => {
@@ -89,7 +90,7 @@ impl Decoder {
                 }
                 _ => {
                     let line = self.literal(&mut input, 4, sheets, Lasts::WithTheRequest)?;
-                    each(line.size as usize, line.field);
+                    each(line.size as usize, Cow::Owned(line.field));
                 }
             }
             begins = false;
@@ -214,7 +215,7 @@ mod tests {
     fn decoded(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<String>, Undecodable> {
         let mut lines = Vec::new();
         decoder.decode(block, |size, field| {
-            let (name, value) = match &field {
+            let (name, value) = match &*field {
                 Field::Pseudo(pseudo, value) => (format!(":{pseudo:?}").to_lowercase(), value.to_vec()),
                 Field::Plain(name, _, value) => (name.to_string(), value.as_bytes().to_vec()),
                 bad => return lines.push(format!("{bad:?}")),
@@ -353,7 +354,7 @@ mod tests {
             ("00 02 3a78 01 61", Field::Pseudo(Pseudo::Unknown, Bytes::from_static(b"a"))),
         ] {
             let mut fields = Vec::new();
-            decoder.decode(&bytes(block), |_, field| fields.push(field)).expect("it is a block");
+            decoder.decode(&bytes(block), |_, field| fields.push(field.into_owned())).expect("it is a block");
             assert_eq!(fields, [expected], "{block}");
         }
         // The name of the second line back, with another value.

@@ -212,7 +212,7 @@ mod tests {
             encoder.field(&HeaderName::from_bytes(name.as_bytes()).expect("a name"), value, &mut block);
         }
         let mut read = Vec::new();
-        let decoded = decoder.decode(&block, |_, field| match field {
+        let decoded = decoder.decode(&block, |_, field| match field.into_owned() {
             Field::Pseudo(Pseudo::Status, value) => assert_eq!(value, status.to_string()),
             Field::Plain(name, _, value) => read.push((name.to_string(), value.as_bytes().to_vec())),
             other => panic!("{other:?}"),

@@ -1,6 +1,6 @@
 //! A list of fields as it is decoded: what makes a request of it, and what is wrong with it (RFC 9113, 8.2 and 8.3).
 
-use std::mem;
+use std::{borrow::Cow, mem};
 
 use bytes::Bytes;
 
@@ -69,8 +69,13 @@ impl Fields {
         }
     }
 
-    pub(in crate::edge::h2) fn take(&mut self, field: Field) {
-        match field {
+    pub(in crate::edge::h2) fn take(&mut self, field: Cow<'_, Field>) {
+        if let Field::Plain(name, marks, value) = &*field
+            && !self.has_room(name, *marks, value)
+        {
+            return;
+        }
+        match field.into_owned() {
             Field::Plain(name, marks, value) => self.plain(name, marks, value),
             Field::Pseudo(pseudo, value) => self.pseudo(pseudo, value),
             Field::BadName => self.flaw = Some("a malformed field name"),
@@ -92,10 +97,11 @@ impl Fields {
         }
     }
 
-    fn plain(&mut self, name: HeaderName, marks: Marks, value: HeaderValue) {
+    /// Counts a field, and looks at its name; `false` if it is not to be kept.
+    fn has_room(&mut self, name: &HeaderName, marks: Marks, value: &HeaderValue) -> bool {
         self.has_plain = true;
         if marks.has(Marks::HOP_BY_HOP) {
-            let is_allowed = if name == header::TE { value == "trailers" } else { !is_connection_specific(&name) };
+            let is_allowed = if *name == header::TE { value == "trailers" } else { !is_connection_specific(name) };
             if !is_allowed {
                 self.flaw = Some("a field of a connection");
             }
@@ -105,12 +111,15 @@ impl Fields {
         if self.count > self.most || self.size > self.most_bytes {
             self.is_too_large = true;
             // The refusal is written as its client can read it.
-            let tells_how = (name == header::ACCEPT || name == header::CONTENT_TYPE) && value.len() <= SHORT;
-            if tells_how && !self.headers.contains_key(&name) {
-                self.headers.append(name, value);
+            let tells_how = (*name == header::ACCEPT || *name == header::CONTENT_TYPE) && value.len() <= SHORT;
+            if tells_how && !self.headers.contains_key(name) {
+                self.headers.append(name.clone(), value.clone());
             }
-            return;
         }
+        !self.is_too_large
+    }
+
+    fn plain(&mut self, name: HeaderName, marks: Marks, value: HeaderValue) {
         let (first, last) = (value.as_bytes().first(), value.as_bytes().last());
         self.is_padded |= [first, last].into_iter().flatten().any(|byte| matches!(byte, b' ' | b'\t'));
         self.marks = self.marks.and(marks);
