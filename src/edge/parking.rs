@@ -77,14 +77,17 @@ impl<K> Parking<K> {
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Parked<K>>> {
         self.bells.task.register(cx.waker());
         self.hear(cx);
-        let mut woken = self.woken.borrow_mut();
-        if woken.is_empty() {
+        let (mut woken, mut places) = (self.woken.borrow_mut(), self.places.borrow_mut());
+        // Until nothing has rung: only the first bell behind that wakes this task.
+        loop {
+            while let Some(number) = woken.pop_front() {
+                if let Some(parked) = places.take(number) {
+                    return Poll::Ready(Some(parked));
+                }
+            }
             woken.extend(self.bells.rung().drain(..));
-        }
-        let mut places = self.places.borrow_mut();
-        while let Some(number) = woken.pop_front() {
-            if let Some(parked) = places.take(number) {
-                return Poll::Ready(Some(parked));
+            if woken.is_empty() {
+                break;
             }
         }
         if !places.is_empty() {
@@ -189,5 +192,27 @@ impl Wake for Bell {
         if is_first {
             self.bells.task.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::edge::drain::Stop;
+
+    #[actix_rt::test]
+    async fn who_is_called_is_found_also_behind_those_who_have_gone() {
+        let (near, _far) = UnixStream::pair().expect("sockets");
+        let parking = Parking::default();
+        let draining = drain::Worker::listening(&Stop::default());
+        parking.keep(Parked { visit: Visit::at(near), draining, keeps: () });
+        // His bell has woken the task already, and that is looking for somebody who is not here.
+        parking.woken.borrow_mut().push_back(7);
+        parking.bells.rung().push(0);
+
+        assert!(parking.next().now_or_never().flatten().is_some());
     }
 }

@@ -35,3 +35,19 @@ impl Visit {
         Wire::new(self).say_goodbye();
     }
 }
+
+#[cfg(test)]
+impl Visit {
+    /// One at a socket, in the clear and with the limits that everybody has.
+    pub fn at(socket: tokio::net::UnixStream) -> Self {
+        let arrival = Arrival {
+            socket: crate::transport::dial::Stream::Unix(socket),
+            peer: crate::http::downstream::Peer::Unix,
+            announced: None,
+            greeted: None,
+            newest: crate::edge::tls::Protocol::Http1,
+            counts: std::sync::Arc::default(),
+        };
+        Self::first(arrival, Rc::new(Limits::of(&crate::settings::ServerSettings::default(), "edge")))
+    }
+}

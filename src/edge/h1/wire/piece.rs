@@ -49,32 +49,15 @@ impl Wire {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::{future::poll_fn, io::Write, os::fd::AsFd, rc::Rc};
+    use std::{future::poll_fn, io::Write, os::fd::AsFd};
 
     use rustix::fs::{OFlags, fcntl_setfl};
 
     use super::*;
     use crate::{
-        edge::{
-            h1::{Arrival, Visit},
-            limits::Limits,
-            tls::Protocol,
-        },
-        http::{BodySize, Piece, downstream::Peer},
-        settings::ServerSettings,
+        edge::h1::Visit,
+        http::{BodySize, Piece},
     };
-
-    fn wire_to(socket: tokio::net::UnixStream) -> Wire {
-        let arrival = Arrival {
-            socket: Socket::Unix(socket),
-            peer: Peer::Unix,
-            announced: None,
-            greeted: None,
-            newest: Protocol::Http1,
-            counts: std::sync::Arc::default(),
-        };
-        Wire::new(Visit::first(arrival, Rc::new(Limits::of(&ServerSettings::default(), "edge"))))
-    }
 
     #[actix_rt::test]
     async fn what_a_socket_does_not_take_from_a_pipe_is_read_and_written() {
@@ -85,7 +68,7 @@ mod tests {
         piece.fill(to.as_fd(), MIN_LEFT).expect("it has come");
         // Nothing is spliced into what is appended to (splice(2), EINVAL).
         fcntl_setfl(&near, OFlags::APPEND | OFlags::NONBLOCK).expect("it may be changed");
-        let wire = wire_to(near);
+        let wire = Wire::new(Visit::at(near));
         wire.output.borrow_mut().lines.extend_from_slice(b"a head, ");
         wire.shortcut.ask(|| {
             wire.shortcut.hear();
