@@ -4,7 +4,7 @@
 use crate::{
     http::h2::{
         Allowance,
-        frames::{FrameHead, kind},
+        frames::{FrameHead, code, kind},
     },
     settings::server::Http2Limits,
 };
@@ -79,11 +79,7 @@ const MANY_SETTINGS: u32 = 32 * 6;
 
 /// A stream ends like this because of what the client has sent (RFC 9113, 7).
 fn is_the_clients(code: u32) -> bool {
-    const PROTOCOL_ERROR: u32 = 1;
-    const FLOW_CONTROL_ERROR: u32 = 3;
-    const STREAM_CLOSED: u32 = 5;
-    const FRAME_SIZE_ERROR: u32 = 6;
-    const REFUSED_STREAM: u32 = 7;
+    use code::{FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, STREAM_CLOSED};
     matches!(code, PROTOCOL_ERROR | FLOW_CONTROL_ERROR | STREAM_CLOSED | FRAME_SIZE_ERROR | REFUSED_STREAM)
 }
 
