@@ -27,6 +27,10 @@ use aqueduct::{
     upstream::Endpoint,
 };
 
+use self::plain::body;
+
+mod plain;
+
 /// The system's allocator, counting what each thread asks of it.
 struct Counting;
 
@@ -313,22 +317,6 @@ fn edge(origin: SocketAddr, is_counted: bool) -> SocketAddr {
         });
     });
     address.recv().expect("it starts")
-}
-
-/// The body of one answer; all of it has a length.
-fn body(client: &mut TcpStream) -> String {
-    let (mut seen, mut bytes) = (String::new(), [0; 4096]);
-    loop {
-        let read = client.read(&mut bytes).expect("an answer");
-        assert!(read > 0, "closed after {seen:?}");
-        seen.push_str(std::str::from_utf8(&bytes[..read]).expect("text"));
-        let Some((head, body)) = seen.split_once("\r\n\r\n") else { continue };
-        let length: Option<usize> =
-            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        if body.len() == length.expect("a length") {
-            return body.to_owned();
-        }
-    }
 }
 
 /// The map of the answer's fields.

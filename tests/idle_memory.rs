@@ -22,6 +22,10 @@ use aqueduct::{
 };
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use self::plain::body;
+
+mod plain;
+
 /// The system's allocator, counting what each thread has of it.
 struct Counting;
 
@@ -134,18 +138,7 @@ fn least(mut told: impl FnMut() -> isize, enough: f64) -> isize {
 /// A connection's request, and the body of the answer.
 fn ask(client: &mut impl ReadWrite, path: &str) -> String {
     client.write_all(format!("GET {path} HTTP/1.1\r\nHost: shop.example\r\n\r\n").as_bytes()).expect("it reads");
-    let (mut seen, mut bytes) = (String::new(), [0; 4096]);
-    loop {
-        let read = client.read(&mut bytes).expect("an answer");
-        assert!(read > 0, "closed after {seen:?}");
-        seen.push_str(std::str::from_utf8(&bytes[..read]).expect("text"));
-        let Some((head, body)) = seen.split_once("\r\n\r\n") else { continue };
-        let length: Option<usize> =
-            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        if body.len() == length.expect("a length") {
-            return body.to_owned();
-        }
-    }
+    body(client)
 }
 
 trait ReadWrite: Read + Write {}

@@ -23,6 +23,7 @@ mod measure;
 mod mix;
 mod neighbours;
 mod pace;
+mod page;
 mod peers;
 mod relay;
 mod report;

@@ -1,9 +1,9 @@
 //! How long clients wait at a part of the peak rate, each peer at the same rates: open load, counted from when a request was due.
 
+use std::fmt::Write;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
-use std::{fmt::Write, fs};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,14 +11,13 @@ use crate::cases::{Case, SMALL};
 use crate::crowd::Crowd;
 use crate::generator::Generator;
 use crate::h1::Request;
+use crate::page;
 use crate::peers::{Peer, Place};
 use crate::results::Machine;
 use crate::scale::failed;
 use crate::stats::Spread;
 use crate::wire::Target;
 
-const BEGIN: &str = "<!-- pace: begin -->";
-const END: &str = "<!-- pace: end -->";
 const PEERS: [Peer; 3] = [Peer::Nginx, Peer::Haproxy, Peer::Aqueduct];
 /// Of the peak.
 const PARTS: [f64; 2] = [0.3, 0.8];
@@ -112,11 +111,6 @@ pub fn table(results: &Results) -> String {
 
 /// `root` is the directory that holds `docs`.
 pub fn write(results: &Results, root: &Path) -> io::Result<()> {
-    let page = root.join("docs/performance.md");
-    let text = fs::read_to_string(&page)?;
-    let missing = || io::Error::other("docs/performance.md has lost its markers");
-    let (before, rest) = text.split_once(BEGIN).ok_or_else(missing)?;
-    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
     let section = format!(
         "{}\nThe peak is {:.0} requests a second, the least of what the three can do. Measured with `benches/scale/run --only pace --rounds {} \
          --seconds {}` on: {}.\n",
@@ -126,5 +120,5 @@ pub fn write(results: &Results, root: &Path) -> io::Result<()> {
         results.seconds,
         results.machine.line()
     );
-    fs::write(&page, format!("{before}{BEGIN}\n\n{section}\n{END}{after}"))
+    page::put(root, "pace", &section)
 }

@@ -6,21 +6,14 @@ use std::{fs, io};
 
 use super::chart;
 use super::results::{Point, Results};
-
-const BEGIN: &str = "<!-- scale: begin -->";
-const END: &str = "<!-- scale: end -->";
+use crate::page;
 
 /// `root` is the directory that holds `docs`.
 pub fn write(results: &Results, root: &Path) -> io::Result<()> {
     let assets = root.join("docs/assets/scale");
     fs::create_dir_all(&assets)?;
     fs::write(assets.join("growth.svg"), chart::draw(results))?;
-    let page = root.join("docs/performance.md");
-    let text = fs::read_to_string(&page)?;
-    let missing = || io::Error::other("docs/performance.md has lost its markers");
-    let (before, rest) = text.split_once(BEGIN).ok_or_else(missing)?;
-    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
-    fs::write(&page, format!("{before}{BEGIN}\n\n{}\n{END}{after}", section(results)))
+    page::put(root, "scale", &section(results))
 }
 
 fn section(results: &Results) -> String {
