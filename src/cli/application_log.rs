@@ -18,8 +18,8 @@ use tracing::{
 
 use crate::telemetry::line_queue::{LineQueue, Output};
 
-/// As many lines wait for the writer; more are dropped and counted.
-const QUEUE: usize = 2048;
+/// So many bytes of lines wait for the writer; more are dropped and counted.
+const QUEUE: usize = 256 * 1024;
 /// Who ends waits no longer for somebody who reads.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
@@ -53,7 +53,7 @@ pub fn log_by(filter: &str) -> io::Result<()> {
 /// Says this as it is, behind all that was logged.
 pub fn say(line: fmt::Arguments<'_>) {
     match QUEUED.get() {
-        Some(queue) => queue.write(format!("{line}\n").into_bytes()),
+        Some(queue) => queue.write(format!("{line}\n").as_bytes()),
         None => eprintln!("{line}"),
     }
 }
@@ -80,7 +80,7 @@ struct ToQueue;
 impl Write for ToQueue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if let Some(queue) = QUEUED.get() {
-            queue.write(line.to_vec());
+            queue.write(line);
         }
         Ok(line.len())
     }

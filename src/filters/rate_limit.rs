@@ -3,7 +3,7 @@
 //! Two kinds with one code: `rate_limit` stands before whoever asks who a client is, so that guessing is limited, too; `quota` behind it, so that
 //! it can count by who that is.
 
-use std::{borrow::Cow, fmt::Write, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     clock,
     exchange::{Exchange, Note},
-    http::{HeaderName, HeaderValue, Refusal, Response, StatusCode},
+    http::{HeaderName, HeaderValue, Refusal, Response, StatusCode, scratch},
     settings::{Problems, RedisSettings, problem},
     telemetry::metrics::Event,
 };
@@ -285,13 +285,19 @@ impl Filter for Limiter {
 
     fn on_response(&self, exchange: &Exchange, response: &mut Response) {
         let Some(policies) = &self.policies else { return };
-        let mut text = String::new();
+        let mut text = scratch::lines();
         for told in exchange.notes.iter().filter(|note| note.is_of(self)).map(Told::of) {
             let comma = if text.is_empty() { "" } else { ", " };
-            let name = &self.limits[told.index].name;
-            let _never_fails = write!(text, "{comma}\"{name}\";r={};t={}", told.left, whole_seconds(told.wait));
+            for piece in [comma, "\"", &self.limits[told.index].name, "\";r="] {
+                text.extend_from_slice(piece.as_bytes());
+            }
+            scratch::write_decimal(told.left, &mut text);
+            text.extend_from_slice(b";t=");
+            scratch::write_decimal(whole_seconds(told.wait), &mut text);
         }
-        if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)) {
+        let value = HeaderValue::from_bytes(&text);
+        scratch::give_back_lines(text);
+        if let Ok(value) = value {
             response.headers.append(RATE_LIMIT_POLICY, policies.clone());
             if !value.is_empty() {
                 response.headers.append(RATE_LIMIT, value);

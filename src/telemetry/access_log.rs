@@ -7,7 +7,7 @@ use self::{format::Format, output::Output, redact::Redaction};
 use super::line_queue::LineQueue;
 use crate::{
     exchange::Exchange,
-    http::HeaderName,
+    http::{HeaderName, scratch},
     settings::{Problem, telemetry::AccessLogSettings},
 };
 
@@ -18,8 +18,8 @@ mod line;
 mod output;
 mod redact;
 
-/// As many lines wait for the writer; more are dropped and counted.
-const QUEUE: usize = 8192;
+/// So many bytes of lines wait for the writer; more are dropped and counted.
+const QUEUE: usize = 4 * 1024 * 1024;
 /// Whoever waits for the writer waits no longer: it may be stuck on a pipe that nobody reads.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
@@ -85,8 +85,10 @@ impl AccessLog {
 
     /// Queues the line of one exchange. Never waits: if the queue is full, the line is dropped and counted.
     pub fn write(&self, record: &Record<'_>) {
-        let line = line::formatted(&self.0.format, &self.0.redaction, record);
-        self.0.lines.write(line.into_bytes());
+        let mut line = scratch::text();
+        line::push(&mut line, &self.0.format, &self.0.redaction, record);
+        self.0.lines.write(line.as_bytes());
+        scratch::give_back_text(line);
     }
 
     /// Opens the file again, as after it was moved away, before anything is written that is queued from now on.

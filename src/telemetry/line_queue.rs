@@ -1,18 +1,18 @@
 //! Lines that a thread of its own writes: who has one to say never waits, and what finds no room is dropped and counted.
+//!
+//! To wake that thread costs who does it more than its line: so it is woken by the first line after a rest, which it
+//! writes at once, and what comes in the next milliseconds waits for it in one piece of memory.
 
 use std::{
     fmt, io,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{self, SyncSender, TrySendError},
-    },
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use self::writer::{Message, Writer};
+use self::{waiting::Shared, writer::Writer};
 
+mod waiting;
 mod writer;
 
 /// Where lines end up. All of it is called by the thread that writes.
@@ -30,93 +30,64 @@ pub trait Output: Send + 'static {
     fn reopen(&mut self) {}
 }
 
+/// When the writer looks for lines.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// So long it lets lines gather after it has written some.
+    pause: Duration,
+    /// With so many bytes of them it does not wait any longer.
+    batch: usize,
+}
+
+/// Fifty times a second nobody notices, neither who reads along nor the workers. More bytes at once save nothing more.
+const PACE: Pace = Pace { pause: Duration::from_millis(20), batch: 64 * 1024 };
+
 /// Where lines wait. The thread that writes them ends when this is gone and they are written.
 pub struct LineQueue {
-    queue: SyncSender<Message>,
-    signals: Arc<Signals>,
-}
-
-/// What those who have lines and the writer tell each other past the queue.
-#[derive(Debug, Default)]
-struct Signals {
-    reopen: AtomicBool,
-    dropped: AtomicU64,
-    /// Held by who asks for a place in the queue, so that no news of one is missed.
-    asking: Mutex<()>,
-    room: Condvar,
-}
-
-impl Signals {
-    fn asking(&self) -> MutexGuard<'_, ()> {
-        // It guards nothing that a panic could leave half done.
-        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until the writer has taken something off the queue.
-    fn room_made<'a>(&self, asking: MutexGuard<'a, ()>, limit: Duration) -> MutexGuard<'a, ()> {
-        self.room.wait_timeout(asking, limit).unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// The writer has taken something off the queue.
-    fn tell_of_room(&self) {
-        let _asking = self.asking();
-        self.room.notify_all();
-    }
+    shared: Arc<Shared>,
 }
 
 impl LineQueue {
-    /// Starts a thread of this name that writes there; as many lines wait for it.
+    /// Starts a thread of this name that writes there; so many bytes of lines wait for it, and as many are in its hand.
     ///
     /// # Errors
     /// There can be no such thread.
     pub fn start(name: &str, room: usize, output: impl Output) -> io::Result<Self> {
-        let (queue, lines) = mpsc::sync_channel(room);
-        let signals = Arc::new(Signals::default());
-        let writer = Writer::new(output, Arc::clone(&signals));
-        thread::Builder::new().name(name.into()).spawn(move || writer.run(&lines))?;
-        Ok(Self { queue, signals })
+        Self::start_at(PACE, name, room, output)
     }
 
-    /// Queues a line with its end. Never waits: if the queue is full, the line is dropped and counted.
-    pub fn write(&self, line: Vec<u8>) {
-        if self.queue.try_send(Message::Line(line)).is_err() {
-            self.signals.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+    fn start_at(pace: Pace, name: &str, room: usize, output: impl Output) -> io::Result<Self> {
+        let shared = Arc::new(Shared::new(pace, room));
+        let writer = Writer::new(output, Arc::clone(&shared));
+        thread::Builder::new().name(name.into()).spawn(move || writer.run())?;
+        Ok(Self { shared })
+    }
+
+    /// Queues a line with its end. Never waits for the writer: if there is no room, the line is dropped and counted.
+    pub fn write(&self, line: &[u8]) {
+        self.shared.push(line);
     }
 
     /// Opens the output again before anything is written that is queued from now on.
     pub fn reopen(&self) {
-        // In its turn, what was queued before goes where it was meant to. A full queue must not hold up who asks: the
-        // writer is awake then, and sees the signal before its next line.
-        if self.queue.try_send(Message::Reopen).is_err() {
-            self.signals.reopen.store(true, Ordering::Release);
-            // Between the two it may have written all and gone to sleep; to open twice does no harm.
-            let _ = self.queue.try_send(Message::Reopen);
-        }
+        self.shared.reopen();
     }
 
     /// Returns when everything queued before is written, or the limit has passed: the writer may be stuck on a pipe that
     /// nobody reads.
     pub fn flush(&self, limit: Duration) {
-        let until = Instant::now() + limit;
-        let left = || until.saturating_duration_since(Instant::now());
-        let (done, wait) = mpsc::sync_channel(1);
-        let mut message = Message::Flush(done);
-        let mut asking = self.signals.asking();
-        while let Err(TrySendError::Full(back)) = self.queue.try_send(message) {
-            if left().is_zero() {
-                return;
-            }
-            message = back;
-            asking = self.signals.room_made(asking, left());
-        }
-        drop(asking);
-        let _ = wait.recv_timeout(left());
+        self.shared.flush(Instant::now() + limit);
     }
 
     /// How many lines were not written.
     pub fn dropped(&self) -> u64 {
-        self.signals.dropped.load(Ordering::Relaxed)
+        self.shared.dropped()
+    }
+}
+
+impl Drop for LineQueue {
+    fn drop(&mut self) {
+        self.shared.close();
     }
 }
 
@@ -125,3 +96,6 @@ impl fmt::Debug for LineQueue {
         f.debug_struct("LineQueue").field("dropped", &self.dropped()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -356,7 +356,9 @@ proptest! {
         let record = Record { exchange: &exchange, status: StatusCode::OK, bytes_out: 0 };
         let redaction = Redaction::new(&settings(Path::new("x"), "json").redact).expect("valid");
         let lines = ["json", "\"${user_agent}\" \"${detail}\""].map(|format| {
-            line::formatted(&Format::parse(format).expect("a format"), &redaction, &record)
+            let mut line = String::new();
+            line::push(&mut line, &Format::parse(format).expect("a format"), &redaction, &record);
+            line
         });
 
         for line in &lines {
