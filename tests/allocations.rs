@@ -231,6 +231,31 @@ fn what_is_kept_is_given_out_with_no_more_allocations_than_an_exchange_takes() {
 /// The map of the answer's fields, its age, what the cache says of it, and what the edge and the App take.
 const PER_HIT: usize = 10;
 
+/// Beside an exchange its task, and what its loop and its handler share. Buffers are those of the connection before.
+const PER_CONNECTION: usize = 10;
+
+#[test]
+fn a_connection_for_a_request_allocates_little_more_than_the_exchange() {
+    let edge = edge(origin(), false);
+    let ask = |path: &str| {
+        let mut client = TcpStream::connect(edge).expect("it listens");
+        client.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).expect("it reads");
+        body(&mut client)
+    };
+    (0..20).for_each(|_| assert_eq!(ask("/proxied?x=1"), "hello"));
+
+    const ROUNDS: usize = 1000;
+    let count = || ask("/count").parse::<usize>().expect("a number");
+    let (first, second) = (count(), count());
+    (0..ROUNDS).for_each(|_| drop(ask("/proxied?x=1")));
+    let each = (count() - second - (second - first)) as f64 / ROUNDS as f64;
+
+    println!("{each:.2} heap allocations a connection with its exchange");
+    assert!(each <= PER_CONNECTION as f64, "{each:.2} heap allocations a connection with its exchange");
+}
+
 /// A method, and content.
 type Request = (&'static str, &'static str);
 

@@ -8,10 +8,10 @@ use tokio::{
         Interest,
         unix::{AsyncFd, AsyncFdReadyGuard},
     },
-    net::{TcpStream, UnixStream},
+    net::UnixStream,
 };
 
-use super::listener::Door;
+use super::{line::Line, listener::Door};
 use crate::{http::downstream::Peer, transport::dial::Stream as Socket};
 
 /// A worker's end of a door: the worker hears of a connection first and accepts it then, or leaves it to others.
@@ -33,7 +33,7 @@ impl Listener {
     }
 
     /// `None` if another worker was faster.
-    pub fn accept(&self, came: &mut AsyncFdReadyGuard<'_, Door>) -> io::Result<Option<(Socket, Peer)>> {
+    pub fn accept(&self, came: &mut AsyncFdReadyGuard<'_, Door>) -> io::Result<Option<(Line, Peer)>> {
         match came.try_io(|_| self.accept_now()) {
             Ok(met) => met.map(Some),
             Err(_nobody) => Ok(None),
@@ -41,14 +41,14 @@ impl Listener {
     }
 
     /// Whoever has waited longest; without waiting.
-    pub fn accept_now(&self) -> io::Result<(Socket, Peer)> {
+    pub fn accept_now(&self) -> io::Result<(Line, Peer)> {
         let (socket, address) = accept(self.0.get_ref())?;
         Ok(match self.0.get_ref() {
             Door::Tcp(_) => {
                 let address = address.ok_or(io::ErrorKind::ConnectionAborted)?.try_into()?;
-                (Socket::Tcp(TcpStream::from_std(socket.into())?), Peer::Tcp(address))
+                (Line::new(socket.into()), Peer::Tcp(address))
             }
-            Door::Unix(_) => (Socket::Unix(UnixStream::from_std(socket.into())?), Peer::Unix),
+            Door::Unix(_) => (Line::Known(Socket::Unix(UnixStream::from_std(socket.into())?)), Peer::Unix),
         })
     }
 }

@@ -60,7 +60,7 @@ impl<K> Parking<K> {
         let number = places.next();
         let bell = Waker::from(Arc::new(Bell { number, bells: Arc::clone(&self.bells) }));
         let (visit, cx) = (&parked.visit, &mut Context::from_waker(&bell));
-        let has_come = visit.arrival.socket.poll_read_ready(cx).is_ready();
+        let has_come = visit.arrival.line.poll_read_ready(cx).is_ready();
         if visit.until.poll(cx).is_ready() || has_come {
             bell.wake();
         }

@@ -49,11 +49,8 @@ impl Senders {
 }
 
 /// The address that a client has connected to: what was said of it, or our own. Unix sockets have none.
-pub fn accepted_at(announced: Option<&Ends>, socket: Option<&Socket>) -> Option<SocketAddr> {
-    match announced {
-        Some(ends) => Some(ends.server()),
-        None => socket?.tcp()?.local_addr().ok(),
-    }
+pub fn accepted_at(announced: Option<&Ends>, own: impl FnOnce() -> Option<SocketAddr>) -> Option<SocketAddr> {
+    announced.map(Ends::server).or_else(own)
 }
 
 async fn hear(socket: &mut Socket) -> Result<Option<Ends>, Error> {

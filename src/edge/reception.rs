@@ -22,6 +22,7 @@ use super::{
     h1::{self, Arrival, Visit},
     h2,
     limits::Limits,
+    line::Line,
     listener::{Caps, Full, Place},
     parking::{Parked, Parking},
     proxy_protocol::Senders,
@@ -127,7 +128,7 @@ impl<A: h1::Answers + 'static> Reception<A> {
                 tokio::time::sleep(STAND_BACK).await;
             }
             match came.and_then(|mut came| listener.accept(&mut came)) {
-                Ok(Some((socket, peer))) => self.take_in(socket, peer, speaks.now(), &draining),
+                Ok(Some((line, peer))) => self.take_in(line, peer, speaks.now(), &draining),
                 Ok(None) => {}
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
@@ -145,27 +146,27 @@ impl<A: h1::Answers + 'static> Reception<A> {
         // of him, so the kernel is asked.
         for _ in 0..MOST_WAITING {
             match listener.accept_now() {
-                Ok((socket, peer)) => self.take_in(socket, peer, speaks.now(), &draining),
+                Ok((line, peer)) => self.take_in(line, peer, speaks.now(), &draining),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {}
             }
         }
     }
 
-    fn take_in(self: &Rc<Self>, socket: Socket, peer: Peer, mut spoken: Spoken, draining: &Rc<drain::Worker>) {
+    fn take_in(self: &Rc<Self>, line: Line, peer: Peer, mut spoken: Spoken, draining: &Rc<drain::Worker>) {
         if let Some(senders) = spoken.senders.take_if(|senders| senders.include(peer)) {
-            return self.hear_out((socket, peer), senders, spoken, draining);
+            return self.hear_out((line, peer), senders, spoken, draining);
         }
         match self.caps.enter(peer).and_then(|place| place.within(spoken.room.as_ref())) {
-            Ok(place) => self.serve((socket, peer, None), place, spoken, draining),
-            Err(full) => turn_away(&socket, &spoken, full),
+            Ok(place) => self.serve((line, peer, None), place, spoken, draining),
+            Err(full) => turn_away(&line, &spoken, full),
         }
     }
 
     /// Who connects for others says first for whom. It is part of a task of its own: nobody waits for a slow one.
     fn hear_out(
         self: &Rc<Self>,
-        (mut socket, sender): (Socket, Peer),
+        (line, sender): (Line, Peer),
         senders: Arc<Senders>,
         spoken: Spoken,
         draining: &Rc<drain::Worker>,
@@ -173,8 +174,9 @@ impl<A: h1::Answers + 'static> Reception<A> {
         let place = self.caps.enter_for_another().and_then(|place| place.within(spoken.room.as_ref()));
         let place = match place {
             Ok(place) => place,
-            Err(full) => return turn_away(&socket, &spoken, full),
+            Err(full) => return turn_away(&line, &spoken, full),
         };
+        let Ok(mut socket) = line.into_known() else { return };
         let (reception, draining, one) = (Rc::clone(self), Rc::clone(draining), self.open.one());
         actix_rt::spawn(async move {
             let heard = tokio::select! {
@@ -189,13 +191,14 @@ impl<A: h1::Answers + 'static> Reception<A> {
                     let client = Peer::Tcp(ends.client());
                     match place.of(client) {
                         Ok(place) => {
-                            reception.serve((socket, client, Some(Box::new(ends))), place, spoken, &draining);
+                            let told = (Line::Known(socket), client, Some(Box::new(ends)));
+                            reception.serve(told, place, spoken, &draining);
                         }
-                        Err(full) => turn_away(&socket, &spoken, full),
+                        Err(full) => turn_away(&Line::Known(socket), &spoken, full),
                     }
                 }
                 // It is the sender's own, and he may have as many as there is room for.
-                Ok(None) => reception.serve((socket, sender, None), place, spoken, &draining),
+                Ok(None) => reception.serve((Line::Known(socket), sender, None), place, spoken, &draining),
                 // A load balancer may only have looked whether somebody is here.
                 Err(Error::ClientGone(_)) => log::debug!("{sender} left before its PROXY header"),
                 Err(error) => {
@@ -208,13 +211,13 @@ impl<A: h1::Answers + 'static> Reception<A> {
 
     fn serve(
         self: &Rc<Self>,
-        (socket, peer, announced): (Socket, Peer, Option<Box<Ends>>),
+        (line, peer, announced): (Line, Peer, Option<Box<Ends>>),
         place: Place,
         Spoken { certificates, newest, timeouts, counts, .. }: Spoken,
         draining: &Rc<drain::Worker>,
     ) {
         counts.accepted.one();
-        let arrival = Arrival { socket, peer, announced, greeted: None, newest, counts };
+        let arrival = Arrival { line, peer, announced, greeted: None, newest, counts };
         let limits = self.limits_at(timeouts.as_deref());
         if let Some(certificates) = certificates {
             return self.serve_encrypted(arrival, certificates, (place, limits), draining);
@@ -269,11 +272,12 @@ impl<A: h1::Answers + 'static> Reception<A> {
         let (reception, draining, keeps) = (Rc::clone(self), Rc::clone(draining), (self.open.one(), place));
         actix_rt::spawn(async move {
             let app = Rc::clone(&reception.app);
-            let Arrival { socket, newest, counts, .. } = arrival;
+            let Arrival { line, newest, counts, .. } = arrival;
+            let Ok(socket) = line.into_known() else { return };
             let greeting = certificates.greet(socket, newest, limits.tls_handshake, &counts.handshakes);
             if let Some((socket, greeted)) = greeting.await {
                 let protocol = greeted.protocol;
-                let arrival = Arrival { socket, greeted: Some(greeted), counts, ..arrival };
+                let arrival = Arrival { line: Line::Known(socket), greeted: Some(greeted), counts, ..arrival };
                 match protocol {
                     Protocol::Http1 => {
                         let visit = h1::serve(Visit::first(arrival, limits), app, draining.ear()).await;
@@ -364,7 +368,7 @@ impl Drop for One {
 }
 
 /// Says that there is no room, if the client's buffer takes it; nobody waits for a client that is not served.
-fn turn_away(socket: &Socket, spoken: &Spoken, full: Full) {
+fn turn_away(line: &Line, spoken: &Spoken, full: Full) {
     spoken.counts.refused.count(full);
     if spoken.certificates.is_some() {
         // Words in the clear are none to a client that expects to shake hands.
@@ -378,11 +382,12 @@ fn turn_away(socket: &Socket, spoken: &Spoken, full: Full) {
          content-length: 0\r\n\r\n",
         id.as_str()
     );
-    let socket = match socket {
-        Socket::Tcp(socket) => SockRef::from(socket),
-        Socket::Unix(socket) => SockRef::from(socket),
-        // Nothing was agreed on yet when a client is turned away.
-        Socket::Tls(_) => return,
+    let socket = match line {
+        Line::Known(Socket::Unix(socket)) => SockRef::from(socket),
+        line => match line.tcp() {
+            Some(socket) => socket,
+            None => return,
+        },
     };
     // Not by way of the runtime: it has not heard yet that the new socket can be written to. And what the client has
     // sent is read, because closing before that would reset the connection, and take the answer back.

@@ -140,6 +140,37 @@ async fn a_client_that_leaves_is_noticed_also_behind_more_than_is_kept() {
 }
 
 #[actix_rt::test]
+async fn who_sends_more_than_he_asks_for_is_not_cut_while_he_reads_the_answer() {
+    let edge = TestEdge::start().await;
+    let mut client = edge.connect().await;
+    // All that is read of a connection at first: what follows is in the kernel's hands when the answer is written.
+    let head = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: {:.<4045}\r\n\r\n", "");
+    assert_eq!(head.len(), 4096);
+
+    client.send(head + "and more").await;
+
+    assert_eq!(client.read_response().await.text(), "hello");
+    assert_eq!(client.read_to_end().await, b"");
+    // The first word to who has closed tells of it, and the second fails.
+    assert!(client.try_send("and more").await && client.try_send("and more").await);
+}
+
+#[actix_rt::test]
+async fn what_a_client_leaves_unread_is_no_part_of_what_another_says() {
+    let edge = TestEdge::start().await;
+    let mut client = edge.connect().await;
+    client.send([&asking("/hang"), "and more"].concat()).await;
+    edge.wait_for("asked").await;
+
+    drop(client);
+    edge.wait_for("dropped").await;
+
+    for _ in 0..10 {
+        assert_eq!(edge.get("/").await.text(), "hello");
+    }
+}
+
+#[actix_rt::test]
 async fn a_client_that_closes_its_half_has_left() {
     let edge = TestEdge::start().await;
     let mut client = edge.connect().await;

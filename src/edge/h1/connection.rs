@@ -256,7 +256,7 @@ impl Connection {
         scratch::give_back(mem::take(answer.headers_mut()));
         drop(answer);
         let ends_with_connection = ending == response::Ending::Close;
-        let mut outgoing = Outgoing { body, ending };
+        let mut outgoing = Outgoing { body, ending, is_last: !asked.keeps_alive };
         let mut asks = true;
         let written = poll_fn(|cx| self.poll_answer(cx, &mut outgoing, &mut asks)).await;
         // The body goes now: it may hold what the next request needs.
@@ -276,7 +276,7 @@ impl Connection {
         let is_complete = poll_fn(|cx| wire.poll_rest_of_body(cx)).await;
         match (asked.keeps_alive, is_complete) {
             (true, true) => After::Next,
-            (false, true) if wire.input.borrow().is_empty() => After::End(Last::Close),
+            (false, true) if wire.is_read_out() => After::End(Last::Close),
             _ => After::End(Last::Linger),
         }
     }
@@ -305,7 +305,9 @@ impl Connection {
                     (false, true) => self.wire.poll_gone(cx).map(|()| Written::Gone),
                 };
             }
-            if ready!(self.wire.poll_write(cx)).is_err() {
+            let is_last = outgoing.is_last && !*asks && self.wire.may_be_last();
+            let wrote = if is_last { self.wire.poll_write_last(cx) } else { self.wire.poll_write(cx) };
+            if ready!(wrote).is_err() {
                 return Poll::Ready(Written::Gone);
             }
         }

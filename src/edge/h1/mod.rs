@@ -22,15 +22,13 @@ use super::{
     counts::Counts,
     drain::Draining,
     h2,
+    line::Line,
     tls::{Greeted, Protocol},
 };
-use crate::{
-    http::{
-        Takeover,
-        downstream::{Peer, TakenOver},
-        proxy_protocol::Ends,
-    },
-    transport::dial::Stream as Socket,
+use crate::http::{
+    Takeover,
+    downstream::{Peer, TakenOver},
+    proxy_protocol::Ends,
 };
 
 mod connection;
@@ -52,7 +50,7 @@ pub trait Answers {
 /// A connection that somebody has come in by.
 pub struct Arrival {
     /// The connection.
-    pub socket: Socket,
+    pub line: Line,
     /// Who is at its other end.
     pub peer: Peer,
     /// What a PROXY header has said of it. In a box: few have one.
@@ -87,7 +85,7 @@ struct End(Rc<Wire>);
 
 impl Drop for End {
     fn drop(&mut self) {
-        drop(self.0.take());
+        self.0.close();
         self.0.shortcut.shut();
     }
 }
@@ -123,7 +121,8 @@ async fn linger(wire: &Wire) {
 async fn hand_on<A: Answers>(wire: &Wire, app: Rc<A>, draining: Draining) {
     let Some((socket, early)) = wire.take() else { return };
     let (peer, announced, newest, counts) = (wire.peer, wire.announced.clone(), wire.newest, Arc::clone(&wire.counts));
-    let arrival = Arrival { socket, peer, announced, greeted: None, newest, counts };
+    let line = Line::Known(socket);
+    let arrival = Arrival { line, peer, announced, greeted: None, newest, counts };
     h2::serve(arrival, early, app, Rc::clone(&wire.limits), draining).await;
 }
 

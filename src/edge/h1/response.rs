@@ -226,6 +226,8 @@ pub(super) enum More {
 pub(super) struct Outgoing {
     pub body: BoxBody,
     pub ending: Ending,
+    /// Nothing is said on the connection after it.
+    pub is_last: bool,
 }
 
 impl Outgoing {

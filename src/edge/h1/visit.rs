@@ -27,7 +27,7 @@ impl Visit {
     /// kernel has of it is served all the same.
     pub fn is_over(&self, is_stopping: bool) -> bool {
         let is_over = self.until.has_passed() || (is_stopping && !self.is_fresh);
-        is_over && !self.arrival.socket.has_unread()
+        is_over && !self.arrival.line.has_unread()
     }
 
     /// Closes the connection.
@@ -41,7 +41,7 @@ impl Visit {
     /// One at a socket, in the clear and with the limits that everybody has.
     pub fn at(socket: tokio::net::UnixStream) -> Self {
         let arrival = Arrival {
-            socket: crate::transport::dial::Stream::Unix(socket),
+            line: crate::edge::line::Line::Known(crate::transport::dial::Stream::Unix(socket)),
             peer: crate::http::downstream::Peer::Unix,
             announced: None,
             greeted: None,

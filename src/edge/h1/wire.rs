@@ -16,14 +16,16 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
+use self::body::Incoming;
 pub use self::body::Payload;
-use self::body::{Incoming, READ_BODY};
 use super::{Arrival, Visit, response};
 use crate::{
     clock::Deadline,
     edge::{
         counts::Counts,
+        last::Last,
         limits::Limits,
+        line::Line,
         proxy_protocol::accepted_at,
         tls::{Greeted, Protocol},
     },
@@ -39,14 +41,13 @@ use crate::{
 };
 
 mod body;
+mod gone;
 mod piece;
 
 /// Bytes read at once while a head is awaited.
 const READ: usize = 16 * 1024;
 /// What a client may send ahead of its turn.
 const MAX_AHEAD: usize = 64 * 1024;
-/// How often to look whether one that did so has left.
-const LOOK: Duration = Duration::from_millis(500);
 /// Buffers kept for the next connection that needs one; more were never in use at once, or soon will not be.
 const MAX_SPARE: usize = 64;
 /// And so many of them while there is little to do.
@@ -62,7 +63,7 @@ thread_local! {
 /// One client connection.
 pub struct Wire {
     /// `None` once the connection has ended for us: a handler may keep its request, and with it the wire.
-    socket: RefCell<Option<Socket>>,
+    line: RefCell<Option<Line>>,
     /// What was read and not yet understood.
     pub input: RefCell<BytesMut>,
     /// What is to be written: interim responses come in between.
@@ -97,9 +98,9 @@ pub struct Wire {
 impl Wire {
     pub fn new(visit: Visit) -> Self {
         let Visit { arrival, limits, until, is_fresh: _ } = visit;
-        let Arrival { socket, peer, announced, greeted, newest, counts } = arrival;
+        let Arrival { line, peer, announced, greeted, newest, counts } = arrival;
         Self {
-            socket: RefCell::new(Some(socket)),
+            line: RefCell::new(Some(line)),
             input: RefCell::default(),
             output: RefCell::default(),
             shortcut: Shortcut::default(),
@@ -178,8 +179,8 @@ impl Wire {
 
     /// Reads more of whatever comes.
     fn poll_read(&self, cx: &mut Context<'_>, size: usize) -> Poll<io::Result<usize>> {
-        let mut socket = self.socket.borrow_mut();
-        let Some(socket) = &mut *socket else { return Poll::Ready(Ok(0)) };
+        let mut line = self.line.borrow_mut();
+        let Some(line) = &mut *line else { return Poll::Ready(Ok(0)) };
         let mut input = self.input.borrow_mut();
         if input.capacity() == 0
             && let Some(spare) = SPARE.with_borrow_mut(Vec::pop)
@@ -188,7 +189,7 @@ impl Wire {
         }
         // actix keeps the last request's target for a while, and with it the memory.
         make_room(&mut input, size, MIN_ROOM.max(size / 4));
-        let read = poll_read_buf(Pin::new(socket), cx, &mut *input);
+        let read = poll_read_buf(Pin::new(line), cx, &mut *input);
         if read.is_pending() && input.is_empty() {
             keep_spare(mem::take(&mut input));
         }
@@ -202,7 +203,13 @@ impl Wire {
 
     /// Something has come that the runtime has not told of yet.
     pub fn has_unread(&self) -> bool {
-        self.socket.borrow().as_ref().is_some_and(Socket::has_unread)
+        self.line.borrow().as_ref().is_some_and(Line::has_unread)
+    }
+
+    /// Nothing has come that was not understood. While nobody has looked after the client, the kernel is asked.
+    pub fn is_read_out(&self) -> bool {
+        let is_early = self.line.borrow().as_ref().is_some_and(Line::is_early);
+        self.input.borrow().is_empty() && !(is_early && self.has_unread())
     }
 
     /// Nothing has come, and it may be long until something does: others can have the memory.
@@ -214,36 +221,24 @@ impl Wire {
         keep_spare(self.input.take());
     }
 
-    /// While the client waits for its answer: ready when it has left, also if it has only closed its half. What it
-    /// sends meanwhile is kept, up to a bound.
-    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let size = if self.is_body_complete() { READ } else { READ_BODY };
-        while self.input.borrow().len() < MAX_AHEAD {
-            match ready!(self.poll_read(cx, size)) {
-                Ok(0) | Err(_) => return Poll::Ready(()),
-                Ok(_) => self.wake_reader(),
-            }
-        }
-        self.poll_hung_up(cx)
-    }
-
-    /// Behind what is kept nobody reads, and nobody is told of an end there: it is looked for from time to time.
-    fn poll_hung_up(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let look = self.looking.get_or_init(Deadline::new);
-        while self.socket.borrow().as_ref().is_some_and(|socket| !socket.has_hung_up()) {
-            if !look.is_armed() || look.has_passed() {
-                look.arm(LOOK);
-            }
-            ready!(look.poll(cx));
-        }
-        Poll::Ready(())
-    }
-
     /// Writes what is to be written. Ready when it is; an error when the client does not take it in time.
     pub fn poll_write(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_write_by(cx, |line, cx, moved| self.poll_write_to(line, cx, moved))
+    }
+
+    /// The same, where nothing is said after that. There must be nothing but small [lines](Outbox::lines).
+    pub fn poll_write_last(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_write_by(cx, |line, cx, moved| self.output.borrow_mut().poll_write(cx, &mut Last(line), moved))
+    }
+
+    fn poll_write_by(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(&mut Line, &mut Context<'_>, &mut bool) -> Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
         let mut moved = false;
-        let wrote = match &mut *self.socket.borrow_mut() {
-            Some(socket) => self.poll_write_to(socket, cx, &mut moved),
+        let wrote = match &mut *self.line.borrow_mut() {
+            Some(line) => write(line, cx, &mut moved),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         };
         match wrote {
@@ -266,8 +261,8 @@ impl Wire {
 
     /// Closes our half.
     pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self.socket.borrow_mut() {
-            Some(socket) => Pin::new(socket).poll_shutdown(cx),
+        match &mut *self.line.borrow_mut() {
+            Some(line) => Pin::new(line).poll_shutdown(cx),
             None => Poll::Ready(Ok(())),
         }
     }
@@ -284,8 +279,8 @@ impl Wire {
 
     /// Ends the connection in a way that cannot be taken for a good end.
     pub fn reset(&self) {
-        if let Some(socket) = self.socket.borrow().as_ref().and_then(Socket::tcp)
-            && let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
+        if let Some(socket) = self.line.borrow().as_ref().and_then(Line::tcp)
+            && let Err(error) = socket.set_linger(Some(Duration::ZERO))
         {
             log::debug!("a connection ends without a reset: {error}");
         }
@@ -296,16 +291,25 @@ impl Wire {
         let (socket, _nothing) = self.take()?;
         let (announced, greeted) = (self.announced.clone(), self.greeted.clone());
         let (peer, newest, counts) = (self.peer, self.newest, Arc::clone(&self.counts));
-        let arrival = Arrival { socket, peer, announced, greeted, newest, counts };
+        let arrival = Arrival { line: Line::Known(socket), peer, announced, greeted, newest, counts };
         let (limits, until) = (Rc::clone(&self.limits), self.reading.clone());
         Some(Visit { arrival, limits, until, is_fresh })
     }
 
     /// Takes the socket out, with what was read from it ahead. The connection has ended then for whoever else holds it.
     pub fn take(&self) -> Option<(Socket, Bytes)> {
-        let socket = self.socket.take();
+        let line = self.line.take();
         self.wake_reader();
-        socket.map(|socket| (socket, self.input.take().freeze()))
+        let socket = line?.into_known().ok()?;
+        Some((socket, self.input.take().freeze()))
+    }
+
+    /// Closes it. The next one can have the memory; what was sent and not understood is nobody's.
+    pub fn close(&self) {
+        drop(self.line.take());
+        self.wake_reader();
+        self.input.borrow_mut().clear();
+        self.lend_buffers();
     }
 
     pub fn take_response_trailers(&self) -> Option<HeaderMap> {
@@ -339,7 +343,7 @@ impl Downstream for Wire {
     }
 
     fn local(&self) -> Option<SocketAddr> {
-        accepted_at(self.announced.as_deref(), self.socket.borrow().as_ref())
+        accepted_at(self.announced.as_deref(), || self.line.borrow().as_ref()?.local())
     }
 
     fn is_tls(&self) -> bool {

@@ -64,10 +64,10 @@ const MOST_UNSENT: usize = 64 * 1024;
 
 impl Wire {
     pub fn new(arrival: Arrival, early: &[u8], limits: Rc<Limits>, ear: Draining) -> Self {
-        let Arrival { socket, peer, announced, greeted, newest: _, counts } = arrival;
+        let Arrival { line, peer, announced, greeted, newest: _, counts } = arrival;
         counts.http2.connections.one();
         Self {
-            socket: RefCell::new(Some(socket)),
+            socket: RefCell::new(line.into_known().ok()),
             session: RefCell::new(Session::new(&limits, &counts)),
             input: RefCell::new(Input { bytes: early.to_vec(), at: 0 }),
             leaving: RefCell::default(),
@@ -85,7 +85,7 @@ impl Wire {
 
     /// The address that the client has connected to.
     pub fn local(&self) -> Option<SocketAddr> {
-        accepted_at(self.announced.as_deref(), self.socket.borrow().as_ref())
+        accepted_at(self.announced.as_deref(), || self.socket.borrow().as_ref()?.tcp()?.local_addr().ok())
     }
 
     pub fn is_tls(&self) -> bool {

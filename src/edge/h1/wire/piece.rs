@@ -5,13 +5,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::{Socket, Wire};
+use super::{Line, Wire};
 use crate::http::shortcut::{MIN_LEFT, is_refusal};
 
 impl Wire {
     /// The body that has heard us ask may leave pieces, if there is enough of it and the client's socket takes them.
     pub fn open_shortcut(&self, length: u64) {
-        if length >= MIN_LEFT && self.socket.borrow().as_ref().is_some_and(Socket::is_clear) {
+        let may_pour = |line: &mut Line| line.known().is_ok_and(|socket| socket.is_clear());
+        if length >= MIN_LEFT && self.line.borrow_mut().as_mut().is_some_and(may_pour) {
             self.shortcut.open();
         }
     }
@@ -21,16 +22,23 @@ impl Wire {
         self.output.borrow().is_empty() && !self.shortcut.has_piece()
     }
 
+    /// What is to be written is all there will be if the answer ends with it: the request has ended, nothing has come behind
+    /// it, and all of it is lines.
+    pub fn may_be_last(&self) -> bool {
+        let is_heard_out = self.is_body_complete() && self.input.borrow().is_empty();
+        is_heard_out && !self.shortcut.has_piece() && !self.output.borrow().is_closed()
+    }
+
     /// Writes all that is there. `moved` is set when a byte went out.
     pub(super) fn poll_write_to(
         &self,
-        socket: &mut Socket,
+        line: &mut Line,
         cx: &mut Context<'_>,
         moved: &mut bool,
     ) -> Poll<io::Result<()>> {
-        ready!(self.output.borrow_mut().poll_write(cx, socket, moved))?;
+        ready!(self.output.borrow_mut().poll_write(cx, line, moved))?;
         let Some(mut piece) = self.shortcut.take() else { return Poll::Ready(Ok(())) };
-        match socket.poll_pour(cx, &mut piece, moved) {
+        match line.known()?.poll_pour(cx, &mut piece, moved) {
             Poll::Pending => {
                 self.shortcut.put(piece);
                 Poll::Pending
@@ -40,7 +48,7 @@ impl Wire {
                 self.shortcut.shut();
                 let mut output = self.output.borrow_mut();
                 output.put(piece.read_out()?, b"");
-                output.poll_write(cx, socket, moved)
+                output.poll_write(cx, line, moved)
             }
             Poll::Ready(poured) => Poll::Ready(poured),
         }
