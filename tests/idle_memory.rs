@@ -24,6 +24,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use self::plain::body;
 
+#[path = "plain/browser.rs"]
+mod browser;
 mod plain;
 
 /// The system's allocator, counting what each thread has of it.
@@ -78,7 +80,7 @@ const CLEAR: f64 = 600.0;
 fn an_idle_connection_holds_little() {
     let edge = edge(None);
 
-    let each = per_connection(|| TcpStream::connect(edge).expect("it listens"), CLEAR);
+    let each = per_connection(connect(edge), || asked(connect(edge)), CLEAR);
 
     assert!(each <= CLEAR, "{each:.0} bytes a connection");
 }
@@ -97,21 +99,37 @@ fn an_idle_connection_of_tls_holds_what_its_keys_take_and_little_more() {
         StreamOwned::new(ClientConnection::new(Arc::clone(&client), name).expect("it is good"), socket)
     };
 
-    let each = per_connection(connect, ENCRYPTED);
+    let each = per_connection(connect(), || asked(connect()), ENCRYPTED);
 
     assert!(each <= ENCRYPTED, "{each:.0} bytes a connection");
 }
 
+/// The same for HTTP/2 in the clear, and a client that asks as browsers do: two fifths of it are what it has us remember.
+const HTTP2: f64 = 1.75 * 1024.0;
+
+#[test]
+fn an_idle_connection_of_http2_holds_what_was_agreed_on() {
+    let edge = edge(None);
+
+    let each = per_connection(connect(edge), || browser::visit(connect(edge)), HTTP2);
+
+    assert!(each <= HTTP2, "{each:.0} bytes a connection");
+}
+
+fn connect(edge: SocketAddr) -> TcpStream {
+    TcpStream::connect(edge).expect("it listens")
+}
+
+/// A connection on which something was asked.
+fn asked<S: Read + Write>(mut client: S) -> S {
+    assert_eq!(ask(&mut client, "/"), "hello");
+    client
+}
+
 /// What the worker holds for each of many connections that were served and then left alone. It is asked until that is no
 /// more than `enough`.
-fn per_connection<S: Read + Write>(connect: impl Fn() -> S, enough: f64) -> f64 {
-    let mut asking = connect();
+fn per_connection<S>(mut asking: impl Read + Write, served: impl Fn() -> S, enough: f64) -> f64 {
     let mut held = || ask(&mut asking, "/held").parse::<isize>().expect("a number");
-    let served = || {
-        let mut client = connect();
-        assert_eq!(ask(&mut client, "/"), "hello");
-        client
-    };
     // What is made once is made by these.
     let few: Vec<S> = (0..CONNECTIONS).map(|_| served()).collect();
     drop(few);

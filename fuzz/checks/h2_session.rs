@@ -26,7 +26,8 @@ pub fn check(data: &[u8]) {
     let mut settings = ServerSettings::default();
     settings.http.h2.max_streams = 4;
     let limits = Limits::of(&settings, "fuzz");
-    let mut session = Session::new(&limits, &Arc::new(Counts::default()));
+    let counts = Arc::<Counts>::default();
+    let mut session = Session::new(&limits, &counts);
     let cx = Context::from_waker(Waker::noop());
     let (input, mut at) = ([PREFACE, data].concat(), 0);
     let mut open: Vec<Opened> = Vec::new();
@@ -82,6 +83,9 @@ pub fn check(data: &[u8]) {
             let written = session.output.poll_write(&mut Context::from_waker(Waker::noop()), &mut nowhere, &mut false);
             assert!(matches!(written, Poll::Ready(Ok(()))));
             session.written();
+            if session.is_at_rest() {
+                session = session.remains().session(&limits, &counts);
+            }
         }
     }
     let _ = session.amid(&input[at..]);

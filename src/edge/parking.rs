@@ -9,6 +9,7 @@ use std::{
     rc::Rc,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
 use futures_util::task::AtomicWaker;
@@ -17,6 +18,9 @@ use super::{
     drain::{self, Draining},
     h1::Visit,
 };
+
+/// A connection on which nothing comes for so long is parked. Between two requests of a busy client there is less.
+pub const PARK_AFTER: Duration = Duration::from_secs(1);
 
 /// A connection that is parked.
 pub struct Parked<K> {

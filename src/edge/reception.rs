@@ -229,7 +229,11 @@ impl<A: h1::Answers + 'static> Reception<A> {
     fn begin(self: &Rc<Self>, visit: Visit, keeps: Keeps, draining: Rc<drain::Worker>) {
         let reception = Rc::clone(self);
         actix_rt::spawn(async move {
-            let visit = h1::serve(visit, Rc::clone(&reception.app), draining.ear()).await;
+            let app = Rc::clone(&reception.app);
+            let visit = match visit.http2 {
+                Some(_) => Box::pin(h2::serve(visit, Bytes::new(), app, draining.ear())).await,
+                None => h1::serve(visit, app, draining.ear()).await,
+            };
             reception.park(visit, keeps, draining);
         });
     }
@@ -278,13 +282,12 @@ impl<A: h1::Answers + 'static> Reception<A> {
             if let Some((socket, greeted)) = greeting.await {
                 let protocol = greeted.protocol;
                 let arrival = Arrival { line: Line::Known(socket), greeted: Some(greeted), counts, ..arrival };
-                match protocol {
-                    Protocol::Http1 => {
-                        let visit = h1::serve(Visit::first(arrival, limits), app, draining.ear()).await;
-                        return reception.park(visit, keeps, draining);
-                    }
-                    Protocol::Http2 => Box::pin(h2::serve(arrival, Bytes::new(), app, limits, draining.ear())).await,
-                }
+                let visit = Visit::first(arrival, limits);
+                let visit = match protocol {
+                    Protocol::Http1 => h1::serve(visit, app, draining.ear()).await,
+                    Protocol::Http2 => Box::pin(h2::serve(visit, Bytes::new(), app, draining.ear())).await,
+                };
+                return reception.park(visit, keeps, draining);
             }
             drop(keeps);
             reception.tidying.soon();

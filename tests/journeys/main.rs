@@ -57,6 +57,7 @@ mod grpc_peers;
 mod guessing;
 mod h2_connections;
 mod h2_frames;
+mod h2_parking;
 mod h2_requests;
 mod hand_off;
 mod health;

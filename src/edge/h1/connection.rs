@@ -7,7 +7,6 @@ use std::{
     pin::pin,
     rc::Rc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use actix_http::{
@@ -26,6 +25,7 @@ use super::{
 use crate::{
     edge::{
         drain::{Draining, LAST_CALL},
+        parking::PARK_AFTER,
         request::describe,
     },
     exchange::{Client, Exchange, RequestId},
@@ -35,9 +35,6 @@ use crate::{
     },
     telemetry::refusals,
 };
-
-/// A connection on which nothing comes for so long is parked. Between two requests of a busy client there is less.
-const PARK_AFTER: Duration = Duration::from_secs(1);
 
 /// Small pieces of a body are gathered up to this before they are written.
 const GATHER: usize = 16 * 1024;

@@ -75,7 +75,7 @@ pub async fn serve<A: Answers>(visit: Visit, app: Rc<A>, draining: Draining) -> 
         Last::Cut => wire.reset(),
         Last::Linger => linger(&wire).await,
         Last::Switch(takeover) => hand_over(&wire, takeover, connection.draining).await,
-        Last::Http2 => Box::pin(hand_on(&wire, app, connection.draining)).await,
+        Last::Http2 => return Box::pin(hand_on(&wire, app, connection.draining)).await,
     }
     None
 }
@@ -118,12 +118,11 @@ async fn linger(wire: &Wire) {
 }
 
 /// The client has spoken HTTP/2 from its first byte.
-async fn hand_on<A: Answers>(wire: &Wire, app: Rc<A>, draining: Draining) {
-    let Some((socket, early)) = wire.take() else { return };
+async fn hand_on<A: Answers>(wire: &Wire, app: Rc<A>, draining: Draining) -> Option<Visit> {
+    let (socket, early) = wire.take()?;
     let (peer, announced, newest, counts) = (wire.peer, wire.announced.clone(), wire.newest, Arc::clone(&wire.counts));
-    let line = Line::Known(socket);
-    let arrival = Arrival { line, peer, announced, greeted: None, newest, counts };
-    h2::serve(arrival, early, app, Rc::clone(&wire.limits), draining).await;
+    let arrival = Arrival { line: Line::Known(socket), peer, announced, greeted: None, newest, counts };
+    h2::serve(Visit::first(arrival, Rc::clone(&wire.limits)), early, app, draining).await
 }
 
 async fn hand_over(wire: &Wire, takeover: Takeover, draining: Draining) {

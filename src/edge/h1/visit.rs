@@ -3,7 +3,10 @@
 use std::rc::Rc;
 
 use super::{Arrival, wire::Wire};
-use crate::{clock::Deadline, edge::limits::Limits};
+use crate::{
+    clock::Deadline,
+    edge::{h2::session::Remains, limits::Limits},
+};
 
 /// What is known of a connection while nothing is under way on it.
 pub struct Visit {
@@ -15,19 +18,22 @@ pub struct Visit {
     pub until: Deadline,
     /// Nothing was asked on it yet.
     pub is_fresh: bool,
+    /// What remains of a session of HTTP/2. In a box: most have none.
+    pub http2: Option<Box<Remains>>,
 }
 
 impl Visit {
     /// Of one that has just come in.
     pub fn first(arrival: Arrival, limits: Rc<Limits>) -> Self {
-        Self { arrival, limits, until: Deadline::new(), is_fresh: true }
+        Self { arrival, limits, until: Deadline::new(), is_fresh: true, http2: None }
     }
 
     /// Nothing will be served any more: its time is over, or the server stops and it has been served before. What the
     /// kernel has of it is served all the same.
     pub fn is_over(&self, is_stopping: bool) -> bool {
         let is_over = self.until.has_passed() || (is_stopping && !self.is_fresh);
-        is_over && !self.arrival.line.has_unread()
+        // Whose protocol has a last word is to be told it.
+        is_over && self.http2.is_none() && !self.arrival.line.has_unread()
     }
 
     /// Closes the connection.

@@ -97,7 +97,7 @@ pub struct Wire {
 
 impl Wire {
     pub fn new(visit: Visit) -> Self {
-        let Visit { arrival, limits, until, is_fresh: _ } = visit;
+        let Visit { arrival, limits, until, is_fresh: _, http2: _ } = visit;
         let Arrival { line, peer, announced, greeted, newest, counts } = arrival;
         Self {
             line: RefCell::new(Some(line)),
@@ -293,7 +293,7 @@ impl Wire {
         let (peer, newest, counts) = (self.peer, self.newest, Arc::clone(&self.counts));
         let arrival = Arrival { line: Line::Known(socket), peer, announced, greeted, newest, counts };
         let (limits, until) = (Rc::clone(&self.limits), self.reading.clone());
-        Some(Visit { arrival, limits, until, is_fresh })
+        Some(Visit { arrival, limits, until, is_fresh, http2: None })
     }
 
     /// Takes the socket out, with what was read from it ahead. The connection has ended then for whoever else holds it.

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// One connection's.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Budget {
     resets: Allowance,
     control: Allowance,

@@ -23,7 +23,8 @@ use crate::{
     clock::Deadline,
     edge::{
         drain::{Draining, LAST_CALL},
-        h1::{Answers, LINGER},
+        h1::{Answers, LINGER, Visit},
+        parking::PARK_AFTER,
     },
     http::h2::frames::code,
 };
@@ -36,6 +37,9 @@ const ROUNDS: u32 = 8;
 const AT_ONCE: usize = 4;
 /// How often is read before those who take what came have their turn.
 const READS: u32 = 4;
+
+/// Those who have the wire while nothing is under way: the connection, and who has begun it.
+const HOLDERS: usize = 2;
 
 /// A connection that speaks HTTP/2.
 pub struct Connection {
@@ -55,6 +59,17 @@ pub struct Connection {
     is_leaving: bool,
     /// Nothing is read while what was written is not taken.
     is_deaf: bool,
+    /// What the deadline is for comes later: first it is that for parking.
+    parks: bool,
+    /// When to park again what was parked: the deadline goes on.
+    naps: Option<Deadline>,
+}
+
+/// How far a connection is.
+pub struct Begun {
+    /// When it is over if nothing is asked until then, if that runs already.
+    until: Option<Deadline>,
+    is_fresh: bool,
 }
 
 /// How a connection ends.
@@ -63,6 +78,20 @@ pub enum Last {
     Close,
     /// The client may still be sending, and is to read why it ends.
     Linger,
+    /// Nothing has come for a while.
+    Park {
+        /// When it is over if nothing is asked until then.
+        until: Deadline,
+        /// Nothing was asked on it yet.
+        is_fresh: bool,
+    },
+}
+
+impl Begun {
+    /// As the connection was left, or has come in.
+    pub fn of(visit: &Visit) -> Self {
+        Self { until: visit.http2.as_ref().map(|_| visit.until.clone()), is_fresh: visit.is_fresh }
+    }
 }
 
 /// Why a turn ends before all is done that can be.
@@ -95,19 +124,27 @@ enum Wait {
 }
 
 impl Connection {
-    pub fn new(wire: Rc<Wire>, draining: Draining) -> Self {
+    pub fn new(wire: Rc<Wire>, begun: Begun, draining: Draining) -> Self {
+        let Begun { until, is_fresh } = begun;
+        let waits_for = until.is_some().then_some(if is_fresh { Wait::First } else { Wait::Another });
+        let naps = until.is_some().then(Deadline::new);
+        if let Some(naps) = &naps {
+            naps.arm(PARK_AFTER);
+        }
         Self {
             bells: Bells::of(wire.limits.http2.max_streams as usize),
             wire,
             draining,
-            deadline: Deadline::new(),
-            waits_for: None,
-            is_fresh: true,
+            deadline: until.unwrap_or_default(),
+            waits_for,
+            is_fresh,
             is_draining: false,
             is_pinged: false,
             last_word: None,
             is_leaving: false,
             is_deaf: false,
+            parks: false,
+            naps,
         }
     }
 
@@ -169,8 +206,8 @@ impl Connection {
                 self.give_back(under_way);
             }
             let open = under_way.count() + usize::from(self.wire.is_writing());
-            if ready!(self.poll_rest(cx, open)).is_break() {
-                return Poll::Ready(Halt::Last(Last::Close));
+            if let ControlFlow::Break(last) = ready!(self.poll_rest(cx, open)) {
+                return Poll::Ready(Halt::Last(last));
             }
             if self.is_leaving {
                 under_way.clear();
@@ -212,10 +249,8 @@ impl Connection {
                     Err(verdict) => {
                         log::debug!("a connection of HTTP/2 ends: the client sent {verdict}");
                         under_way.clear();
-                        return match self.leave(verdict.code) {
-                            ControlFlow::Continue(()) => Poll::Pending,
-                            ControlFlow::Break(()) => Poll::Ready(Halt::Last(Last::Close)),
-                        };
+                        self.leave(verdict.code);
+                        return Poll::Pending;
                     }
                 }
                 if begun >= AT_ONCE && self.wire.has_input() {
@@ -265,8 +300,8 @@ impl Connection {
         self.wire.session(Session::rest);
     }
 
-    /// What else there is to do. Ready once something was said that is to be written, or there is nobody to say it to.
-    fn poll_rest(&mut self, cx: &mut Context<'_>, open: usize) -> Poll<ControlFlow<()>> {
+    /// What else there is to do. Ready once something was said that is to be written, or the connection ends here.
+    fn poll_rest(&mut self, cx: &mut Context<'_>, open: usize) -> Poll<ControlFlow<Last>> {
         if !self.is_leaving && self.drains(cx, open) {
             return Poll::Ready(ControlFlow::Continue(()));
         }
@@ -275,15 +310,47 @@ impl Connection {
         let wait = self.wait(open);
         if self.waits_for != Some(wait) || (heard && matches!(wait, Wait::Frame | Wait::Word)) {
             self.waits_for = Some(wait);
-            self.deadline.arm_or_disarm(self.limit(wait));
+            self.arm(wait);
+        }
+        if self.poll_park(cx, wait).is_ready() {
+            return Poll::Ready(ControlFlow::Break(Last::Park {
+                until: self.deadline.clone(),
+                is_fresh: self.is_fresh,
+            }));
         }
         ready!(self.deadline.poll(cx));
-        Poll::Ready(match wait {
+        match wait {
             Wait::First | Wait::Another | Wait::LastCall => self.leave(code::NO_ERROR),
             Wait::Block | Wait::Frame => self.leave(code::ENHANCE_YOUR_CALM),
             Wait::Word => self.ask(),
-            Wait::Pong | Wait::End => ControlFlow::Break(()),
-        })
+            Wait::Pong | Wait::End => return Poll::Ready(ControlFlow::Break(Last::Close)),
+        }
+        Poll::Ready(ControlFlow::Continue(()))
+    }
+
+    /// A wait begins. Where it may be a long one, the connection is to be parked first.
+    fn arm(&mut self, wait: Wait) {
+        let limit = self.limit(wait);
+        let is_between = matches!(wait, Wait::First | Wait::Another);
+        self.parks = is_between && limit.is_none_or(|limit| limit > PARK_AFTER);
+        self.naps = None;
+        self.deadline.arm_or_disarm(if self.parks { Some(PARK_AFTER) } else { limit });
+    }
+
+    /// Ready when it is time to park, and nobody else has to do with the connection.
+    fn poll_park(&mut self, cx: &mut Context<'_>, wait: Wait) -> Poll<()> {
+        match &self.naps {
+            Some(naps) => ready!(naps.poll(cx)),
+            None if self.parks => ready!(self.deadline.poll(cx)),
+            None => return Poll::Pending,
+        }
+        self.naps = None;
+        if mem::take(&mut self.parks) {
+            self.deadline.arm_or_disarm(self.limit(wait).map(|limit| limit.saturating_sub(PARK_AFTER)));
+        }
+        // Who keeps a request may give something back to the connection's window yet.
+        let is_alone = Rc::strong_count(&self.wire) == HOLDERS;
+        if is_alone && !self.wire.has_input() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// The server stops: what is under way is finished, and nothing is begun (RFC 9113, 6.8).
@@ -298,7 +365,10 @@ impl Connection {
         }
         if open == 0 {
             let may_ask = self.is_fresh || self.wire.has_unread();
-            return !may_ask && self.leave(code::NO_ERROR).is_continue();
+            if !may_ask {
+                self.leave(code::NO_ERROR);
+            }
+            return !may_ask;
         }
         if has_just_begun {
             self.wire.session(Session::drain);
@@ -339,17 +409,15 @@ impl Connection {
     }
 
     /// Asks whether the client is there.
-    fn ask(&mut self) -> ControlFlow<()> {
+    fn ask(&mut self) {
         self.wire.session(Session::ask);
         self.is_pinged = true;
-        ControlFlow::Continue(())
     }
 
     /// Says the last word: with it the client knows which of its requests were never looked at.
-    fn leave(&mut self, code: u32) -> ControlFlow<()> {
+    fn leave(&mut self, code: u32) {
         self.is_leaving = true;
         self.wire.session(|session| session.leave(code));
-        ControlFlow::Continue(())
     }
 }
 

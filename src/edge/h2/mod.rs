@@ -1,7 +1,7 @@
 //! HTTP/2 with clients: our own, around the same `App` as [`super::h1`] (docs/adr/0008-http2-downstream.md,
 //! docs/adr/0040-own-http2-downstream.md).
 //!
-//! One task a connection. [`session`] is the protocol without a socket: frames in, requests out, answers back into frames.
+//! One task a connection, unless it is parked (`edge/parking`). [`session`] is the protocol without a socket: frames in, requests out, answers back into frames.
 //! `connection` takes turns between it, the socket and those who answer, and keeps the deadlines; `stream` carries one
 //! request to the App and its answer back. What all of them share is the `wire`.
 
@@ -14,13 +14,12 @@ use std::{
 use bytes::Bytes;
 
 use self::{
-    connection::{Connection, Last},
+    connection::{Begun, Connection, Last},
     wire::Wire,
 };
 use super::{
     drain::Draining,
-    h1::{Answers, Arrival, LINGER},
-    limits::Limits,
+    h1::{Answers, LINGER, Visit},
 };
 use crate::clock::Deadline;
 
@@ -38,15 +37,17 @@ mod under_way;
 mod websocket;
 mod wire;
 
-/// Serves a connection to its end; `early` was read from it already.
-pub async fn serve<A: Answers>(arrival: Arrival, early: Bytes, app: Rc<A>, limits: Rc<Limits>, draining: Draining) {
-    let wire = Rc::new(Wire::new(arrival, &early, limits, draining.another()));
-    let _end = End(Rc::clone(&wire));
+/// Serves a connection to its end, or until it is to be parked; `early` was read from it already.
+pub async fn serve<A: Answers>(visit: Visit, early: Bytes, app: Rc<A>, draining: Draining) -> Option<Visit> {
+    let begun = Begun::of(&visit);
+    let End(wire) = &End(Rc::new(Wire::new(visit, &early, draining.another())));
     drop(early);
-    match Connection::new(Rc::clone(&wire), draining).converse(app).await {
-        Last::Linger => linger(&wire).await,
+    match Connection::new(Rc::clone(wire), begun, draining).converse(app).await {
+        Last::Park { until, is_fresh } => return wire.park(until, is_fresh),
+        Last::Linger => linger(wire).await,
         Last::Close => {}
     }
+    None
 }
 
 /// Closes the connection, whoever still holds the wire: a handler may keep its request for longer.

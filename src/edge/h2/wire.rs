@@ -7,6 +7,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
@@ -20,7 +21,15 @@ use super::{
 };
 use crate::{
     clock::Deadline,
-    edge::{drain::Draining, h1::Arrival, limits::Limits, proxy_protocol::accepted_at, tls::Greeted},
+    edge::{
+        counts::Counts,
+        drain::Draining,
+        h1::{Arrival, Visit},
+        limits::Limits,
+        line::Line,
+        proxy_protocol::accepted_at,
+        tls::{Greeted, Protocol},
+    },
     http::{downstream::Peer, proxy_protocol::Ends},
     transport::dial::Stream as Socket,
 };
@@ -46,6 +55,8 @@ pub struct Wire {
     announced: Option<Box<Ends>>,
     /// What was agreed on, where TLS is spoken.
     pub greeted: Option<Greeted>,
+    newest: Protocol,
+    counts: Arc<Counts>,
     pub limits: Rc<Limits>,
 }
 
@@ -63,12 +74,19 @@ const LITTLE: usize = 512;
 const MOST_UNSENT: usize = 64 * 1024;
 
 impl Wire {
-    pub fn new(arrival: Arrival, early: &[u8], limits: Rc<Limits>, ear: Draining) -> Self {
-        let Arrival { line, peer, announced, greeted, newest: _, counts } = arrival;
-        counts.http2.connections.one();
+    pub fn new(visit: Visit, early: &[u8], ear: Draining) -> Self {
+        let Visit { arrival, limits, until: _, is_fresh: _, http2 } = visit;
+        let Arrival { line, peer, announced, greeted, newest, counts } = arrival;
+        let session = match http2 {
+            Some(remains) => remains.session(&limits, &counts),
+            None => {
+                counts.http2.connections.one();
+                Session::new(&limits, &counts)
+            }
+        };
         Self {
             socket: RefCell::new(line.into_known().ok()),
-            session: RefCell::new(Session::new(&limits, &counts)),
+            session: RefCell::new(session),
             input: RefCell::new(Input { bytes: early.to_vec(), at: 0 }),
             leaving: RefCell::default(),
             task: RefCell::default(),
@@ -79,6 +97,8 @@ impl Wire {
             peer,
             announced,
             greeted,
+            newest,
+            counts,
             limits,
         }
     }
@@ -259,6 +279,16 @@ impl Wire {
             }
             None => Poll::Ready(false),
         }
+    }
+
+    /// Nothing is under way: all that has to be kept of it.
+    pub fn park(&self, until: Deadline, is_fresh: bool) -> Option<Visit> {
+        let socket = self.socket.take()?;
+        let (announced, greeted) = (self.announced.clone(), self.greeted.clone());
+        let (peer, newest, counts) = (self.peer, self.newest, Arc::clone(&self.counts));
+        let arrival = Arrival { line: Line::Known(socket), peer, announced, greeted, newest, counts };
+        let http2 = Some(Box::new(self.session.borrow_mut().remains()));
+        Some(Visit { arrival, limits: Rc::clone(&self.limits), until, is_fresh, http2 })
     }
 
     /// The connection has ended.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock;
 
 /// So many in a minute, and as many at once.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Allowance {
     a_minute: u32,
     left: u32,

@@ -48,6 +48,21 @@ impl Decoder {
         })
     }
 
+    /// One that remembers nothing, and may remember so much.
+    pub(super) fn holding(most: usize) -> Self {
+        Self { most, ..Self::default() }
+    }
+
+    /// What it remembers, the newest first.
+    pub(super) fn lines(&self) -> impl DoubleEndedIterator<Item = &Line> {
+        self.lines.iter()
+    }
+
+    /// What it may remember.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
     /// Gives back what a fuller table has needed.
     pub fn shrink(&mut self) {
         if self.lines.capacity() > (2 * self.lines.len()).max(FEW) {

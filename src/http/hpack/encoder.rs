@@ -106,6 +106,13 @@ impl Encoder {
         rest(number, name, value, out);
     }
 
+    /// Gives back what can be done without: fields that came once have to come twice again to be remembered.
+    pub fn shrink(&mut self) {
+        self.once = None;
+        self.lines.shrink_to_fit();
+        self.sums.shrink_to_fit();
+    }
+
     /// Bytes that its table counts.
     pub fn size(&self) -> usize {
         self.size
@@ -171,7 +178,7 @@ fn rest(number: usize, name: &str, value: &[u8], out: &mut Vec<u8>) {
     text(value, out);
 }
 
-fn text(text: &[u8], out: &mut Vec<u8>) {
+pub fn text(text: &[u8], out: &mut Vec<u8>) {
     integer::put(0, 7, text.len(), out);
     out.extend_from_slice(text);
 }

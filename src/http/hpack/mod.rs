@@ -12,11 +12,13 @@ mod decoder;
 mod encoder;
 mod huffman;
 mod integer;
+mod remembered;
 mod table;
 
 pub use self::{
     decoder::{Decoder, Undecodable},
     encoder::Encoder,
+    remembered::Remembered,
 };
 
 /// What a table holds, in bytes as RFC 7541, 4.1 counts them, unless the other side says otherwise.
@@ -104,7 +106,7 @@ impl Name {
 }
 
 /// A field that a table holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
     field: Field,
     name_length: u32,

@@ -35,6 +35,12 @@ impl Closed {
         }
     }
 
+    /// Gives back what more of them have needed.
+    pub fn shrink(&mut self) {
+        self.ours.shrink_to_fit();
+        self.others.shrink_to_fit();
+    }
+
     /// Who has ended it, if that was lately.
     pub fn by(&self, stream: u32) -> Option<By> {
         // What we say of a stream is the last that is said of it.

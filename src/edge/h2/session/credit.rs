@@ -1,7 +1,7 @@
 //! How much the other side may still send (RFC 9113, 5.2): what it has sent and somebody has taken, it may send again.
 
 /// A window for what comes.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Credit {
     size: u32,
     left: u32,

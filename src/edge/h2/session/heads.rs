@@ -37,7 +37,7 @@ impl Session {
 
     pub(super) fn continuation(&mut self, head: &FrameHead, payload: &[u8]) -> Result<Event, Verdict> {
         let Some(mut block) = self.block.take() else { return Ok(Event::Nothing) };
-        if block.bytes.len() + payload.len() > self.bounds.block {
+        if block.bytes.len() + payload.len() > self.bounds.block() {
             return Err(verdict(code::ENHANCE_YOUR_CALM, "a header block without end"));
         }
         block.bytes.extend_from_slice(payload);

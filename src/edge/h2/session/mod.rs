@@ -4,7 +4,7 @@
 //! Everything that a client can make us keep is bounded: streams, what of a header block has come, content that nobody has
 //! taken, and answers to its frames; what those cost that keep nothing is counted.
 
-use std::{cell::RefCell, collections::VecDeque, fmt, rc::Rc, sync::Arc};
+use std::{cell::RefCell, fmt, rc::Rc, sync::Arc};
 
 use self::{
     closed::{By, Closed},
@@ -17,6 +17,7 @@ pub use self::{
     content::{Incoming, Piece},
     fields::Fields,
     output::Output,
+    remains::Remains,
     sending::List,
     streams::Place,
 };
@@ -39,6 +40,7 @@ mod heads;
 mod output;
 mod peer;
 mod queue;
+mod remains;
 mod sending;
 mod streams;
 #[cfg(test)]
@@ -95,8 +97,29 @@ struct Bounds {
     stream_window: u32,
     fields: usize,
     head: usize,
+    /// What a list of fields may come to, as HTTP/2 counts.
+    list: usize,
+}
+
+impl Bounds {
+    fn of(limits: &Limits) -> Self {
+        Self {
+            streams: limits.http2.max_streams.min(Http2Limits::MOST_STREAMS) as usize,
+            stream_window: window(limits.http2.stream_window.0),
+            fields: limits.max_headers,
+            head: limits.max_head,
+            list: limits.max_head.saturating_add((limits.max_headers + SPARE_FIELDS).saturating_mul(OVERHEAD)),
+        }
+    }
+
     /// Bytes of a header block.
-    block: usize,
+    fn block(&self) -> usize {
+        self.list.saturating_add(MAX_FRAME)
+    }
+}
+
+fn window(size: u64) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX).min(MOST_WINDOW as u32)
 }
 
 /// Something that whoever answers has to know.
@@ -161,10 +184,8 @@ const MOST_WINDOW: i64 = (1 << 31) - 1;
 impl Session {
     /// A connection begins: our settings are the first that is written.
     pub fn new(limits: &Limits, counts: &Arc<Counts>) -> Self {
-        let window = |size: u64| u32::try_from(size).unwrap_or(u32::MAX).min(MOST_WINDOW as u32);
-        let list = limits.max_head.saturating_add((limits.max_headers + SPARE_FIELDS).saturating_mul(OVERHEAD));
-        let max_streams = limits.http2.max_streams.min(Http2Limits::MOST_STREAMS);
-        let streams = max_streams as usize;
+        let bounds = Bounds::of(limits);
+        let (max_streams, list) = (bounds.streams as u32, bounds.list);
         let whole = window(limits.http2.connection_window.0).max(FIRST_WINDOW);
         let mut session = Self {
             stage: Stage::Preface,
@@ -172,22 +193,16 @@ impl Session {
             encoder: Encoder::default(),
             block: None,
             streams: Streams::default(),
-            closed: Closed::of(streams),
+            closed: Closed::of(bounds.streams),
             incoming: Credit::of(whole),
             window: i64::from(FIRST_WINDOW),
             first_window: i64::from(FIRST_WINDOW),
             max_frame: MAX_FRAME,
-            turns: Queue(VecDeque::new()),
-            windows: Queue(VecDeque::new()),
+            turns: Queue::default(),
+            windows: Queue::default(),
             output: Output::default(),
             budget: Budget::of(&limits.http2),
-            bounds: Bounds {
-                streams,
-                stream_window: window(limits.http2.stream_window.0),
-                fields: limits.max_headers,
-                head: limits.max_head,
-                block: list.saturating_add(MAX_FRAME),
-            },
+            bounds,
             counts: Arc::clone(counts),
             latest: 0,
             last_word: None,

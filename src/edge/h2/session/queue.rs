@@ -5,7 +5,7 @@ use std::{collections::VecDeque, task::Context};
 use super::streams::{Place, Streams};
 
 /// Those that wait, the next one first.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Queue(pub VecDeque<Place>);
 
 /// Where to wait.
