@@ -32,7 +32,7 @@ const ROOMS: [(&str, &[&str]); 27] = [
     // Certificates are asked for away from every request.
     ("instant_acme", &["actors/certificates"]),
     ("hyper", &["actors/certificates"]),
-    ("rcgen", &["edge/tls/validation", "transport/tls/holder"]),
+    ("rcgen", &["edge/tls/validation", "transport/tls/holder", "transport/tls/served/tests"]),
     ("x509_parser", &["transport/tls/"]),
     // What is counted knows nothing of how it is told.
     ("prometheus_client", &["admin/metrics"]),

@@ -3,7 +3,7 @@
 use std::{cell::Cell, hint::black_box, rc::Rc, time::Duration};
 
 use super::h1;
-use crate::{clock, http::scratch};
+use crate::{clock, http::scratch, transport::tls::served};
 
 /// How long after something has ended there is a look around.
 const AFTER: Duration = Duration::from_millis(1200);
@@ -35,6 +35,7 @@ impl Tidying {
                 h1::tidy();
                 scratch::tidy();
                 clock::tidy();
+                served::tidy();
                 let _refused = black_box(Vec::<u8>::new().try_reserve_exact(black_box(IMPOSSIBLE)));
             }
             tidying.is_under_way.set(false);

@@ -10,9 +10,8 @@ use std::{
 };
 
 use rustls::{
-    CipherSuite, HandshakeKind, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
+    CipherSuite, CommonState, HandshakeKind, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs::Ticketer},
-    server::ServerConnection,
     version::{TLS12, TLS13},
 };
 
@@ -202,6 +201,8 @@ impl Shown {
         config.ignore_client_order = true;
         // Tickets keep nothing here for each client, and whichever worker he comes back to can read them.
         config.ticketer = Ticketer::new().map_err(io::Error::other)?;
+        // Records are ours once hands were shaken.
+        config.enable_secret_extraction = true;
         Ok(Self::showing(tls, directory, config))
     }
 
@@ -231,7 +232,7 @@ impl Shown {
     }
 
     /// Who it is that was let in.
-    fn client(&self, connection: &ServerConnection) -> io::Result<Option<Arc<ClientCertificate>>> {
+    fn client(&self, connection: &CommonState) -> io::Result<Option<Arc<ClientCertificate>>> {
         let Some(clients) = &self.tls.clients else { return Ok(None) };
         let chain = connection.peer_certificates().unwrap_or_default();
         if connection.handshake_kind() == Some(HandshakeKind::Resumed) {

@@ -17,7 +17,10 @@ use tokio::{
 };
 use tokio_rustls::TlsStream;
 
-use super::{Address, Phase, Target, tls::HTTP_2};
+use super::{
+    Address, Phase, Target,
+    tls::{HTTP_2, served::Served},
+};
 use crate::http::proxy_protocol;
 
 /// A connection to an endpoint, or to a client.
@@ -27,8 +30,10 @@ pub enum Stream {
     Tcp(TcpStream),
     /// By a unix socket.
     Unix(UnixStream),
-    /// By TCP, encrypted. In a box: it is many times as large as the others.
+    /// By TCP to an endpoint, encrypted. In a box: it is many times as large as the others.
     Tls(Box<TlsStream<TcpStream>>),
+    /// By TCP from a client, encrypted.
+    Served(Box<Served>),
 }
 
 /// Which versions of HTTP an endpoint may choose from where TLS is spoken (ALPN).
@@ -122,18 +127,23 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Some(stream),
             Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Served(stream) => Some(stream.tcp()),
             Self::Unix(_) => None,
         }
     }
 
     /// It is encrypted.
     pub fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        matches!(self, Self::Tls(_) | Self::Served(_))
     }
 
     /// HTTP/2 was agreed on.
     pub fn speaks_http2(&self) -> bool {
-        matches!(self, Self::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(HTTP_2))
+        match self {
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP_2),
+            Self::Served(stream) => stream.speaks_http2(),
+            Self::Tcp(_) | Self::Unix(_) => false,
+        }
     }
 
     /// There is something to read, or the end, as far as is known without asking the kernel.
@@ -143,6 +153,8 @@ impl Stream {
             Self::Unix(stream) => stream.poll_read_ready(cx),
             Self::Tls(stream) if holds_plaintext(stream) => Poll::Ready(Ok(())),
             Self::Tls(stream) => stream.get_ref().0.poll_read_ready(cx),
+            Self::Served(stream) if stream.holds_something() => Poll::Ready(Ok(())),
+            Self::Served(stream) => stream.tcp().poll_read_ready(cx),
         }
     }
 
@@ -153,6 +165,7 @@ impl Stream {
             Self::Tcp(stream) => stream.ready(HANGING_UP).now_or_never(),
             Self::Unix(stream) => stream.ready(HANGING_UP).now_or_never(),
             Self::Tls(stream) => stream.get_ref().0.ready(HANGING_UP).now_or_never(),
+            Self::Served(stream) => stream.tcp().ready(HANGING_UP).now_or_never(),
         };
         matches!(ready, Some(Ok(ready)) if ready.is_read_closed() || ready.is_error())
     }
@@ -165,6 +178,8 @@ impl Stream {
             Self::Unix(stream) => rustix::net::recv(stream, &mut first, PEEK),
             Self::Tls(stream) if holds_plaintext(stream) => return true,
             Self::Tls(stream) => rustix::net::recv(stream.get_ref().0, &mut first, PEEK),
+            Self::Served(stream) if stream.holds_something() => return true,
+            Self::Served(stream) => rustix::net::recv(stream.tcp(), &mut first, PEEK),
         };
         peeked.is_ok_and(|(count, _)| count > 0)
     }
@@ -175,7 +190,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.async_io(Interest::READABLE, || peek(stream.as_fd())).await,
             Self::Unix(stream) => stream.async_io(Interest::READABLE, || peek(stream.as_fd())).await,
-            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+            Self::Tls(_) | Self::Served(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -184,14 +199,17 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.try_read(buffer),
             Self::Unix(stream) => stream.try_read(buffer),
-            Self::Tls(stream) => {
-                let mut buffer = ReadBuf::new(buffer);
-                match Pin::new(stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer) {
-                    Poll::Ready(read) => read.map(|()| buffer.filled().len()),
-                    Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-                }
-            }
+            Self::Tls(stream) => try_decrypted(stream, buffer),
+            Self::Served(stream) => try_decrypted(stream, buffer),
         }
+    }
+}
+
+fn try_decrypted<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut buffer = ReadBuf::new(buffer);
+    match Pin::new(stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut buffer) {
+        Poll::Ready(read) => read.map(|()| buffer.filled().len()),
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 
@@ -206,6 +224,7 @@ impl AsyncRead for Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Served(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -216,6 +235,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Served(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -228,6 +248,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Served(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
         }
     }
 
@@ -240,6 +261,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Served(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -249,6 +271,7 @@ impl AsyncWrite for Stream {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             // Says first that this is the end, so that it cannot be taken for one that was cut off.
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Served(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

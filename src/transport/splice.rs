@@ -60,6 +60,7 @@ impl Stream {
             Self::Tcp(stream) => stream.poll_write_ready(cx),
             Self::Unix(stream) => stream.poll_write_ready(cx),
             Self::Tls(stream) => stream.get_ref().0.poll_write_ready(cx),
+            Self::Served(stream) => stream.tcp().poll_write_ready(cx),
         }
     }
 
@@ -68,7 +69,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.try_io(interest, || work(stream.as_fd())),
             Self::Unix(stream) => stream.try_io(interest, || work(stream.as_fd())),
-            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+            Self::Tls(_) | Self::Served(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod client;
 pub mod clients;
 pub mod holder;
 pub mod identity;
+pub mod served;
 pub mod validity;
 
 use crate::http::error::TlsFault;

@@ -18,11 +18,14 @@ use aqueduct::{
     },
 };
 use rustls::{
-    HandshakeKind, SignatureScheme,
+    AlertDescription, HandshakeKind, SignatureScheme,
     crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs::default_provider},
     version::{TLS12, TLS13},
 };
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::support::{
     client::{self, Client},
@@ -162,6 +165,40 @@ async fn a_listener_speaks_tls_1_2_unless_it_is_told_not_to() {
 }
 
 #[actix_rt::test]
+async fn a_client_with_whom_nothing_is_in_common_is_told_so() {
+    let (authority, origin) = (Authority::new(), Origin::answering("a").start().await);
+    authority.issue("shop", &["shop.example"]);
+    let routes = format!("tls.main.min_version = \"1.3\"\n[routes]\n\"/\" = {:?}\n", origin.url());
+    let proxy = TestProxy::with(&(authority.listener(&["shop"]) + &routes)).start().await;
+
+    let refused = shake_hands(proxy.address, "shop.example", authority.client_of(&TLS12)).await;
+
+    let error = refused.expect_err("they do not agree");
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    assert_eq!(cause, Some(&rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)), "{error}");
+}
+
+#[actix_rt::test]
+async fn a_client_may_change_its_keys_between_requests() {
+    let (authority, origin) = (Authority::new(), Origin::answering("a").start().await);
+    let proxy = shop(&authority, &origin).await;
+    let mut stream = shake_hands(proxy.address, "shop.example", authority.client()).await.expect("they agree");
+    for round in 0..3 {
+        stream.get_mut().1.refresh_traffic_keys().expect("it is TLS 1.3");
+        let answer = patiently("an answer", async {
+            stream.write_all(GET.as_bytes()).await.expect("it is taken");
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\na") {
+                assert_ne!(stream.read_buf(&mut answer).await.expect("it is understood"), 0, "round {round}");
+            }
+            answer
+        });
+
+        assert!(answer.await.starts_with(b"HTTP/1.1 200 "), "round {round}");
+    }
+}
+
+#[actix_rt::test]
 async fn a_second_handshake_is_resumed() {
     let (authority, origin) = (Authority::new(), Origin::answering("a").start().await);
     let proxy = shop(&authority, &origin).await;
@@ -277,7 +314,7 @@ async fn the_end_of_a_connection_is_announced() {
     let get = b"GET / HTTP/1.0\r\nHost: shop.example\r\n\r\n";
     let mut seen = Vec::new();
     let read = patiently("the end", async {
-        tokio::io::AsyncWriteExt::write_all(&mut stream, get).await?;
+        stream.write_all(get).await?;
         stream.read_to_end(&mut seen).await
     });
 

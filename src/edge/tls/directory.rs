@@ -1,6 +1,6 @@
 //! Which certificate a client is shown.
 
-use std::{borrow::Cow, collections::HashMap, fmt, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, collections::HashMap, fmt, net::IpAddr, sync::Arc};
 
 use rustls::{
     SignatureScheme,
@@ -77,8 +77,19 @@ fn lower(name: &str) -> Cow<'_, str> {
     }
 }
 
+thread_local! {
+    static ASKED: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
+}
+
+/// The host that was asked for in the handshake that has just had its turn, in lower case. rustls tells it here and nowhere
+/// else, where it has no buffers of its own.
+pub fn take_asked() -> Option<Box<str>> {
+    ASKED.take()
+}
+
 impl ResolvesServerCert for Directory {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        ASKED.set(hello.server_name().map(|name| lower(name).into()));
         self.choose(hello.server_name(), hello.signature_schemes())
     }
 }

@@ -4,23 +4,25 @@
 use std::{io, rc::Rc, sync::Arc, time::Duration};
 
 use rustls::{
-    HandshakeKind, ServerConfig,
-    server::{Acceptor, ServerConnection},
+    HandshakeKind,
+    server::{Accepted, Acceptor},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsAcceptor};
 
-use super::{Certificates, Protocol};
+use super::{Certificates, Protocol, directory::take_asked};
 use crate::{
     edge::{
         counts::Handshakes,
         h1::{LINGER, head::Head},
     },
     http::{ClientCertificate, header, headers, proxy_protocol},
-    transport::{dial::Stream as Socket, tls::MOST_UNSENT},
+    transport::{
+        dial::Stream as Socket,
+        tls::served::{Handshake, hear},
+    },
 };
 
 /// What was agreed on with a client.
@@ -88,30 +90,54 @@ impl Certificates {
             return Err(io::Error::other("it speaks in the clear"));
         }
         let shown = self.shown();
-        let config = shown.config(newest);
-        let limit = |connection: &mut ServerConnection| connection.set_buffer_limit(Some(MOST_UNSENT));
-        let stream = if self.0.validations.are_none() {
-            TlsAcceptor::from(config).accept_with(socket, limit).await?
-        } else {
-            let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-            if let Some(answer) = self.0.validations.config(&start.client_hello()) {
-                return validate(start, answer).await.map(|()| None);
+        let mut heard = Vec::new();
+        let validation = match self.0.validations.are_none() {
+            true => None,
+            false => {
+                hello(&socket, &mut heard).await?.and_then(|hello| self.0.validations.config(&hello.client_hello()))
             }
-            start.into_stream_with(config, limit).await?
         };
-        let connection = stream.get_ref().1;
+        let is_validation = validation.is_some();
+        let config = validation.unwrap_or_else(|| shown.config(newest));
+        let mut handshake = Handshake::begun(config, heard).map_err(io::Error::other)?;
+        let mut asked = None;
+        handshake.shake(&socket, || asked = take_asked().or(asked.take())).await?;
+        let agreed = handshake.agreed();
         let greeted = Greeted {
-            protocol: Protocol::agreed(connection.alpn_protocol()),
-            client: shown.client(connection)?,
-            asked: connection
-                .server_name()
-                .map(|name| Rc::new(Asked { host: name.to_ascii_lowercase().into(), certificates: self.clone() })),
+            protocol: Protocol::agreed(agreed.alpn_protocol()),
+            client: shown.client(agreed)?,
+            asked: asked.map(|host| Rc::new(Asked { host, certificates: self.clone() })),
         };
-        match connection.handshake_kind() {
-            Some(HandshakeKind::Resumed) => counts.resumed.one(),
-            _ => counts.full.one(),
-        };
-        Ok(Some((Socket::Tls(Box::new(stream.into())), greeted)))
+        let is_resumed = agreed.handshake_kind() == Some(HandshakeKind::Resumed);
+        let mut stream = handshake.into_stream(socket, greeted.protocol == Protocol::Http2)?;
+        if is_validation {
+            // The handshake is the answer.
+            stream.shutdown().await?;
+            return Ok(None);
+        }
+        if is_resumed { &counts.resumed } else { &counts.full }.one();
+        Ok(Some((Socket::Served(Box::new(stream)), greeted)))
+    }
+}
+
+/// What a client begins with, when it is all there; `None` if it cannot be read. All that was heard is in `heard`.
+async fn hello(socket: &TcpStream, heard: &mut Vec<u8>) -> io::Result<Option<Accepted>> {
+    let mut acceptor = Acceptor::default();
+    loop {
+        let known = heard.len();
+        hear(socket, heard).await?;
+        let mut more = &heard[known..];
+        while !more.is_empty() {
+            // Whatever is wrong is found again, and told, by the handshake.
+            if acceptor.read_tls(&mut more).is_err() {
+                return Ok(None);
+            }
+            match acceptor.accept() {
+                Ok(None) => {}
+                Ok(Some(hello)) => return Ok(Some(hello)),
+                Err(_) => return Ok(None),
+            }
+        }
     }
 }
 
@@ -136,12 +162,6 @@ impl Greeted {
         let directory = &shown.directory;
         directory.has_names() && !directory.covers(name)
     }
-}
-
-/// A directory of certificates asks: the handshake is the answer.
-async fn validate(start: StartHandshake<TcpStream>, config: Arc<ServerConfig>) -> io::Result<()> {
-    let mut stream = start.into_stream(config).await?;
-    stream.shutdown().await
 }
 
 /// Bytes that are read of what a client still sends; it may be in the middle of an upload.

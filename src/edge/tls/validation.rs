@@ -85,6 +85,7 @@ fn config(domain: &str, digest: &[u8]) -> io::Result<ServerConfig> {
     let mut config = builder.with_cert_resolver(Arc::new(Always(Arc::new(shown))));
     config.alpn_protocols = vec![ACME.to_vec()];
     config.send_tls13_tickets = 0;
+    config.enable_secret_extraction = true;
     Ok(config)
 }
 
