@@ -23,6 +23,7 @@ pub use self::{
 use crate::http::{
     ClientCertificate, Downstream, HeaderMap, HeaderName, HeaderValue, Marks, Method, RequestBody, Uri, Version,
     downstream::{Absent, Peer},
+    scratch,
 };
 
 mod awaited;
@@ -241,6 +242,13 @@ impl Exchange {
         again.identities = self.identities.clone();
         again.downstream = self.downstream.as_ref().map(|downstream| Rc::new(Absent::like(&**downstream)) as _);
         again
+    }
+
+    /// It is over: what the next one can use of its memory is kept for it.
+    pub fn end(self) {
+        scratch::give_back(self.headers);
+        scratch::give_back_text(self.path);
+        scratch::give_back_text(self.authority.into_text());
     }
 
     /// The request's name: what a trusted proxy called it, else a new one, made when it is first asked for.

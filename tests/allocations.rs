@@ -137,7 +137,7 @@ const PER_EXCHANGE: usize = 10;
 
 #[test]
 fn an_exchange_allocates_little() {
-    let each = per_exchange(GET, "/proxied?x=1", false);
+    let each = per_exchange(GET, "/proxied?x=1", "");
 
     println!("{each:.2} heap allocations an exchange");
     assert!(each <= PER_EXCHANGE as f64, "{each:.2} heap allocations an exchange");
@@ -148,7 +148,7 @@ const PER_STREAM: usize = 11;
 
 #[test]
 fn a_stream_of_http_2_allocates_little_more_than_an_exchange_of_http_1_1() {
-    let edge = edge(origin(), false);
+    let edge = edge(origin(), "");
     let (mut client, mut counter) = (streams(edge), TcpStream::connect(edge).expect("it listens"));
     let mut count = || {
         counter.write_all(b"GET /count HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
@@ -210,7 +210,7 @@ fn ask_on(client: &mut TcpStream, stream: u32) {
 #[test]
 fn an_exchange_that_is_counted_allocates_no_more_than_one_that_is_not() {
     for request in [GET, POST] {
-        let (counted, uncounted) = (per_exchange(request, "/proxied", true), per_exchange(request, "/proxied", false));
+        let (counted, uncounted) = (per_exchange(request, "/proxied", COUNTED), per_exchange(request, "/proxied", ""));
 
         // Now and then something that is kept grows, in either.
         assert!(
@@ -221,8 +221,22 @@ fn an_exchange_that_is_counted_allocates_no_more_than_one_that_is_not() {
 }
 
 #[test]
+fn an_exchange_with_a_line_in_the_log_allocates_little_more_than_one_without() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = format!("log.access.path = {:?}\n", folder.path().join("log"));
+
+    let (logged, bare) = (per_exchange(GET, "/proxied", &log), per_exchange(GET, "/proxied", ""));
+
+    println!("{logged:.2} heap allocations an exchange, {bare:.2} without a log");
+    assert!(logged <= bare + PER_LINE, "{logged:.2} heap allocations, {bare:.2} without a log");
+}
+
+/// A place for what came that the line will show, and what counts who has it. Now and then something that is kept grows.
+const PER_LINE: f64 = 2.1;
+
+#[test]
 fn what_is_kept_is_given_out_with_no_more_allocations_than_an_exchange_takes() {
-    let each = per_exchange(GET, "/kept?x=1", false);
+    let each = per_exchange(GET, "/kept?x=1", "");
 
     println!("{each:.2} heap allocations a hit");
     assert!(each <= PER_HIT as f64, "{each:.2} heap allocations a hit");
@@ -236,7 +250,7 @@ const PER_CONNECTION: usize = 10;
 
 #[test]
 fn a_connection_for_a_request_allocates_little_more_than_the_exchange() {
-    let edge = edge(origin(), false);
+    let edge = edge(origin(), "");
     let ask = |path: &str| {
         let mut client = TcpStream::connect(edge).expect("it listens");
         client.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
@@ -263,8 +277,8 @@ const GET: Request = ("GET", "");
 const POST: Request = ("POST", "hello");
 
 /// How often the worker allocates for such a request, on a connection that is kept.
-fn per_exchange((method, content): Request, path: &str, is_counted: bool) -> f64 {
-    let edge = edge(origin(), is_counted);
+fn per_exchange((method, content): Request, path: &str, beside: &str) -> f64 {
+    let edge = edge(origin(), beside);
     let mut client = TcpStream::connect(edge).expect("it listens");
     client.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
     let mut ask = |(method, content): Request, path: &str| {
@@ -315,16 +329,18 @@ fn origin() -> SocketAddr {
     address
 }
 
-/// The proxy on one worker, beside a handler that tells what this worker has allocated.
-fn edge(origin: SocketAddr, is_counted: bool) -> SocketAddr {
+/// Where operators could ask, requests are counted; nobody has to listen there for that.
+const COUNTED: &str = "admin.listen = \"127.0.0.1:9901\"\n";
+
+/// The proxy on one worker, with these settings besides, beside a handler that tells what this worker has allocated.
+fn edge(origin: SocketAddr, beside: &str) -> SocketAddr {
     let (told, address) = mpsc::channel();
+    let beside = beside.to_owned();
     thread::spawn(move || {
         actix_rt::System::new().block_on(async move {
-            // Where operators could ask, requests are counted; nobody has to listen there for that.
-            let admin = if is_counted { "admin.listen = \"127.0.0.1:9901\"\n" } else { "" };
             let kept =
                 format!("routes.\"/kept\" = {{ to = \"http://{origin}\", cache = {{ default_ttl = \"1h\" }} }}\n");
-            let text = format!("{admin}{kept}routes.\"/\" = \"http://{origin}\"\n");
+            let text = format!("{beside}{kept}routes.\"/\" = \"http://{origin}\"\n");
             let loaded = Layers::new().text("edge.toml", text).load().expect("it is good");
             let proxy = Proxy::from_settings(loaded.settings).expect("it is good");
             let settings = ServerSettings { workers: Workers::Exactly(1), ..ServerSettings::default() };

@@ -85,10 +85,10 @@ impl AccessLog {
 
     /// Queues the line of one exchange. Never waits: if the queue is full, the line is dropped and counted.
     pub fn write(&self, record: &Record<'_>) {
-        let mut line = scratch::text();
+        let mut line = scratch::lines();
         line::push(&mut line, &self.0.format, &self.0.redaction, record);
-        self.0.lines.write(line.as_bytes());
-        scratch::give_back_text(line);
+        self.0.lines.write(&line);
+        scratch::give_back_lines(line);
     }
 
     /// Opens the file again, as after it was moved away, before anything is written that is queued from now on.

@@ -127,8 +127,9 @@ impl Drop for Tail {
         if let Some(tally) = self.tally.take() {
             tally.over(self.status, self.bytes_out);
         }
-        if let Some((log, exchange)) = &self.line {
-            log.write(&Record { exchange, status: self.status, bytes_out: self.bytes_out });
+        if let Some((log, exchange)) = self.line.take() {
+            log.write(&Record { exchange: &exchange, status: self.status, bytes_out: self.bytes_out });
+            exchange.end();
         }
     }
 }

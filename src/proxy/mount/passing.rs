@@ -4,9 +4,7 @@ use std::{any::Any, mem, rc::Rc, time::Instant};
 
 use crate::{
     exchange::{Awaited, Exchange, InFlight},
-    http::{
-        BodyError, BodySize, Downstream, Frame, Method, StatusCode, Takeover, Version, downstream::TakenOver, scratch,
-    },
+    http::{BodyError, BodySize, Downstream, Frame, Method, StatusCode, Takeover, Version, downstream::TakenOver},
     proxy::worker::Worker,
     telemetry::tail::{Ears, Tail},
 };
@@ -71,9 +69,7 @@ impl Passing {
             (Some(tail.expecting(size)), left)
         };
         if let Some(exchange) = left {
-            scratch::give_back(exchange.headers);
-            scratch::give_back_text(exchange.path);
-            scratch::give_back_text(exchange.authority.into_text());
+            exchange.end();
         }
         Rest { tail, in_flight, held, awaited, downstream }
     }

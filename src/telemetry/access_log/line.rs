@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    fmt::Write,
+    io::Write,
     net::IpAddr,
     time::{Duration, SystemTime},
 };
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     exchange::Exchange,
-    http::{HeaderName, StatusCode, Version, client_certificate::Part, downstream::Peer, header},
+    http::{HeaderName, StatusCode, Version, client_certificate::Part, downstream::Peer, header, scratch},
     telemetry::time::Utc,
 };
 
@@ -48,38 +48,38 @@ enum Value<'a> {
 }
 
 /// Appends the line with its end.
-pub(super) fn push(line: &mut String, format: &Format, redaction: &Redaction, record: &Record<'_>) {
+pub(super) fn push(line: &mut Vec<u8>, format: &Format, redaction: &Redaction, record: &Record<'_>) {
     match format {
         Format::Json => push_object(line, redaction, record),
         Format::Template(pieces) => {
             for piece in pieces {
                 match piece {
-                    Piece::Text(text) => line.push_str(text),
+                    Piece::Text(text) => line.extend_from_slice(text.as_bytes()),
                     Piece::Field(field) => value(field, redaction, record).push(line, Style::Plain, redaction),
                 }
             }
         }
     }
-    line.push('\n');
+    line.push(b'\n');
 }
 
-fn push_object(line: &mut String, redaction: &Redaction, record: &Record<'_>) {
+fn push_object(line: &mut Vec<u8>, redaction: &Redaction, record: &Record<'_>) {
     // The time is in it once.
     for (index, (name, field)) in FIELDS.iter().filter(|(_, field)| *field != Field::TimeClf).enumerate() {
-        line.push_str(if index == 0 { "{\"" } else { ",\"" });
-        line.push_str(name);
-        line.push_str("\":");
+        line.extend_from_slice(if index == 0 { b"{\"" } else { b",\"" });
+        line.extend_from_slice(name.as_bytes());
+        line.extend_from_slice(b"\":");
         value(field, redaction, record).push_json(line, redaction);
     }
     // Most sites have no such clients, and their lines no such fields.
     let parts = Part::ALL.into_iter().filter(|_| record.exchange.facts.client_certificate.is_some());
     for part in parts {
-        line.push_str(",\"");
-        line.push_str(part.name());
-        line.push_str("\":");
+        line.extend_from_slice(b",\"");
+        line.extend_from_slice(part.name().as_bytes());
+        line.extend_from_slice(b"\":");
         value(&Field::Certificate(part), redaction, record).push_json(line, redaction);
     }
-    line.push('}');
+    line.push(b'}');
 }
 
 fn value<'a>(field: &Field, redaction: &Redaction, record: &Record<'a>) -> Value<'a> {
@@ -170,31 +170,31 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn push_json(&self, line: &mut String, redaction: &Redaction) {
+    fn push_json(&self, line: &mut Vec<u8>, redaction: &Redaction) {
         match self {
-            Self::Missing => line.push_str("null"),
+            Self::Missing => line.extend_from_slice(b"null"),
             Self::Number(_) | Self::Millis(_) | Self::Flag(_) => self.push(line, Style::Json, redaction),
             _ => {
-                line.push('"');
+                line.push(b'"');
                 self.push(line, Style::Json, redaction);
-                line.push('"');
+                line.push(b'"');
             }
         }
     }
 
-    fn push(&self, line: &mut String, style: Style, redaction: &Redaction) {
+    fn push(&self, line: &mut Vec<u8>, style: Style, redaction: &Redaction) {
         let written = match self {
-            Self::Missing => return line.push('-'),
+            Self::Missing => return line.push(b'-'),
             Self::Text(text) => return style.push(line, text),
             Self::Url(url) => return redaction.url(url, |piece| style.push(line, piece)),
             Self::Urls(urls) => {
                 for (index, url) in urls.iter().enumerate() {
-                    line.push_str(if index == 0 { "" } else { ", " });
+                    line.extend_from_slice(if index == 0 { b"" } else { b", " });
                     redaction.url(url, |piece| style.push(line, piece));
                 }
                 return;
             }
-            Self::Number(number) => return line.push_str(itoa::Buffer::new().format(*number)),
+            Self::Number(number) => return scratch::write_decimal(*number, line),
             Self::Address(IpAddr::V4(address)) => return push_octets(line, address.octets()),
             Self::Address(address) => write!(line, "{address}"),
             Self::Millis(time) => write!(line, "{}.{:03}", time.as_millis(), time.subsec_micros() % 1000),
@@ -207,9 +207,9 @@ impl<'a> Value<'a> {
 }
 
 /// An address as nearly each line has one: what writes anything takes ten times as long.
-fn push_octets(line: &mut String, octets: [u8; 4]) {
+fn push_octets(line: &mut Vec<u8>, octets: [u8; 4]) {
     for (index, octet) in octets.into_iter().enumerate() {
-        line.push_str(if index == 0 { "" } else { "." });
-        line.push_str(itoa::Buffer::new().format(octet));
+        line.extend_from_slice(if index == 0 { b"" } else { b"." });
+        scratch::write_decimal(octet.into(), line);
     }
 }

@@ -356,9 +356,9 @@ proptest! {
         let record = Record { exchange: &exchange, status: StatusCode::OK, bytes_out: 0 };
         let redaction = Redaction::new(&settings(Path::new("x"), "json").redact).expect("valid");
         let lines = ["json", "\"${user_agent}\" \"${detail}\""].map(|format| {
-            let mut line = String::new();
+            let mut line = Vec::new();
             line::push(&mut line, &Format::parse(format).expect("a format"), &redaction, &record);
-            line
+            String::from_utf8(line).expect("text")
         });
 
         for line in &lines {
