@@ -223,6 +223,7 @@ impl Case {
             // It guards nothing, and what nginx tells an endpoint is told once for all messages.
             Peer::Relay | Peer::RelayUring => !self.is_secure() && !self.is_guarded(),
             Peer::NginxSame => self.speaks != WebSocket,
+            Peer::NginxLua => self.is_guarded(),
             Peer::Caddy => self.is_secure(),
             Peer::AqueductShared | Peer::AqueductReusePort => self.kind == Fresh && !self.is_secure(),
             Peer::Nginx | Peer::Haproxy | Peer::Aqueduct | Peer::AqueductCounted => true,

@@ -106,6 +106,7 @@ fn colour(peer: Peer) -> &'static str {
     match peer {
         Peer::Nginx => "#9a9a9a",
         Peer::NginxSame => "#5d6670",
+        Peer::NginxLua => "#778899",
         Peer::Haproxy => "#4477aa",
         Peer::Caddy => "#aa6688",
         Peer::Relay | Peer::RelayUring => "#ccbb44",

@@ -25,6 +25,7 @@ mod neighbours;
 mod pace;
 mod page;
 mod peers;
+mod refusals;
 mod relay;
 mod report;
 mod results;

@@ -71,7 +71,7 @@ fn ratio_pairs(peers: &[Peer]) -> Vec<(Peer, Peer)> {
     if peers.contains(&Peer::Nginx) {
         pairs.extend(to(Peer::Nginx));
     }
-    for other in [Peer::NginxSame, Peer::Haproxy, Peer::Caddy, Peer::Varnish, Peer::TrafficServer] {
+    for other in [Peer::NginxSame, Peer::NginxLua, Peer::Haproxy, Peer::Caddy, Peer::Varnish, Peer::TrafficServer] {
         if peers.contains(&other) {
             pairs.extend(to(other).filter(|&(peer, _)| peer == Peer::Aqueduct));
         }

@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::cases::{Case, Kind};
 use crate::generator::Endpoints;
 use crate::running::Running;
-use crate::settings::{Tells, Variant, Wanted, aqueduct, caddy, haproxy, nginx, traffic_server, varnish};
-use crate::socket;
+use crate::settings::{
+    Tells, Variant, Wanted, aqueduct, caddy, haproxy, nginx, nginx_with_lua, traffic_server, varnish,
+};
 use crate::tls::Certificate;
+use crate::{refusals, socket};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -21,6 +23,8 @@ pub enum Peer {
     Nginx,
     /// nginx that tells the endpoint what Aqueduct tells it.
     NginxSame,
+    /// nginx that checks tokens.
+    NginxLua,
     Haproxy,
     Caddy,
     Relay,
@@ -60,9 +64,10 @@ pub struct Programs {
 
 impl Peer {
     /// Who is compared unless others are named.
-    pub const USUAL: [Self; 8] = [
+    pub const USUAL: [Self; 9] = [
         Self::Nginx,
         Self::NginxSame,
+        Self::NginxLua,
         Self::Haproxy,
         Self::Caddy,
         Self::Relay,
@@ -77,6 +82,7 @@ impl Peer {
         match self {
             Self::Nginx => "nginx",
             Self::NginxSame => "nginx-same",
+            Self::NginxLua => "nginx-lua",
             Self::Haproxy => "haproxy",
             Self::Caddy => "caddy",
             Self::Relay => "relay",
@@ -95,6 +101,7 @@ impl Peer {
         match self {
             Self::Nginx => "nginx",
             Self::NginxSame => "nginx, same fields",
+            Self::NginxLua => "nginx with Lua",
             Self::Haproxy => "HAProxy",
             Self::Caddy => "Caddy",
             Self::Relay => "TCP relay",
@@ -118,6 +125,7 @@ impl Peer {
             Self::TrafficServer => command_with("traffic_server", &["-V"]),
             Self::Aqueduct => command_with(programs.aqueduct.as_ref()?, &["--version"]),
             Self::NginxSame
+            | Self::NginxLua
             | Self::Relay
             | Self::RelayUring
             | Self::AqueductCounted
@@ -135,6 +143,11 @@ impl Peer {
         Some(format!("{} {version}", self.title()))
     }
 
+    /// nginx knows nothing of them unless it is paid for, or told by Lua what they are.
+    fn checks_tokens(self) -> bool {
+        !matches!(self, Self::Nginx | Self::NginxSame)
+    }
+
     /// Starts it on its core and waits until it listens.
     pub fn start(self, place: &Place, case: &Case) -> io::Result<Running> {
         self.start_by(place, case, |command| command)
@@ -148,7 +161,11 @@ impl Peer {
         let redis = if case.kind == Kind::InRedis { Some(redis(place)?) } else { None };
         let listens = (address, redis.as_ref().map(|redis| redis.address));
         let command = self.command(listens, place, case, &directory)?;
-        Ok(Running::start(how(command), address, place.core, &directory)?.with(redis))
+        let running = Running::start(how(command), address, place.core, &directory)?.with(redis);
+        if case.is_guarded() && self.checks_tokens() {
+            refusals::check(address)?;
+        }
+        Ok(running)
     }
 
     /// `listens`: where it is to, and where a Redis does.
@@ -164,9 +181,13 @@ impl Peer {
         let wanted = Wanted { case, listen, endpoint, redis, directory, certificate };
         let settings = directory.join("settings");
         match self {
-            Self::Nginx | Self::NginxSame => {
-                let tells = if self == Self::Nginx { Tells::ForwardedFor } else { Tells::AsAqueduct };
-                fs::write(&settings, nginx(&wanted, tells))?;
+            Self::Nginx | Self::NginxSame | Self::NginxLua => {
+                let text = match self {
+                    Self::NginxLua => nginx_with_lua(&wanted),
+                    Self::NginxSame => nginx(&wanted, Tells::AsAqueduct),
+                    _ => nginx(&wanted, Tells::ForwardedFor),
+                };
+                fs::write(&settings, text)?;
                 let mut command = Command::new("nginx");
                 command.arg("-p").arg(directory).arg("-c").arg(&settings);
                 // The built-in error log would be written before the settings are read.

@@ -7,6 +7,14 @@ pub const ISSUER: &str = "load";
 pub const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
     eyJpc3MiOiJsb2FkIiwic3ViIjoiYWxpY2UiLCJleHAiOjQxMDI0NDQ4MDB9.\
     Nb89XuaANdH3HTt7fUxL3IMmxoUSIaim49phUgqEL4k";
+/// The same, signed by somebody else.
+pub const FORGED: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
+    eyJpc3MiOiJsb2FkIiwic3ViIjoiYWxpY2UiLCJleHAiOjQxMDI0NDQ4MDB9.\
+    Nb89XuaANdH3HTt7fUxL3IMmxoUSIaim49phUgqEL4s";
+/// The same, good until 2001.
+pub const EXPIRED: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
+    eyJpc3MiOiJsb2FkIiwic3ViIjoiYWxpY2UiLCJleHAiOjEwMDAwMDAwMDB9.\
+    uLaMz987BAJQbJMdodg3Iq9IGPfz_EeOjdi1Tu8MdZI";
 
 /// So many requests a second may each address make: more than any peer can carry.
 pub const RATE: u32 = 1_000_000;

@@ -17,9 +17,9 @@ use crate::tls::Certificate;
 
 pub use aqueduct::{Variant, aqueduct};
 pub use caddy::caddy;
-pub use guard::TOKEN;
+pub use guard::{EXPIRED, FORGED, TOKEN};
 pub use haproxy::haproxy;
-pub use nginx::{Tells, nginx};
+pub use nginx::{Tells, nginx, nginx_with_lua};
 pub use traffic_server::traffic_server;
 pub use varnish::varnish;
 
@@ -89,6 +89,22 @@ mod tests {
             let [(_, nginx), (_, haproxy), ..] = told(&case);
             assert_eq!(nginx.contains(" http2 "), case.is_h2c(), "nginx in {}", case.name);
             assert_eq!(haproxy.contains("backlog 4096 proto h2"), case.is_h2c(), "haproxy in {}", case.name);
+        }
+    }
+
+    #[test]
+    fn nginx_with_lua_does_what_nginx_does_and_checks_tokens() {
+        let directory = Path::new("/x");
+        let certificate = Certificate::at(directory);
+        let (listen, endpoint, certificate) = (loopback(1), loopback(2), &certificate);
+        for case in cases::ALL.iter().filter(|case| case.is_guarded()) {
+            let wanted = Wanted { case, listen, endpoint, redis: None, directory, certificate };
+            let (without, with) = (nginx(&wanted, Tells::ForwardedFor), nginx_with_lua(&wanted));
+            let lines = |text: &str| text.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
+            let with = lines(&with);
+            assert!(lines(&without).iter().all(|line| with.contains(line)));
+            let said = |words: &str| with.iter().any(|line| line.contains(words));
+            assert!(said(guard::SECRET) && said("access_by_lua_block") && said("ngx_http_lua_module.so"));
         }
     }
 

@@ -36,6 +36,32 @@ impl Tells {
 const MOST_FILES: u32 = 16384;
 
 pub fn nginx(wanted: &Wanted, tells: Tells) -> String {
+    settings(wanted, tells, &Additions::default())
+}
+
+/// The same, and it checks tokens: by Lua, for its own module is sold.
+pub fn nginx_with_lua(wanted: &Wanted) -> String {
+    let check = include_str!("token.lua").replace("{SECRET}", guard::SECRET).replace("{ISSUER}", guard::ISSUER);
+    let additions = Additions {
+        modules: ["ndk_http", "ngx_http_lua"].map(|name| format!("load_module {MODULES}/{name}_module.so;\n")).concat(),
+        http: format!("init_by_lua_block {{\n{check}}}"),
+        location: "access_by_lua_block { check_token() }",
+    };
+    settings(wanted, Tells::ForwardedFor, &additions)
+}
+
+/// Where Debian keeps them.
+const MODULES: &str = "/usr/lib/nginx/modules";
+
+/// What is said besides.
+#[derive(Default)]
+struct Additions {
+    modules: String,
+    http: String,
+    location: &'static str,
+}
+
+fn settings(wanted: &Wanted, tells: Tells, additions: &Additions) -> String {
     let Wanted { case, listen, endpoint, directory, .. } = wanted;
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     let directory = directory.display();
@@ -46,6 +72,7 @@ pub fn nginx(wanted: &Wanted, tells: Tells) -> String {
         false if case.is_h2c() => (" http2", String::new()),
         false => ("", String::new()),
     };
+    let Additions { modules, http, location: first } = additions;
     let location = location_lines(wanted, tells);
     let store = if case.is_stored() { store_lines(wanted) } else { String::new() };
     let (guard, log) = match case.is_guarded() {
@@ -54,7 +81,7 @@ pub fn nginx(wanted: &Wanted, tells: Tells) -> String {
     };
     format!(
         "\
-{user}
+{modules}{user}
 daemon off;
 worker_processes 1;
 worker_rlimit_nofile {MOST_FILES};
@@ -73,6 +100,7 @@ http {{
     scgi_temp_path {directory}/scgi;
     {store}
     {guard}
+    {http}
     upstream backend {{
         server {endpoint};
         keepalive 1024;
@@ -82,6 +110,7 @@ http {{
         listen {listen}{speaks} backlog=4096;
         {tls}
         location / {{
+            {first}
             {location}
         }}
     }}
