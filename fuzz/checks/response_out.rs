@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use actix_http::Response;
 use aqueduct::{
-    edge::h1::response::{Asked, write_head, write_interim},
+    edge::{
+        answer::AnswerHead,
+        h1::response::{Asked, write_head, write_interim},
+    },
     http::{BodySize, HeaderMap, HeaderValue, Method, StatusCode, Version, framing::ResponseFraming, header, headers},
     transport::h1::{
         head::HeadReader,
@@ -57,23 +59,22 @@ pub fn check(data: &[u8]) {
     answered(&written, status, &sent, framing, &asked);
 }
 
-/// As the proxy hands it to actix, and the edge takes it from there.
+/// As the proxy hands it to the edge.
 fn pass_on(settled: Settled, asked: &mut Asked, out: &mut Vec<u8>) {
     let Settled { head, framing, keeps: _ } = settled;
-    let mut answer = Response::new(head.status);
-    *answer.headers_mut() = head.headers;
+    let mut headers = head.headers;
     let size = match framing {
         ResponseFraming::None(None) => BodySize::None,
         ResponseFraming::None(Some(length)) => {
             if head.status == StatusCode::NOT_MODIFIED {
-                answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             }
             BodySize::Sized(length)
         }
         ResponseFraming::Length(length) => BodySize::Sized(length),
         ResponseFraming::Chunked { .. } | ResponseFraming::UntilClose => BodySize::Stream,
     };
-    write_head(answer.head(), size, asked, out);
+    write_head(&AnswerHead { status: head.status, reason: None, headers }, size, asked, out);
 }
 
 fn answered(written: &[u8], status: StatusCode, sent: &HeaderMap, framing: ResponseFraming, asked: &Asked) {

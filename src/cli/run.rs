@@ -192,6 +192,7 @@ pub fn start(
 ) -> io::Result<(Running, Vec<ListenAddress>)> {
     let handler = proxy.clone();
     let mut server = EdgeServer::new(move || App::new().default_service(handler.clone()))
+        .proxy_alone()
         .settings(&actors::server_settings(settings))
         .server_name(&settings.server_name)
         .access_log_of(proxy)

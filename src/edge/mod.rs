@@ -16,7 +16,7 @@ use actix_web::dev::AppConfig;
 
 use self::{
     drain::Stop,
-    limits::Limits,
+    limits::{Hosted, Limits},
     listener::{Caps, Listening, Manner, Opened},
     proxy_protocol::Senders,
     reload::Live,
@@ -39,6 +39,7 @@ use crate::{
 };
 
 mod accept;
+pub mod answer;
 pub mod counts;
 mod drain;
 pub mod h1;
@@ -74,7 +75,7 @@ pub struct EdgeServer<F> {
     room: Option<usize>,
     /// Of the files of sockets that are said next.
     mode: Option<FileMode>,
-    log_of: Option<Proxy>,
+    hosted: Hosted,
     inherited: Inherited,
     opened: Vec<Opened>,
 }
@@ -85,13 +86,24 @@ impl<F> EdgeServer<F> {
         let (settings, spoken) = (ServerSettings::default(), Spoken::default());
         let (server_name, inherited, opened) = ("aqueduct".into(), Inherited::nothing(), Vec::new());
         let (room, mode) = (None, None);
-        Self { factory, settings, server_name, signals: true, spoken, room, mode, log_of: None, inherited, opened }
+        Self {
+            factory,
+            settings,
+            server_name,
+            signals: true,
+            spoken,
+            room,
+            mode,
+            hosted: Hosted::default(),
+            inherited,
+            opened,
+        }
     }
 
     /// The same addresses with another `App`: for whoever has to listen before there is one.
     pub fn hosting<G>(self, factory: G) -> EdgeServer<G> {
-        let Self { factory: _, settings, server_name, signals, spoken, room, mode, log_of, inherited, opened } = self;
-        EdgeServer { factory, settings, server_name, signals, spoken, room, mode, log_of, inherited, opened }
+        let Self { factory: _, settings, server_name, signals, spoken, room, mode, hosted, inherited, opened } = self;
+        EdgeServer { factory, settings, server_name, signals, spoken, room, mode, hosted, inherited, opened }
     }
 
     /// Workers, limits and deadlines. To be said before the first address.
@@ -112,7 +124,15 @@ impl<F> EdgeServer<F> {
     /// malformed, too large or too slow. Without this they are told of in the application's log alone.
     #[must_use]
     pub fn access_log_of(mut self, proxy: &Proxy) -> Self {
-        self.log_of = Some(proxy.clone());
+        self.hosted.log_of = Some(proxy.clone());
+        self
+    }
+
+    /// Nobody but a proxy is in the `App`, as its default service: no handler, guard or middleware that reads fields of requests or
+    /// answers. They get past it then without becoming actix's and ours again; who reads them there all the same finds none.
+    #[must_use]
+    pub fn proxy_alone(mut self) -> Self {
+        self.hosted.is_proxy_alone = true;
         self
     }
 
@@ -259,8 +279,8 @@ impl<F> EdgeServer<F> {
         let workers = worker::count(&self.settings);
         let stop = Stop::default();
         let caps = Caps::new(self.settings.max_connections, self.settings.max_connections_per_ip);
-        let limits = Limits { log_of: self.log_of.clone(), ..Limits::of(&self.settings, &self.server_name) };
-        let live = Live::new(&stop, &caps, self.log_of, self.settings, self.opened);
+        let limits = Limits { hosted: self.hosted.clone(), ..Limits::of(&self.settings, &self.server_name) };
+        let live = Live::new(&stop, &caps, self.hosted, self.settings, self.opened);
         let shared = Shared { limits, caps, stop: stop.clone(), workers, at_work: live.at_work() };
         let started = Workers::start(&self.factory, |number| live.entrances(number, workers), &shared).map(
             |(workers, tellers)| {

@@ -1,6 +1,6 @@
 //! A request in actix's terms, whichever version of HTTP it came in.
 
-use std::{mem, rc::Rc};
+use std::rc::Rc;
 
 use actix_http::{HttpMessage, Request};
 
@@ -11,7 +11,14 @@ use crate::http::{Downstream, downstream::Peer, scratch};
 pub fn describe(request: &mut Request, head: Head, peer: Peer, downstream: Rc<dyn Downstream>) {
     let known = request.head_mut();
     (known.method, known.uri, known.version) = (head.method, head.uri, head.version);
-    scratch::give_back(mem::replace(&mut known.headers, head.headers));
+    let mut fields = head.headers;
+    match downstream.crossing() {
+        Some(crossing) => crossing.ask(fields),
+        None => {
+            fields.give_to(&mut known.headers);
+            scratch::give_back(fields);
+        }
+    }
     known.peer_addr = match peer {
         Peer::Tcp(address) => Some(address),
         Peer::Unix => None,

@@ -193,8 +193,8 @@ fn holds_content(method: &Method, response: &Response) -> bool {
 /// A server may always answer with the whole (RFC 9110, 14.2).
 fn ask_for_one_range(fields: &mut HeaderMap) {
     let mut ranges = fields.get_all(header::RANGE);
-    let (first, more) = (ranges.next(), ranges.next());
-    if more.is_some() || first.is_some_and(|range| range.as_bytes().contains(&b',')) {
+    let first_is_many = ranges.next().is_some_and(|range| range.as_bytes().contains(&b','));
+    if first_is_many || ranges.next().is_some() {
         fields.remove(header::RANGE);
         fields.remove(header::IF_RANGE);
     }

@@ -250,17 +250,17 @@ impl Kind for SecurityHeaders {
 impl Filter for SecurityHeaders {
     fn on_response(&self, exchange: &Exchange, response: &mut Response) {
         let fields = &mut response.headers;
-        let before = fields.len_keys();
+        let before = fields.len();
         for name in &self.remove {
             fields.remove(name);
         }
-        if fields.len_keys() < before {
+        if fields.len() < before {
             self.hidden.happened();
         }
         match &self.hsts {
             // RFC 6797, 7.2: never in the clear.
             _ if !exchange.client.secure => drop(fields.remove(header::STRICT_TRANSPORT_SECURITY)),
-            Some(hsts) => drop(fields.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone())),
+            Some(hsts) => fields.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone()),
             None => {}
         }
         if response.takeover.is_some() {

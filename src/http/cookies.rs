@@ -15,7 +15,8 @@ pub fn remove(headers: &mut HeaderMap, name: &str) {
     if values(headers, name).next().is_none() {
         return;
     }
-    let lines: Vec<HeaderValue> = headers.remove(header::COOKIE).collect();
+    let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).cloned().collect();
+    headers.remove(header::COOKIE);
     for line in lines {
         let pairs = line.as_bytes().split(|byte| *byte == b';');
         let left: Vec<_> = pairs.filter(|pair| value(pair, name).is_none()).map(<[u8]>::trim_ascii).collect();

@@ -5,6 +5,7 @@ pub mod chunked;
 pub mod client_certificate;
 pub mod codings;
 pub mod cookies;
+pub mod crossing;
 pub mod downstream;
 pub mod error;
 pub mod error_page;
@@ -13,6 +14,7 @@ pub mod forwarded;
 pub mod framing;
 pub mod grpc;
 pub(crate) mod h2;
+pub mod header_map;
 pub mod headers;
 pub mod hpack;
 pub mod marks;
@@ -26,15 +28,17 @@ pub mod scratch;
 pub mod shortcut;
 pub mod underscores;
 
-pub use actix_http::header::{HeaderMap, HeaderName, HeaderValue};
+pub use actix_http::header::{HeaderName, HeaderValue};
 pub use actix_web::http::{Method, StatusCode, Uri, Version, header};
 
 pub use self::{
     body::{Body, BodyError, BodySize, Frame, RequestBody, ResponseBody},
     client_certificate::ClientCertificate,
     codings::{Codings, Making},
+    crossing::Crossing,
     downstream::{Downstream, Io, Takeover},
     error::{Error, Fault},
+    header_map::HeaderMap,
     marks::Marks,
     refusal::Refusal,
     response::Response,

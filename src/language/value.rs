@@ -243,7 +243,7 @@ fn has_port(host: &str) -> bool {
     behind.contains(':')
 }
 
-fn fields<'e>(exchange: &'e Exchange, name: &HeaderName) -> impl Iterator<Item = &'e [u8]> + use<'e> {
+fn fields<'e>(exchange: &'e Exchange, name: &HeaderName) -> impl Iterator<Item = &'e [u8]> {
     exchange.headers.get_all(name).map(|value| value.as_bytes())
 }
 

@@ -276,7 +276,7 @@ impl<'s> Drawing<'s> {
         let mut fields = HeaderMap::new();
         if !written.body.is_empty() {
             match HeaderValue::from_str(&written.content_type) {
-                Ok(value) => drop(fields.insert(header::CONTENT_TYPE, value)),
+                Ok(value) => fields.insert(header::CONTENT_TYPE, value),
                 Err(_) => {
                     self.problem(text, &["respond", "content_type"], "not a header field value", "\"text/plain\"")
                 }
@@ -290,7 +290,7 @@ impl<'s> Drawing<'s> {
                     format!("`{name}` frames the message or belongs to one connection"),
                     "remove it: the proxy writes what is needed",
                 ),
-                (Ok(name), Ok(value)) => drop(fields.insert(name, value)),
+                (Ok(name), Ok(value)) => fields.insert(name, value),
                 (Err(_), _) => self.problem(
                     text,
                     &["respond", "headers", key],

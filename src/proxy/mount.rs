@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     future::{Ready, ready},
-    mem,
     rc::Rc,
     task::{Context, Poll},
 };
@@ -21,10 +20,10 @@ use super::{Proxy, journey, worker::Worker};
 use crate::{
     exchange::{Client, Exchange},
     http::{
-        BodySize, Downstream, HeaderValue, RequestBody, Response, ResponseBody, StatusCode, Version,
+        BodySize, Crossing, Downstream, HeaderValue, RequestBody, Response, ResponseBody, StatusCode, Version,
         body::{Body, Length},
         downstream::{Peer, Takeover},
-        framing, header,
+        framing, header, scratch,
     },
 };
 
@@ -105,7 +104,12 @@ fn receive(request: &mut ServiceRequest) -> Box<Exchange> {
         Some(downstream) => Client::at(downstream.peer(), downstream.is_tls()),
         None => Client::at(request.peer_addr().map_or(Peer::Unix, Peer::Tcp), request.app_config().secure()),
     };
-    let headers = mem::take(request.headers_mut());
+    let crossing = downstream.as_ref().and_then(|downstream| downstream.crossing());
+    let headers = crossing.and_then(Crossing::asked).unwrap_or_else(|| {
+        let mut headers = scratch::map();
+        headers.take_from(request.headers_mut());
+        headers
+    });
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
     let mut exchange = Box::new(Exchange::new(method, uri, version, headers, RequestBody::empty(), client));
     exchange.body = match framing::request_length(&exchange.headers, exchange.marks, version) {
@@ -127,9 +131,18 @@ fn receive(request: &mut ServiceRequest) -> Box<Exchange> {
 fn answer(passing: Passing, response: Response) -> HttpResponse {
     let version = passing.version();
     let outcome = response.outcome();
-    let Response { status, headers, body, takeover, .. } = response;
+    let Response { status, mut headers, body, takeover, .. } = response;
     let mut answer = HttpResponse::with_body(status, ());
-    *answer.headers_mut() = headers;
+    if let (StatusCode::NOT_MODIFIED, ResponseBody::Announced(length)) = (status, &body) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(*length));
+    }
+    match passing.crossing() {
+        Some(crossing) => crossing.answer(headers),
+        None => {
+            headers.give_to(answer.headers_mut());
+            scratch::give_back(headers);
+        }
+    }
     if let Some(takeover) = takeover {
         let takeover = passing.until_the_end_of(takeover, status);
         answer.extensions_mut().insert(RefCell::new(Some::<Takeover>(takeover)));
@@ -139,9 +152,6 @@ fn answer(passing: Passing, response: Response) -> HttpResponse {
     if unknown_length && version < Version::HTTP_11 {
         answer.head_mut().no_chunking(true);
         answer.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
-    }
-    if let (StatusCode::NOT_MODIFIED, ResponseBody::Announced(length)) = (status, &body) {
-        answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(*length));
     }
     answer.set_body(Relay::boxed(body, outcome, passing))
 }

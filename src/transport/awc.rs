@@ -7,7 +7,7 @@
 use std::{
     cell::RefCell,
     future::{Future, poll_fn},
-    io, mem,
+    io,
     pin::pin,
     rc::Rc,
     task::Poll,
@@ -97,7 +97,8 @@ async fn exchange(
     let uri = Uri::builder().scheme("http").authority("endpoint").path_and_query(request.target.as_str()).build();
     let uri = uri.map_err(|_| Cause::Unsayable("awc cannot send this target"))?;
     let mut sending = client.request(request.method.clone(), uri).no_decompress().force_close();
-    *sending.headers_mut() = fields(request).ok_or(Cause::Unsayable("awc cannot send these fields"))?;
+    let mut fields = fields(request).ok_or(Cause::Unsayable("awc cannot send these fields"))?;
+    fields.give_to(sending.headers_mut());
     let mut response = pin!(sending.send_body(Question::new(Rc::clone(body), Rc::clone(movement))));
     movement.connected();
     poll_fn(|cx| match response.as_mut().poll(cx) {
@@ -168,7 +169,7 @@ fn understood(response: ClientResponse, request: &Outgoing, movement: &Rc<Moveme
 fn taken_apart(response: ClientResponse) -> (HeaderMap, Payload) {
     let mut headers = HeaderMap::new();
     let mut response = response.map_body(|head: &mut ResponseHead, payload| {
-        headers = mem::take(&mut head.headers);
+        headers.take_from(&mut head.headers);
         payload
     });
     (headers, response.take_payload())

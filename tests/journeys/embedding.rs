@@ -1,9 +1,15 @@
 //! The proxy inside somebody's actix-web app, under a plain `HttpServer`.
 
-use actix_web::{App, HttpResponse, guard, web};
-use aqueduct::Proxy;
+use actix_web::{
+    App, HttpResponse,
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    guard,
+    http::header::{HeaderName, HeaderValue},
+    web,
+};
+use aqueduct::{EdgeServer, Proxy, plan::ListenAddress};
 
-use super::support::{client, origin::Origin};
+use super::support::{client, origin::Origin, wire::patiently};
 
 fn proxy_to(origin: &Origin) -> Proxy {
     Proxy::builder().route("/", origin.url().as_str()).build().expect("it is good")
@@ -58,6 +64,53 @@ async fn bodies_stream_through_a_plain_server_too() {
 
     assert_eq!(response.status, 200);
     assert!(response.text().ends_with(&body));
+}
+
+/// An `App` that reads fields of requests, and reads and writes those of answers.
+fn with_middleware(
+    proxy: Proxy,
+) -> App<
+    impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse, Error = actix_web::Error, InitError = ()>,
+> {
+    use actix_web::dev::Service;
+    App::new()
+        .wrap_fn(|request, service| {
+            let key = request.headers().get("x-key").cloned();
+            let answer = service.call(request);
+            async {
+                let mut answer = answer.await?;
+                let seen = answer.headers().get("x-own").cloned();
+                const NOTHING: HeaderValue = HeaderValue::from_static("nothing");
+                answer.headers_mut().insert(HeaderName::from_static("x-asked"), key.unwrap_or(NOTHING));
+                answer.headers_mut().insert(HeaderName::from_static("x-seen"), seen.unwrap_or(NOTHING));
+                Ok(answer)
+            }
+        })
+        .default_service(proxy)
+}
+
+#[actix_rt::test]
+async fn middleware_around_the_proxy_sees_fields_and_writes_its_own() {
+    let origin = Origin::replying("HTTP/1.1 200 OK\r\nX-Own: 1\r\nContent-Length: 0\r\n\r\n").start().await;
+    let proxy = proxy_to(&origin);
+    let (plain, edge) = (proxy.clone(), proxy.clone());
+    let plain = actix_test::start(move || with_middleware(plain.clone()));
+    let edge = EdgeServer::new(move || with_middleware(edge.clone())).signals(false);
+    let edge = edge.bind(&ListenAddress::Tcp(([127, 0, 0, 1], 0).into())).expect("a free port");
+    let ListenAddress::Tcp(address) = edge.addresses()[0].clone() else { panic!("it is TCP") };
+    let running = edge.run();
+    let handle = running.handle();
+    let running = actix_rt::spawn(running);
+
+    for address in [plain.addr(), address] {
+        let answer =
+            client::request(address, "GET / HTTP/1.1\r\nHost: a\r\nX-Key: 2\r\nConnection: close\r\n\r\n").await;
+        let told = ["x-own", "x-asked", "x-seen"].map(|name| answer.header(name));
+        assert_eq!(told, [Some("1"), Some("2"), Some("1")]);
+    }
+    assert!(origin.requests().iter().all(|request| request.contains("x-key: 2\r\n")), "{:?}", origin.requests());
+    handle.stop();
+    patiently("the end", running).await.expect("no panic").expect("it served");
 }
 
 /// What only `EdgeServer` has: it takes the same `App`.

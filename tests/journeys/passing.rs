@@ -31,6 +31,24 @@ async fn a_request_arrives_as_it_was_sent() {
 }
 
 #[actix_rt::test]
+async fn fields_keep_their_order_in_both_directions() {
+    const FIELDS: [&str; 7] = ["x-b: 1", "accept: 2", "x-a: 3", "x-b: 4", "cookie: 5", "x-c: 6", "x-a: 7"];
+    let lines = FIELDS.map(|field| format!("{field}\r\n")).concat();
+    let answer = format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 0\r\n\r\n");
+    let origin = Origin::replying(answer).start().await;
+    let proxy = TestProxy::to(&origin).start().await;
+    let mut client = Client::connect(proxy.address).await;
+
+    client.send(format!("GET / HTTP/1.1\r\n{lines}Host: a\r\n\r\n")).await;
+    let head = client.read_head().await;
+
+    let of =
+        |head: &str| -> Vec<String> { head.lines().filter(|line| FIELDS.contains(line)).map(str::to_owned).collect() };
+    assert_eq!(of(&origin.request(0)), FIELDS);
+    assert_eq!(of(&head), FIELDS);
+}
+
+#[actix_rt::test]
 async fn what_belongs_to_one_connection_does_not_go_on_in_either_direction() {
     let origin = Origin::serving(|head, _| {
         let seen = head.to_ascii_lowercase();

@@ -1,7 +1,6 @@
 //! One connection: one request after the other, and the answer to each.
 
 use std::{
-    cell::RefCell,
     future::poll_fn,
     mem,
     pin::pin,
@@ -9,10 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use actix_http::{
-    Request, Response,
-    body::{BoxBody, MessageBody},
-};
+use actix_http::{Request, body::MessageBody};
 use tokio::task::yield_now;
 
 use super::{
@@ -24,6 +20,7 @@ use super::{
 };
 use crate::{
     edge::{
+        answer::Answer,
         drain::{Draining, LAST_CALL},
         parking::PARK_AFTER,
         request::describe,
@@ -203,10 +200,11 @@ impl Connection {
         };
         // The client has left, and whatever was done for it was dropped with the call.
         let Some(answer) = answer else { return After::End(Last::Close) };
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let answer = Answer::of_app(answer, self.wire.crossing());
+        if answer.head.status == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(answer, asked).await;
         }
-        if answer.status().is_informational() {
+        if answer.head.status.is_informational() {
             let error = Error::Internal { what: "an interim status is no answer" };
             return After::End(Box::pin(self.refuse(error, &asked.method)).await);
         }
@@ -235,8 +233,8 @@ impl Connection {
     }
 
     /// Writes the answer to its end, or as far as it goes.
-    async fn answer(&mut self, answer: Response<BoxBody>, asked: &mut Asked) -> After {
-        let (mut answer, body) = answer.into_parts();
+    async fn answer(&mut self, answer: Answer, asked: &mut Asked) -> After {
+        let Answer { head, body, takeover: _ } = answer;
         self.wire.end_interim();
         self.wire.skip_rest_of_body();
         if self.draining.has_begun() || self.wire.is_body_lost() {
@@ -245,13 +243,12 @@ impl Connection {
         let ending = {
             let mut output = self.wire.output.borrow_mut();
             let size = self.wire.shortcut.ask(|| body.size());
-            response::write_head(answer.head(), size, asked, &mut output.lines)
+            response::write_head(&head, size, asked, &mut output.lines)
         };
         if let response::Ending::Length(length) = ending {
             self.wire.open_shortcut(length);
         }
-        scratch::give_back(mem::take(answer.headers_mut()));
-        drop(answer);
+        scratch::give_back(head.headers);
         let ends_with_connection = ending == response::Ending::Close;
         let mut outgoing = Outgoing { body, ending, is_last: !asked.keeps_alive };
         let mut asks = true;
@@ -311,21 +308,20 @@ impl Connection {
     }
 
     /// `101`: the head goes out, and the socket with it.
-    async fn switch(&mut self, mut answer: Response<BoxBody>, mut asked: Asked) -> After {
-        let takeover = answer.extensions_mut().remove::<RefCell<Option<Takeover>>>().and_then(RefCell::into_inner);
+    async fn switch(&mut self, answer: Answer, mut asked: Asked) -> After {
         self.wire.end_interim();
         // The other protocol begins behind the whole request.
         let is_complete = poll_fn(|cx| self.wire.poll_rest_of_body(cx)).await;
-        let takeover = match takeover {
+        let size = answer.size();
+        let takeover = match answer.takeover {
             Some(takeover) if is_complete => takeover,
             _ => {
                 let what = if is_complete { "nobody speaks the protocol" } else { "the request has not ended" };
                 return After::End(Box::pin(self.refuse(Error::Upgrade { what }, &asked.method)).await);
             }
         };
-        let (answer, body) = answer.into_parts();
         let mut output = self.wire.output.take();
-        response::write_head(answer.head(), body.size(), &mut asked, &mut output.lines);
+        response::write_head(&answer.head, size, &mut asked, &mut output.lines);
         self.wire.output.replace(output);
         match poll_fn(|cx| self.wire.poll_write(cx)).await {
             Ok(()) => After::End(Last::Switch(takeover)),
@@ -352,8 +348,8 @@ impl Connection {
 
     /// Nothing that follows a request that was refused can be told from a part of it.
     async fn say(&mut self, refusal: http::Response, method: Method) -> Last {
-        let mut answer = response::of_refusal(refusal);
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let mut answer = Answer::of_refusal(refusal);
+        answer.head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         let mut asked = Asked { method, version: Version::HTTP_11, keeps_alive: false };
         match self.answer(answer, &mut asked).await {
             After::End(Last::Cut) => Last::Cut,

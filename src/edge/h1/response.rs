@@ -8,17 +8,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use actix_http::{
-    Response, ResponseHead,
-    body::{BodySize, BoxBody, MessageBody},
-};
+use actix_http::body::{BodySize, BoxBody, MessageBody};
 
 use super::wire::Wire;
 use crate::{
     clock,
-    http::{
-        self, HeaderMap, HeaderName, HeaderValue, Method, ResponseBody, StatusCode, Version, header, headers, scratch,
-    },
+    edge::answer::AnswerHead,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, headers, scratch},
 };
 
 /// What the request decides about its answer.
@@ -46,7 +42,7 @@ pub enum Ending {
 }
 
 /// Writes the final head. Framing and connection fields are ours, whatever the App has set.
-pub fn write_head(head: &ResponseHead, size: BodySize, asked: &mut Asked, out: &mut Vec<u8>) -> Ending {
+pub fn write_head(head: &AnswerHead, size: BodySize, asked: &mut Asked, out: &mut Vec<u8>) -> Ending {
     let ending = ending(head.status, size, asked);
     if ending == Ending::Close {
         asked.keeps_alive = false;
@@ -55,9 +51,9 @@ pub fn write_head(head: &ResponseHead, size: BodySize, asked: &mut Asked, out: &
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     // A client that must upgrade is told to what (RFC 9110, 15.5.22), if whoever answers says it.
     let demands = head.status == StatusCode::UPGRADE_REQUIRED && asked.version >= Version::HTTP_11;
-    let upgrades = switches || (demands && head.headers().contains_key(header::UPGRADE));
+    let upgrades = switches || (demands && head.headers.contains_key(header::UPGRADE));
     let mut is_dated = false;
-    for (name, value) in head.headers() {
+    for (name, value) in &head.headers {
         if !is_ours(name, upgrades) {
             is_dated |= *name == header::DATE;
             write_field(name, value, out);
@@ -84,16 +80,6 @@ pub fn write_head(head: &ResponseHead, size: BodySize, asked: &mut Asked, out: &
     }
     out.extend_from_slice(b"\r\n");
     ending
-}
-
-/// What this server itself says no with, in actix's terms.
-pub(in crate::edge) fn of_refusal(refusal: http::Response) -> Response<BoxBody> {
-    let mut answer = Response::new(refusal.status);
-    *answer.headers_mut() = refusal.headers;
-    answer.set_body(match refusal.body {
-        ResponseBody::Bytes(bytes) => BoxBody::new(bytes),
-        _ => BoxBody::new(()),
-    })
 }
 
 /// Writes an interim response.
@@ -162,8 +148,8 @@ fn has_content(status: StatusCode) -> bool {
 }
 
 /// The length to announce; for HEAD and 304 that of the content there would be (RFC 9110, 8.6).
-pub fn announced(head: &ResponseHead, size: BodySize, ending: Ending, asked: &Asked) -> Option<u64> {
-    let said = || head.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+pub fn announced(head: &AnswerHead, size: BodySize, ending: Ending, asked: &Asked) -> Option<u64> {
+    let said = || head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
     let is_unmodified = head.status == StatusCode::NOT_MODIFIED;
     match (ending, size) {
         (Ending::Length(length), _) => Some(length),
@@ -285,12 +271,13 @@ mod tests {
         size: BodySize,
         asked: &mut Asked,
     ) -> (String, Ending) {
-        let mut response = Response::new(StatusCode::from_u16(status).expect("a status"));
-        for (name, value) in fields {
-            response.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
+        let field = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        let status = StatusCode::from_u16(status).expect("a status");
+        let head = AnswerHead { status, reason: None, headers: fields.iter().map(field).collect() };
         let mut out = Vec::new();
-        let ending = write_head(response.head(), size, asked, &mut out);
+        let ending = write_head(&head, size, asked, &mut out);
         (String::from_utf8(out).expect("text"), ending)
     }
 

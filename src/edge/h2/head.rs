@@ -114,8 +114,10 @@ fn settle_host(came: &mut Fields, fields: &mut HeaderMap) -> Result<(), Error> {
     if !matches!(came.scheme.as_deref(), Some(b"http" | b"https")) {
         return Err(Error::Malformed { what: "a :scheme other than http and https" });
     }
-    let mut named = fields.get_all(header::HOST);
-    let (host, more) = (named.next(), named.next());
+    let (host, more) = {
+        let mut named = fields.get_all(header::HOST);
+        (named.next(), named.next())
+    };
     if more.is_some() {
         return Err(Error::Malformed { what: "more than one Host" });
     }

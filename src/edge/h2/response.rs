@@ -7,10 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use actix_http::{
-    ResponseHead,
-    body::{BoxBody, MessageBody},
-};
+use actix_http::body::{BoxBody, MessageBody};
 use bytes::Bytes;
 
 use super::{session::List, stream::Channel};
@@ -26,10 +23,10 @@ use crate::{
 };
 
 /// Writes the final head. Framing and connection fields are ours, whatever the App has set.
-pub fn write_head(head: &ResponseHead, status: StatusCode, length: Option<u64>, list: &mut List<'_>) {
+pub fn write_head(fields: &HeaderMap, status: StatusCode, length: Option<u64>, list: &mut List<'_>) {
     list.status(status);
     let mut is_dated = false;
-    for (name, value) in head.headers() {
+    for (name, value) in fields {
         if !is_ours(name) {
             is_dated |= *name == header::DATE;
             list.field(name, value);

@@ -3,17 +3,13 @@
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
-    mem,
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use actix_http::{
-    Request, Response,
-    body::{BoxBody, MessageBody},
-};
+use actix_http::{Request, body::MessageBody};
 
 use super::{
     body::{Content, Payload},
@@ -25,6 +21,7 @@ use super::{
 };
 use crate::{
     edge::{
+        answer::Answer,
         h1::{
             Answers,
             head::Head,
@@ -35,7 +32,7 @@ use crate::{
     },
     exchange::{Client, RequestId},
     http::{
-        BodyError, ClientCertificate, Downstream, Error, HeaderMap, Method, StatusCode, Takeover, Version,
+        BodyError, ClientCertificate, Crossing, Downstream, Error, HeaderMap, Method, StatusCode, Takeover, Version,
         body::Length, downstream::Peer, error_page, grpc, scratch,
     },
     telemetry::{refusals, tail::Tail},
@@ -52,6 +49,7 @@ pub struct Channel {
     /// Bytes of interim responses that may still be sent.
     interim_left: Cell<usize>,
     head_is_out: Cell<bool>,
+    crossing: Crossing,
     request_trailers: RefCell<Option<HeaderMap>>,
     response_trailers: RefCell<Option<HeaderMap>>,
 }
@@ -85,17 +83,16 @@ async fn answer<A: Answers>(
     };
     let method = head.method.clone();
     let (request, content) = channel.request(head, content, upgrade.is_some());
-    let mut answer = app.answer(request).await;
-    if !answer.status().is_informational() {
+    let mut answer = Answer::of_app(app.answer(request).await, channel.crossing());
+    if !answer.head.status.is_informational() {
         return channel.answer(answer, method).await;
     }
-    let takeover = answer.extensions_mut().remove::<RefCell<Option<Takeover>>>().and_then(RefCell::into_inner);
-    let what = match (upgrade, content, takeover) {
-        _ if answer.status() != StatusCode::SWITCHING_PROTOCOLS => {
+    let what = match (upgrade, content, answer.takeover.take()) {
+        _ if answer.head.status != StatusCode::SWITCHING_PROTOCOLS => {
             let error = Error::Internal { what: "an interim status is no answer" };
             return Box::pin(channel.refuse(error, method)).await;
         }
-        (Some(upgrade), Some(content), Some(takeover)) if upgrade.is_agreed(answer.headers_mut()) => {
+        (Some(upgrade), Some(content), Some(takeover)) if upgrade.is_agreed(&mut answer.head.headers) => {
             return Box::pin(channel.switch(answer, content, takeover)).await;
         }
         (Some(_), _, Some(_)) => "the endpoint has not read what it agrees to",
@@ -110,7 +107,7 @@ async fn turn_back(channel: &Rc<Channel>, (error, head): (Error, Head)) {
     let client = Client::at(channel.wire.peer, channel.wire.is_tls());
     let method = head.method.clone();
     let (refusal, tail): (_, Option<Tail>) = unseen::turn_back(error, unseen::read(head, client), &channel.wire.limits);
-    channel.answer(h1_response::of_refusal(refusal), method).await;
+    channel.answer(Answer::of_refusal(refusal), method).await;
     drop(tail);
 }
 
@@ -121,6 +118,7 @@ impl Channel {
             place,
             interim_left: Cell::new(MOST_INTERIM),
             head_is_out: Cell::new(false),
+            crossing: Crossing::default(),
             request_trailers: RefCell::default(),
             response_trailers: RefCell::default(),
         }
@@ -155,21 +153,19 @@ impl Channel {
     }
 
     /// Sends an answer to its end, or as far as it goes.
-    async fn answer(&self, answer: Response<BoxBody>, method: Method) {
-        let (mut answer, body) = answer.into_parts();
+    async fn answer(&self, answer: Answer, method: Method) {
+        let Answer { head, body, takeover: _ } = answer;
         let asked = h1_response::Asked { method, version: Version::HTTP_2, keeps_alive: true };
-        let ending = h1_response::ending(answer.head().status, body.size(), &asked);
-        let length = h1_response::announced(answer.head(), body.size(), ending, &asked);
+        let ending = h1_response::ending(head.status, body.size(), &asked);
+        let length = h1_response::announced(&head, body.size(), ending, &asked);
         let has_ended = matches!(ending, Ending::None | Ending::Length(0));
         if !poll_fn(|cx| self.poll_turn(false, cx)).await {
             return;
         }
         self.head_is_out.set(true);
-        let status = answer.head().status;
-        self.send_list(has_ended, |list| response::write_head(answer.head(), status, length, list));
-        let is_call = grpc::is_called(answer.head().headers());
-        scratch::give_back(mem::take(answer.headers_mut()));
-        drop(answer);
+        self.send_list(has_ended, |list| response::write_head(&head.headers, head.status, length, list));
+        let is_call = grpc::is_called(&head.headers);
+        scratch::give_back(head.headers);
         if has_ended {
             return self.wire.ends_when_written(self.place, body);
         }
@@ -183,16 +179,16 @@ impl Channel {
         let id = RequestId::generate();
         refusals::tell(None, &id, &method, &error);
         let refusal = error_page::respond(error, &HeaderMap::new(), id.as_str(), &self.wire.limits.style);
-        self.answer(h1_response::of_refusal(refusal), method).await;
+        self.answer(Answer::of_refusal(refusal), method).await;
     }
 
     /// The endpoint speaks WebSocket: the client is told so, and both are bytes from here on (RFC 8441, 5).
-    async fn switch(self: &Rc<Self>, answer: Response<BoxBody>, content: Content, takeover: Takeover) {
+    async fn switch(self: &Rc<Self>, answer: Answer, content: Content, takeover: Takeover) {
         if !poll_fn(|cx| self.poll_turn(false, cx)).await {
             return;
         }
         self.head_is_out.set(true);
-        self.send_list(false, |list| response::write_head(answer.head(), StatusCode::OK, None, list));
+        self.send_list(false, |list| response::write_head(&answer.head.headers, StatusCode::OK, None, list));
         drop(answer);
         (takeover.0)(tunnel::taken_over(self, content)).await;
     }
@@ -278,5 +274,9 @@ impl Downstream for Channel {
 
     fn response_trailers(&self, trailers: HeaderMap) {
         *self.response_trailers.borrow_mut() = Some(trailers);
+    }
+
+    fn crossing(&self) -> Option<&Crossing> {
+        self.wire.limits.hosted.is_proxy_alone.then_some(&self.crossing)
     }
 }

@@ -34,9 +34,11 @@ impl Upgrade {
     /// The answer agrees, and to this. What says so goes: HTTP/2 says it with 200 (RFC 8441, 5).
     pub fn is_agreed(&self, fields: &mut HeaderMap) -> bool {
         let expected = ws::hash_key(&self.key);
-        let mut agreed = fields.remove(ACCEPT);
+        let mut agreed = fields.get_all(ACCEPT);
         let is_right = agreed.next().is_some_and(|accept| accept.as_bytes().trim_ascii() == expected);
-        is_right && agreed.next().is_none()
+        let is_right = is_right && agreed.next().is_none();
+        fields.remove(ACCEPT);
+        is_right
     }
 }
 

@@ -4,7 +4,9 @@ use std::{any::Any, mem, rc::Rc, time::Instant};
 
 use crate::{
     exchange::{Awaited, Exchange, InFlight},
-    http::{BodyError, BodySize, Downstream, Frame, Method, StatusCode, Takeover, Version, downstream::TakenOver},
+    http::{
+        BodyError, BodySize, Crossing, Downstream, Frame, Method, StatusCode, Takeover, Version, downstream::TakenOver,
+    },
     proxy::worker::Worker,
     telemetry::tail::{Ears, Tail},
 };
@@ -50,6 +52,11 @@ impl Passing {
     /// It was asked what there would be, not for it.
     pub fn is_head(&self) -> bool {
         self.exchange.as_ref().is_some_and(|exchange| exchange.method == Method::HEAD)
+    }
+
+    /// Where the answer's fields go, if not to actix.
+    pub fn crossing(&self) -> Option<&Crossing> {
+        self.exchange.as_ref()?.downstream.as_ref()?.crossing()
     }
 
     pub fn version(&self) -> Version {

@@ -124,6 +124,7 @@ pub fn serve(proxy: Proxy, settings: Settings, unix: Option<std::path::PathBuf>)
             let ListenAddress::Tcp(mut loopback) = first.address else { panic!("its first address is TCP") };
             loopback.set_port(0);
             let server = EdgeServer::new(move || App::new().default_service(handler.clone()))
+                .proxy_alone()
                 .settings(&limits)
                 .server_name(&settings.server_name)
                 .access_log_of(&logging)
