@@ -14,6 +14,9 @@ use tokio::{
 use super::{line::Line, listener::Door};
 use crate::{http::downstream::Peer, transport::dial::Stream as Socket};
 
+/// That somebody may have come.
+pub type Came<'l> = AsyncFdReadyGuard<'l, Door>;
+
 /// A worker's end of a door: the worker hears of a connection first and accepts it then, or leaves it to others.
 pub struct Listener(AsyncFd<Door>);
 
@@ -28,16 +31,26 @@ impl Listener {
     }
 
     /// Ready once somebody has come, or may have.
-    pub async fn somebody_came(&self) -> io::Result<AsyncFdReadyGuard<'_, Door>> {
+    pub async fn somebody_came(&self) -> io::Result<Came<'_>> {
         self.0.readable().await
     }
 
-    /// `None` if another worker was faster.
-    pub fn accept(&self, came: &mut AsyncFdReadyGuard<'_, Door>) -> io::Result<Option<(Line, Peer)>> {
-        match came.try_io(|_| self.accept_now()) {
-            Ok(met) => met.map(Some),
-            Err(_nobody) => Ok(None),
+    /// Meets those who have come, `most` of them or until `meet` wants no more, and says how many they may have been. To wait for
+    /// each would cost as much as to take him in.
+    pub fn accept(&self, mut came: Came<'_>, most: u32, mut meet: impl FnMut(Line, Peer) -> bool) -> io::Result<u32> {
+        for count in 0..most {
+            let wants_more = match came.try_io(|_| self.accept_now()) {
+                Ok(Ok((line, peer))) => meet(line, peer),
+                Ok(Err(error)) if is_the_clients(&error) => true,
+                Ok(Err(error)) => return Err(error),
+                // Another worker may have been faster.
+                Err(_nobody) => false,
+            };
+            if !wants_more {
+                return Ok(count);
+            }
         }
+        Ok(most)
     }
 
     /// Whoever has waited longest; without waiting.
@@ -51,6 +64,12 @@ impl Listener {
             Door::Unix(_) => (Line::Known(Socket::Unix(UnixStream::from_std(socket.into())?)), Peer::Unix),
         })
     }
+}
+
+/// A connection that ended before it was met says nothing about the next.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// The standard library's way would be a second call, to make the socket one that does not block.

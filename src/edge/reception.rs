@@ -117,7 +117,6 @@ impl<A: h1::Answers + 'static> Reception<A> {
         let draining = drain::Worker::listening(&stop);
         let stopped = stop.said();
         tokio::pin!(stopped);
-        let mut in_a_row = 0;
         loop {
             let came = tokio::select! {
                 biased;
@@ -127,19 +126,20 @@ impl<A: h1::Answers + 'static> Reception<A> {
             if is_shared && self.is_ahead() {
                 tokio::time::sleep(STAND_BACK).await;
             }
-            match came.and_then(|mut came| listener.accept(&mut came)) {
-                Ok(Some((line, peer))) => self.take_in(line, peer, speaks.now(), &draining),
-                Ok(None) => {}
-                Err(error) if is_the_clients(&error) => {}
+            let accepted = came.and_then(|came| {
+                listener.accept(came, IN_A_ROW, |line, peer| {
+                    self.take_in(line, peer, speaks.now(), &draining);
+                    // The next one is to be another worker's, then.
+                    !(is_shared && self.is_ahead())
+                })
+            });
+            match accepted {
+                Ok(IN_A_ROW) => turn().await,
+                Ok(_) => {}
                 Err(error) => {
                     log::error!("no connection can be accepted: {error}");
                     tokio::time::sleep(BREATHER).await;
                 }
-            }
-            in_a_row += 1;
-            if in_a_row == IN_A_ROW {
-                in_a_row = 0;
-                turn().await;
             }
         }
         // Who had come by then was told that he is connected, and may have asked already. The runtime may not have heard
@@ -313,12 +313,6 @@ impl<A: h1::Answers + 'static> Reception<A> {
 async fn last_call(draining: Draining) {
     poll_fn(|cx| draining.poll(cx)).await;
     tokio::time::sleep(LAST_CALL).await;
-}
-
-/// A connection that ended before it was met says nothing about the next.
-fn is_the_clients(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// Goes to the end of the worker's queue.
