@@ -50,6 +50,27 @@ impl Line {
         matches!(self, Self::Early { .. })
     }
 
+    /// The socket that the runtime has not heard of.
+    pub fn early(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Early { socket, .. } => Some(socket),
+            Self::Known(_) | Self::Lost => None,
+        }
+    }
+
+    /// Has the runtime forget a socket of TCP in the clear: it is as if it had just been accepted. `None` if it is another.
+    pub fn forget(&mut self) -> Option<&TcpStream> {
+        if matches!(self, Self::Known(Socket::Tcp(_)))
+            && let Self::Known(Socket::Tcp(socket)) = mem::replace(self, Self::Lost)
+        {
+            match socket.into_std() {
+                Ok(socket) => *self = Self::new(socket),
+                Err(error) => log::error!("a connection cannot be parked: {error}"),
+            }
+        }
+        self.early()
+    }
+
     /// It, as one that can be waited for.
     pub fn known(&mut self) -> io::Result<&mut Socket> {
         if self.is_early() {

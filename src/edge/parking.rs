@@ -2,7 +2,7 @@
 //! looks after all that a worker has, and hears by number who was woken (docs/adr/0042-parked-connections.md).
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::VecDeque,
     future::poll_fn,
     mem,
@@ -14,10 +14,15 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
+use self::watch::Watch;
 use super::{
     drain::{self, Draining},
     h1::Visit,
+    line::Line,
 };
+
+#[cfg_attr(not(target_os = "linux"), path = "parking/no_watch.rs")]
+mod watch;
 
 /// A connection on which nothing comes for so long is parked. Between two requests of a busy client there is less.
 pub const PARK_AFTER: Duration = Duration::from_secs(1);
@@ -40,6 +45,8 @@ pub struct Parking<K> {
     /// One for each word that somebody here waits for.
     ears: RefCell<Vec<Draining>>,
     bells: Arc<Bells>,
+    /// Made for the first that it can watch; `None` within if it cannot be.
+    watch: OnceCell<Option<Watch>>,
     is_attended: Cell<bool>,
 }
 
@@ -52,25 +59,39 @@ struct Places<K> {
 impl<K> Default for Parking<K> {
     fn default() -> Self {
         let (places, woken, ears) = (RefCell::default(), RefCell::default(), RefCell::default());
-        Self { places, woken, ears, bells: Arc::default(), is_attended: Cell::new(false) }
+        let (bells, watch, is_attended) = (Arc::default(), OnceCell::new(), Cell::new(false));
+        Self { places, woken, ears, bells, watch, is_attended }
     }
 }
 
 impl<K> Parking<K> {
     /// Keeps it until something happens to it. Whether somebody has yet to look after those who are here, until there is
     /// no [`next`](Self::next).
-    pub fn keep(&self, parked: Parked<K>) -> bool {
+    pub fn keep(&self, mut parked: Parked<K>) -> bool {
         let mut places = self.places.borrow_mut();
         let number = places.next();
         let bell = Waker::from(Arc::new(Bell { number, bells: Arc::clone(&self.bells) }));
-        let (visit, cx) = (&parked.visit, &mut Context::from_waker(&bell));
-        let has_come = visit.arrival.line.poll_read_ready(cx).is_ready();
+        let (visit, cx) = (&mut parked.visit, &mut Context::from_waker(&bell));
+        let is_watched = self.watch(&mut visit.arrival.line, number);
+        let has_come = !is_watched && visit.arrival.line.poll_read_ready(cx).is_ready();
         if visit.until.poll(cx).is_ready() || has_come {
             bell.wake();
         }
         self.listen_to(&parked.draining);
         places.put(number, parked);
         !self.is_attended.replace(true)
+    }
+
+    /// Has the kernel watch it apart from the runtime, where that can be done.
+    fn watch(&self, line: &mut Line, number: u32) -> bool {
+        let Some(socket) = line.forget() else { return false };
+        let watch = self.watch.get_or_init(Watch::new).as_ref();
+        let is_watched = watch.is_some_and(|watch| watch.add(socket, number).is_ok());
+        if !is_watched {
+            // If the runtime does not hear of it either, the connection is lost, which is noticed as soon as it is polled.
+            let _ = line.known();
+        }
+        is_watched
     }
 
     /// The next to which something has happened; `None` once nobody is here.
@@ -82,10 +103,17 @@ impl<K> Parking<K> {
         self.bells.task.register(cx.waker());
         self.hear(cx);
         let (mut woken, mut places) = (self.woken.borrow_mut(), self.places.borrow_mut());
+        let watch = self.watch.get().and_then(Option::as_ref);
+        if let Some(watch) = watch {
+            watch.poll(cx, |number| woken.push_back(number));
+        }
         // Until nothing has rung: only the first bell behind that wakes this task.
         loop {
             while let Some(number) = woken.pop_front() {
                 if let Some(parked) = places.take(number) {
+                    if let (Some(watch), Some(socket)) = (watch, parked.visit.arrival.line.early()) {
+                        watch.leave(socket);
+                    }
                     return Poll::Ready(Some(parked));
                 }
             }
@@ -202,21 +230,37 @@ impl Wake for Bell {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
-    use tokio::net::UnixStream;
+    use tokio::{io::AsyncWriteExt, net::UnixStream};
 
     use super::*;
-    use crate::edge::drain::Stop;
+    use crate::{edge::drain::Stop, transport::dial::Stream as Socket};
 
     #[actix_rt::test]
     async fn who_is_called_is_found_also_behind_those_who_have_gone() {
         let (near, _far) = UnixStream::pair().expect("sockets");
         let parking = Parking::default();
         let draining = drain::Worker::listening(&Stop::default());
-        parking.keep(Parked { visit: Visit::at(near), draining, keeps: () });
+        parking.keep(Parked { visit: Visit::at(Socket::Unix(near)), draining, keeps: () });
         // His bell has woken the task already, and that is looking for somebody who is not here.
         parking.woken.borrow_mut().push_back(7);
         parking.bells.rung().push(0);
 
         assert!(parking.next().now_or_never().flatten().is_some());
+    }
+
+    #[actix_rt::test]
+    async fn where_sockets_cannot_be_watched_apart_the_runtime_does() {
+        let door = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let mut far = tokio::net::TcpStream::connect(door.local_addr().expect("it has one")).await.expect("it listens");
+        let (near, _) = door.accept().await.expect("somebody has come");
+        let parking = Parking::default();
+        assert!(parking.watch.set(None).is_ok());
+        let draining = drain::Worker::listening(&Stop::default());
+        parking.keep(Parked { visit: Visit::at(Socket::Tcp(near)), draining, keeps: () });
+        assert!(parking.next().now_or_never().is_none());
+
+        far.write_all(b"GET").await.expect("there is room");
+
+        assert!(parking.next().await.is_some());
     }
 }

@@ -45,9 +45,9 @@ impl Visit {
 #[cfg(test)]
 impl Visit {
     /// One at a socket, in the clear and with the limits that everybody has.
-    pub fn at(socket: tokio::net::UnixStream) -> Self {
+    pub fn at(socket: crate::transport::dial::Stream) -> Self {
         let arrival = Arrival {
-            line: crate::edge::line::Line::Known(crate::transport::dial::Stream::Unix(socket)),
+            line: crate::edge::line::Line::Known(socket),
             peer: crate::http::downstream::Peer::Unix,
             announced: None,
             greeted: None,

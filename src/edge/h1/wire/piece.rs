@@ -76,7 +76,7 @@ mod tests {
         piece.fill(to.as_fd(), MIN_LEFT).expect("it has come");
         // Nothing is spliced into what is appended to (splice(2), EINVAL).
         fcntl_setfl(&near, OFlags::APPEND | OFlags::NONBLOCK).expect("it may be changed");
-        let wire = Wire::new(Visit::at(near));
+        let wire = Wire::new(Visit::at(crate::transport::dial::Stream::Unix(near)));
         wire.output.borrow_mut().lines.extend_from_slice(b"a head, ");
         wire.shortcut.ask(|| {
             wire.shortcut.hear();
