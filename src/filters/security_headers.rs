@@ -270,7 +270,10 @@ impl Filter for SecurityHeaders {
             fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         }
         for (name, value) in &self.set {
-            if self.overrule || !says(fields, name) {
+            if !fields.contains_key(name) {
+                // Nearly always: to have looked once is enough.
+                fields.append(name.clone(), value.clone());
+            } else if self.overrule || !says(fields, name) {
                 fields.insert(name.clone(), value.clone());
             }
         }
