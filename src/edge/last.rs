@@ -1,15 +1,16 @@
 //! The last that is said on a connection takes its end along: both are one packet, and whoever reads is woken once.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     net::Shutdown,
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use rustix::{
     io::Errno,
-    net::{SendFlags, send},
+    net::{SendAncillaryBuffer, SendFlags, send, sendmsg},
 };
 use socket2::SockRef;
 use tokio::{
@@ -33,17 +34,26 @@ pub struct Last<'s>(pub &'s mut Line);
 
 impl AsyncWrite for Last<'_> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let line = &mut *self.get_mut().0;
-        if let Line::Early { socket, .. } = line {
-            match send(socket, bytes, MORE) {
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                sent => return Poll::Ready(Ok(sent?)),
-            }
+        match self.get_mut().poll_send(cx, |socket| send(socket, bytes, MORE)) {
+            Ok(sent) => sent,
+            Err(other) => Pin::new(other).poll_write(cx, bytes),
         }
-        match line.known()? {
-            Socket::Tcp(socket) => poll_send(socket, cx, bytes),
-            other => Pin::new(other).poll_write(cx, bytes),
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let send = |socket: BorrowedFd<'_>| sendmsg(socket, parts, &mut SendAncillaryBuffer::default(), MORE);
+        match self.get_mut().poll_send(cx, send) {
+            Ok(sent) => sent,
+            Err(other) => Pin::new(other).poll_write_vectored(cx, parts),
         }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     /// Not by closing it: what a client has sent beyond its request would make that a reset, which takes back what was
@@ -61,10 +71,37 @@ impl AsyncWrite for Last<'_> {
     }
 }
 
-fn poll_send(socket: &TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+impl Last<'_> {
+    /// Sends in a way of its own, where it is TCP; what else it is comes back.
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        send: impl Fn(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+    ) -> Result<Poll<io::Result<usize>>, &mut Line> {
+        if let Line::Early { socket, .. } = &*self.0 {
+            match send(socket.as_fd()) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                sent => return Ok(Poll::Ready(sent.map_err(io::Error::from))),
+            }
+            if let Err(error) = self.0.known() {
+                return Ok(Poll::Ready(Err(error)));
+            }
+        }
+        match &mut *self.0 {
+            Line::Known(Socket::Tcp(socket)) => Ok(poll_send(socket, cx, send)),
+            other => Err(other),
+        }
+    }
+}
+
+fn poll_send(
+    socket: &TcpStream,
+    cx: &mut Context<'_>,
+    send: impl Fn(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+) -> Poll<io::Result<usize>> {
     loop {
         ready!(socket.poll_write_ready(cx))?;
-        match socket.try_io(Interest::WRITABLE, || Ok(send(socket, bytes, MORE)?)) {
+        match socket.try_io(Interest::WRITABLE, || Ok(send(socket.as_fd())?)) {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             sent => return Poll::Ready(sent),
         }
@@ -103,7 +140,9 @@ mod tests {
                 let mut last = Last(&mut line);
 
                 let began = Instant::now();
-                last.write_all(b"goodbye").await.expect("there is room");
+                last.write_all(b"good").await.expect("there is room");
+                let parts = [IoSlice::new(b"b"), IoSlice::new(b"ye")];
+                assert_eq!(last.write_vectored(&parts).await.expect("there is room"), 3);
                 let early = recv(&client, &mut [0; 8], RecvFlags::PEEK | RecvFlags::DONTWAIT).map(|(count, _)| count);
                 if began.elapsed() > KEPT {
                     continue;

@@ -196,6 +196,24 @@ async fn large_content_arrives_whole() {
 }
 
 #[actix_rt::test]
+async fn content_of_every_size_arrives_whole_where_the_connection_ends_with_it() {
+    let edge = TestEdge::start().await;
+    for size in [0, 1, 2048, 2049, 100_000, 8 << 20] {
+        let mut client = edge.connect().await;
+        let content = vec![b'.'; size];
+
+        client
+            .send(format!("POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n"))
+            .await;
+        client.send(&content).await;
+        let response = client.read_response().await;
+
+        assert!(response.complete && response.body == content, "{size}: {}", response.body.len());
+        assert_eq!(client.read_to_end().await, b"", "{size}");
+    }
+}
+
+#[actix_rt::test]
 async fn an_answer_may_begin_before_the_request_has_ended() {
     let edge = TestEdge::start().await;
     let mut client = edge.connect().await;

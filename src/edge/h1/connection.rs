@@ -299,7 +299,7 @@ impl Connection {
                     (false, true) => self.wire.poll_gone(cx).map(|()| Written::Gone),
                 };
             }
-            let is_last = outgoing.is_last && !*asks && self.wire.may_be_last();
+            let is_last = outgoing.is_last && (!*asks || outgoing.is_whole()) && self.wire.may_be_last();
             let wrote = if is_last { self.wire.poll_write_last(cx) } else { self.wire.poll_write(cx) };
             if ready!(wrote).is_err() {
                 return Poll::Ready(Written::Gone);

@@ -217,6 +217,11 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
+    /// All of it was asked for; a body without a length may be, and nobody knows.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.ending, Ending::None | Ending::Length(0))
+    }
+
     /// Asks for the next piece and puts it into the outbox, framed.
     pub fn poll_more(
         &mut self,
@@ -224,7 +229,7 @@ impl Outgoing {
         out: &mut crate::transport::outbox::Outbox,
         wire: &Wire,
     ) -> Poll<More> {
-        if matches!(self.ending, Ending::None | Ending::Length(0)) {
+        if self.is_whole() {
             return Poll::Ready(More::End);
         }
         let next = match Pin::new(&mut self.body).poll_next(cx) {

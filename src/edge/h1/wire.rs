@@ -228,7 +228,7 @@ impl Wire {
         self.poll_write_by(cx, |line, cx, moved| self.poll_write_to(line, cx, moved))
     }
 
-    /// The same, where nothing is said after that. There must be nothing but small [lines](Outbox::lines).
+    /// The same, where nothing is said after that, and nothing is left for the [shortcut](Self::shortcut).
     pub fn poll_write_last(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_write_by(cx, |line, cx, moved| self.output.borrow_mut().poll_write(cx, &mut Last(line), moved))
     }

@@ -22,11 +22,10 @@ impl Wire {
         self.output.borrow().is_empty() && !self.shortcut.has_piece()
     }
 
-    /// What is to be written is all there will be if the answer ends with it: the request has ended, nothing has come behind
-    /// it, and all of it is lines.
+    /// What is to be written is all there will be if the answer ends with it: the request has ended, and nothing has come behind
+    /// it.
     pub fn may_be_last(&self) -> bool {
-        let is_heard_out = self.is_body_complete() && self.input.borrow().is_empty();
-        is_heard_out && !self.shortcut.has_piece() && !self.output.borrow().is_closed()
+        self.is_body_complete() && self.input.borrow().is_empty() && !self.shortcut.has_piece()
     }
 
     /// Writes all that is there. `moved` is set when a byte went out.
