@@ -104,7 +104,7 @@ fn an_idle_connection_of_tls_holds_what_its_keys_take_and_little_more() {
     assert!(each <= ENCRYPTED, "{each:.0} bytes a connection");
 }
 
-/// The same for HTTP/2 in the clear, and a client that asks as browsers do: half of it is what it has us remember.
+/// The same for HTTP/2 in the clear, and a client that asks as browsers do: two fifths of it are what it has us remember.
 const HTTP2: f64 = 1.5 * 1024.0;
 
 #[test]
