@@ -1,5 +1,6 @@
 //! Records that no library sends, from somebody who knows the keys.
 
+use proptest::prelude::*;
 use rustls::{InvalidMessage, PeerMisbehaved};
 
 use super::*;
@@ -185,5 +186,70 @@ fn the_same_record_is_not_taken_twice() {
         let (again, _) = opened(&mut records, &mut record.clone());
 
         assert_eq!((first, again), (Ok(b"pay".to_vec()), Err(Error::DecryptError)), "{suite:?}");
+    }
+}
+
+/// A message of any kind, most of them ones that may come.
+fn message() -> impl Strategy<Value = (u8, Vec<u8>)> {
+    let any_bytes = || prop::collection::vec(any::<u8>(), 0..40);
+    prop_oneof![
+        6 => any_bytes().prop_map(|data| (23, data)),
+        1 => prop::array::uniform2(any::<u8>()).prop_map(|alert| (21, alert.to_vec())),
+        1 => (0u8..3).prop_map(|asked| (22, vec![24, 0, 0, 1, asked])),
+        1 => (any::<u8>(), any_bytes()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_comes_it_is_the_same_however_it_is_cut(
+        messages in prop::collection::vec(message(), 0..12), pieces in prop::collection::vec(1usize..90, 1..8),
+        is_tls13 in any::<bool>(), broken in prop::option::of((any::<prop::sample::Index>(), 1u8..))
+    ) {
+        let suite = if is_tls13 { TLS13 } else { TLS12 };
+        let (mut key, _, mut records) = hostile(suite);
+        let (client_of_cut, mut cut) = shaken(suite);
+        let secrets = client_of_cut.dangerous_extract_secrets().expect("it may");
+        let mut key_of_cut = Key::of(secrets.tx.1, secrets.tx.0, is_tls13).expect("the suite is known");
+        let wire = |key: &mut Key| {
+            let records = messages.iter().map(|(kind, what)| made(key, ContentType::from(*kind), what));
+            let mut wire = records.collect::<Vec<_>>().concat();
+            if let Some((place, flip)) = broken.as_ref().filter(|_| !wire.is_empty()) {
+                let place = place.index(wire.len());
+                wire[place] ^= *flip;
+            }
+            wire
+        };
+
+        let (at_once, _) = opened(&mut records, &mut wire(&mut key));
+
+        let (mut pieces, mut kept, mut data, mut in_pieces) = (pieces.iter().cycle(), Vec::new(), Vec::new(), Ok(()));
+        let mut rest = &*wire(&mut key_of_cut);
+        while !rest.is_empty() && in_pieces.is_ok() {
+            let (piece, behind) = rest.split_at(rest.len().min(*pieces.next().expect("it goes round")));
+            (rest, kept) = (behind, [&*kept, piece].concat());
+            loop {
+                let is_whole = cut.is_whole(&kept);
+                match cut.open(&mut kept, &mut None) {
+                    Ok(None) => {
+                        prop_assert!(!is_whole);
+                        break;
+                    }
+                    Ok(Some(opened)) => {
+                        prop_assert!(is_whole);
+                        data.extend_from_slice(&kept[opened.data]);
+                        kept.drain(..opened.taken);
+                    }
+                    Err(error) => {
+                        in_pieces = Err(error);
+                        break;
+                    }
+                }
+            }
+        }
+        prop_assert_eq!(at_once, in_pieces.map(|()| data));
+        prop_assert_eq!((records.is_over(), records.has_failed()), (cut.is_over(), cut.has_failed()));
     }
 }
