@@ -20,12 +20,14 @@ pub use self::{
 };
 use self::{
     buffer::{Buffer, ROOM},
-    records::{Parts, Records},
+    parts::Parts,
+    records::Records,
 };
 
 mod buffer;
 mod handshake;
 mod key;
+mod parts;
 mod records;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use rustls::{ConnectionTrafficSecrets, ContentType, Error, PeerMisbehaved};
+use smallvec::SmallVec;
+
+use super::parts::Parts;
 
 /// What every record begins with: its type, a version, and its length.
 pub const HEADER: usize = 5;
@@ -15,6 +18,8 @@ pub const MOST_AROUND: usize = HEADER + EXPLICIT + TAG;
 const TAG: usize = 16;
 /// The part of a nonce that goes with the record in TLS 1.2 with GCM.
 const EXPLICIT: usize = 8;
+/// From here on a copy costs more than telling the cipher of two pieces.
+const LARGE: usize = 2048;
 /// `legacy_record_version` (RFC 8446, 5.1), and that of TLS 1.2.
 const VERSION: [u8; 2] = [3, 3];
 
@@ -33,6 +38,16 @@ enum Layout {
     Tls13,
     Tls12Gcm,
     Tls12ChaCha,
+}
+
+/// A record whose text is yet to be sealed.
+struct Frame<'r> {
+    nonce: Nonce,
+    aad: Aad<SmallVec<[u8; 13]>>,
+    /// The type, where it is sealed with the text.
+    inner: Option<u8>,
+    /// The text, the type, and the tag.
+    sealed: &'r mut [u8],
 }
 
 /// What was opened in place.
@@ -81,34 +96,66 @@ impl Key {
         }
     }
 
-    /// Fills `record`, which is [as long](Self::sealed) as it takes, with `size` bytes that `plain` puts where it is told to.
-    pub fn seal(
+    /// Fills `record`, which is [as long](Self::sealed) as it takes, with the next `size` bytes.
+    pub fn seal_next(&mut self, parts: &mut Parts<'_>, size: usize, record: &mut [u8]) -> Result<(), Error> {
+        let kind = ContentType::ApplicationData;
+        if size >= LARGE
+            && let Some(whole) = parts.take_whole(size)
+        {
+            return self.seal_from(kind, whole, record);
+        }
+        self.seal_in_place(kind, size, record, |into| parts.take_into(into))
+    }
+
+    /// The same with this, which is short.
+    pub fn seal(&mut self, kind: ContentType, what: &[u8], record: &mut [u8]) -> Result<(), Error> {
+        self.seal_in_place(kind, what.len(), record, |into| into.copy_from_slice(what))
+    }
+
+    /// With the type behind it, it is one text for the cipher, which a small record pays for once then.
+    fn seal_in_place(
         &mut self,
         kind: ContentType,
         size: usize,
         record: &mut [u8],
-        plain: impl FnOnce(&mut [u8]),
+        put: impl FnOnce(&mut [u8]),
     ) -> Result<(), Error> {
+        let Frame { nonce, aad, inner, sealed } = self.frame(kind, size, record)?;
+        put(&mut sealed[..size]);
+        if let Some(kind) = inner {
+            sealed[size] = kind;
+        }
+        let (text, tag) = sealed.split_at_mut(sealed.len() - TAG);
+        self.key.seal_in_place_scatter(nonce, aad, text, &[], tag).map_err(|_| Error::EncryptError)
+    }
+
+    /// Much text is not copied first.
+    fn seal_from(&mut self, kind: ContentType, text: &[u8], record: &mut [u8]) -> Result<(), Error> {
+        let Frame { nonce, aad, inner, sealed } = self.frame(kind, text.len(), record)?;
+        let (body, behind) = sealed.split_at_mut(text.len());
+        let sealed = self.key.seal_out_of_place_scatter(nonce, aad, text, body, inner.as_slice(), behind);
+        sealed.map_err(|_| Error::EncryptError)
+    }
+
+    /// Writes what stands around what is said, and takes the number for it.
+    fn frame<'r>(&mut self, kind: ContentType, size: usize, record: &'r mut [u8]) -> Result<Frame<'r>, Error> {
         let number = self.next;
         self.next = number.checked_add(1).ok_or(Error::EncryptError)?;
         let length = u16::try_from(record.len() - HEADER).map_err(|_| Error::EncryptError)?.to_be_bytes();
-        let outer = if self.layout == Layout::Tls13 { ContentType::ApplicationData } else { kind };
+        let is_tls13 = self.layout == Layout::Tls13;
+        let outer = if is_tls13 { ContentType::ApplicationData } else { kind };
         let header = [outer.into(), VERSION[0], VERSION[1], length[0], length[1]];
         let nonce = self.nonce(number);
-        let (place, body) = record.split_at_mut(HEADER);
+        let (place, behind) = record.split_at_mut(HEADER);
         place.copy_from_slice(&header);
-        let (explicit, body) = body.split_at_mut(if self.layout == Layout::Tls12Gcm { EXPLICIT } else { 0 });
+        let (explicit, sealed) = behind.split_at_mut(if self.layout == Layout::Tls12Gcm { EXPLICIT } else { 0 });
         explicit.copy_from_slice(&nonce[NONCE_LEN - explicit.len()..]);
-        let (body, behind) = body.split_at_mut(size);
-        plain(body);
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let sealed = if self.layout == Layout::Tls13 {
-            self.key.seal_in_place_scatter(nonce, Aad::from(header), body, &[kind.into()], behind)
-        } else {
-            let aad = Aad::from(aad_of_tls12(number, header, size));
-            self.key.seal_in_place_scatter(nonce, aad, body, &[], behind)
+        let aad = match is_tls13 {
+            true => SmallVec::from_slice(&header),
+            false => SmallVec::from(aad_of_tls12(number, header, size)),
         };
-        sealed.map_err(|_| Error::EncryptError)
+        let inner = is_tls13.then(|| kind.into());
+        Ok(Frame { nonce: Nonce::assume_unique_for_key(nonce), aad: Aad::from(aad), inner, sealed })
     }
 
     /// Opens a whole record in place.

@@ -1,6 +1,6 @@
 //! What goes on inside a connection once hands were shaken: data, alerts and new keys. It knows no socket.
 
-use std::{io::IoSlice, ops::Range};
+use std::ops::Range;
 
 use rustls::{
     AlertDescription, ContentType, Error, InvalidMessage, PeerMisbehaved, ProtocolVersion, SupportedCipherSuite,
@@ -11,6 +11,7 @@ use rustls::{
 use super::{
     buffer::{ASIDE, Buffer},
     key::{HEADER, Key, MOST_PLAIN},
+    parts::Parts,
 };
 
 /// Both directions of a connection.
@@ -275,8 +276,7 @@ impl Records {
             }
             self.keep_keys_fresh(out)?;
             let out = out.get_or_insert_with(Buffer::spare);
-            let record = &mut out.room()[..length];
-            self.writing.seal(ContentType::ApplicationData, size, record, |into| parts.copy_to(into))?;
+            self.writing.seal_next(parts, size, &mut out.room()[..length])?;
             out.fill(length);
             taken += size;
             self.has_answered = false;
@@ -318,45 +318,9 @@ impl Records {
         let out = out.get_or_insert_with(Buffer::spare);
         let length = self.writing.sealed(what.len());
         let record = out.room().get_mut(..length).ok_or(Error::EncryptError)?;
-        self.writing.seal(kind, what.len(), record, |into| into.copy_from_slice(what))?;
+        self.writing.seal(kind, what, record)?;
         out.fill(length);
         Ok(())
-    }
-}
-
-/// What is to be sealed, from the front to the back.
-pub struct Parts<'p> {
-    parts: &'p [IoSlice<'p>],
-    /// Of the first part.
-    skipped: usize,
-    left: usize,
-}
-
-impl<'p> Parts<'p> {
-    pub fn of(parts: &'p [IoSlice<'p>]) -> Self {
-        Self { parts, skipped: 0, left: parts.iter().map(|part| part.len()).sum() }
-    }
-
-    pub const fn left(&self) -> usize {
-        self.left
-    }
-
-    /// Fills this, which is no longer than what is left.
-    fn copy_to(&mut self, mut into: &mut [u8]) {
-        self.left -= into.len();
-        while let Some((part, behind)) = self.parts.split_first()
-            && !into.is_empty()
-        {
-            let part = &part[self.skipped..];
-            let count = part.len().min(into.len());
-            let (now, later) = into.split_at_mut(count);
-            now.copy_from_slice(&part[..count]);
-            into = later;
-            self.skipped += count;
-            if count == part.len() {
-                (self.parts, self.skipped) = (behind, 0);
-            }
-        }
     }
 }
 

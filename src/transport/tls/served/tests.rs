@@ -16,7 +16,8 @@ use super::{
     buffer::Buffer,
     handshake::{Handshake, Next},
     key::{HEADER, Key},
-    records::{Opened, Parts, Records},
+    parts::Parts,
+    records::{Opened, Records},
 };
 
 mod hostile;
@@ -307,14 +308,19 @@ fn keys_are_changed_before_they_are_used_up() {
     let (mut client, mut records) = shaken(TLS13);
     // Tickets and some data are sealed with the first.
     records.most_sealed = 8;
+    let mut new_keys = 0;
     for round in 0..100 {
         hears(&mut client, &sealed(&mut records, b"world")).expect("it is understood");
-        // What it answers is understood, too.
-        let (heard, _) = opened(&mut records, &mut said(&mut client));
+        // What it answers is understood, too: before it says anything else.
+        client.writer().write_all(b"x").expect("there is memory");
+        let mut answer = said(&mut client);
+        let (heard, _) = opened(&mut records, &mut answer);
 
-        assert_eq!(heard, Ok(Vec::new()), "round {round}");
+        new_keys += usize::from(answer.len() > HEADER + 1 + 17);
+        assert_eq!(heard, Ok(b"x".to_vec()), "round {round}");
         assert_eq!(read(&mut client), b"world", "round {round}");
     }
+    assert_eq!(new_keys, 100 / 7, "each seals seven records, and word of the next");
 }
 
 #[test]
@@ -359,6 +365,6 @@ fn the_end_is_announced_both_ways() {
 /// A record of the client's making.
 fn made(key: &mut Key, kind: ContentType, what: &[u8]) -> Vec<u8> {
     let mut record = vec![0; key.sealed(what.len())];
-    key.seal(kind, what.len(), &mut record, |into| into.copy_from_slice(what)).expect("there is a number left");
+    key.seal(kind, what, &mut record).expect("there is a number left");
     record
 }
