@@ -36,7 +36,8 @@ async fn what_ten_thousand_connections_have_taken_is_given_back() {
     let in_the_crowd = server.memory();
     drop(crowd);
 
-    assert!(in_the_crowd > start + 4 * MOST_LEFT, "{in_the_crowd} KiB, and {start} before");
+    // On a busy machine all but the last are parked by then.
+    assert!(in_the_crowd > start + 2 * MOST_LEFT, "{in_the_crowd} KiB, and {start} before");
     let enough = start + MOST_LEFT;
     let after = least(&server, enough, SOON).await;
     assert!(after <= enough, "{after} KiB are left of {in_the_crowd}, and {start} there were before");
