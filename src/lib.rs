@@ -39,7 +39,7 @@
 //!
 //! Under `HttpServer` the proxy does without what actix-web gives no handler: interim responses (103), trailers,
 //! upgrades (WebSocket and others), a deadline for every request head, limits on slow readers. [`EdgeServer`] takes the
-//! same `App` factory and has them. What it refuses itself, no handler sees: [`EdgeServer::access_log_of`] gives it a
+//! same `App` factory and has them; [`EdgeServer::run_proxy`] serves a proxy without an `App` around it, as the program does. What it refuses itself, no handler sees: [`EdgeServer::access_log_of`] gives it a
 //! line in the access log. [`EdgeServer::bind_tls`] speaks TLS with certificates that can be reloaded.
 //!
 //! ```no_run

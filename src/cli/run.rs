@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::App;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
@@ -190,9 +189,7 @@ pub fn start(
     listeners: &[Listener],
     inherited: &Inherited,
 ) -> io::Result<(Running, Vec<ListenAddress>)> {
-    let handler = proxy.clone();
-    let mut server = EdgeServer::new(move || App::new().default_service(handler.clone()))
-        .proxy_alone()
+    let mut server = EdgeServer::new(())
         .settings(&actors::server_settings(settings))
         .server_name(&settings.server_name)
         .access_log_of(proxy)
@@ -210,7 +207,7 @@ pub fn start(
         server = bound.map_err(|error| cannot_listen(address, &error))?;
     }
     let addresses = server.addresses();
-    Ok((server.run(), addresses))
+    Ok((server.run_proxy(proxy), addresses))
 }
 
 /// What waits to be put below memory is put there, if that does not take long.

@@ -7,7 +7,10 @@ use actix_http::{
     body::{BodySize, BoxBody, MessageBody},
 };
 
-use crate::http::{self, Crossing, HeaderMap, ResponseBody, StatusCode, Takeover, scratch};
+use crate::{
+    http::{self, HeaderMap, ResponseBody, StatusCode, Takeover, scratch},
+    proxy::mount::Carried,
+};
 
 /// A head, and a body in actix's terms.
 pub struct Answer {
@@ -30,14 +33,11 @@ pub struct AnswerHead {
 }
 
 impl Answer {
-    /// What an `App` has answered. Its fields are where the proxy has left them, or else in actix's map.
-    pub fn of_app(response: Response<BoxBody>, crossing: Option<&Crossing>) -> Self {
+    /// What an `App` has answered.
+    pub fn of_app(response: Response<BoxBody>) -> Self {
         let (mut response, body) = response.into_parts();
-        let headers = crossing.and_then(Crossing::answered).unwrap_or_else(|| {
-            let mut headers = scratch::map();
-            headers.take_from(response.headers_mut());
-            headers
-        });
+        let mut headers = scratch::map();
+        headers.take_from(response.headers_mut());
         let status = response.status();
         let takeover = if status.is_informational() {
             response.extensions_mut().remove::<RefCell<Option<Takeover>>>().and_then(RefCell::into_inner)
@@ -60,5 +60,12 @@ impl Answer {
     /// How long the body says it is.
     pub fn size(&self) -> BodySize {
         self.body.size()
+    }
+}
+
+impl From<Carried> for Answer {
+    fn from(carried: Carried) -> Self {
+        let Carried { status, headers, body, size: _, takeover } = carried;
+        Self { head: AnswerHead { status, reason: None, headers }, body, takeover }
     }
 }

@@ -44,17 +44,8 @@ pub struct Limits {
     pub http2: Http2Limits,
     /// How to say no.
     pub style: Style,
-    /// What is known of the App that is served.
-    pub hosted: Hosted,
-}
-
-/// What is known of an App, whatever the settings say.
-#[derive(Debug, Clone, Default)]
-pub struct Hosted {
     /// Whose access log has a line for what no App sees.
     pub log_of: Option<Proxy>,
-    /// Nobody but a proxy is in it: fields cross it as they are.
-    pub is_proxy_alone: bool,
 }
 
 impl Limits {
@@ -75,7 +66,7 @@ impl Limits {
             keep_alive: timeouts.keep_alive.0,
             http2: http.h2.clone(),
             style: style(settings, server_name),
-            hosted: Hosted::default(),
+            log_of: None,
         }
     }
 
@@ -94,7 +85,7 @@ impl Limits {
 
     /// Who wants to know of a request that no App sees. It may be somebody else after a reload.
     pub fn ears(&self) -> Ears {
-        self.hosted.log_of.as_ref().map(Proxy::ears).unwrap_or_default()
+        self.log_of.as_ref().map(Proxy::ears).unwrap_or_default()
     }
 }
 

@@ -15,8 +15,9 @@ use actix_service::{IntoServiceFactory, ServiceFactory};
 use actix_web::dev::AppConfig;
 
 use self::{
+    answers::{AppFactory, Making},
     drain::Stop,
-    limits::{Hosted, Limits},
+    limits::Limits,
     listener::{Caps, Listening, Manner, Opened},
     proxy_protocol::Senders,
     reload::Live,
@@ -40,6 +41,7 @@ use crate::{
 
 mod accept;
 pub mod answer;
+pub mod answers;
 pub mod counts;
 mod drain;
 pub mod h1;
@@ -55,7 +57,6 @@ mod parking;
 mod proxy_protocol;
 mod reception;
 mod reload;
-mod request;
 mod running;
 mod share;
 mod socket_file;
@@ -75,7 +76,7 @@ pub struct EdgeServer<F> {
     room: Option<usize>,
     /// Of the files of sockets that are said next.
     mode: Option<FileMode>,
-    hosted: Hosted,
+    log_of: Option<Proxy>,
     inherited: Inherited,
     opened: Vec<Opened>,
 }
@@ -86,24 +87,13 @@ impl<F> EdgeServer<F> {
         let (settings, spoken) = (ServerSettings::default(), Spoken::default());
         let (server_name, inherited, opened) = ("aqueduct".into(), Inherited::nothing(), Vec::new());
         let (room, mode) = (None, None);
-        Self {
-            factory,
-            settings,
-            server_name,
-            signals: true,
-            spoken,
-            room,
-            mode,
-            hosted: Hosted::default(),
-            inherited,
-            opened,
-        }
+        Self { factory, settings, server_name, signals: true, spoken, room, mode, log_of: None, inherited, opened }
     }
 
     /// The same addresses with another `App`: for whoever has to listen before there is one.
     pub fn hosting<G>(self, factory: G) -> EdgeServer<G> {
-        let Self { factory: _, settings, server_name, signals, spoken, room, mode, hosted, inherited, opened } = self;
-        EdgeServer { factory, settings, server_name, signals, spoken, room, mode, hosted, inherited, opened }
+        let Self { factory: _, settings, server_name, signals, spoken, room, mode, log_of, inherited, opened } = self;
+        EdgeServer { factory, settings, server_name, signals, spoken, room, mode, log_of, inherited, opened }
     }
 
     /// Workers, limits and deadlines. To be said before the first address.
@@ -124,15 +114,7 @@ impl<F> EdgeServer<F> {
     /// malformed, too large or too slow. Without this they are told of in the application's log alone.
     #[must_use]
     pub fn access_log_of(mut self, proxy: &Proxy) -> Self {
-        self.hosted.log_of = Some(proxy.clone());
-        self
-    }
-
-    /// Nobody but a proxy is in the `App`, as its default service: no handler, guard or middleware that reads fields of requests or
-    /// answers. They get past it then without becoming actix's and ours again; who reads them there all the same finds none.
-    #[must_use]
-    pub fn proxy_alone(mut self) -> Self {
-        self.hosted.is_proxy_alone = true;
+        self.log_of = Some(proxy.clone());
         self
     }
 
@@ -254,40 +236,41 @@ impl<F> EdgeServer<F> {
     pub fn run<I, S, B>(self) -> Running
     where
         F: Fn() -> I + Send + Clone + 'static,
-        I: IntoServiceFactory<S, Request>,
+        I: IntoServiceFactory<S, Request> + 'static,
         S: ServiceFactory<Request, Config = AppConfig> + 'static,
         S::Response: Into<Response<B>>,
         S::Error: Into<actix_web::Error>,
         S::InitError: fmt::Debug,
         B: MessageBody + 'static,
     {
+        let app = AppFactory::of(self.factory.clone());
+        self.run_with(&app)
+    }
+
+    /// Begins to serve with a proxy and nobody else, whatever `App` there was: a request goes to it straight, where an `App` would be asked
+    /// who answers and fields would become actix's and ours again.
+    pub fn run_proxy(self, proxy: &Proxy) -> Running {
+        self.run_with(proxy)
+    }
+
+    fn run_with(self, making: &impl Making) -> Running {
         let signals = self.signals;
-        let (workers, handle) = self.start();
+        let (workers, handle) = self.start(making);
         Running::new(workers, handle, signals)
     }
 
-    fn start<I, S, B>(self) -> (io::Result<Workers>, Handle)
-    where
-        F: Fn() -> I + Send + Clone + 'static,
-        I: IntoServiceFactory<S, Request>,
-        S: ServiceFactory<Request, Config = AppConfig> + 'static,
-        S::Response: Into<Response<B>>,
-        S::Error: Into<actix_web::Error>,
-        S::InitError: fmt::Debug,
-        B: MessageBody + 'static,
-    {
+    fn start(self, making: &impl Making) -> (io::Result<Workers>, Handle) {
         let workers = worker::count(&self.settings);
         let stop = Stop::default();
         let caps = Caps::new(self.settings.max_connections, self.settings.max_connections_per_ip);
-        let limits = Limits { hosted: self.hosted.clone(), ..Limits::of(&self.settings, &self.server_name) };
-        let live = Live::new(&stop, &caps, self.hosted, self.settings, self.opened);
+        let limits = Limits { log_of: self.log_of.clone(), ..Limits::of(&self.settings, &self.server_name) };
+        let live = Live::new(&stop, &caps, self.log_of, self.settings, self.opened);
         let shared = Shared { limits, caps, stop: stop.clone(), workers, at_work: live.at_work() };
-        let started = Workers::start(&self.factory, |number| live.entrances(number, workers), &shared).map(
-            |(workers, tellers)| {
+        let started =
+            Workers::start(making, |number| live.entrances(number, workers), &shared).map(|(workers, tellers)| {
                 live.has_workers(tellers);
                 workers
-            },
-        );
+            });
         (started, Handle::new(stop, live))
     }
 }

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{
     accept::Listener,
+    answers::Answers,
     drain::{self, Draining, LAST_CALL, Stop},
     h1::{self, Arrival, Visit},
     h2,
@@ -63,7 +64,7 @@ const STAND_BACK: Duration = Duration::from_millis(2);
 /// How long nobody is taken in when there is nothing to take them in with: no descriptor, no memory.
 const BREATHER: Duration = Duration::from_millis(250);
 
-impl<A: h1::Answers + 'static> Reception<A> {
+impl<A: Answers> Reception<A> {
     /// Without a door yet, one of so many.
     pub fn new(app: A, limits: Limits, caps: Arc<Caps>, workers: usize) -> Self {
         let limits = RefCell::new(Rc::new(limits));

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use super::{
     drain::Stop,
     inherited::{Passed, Purpose},
-    limits::{Hosted, Limits},
+    limits::Limits,
     listener::{self, Caps, Manner, Opened},
     open::{self, ListensAt, Open},
     proxy_protocol::Senders,
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     plan::{ListenAddress, Listener, ListenerTls},
+    proxy::Proxy,
     settings::{FileMode, ServerSettings},
 };
 
@@ -33,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Live {
     stop: Stop,
     caps: Arc<Caps>,
-    hosted: Hosted,
+    log_of: Option<Proxy>,
     /// What it was started with.
     started: ServerSettings,
     /// Has a permit of each worker that stands at its doors.
@@ -85,14 +86,14 @@ impl Live {
     pub fn new(
         stop: &Stop,
         caps: &Arc<Caps>,
-        hosted: Hosted,
+        log_of: Option<Proxy>,
         started: ServerSettings,
         opened: Vec<Opened>,
     ) -> Arc<Self> {
         let open = opened.into_iter().map(|opened| Open::of(opened, stop)).collect();
         let now = Now { is_offered: false, grace: started.drain.grace.0, workers: Tellers::new(), open };
         let (stop, caps, at_work) = (stop.clone(), Arc::clone(caps), Arc::new(Semaphore::new(0)));
-        Arc::new(Self { stop, caps, hosted, started, at_work, now: Mutex::new(now) })
+        Arc::new(Self { stop, caps, log_of, started, at_work, now: Mutex::new(now) })
     }
 
     /// Where a worker is to stand, of so many.
@@ -203,7 +204,7 @@ impl Live {
         let workers = now.workers.len();
         let entrances =
             (0..workers).map(|worker| open::entrances(&added, worker, workers)).collect::<io::Result<_>>()?;
-        let limits = Limits { hosted: self.hosted.clone(), ..Limits::of(settings, server_name) };
+        let limits = Limits { log_of: self.log_of.clone(), ..Limits::of(settings, server_name) };
         let (live, settings) = (Arc::clone(self), settings.clone());
         Ok(Prepared { live, settings, limits, kept, shown: showing.next, speak, modes, added, entrances })
     }

@@ -1,20 +1,14 @@
 //! Workers: threads that accept and serve, each for itself. Nobody hands connections from one thread to another, so a
 //! connection costs no switch between them (docs/adr/0005-workers-accept.md).
 
-use std::{fmt, io, marker::PhantomData, num::NonZero, rc::Rc, sync::Arc, thread};
+use std::{io, num::NonZero, rc::Rc, sync::Arc, thread};
 
-use actix_http::{
-    Request, Response,
-    body::{BoxBody, MessageBody},
-};
-use actix_service::{IntoServiceFactory, Service, ServiceFactory, map_config};
-use actix_web::dev::AppConfig;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    answers::Making,
     drain::Stop,
-    h1,
     limits::Limits,
     listener::{Caps, Door},
     reception::Reception,
@@ -77,20 +71,11 @@ pub fn count(server: &ServerSettings) -> usize {
 
 impl Workers {
     /// Starts them, behind doors that are open already.
-    pub fn start<F, I, S, B>(
-        factory: &F,
+    pub fn start(
+        making: &impl Making,
         entrances: impl Fn(usize) -> io::Result<Vec<Entrance>>,
         shared: &Shared,
-    ) -> io::Result<(Self, Tellers)>
-    where
-        F: Fn() -> I + Send + Clone + 'static,
-        I: IntoServiceFactory<S, Request>,
-        S: ServiceFactory<Request, Config = AppConfig> + 'static,
-        S::Response: Into<Response<B>>,
-        S::Error: Into<actix_web::Error>,
-        S::InitError: fmt::Debug,
-        B: MessageBody + 'static,
-    {
+    ) -> io::Result<(Self, Tellers)> {
         let (report, reports) = mpsc::unbounded_channel();
         let workers = Self { reports, force: CancellationToken::new() };
         let mut tellers = Tellers::with_capacity(shared.workers);
@@ -98,10 +83,10 @@ impl Workers {
             let entrances = entrances(number)?;
             let (teller, changes) = mpsc::unbounded_channel();
             tellers.push(teller);
-            let (factory, shared, force, report) =
-                (factory.clone(), shared.clone(), workers.force.clone(), report.clone());
+            let (making, shared, force, report) =
+                (making.clone(), shared.clone(), workers.force.clone(), report.clone());
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-                let work = work(factory, entrances, changes, shared, force);
+                let work = work(making, entrances, changes, shared, force);
                 // Nobody may be left to hear of it.
                 let _unheard = report.send(actix_rt::System::new().block_on(work));
             })?;
@@ -130,25 +115,14 @@ impl Drop for Workers {
 }
 
 /// One worker's life: it ends when it was told to stop and the last connection has, or at once.
-async fn work<F, I, S, B>(
-    factory: F,
+async fn work(
+    making: impl Making,
     entrances: Vec<Entrance>,
     changes: mpsc::UnboundedReceiver<Change>,
     shared: Shared,
     force: CancellationToken,
-) -> io::Result<()>
-where
-    F: Fn() -> I,
-    I: IntoServiceFactory<S, Request>,
-    S: ServiceFactory<Request, Config = AppConfig> + 'static,
-    S::Response: Into<Response<B>>,
-    S::Error: Into<actix_web::Error>,
-    S::InitError: fmt::Debug,
-    B: MessageBody + 'static,
-{
-    let app = map_config(factory(), |_| AppConfig::default()).new_service(()).await;
-    let app = app.map_err(|error| io::Error::other(format!("the App could not be made: {error:?}")))?;
-    let app = Adapted(app, PhantomData);
+) -> io::Result<()> {
+    let app = making.make().await?;
     let reception = Rc::new(Reception::new(app, shared.limits, shared.caps, shared.workers));
     for entrance in entrances {
         reception.open_door(entrance)?;
@@ -160,22 +134,4 @@ where
         () = reception.is_over() => {}
     }
     Ok(())
-}
-
-/// The `App` as [`h1`] sees it.
-struct Adapted<S, B>(S, PhantomData<B>);
-
-impl<S, B> h1::Answers for Adapted<S, B>
-where
-    S: Service<Request>,
-    S::Response: Into<Response<B>>,
-    S::Error: Into<actix_web::Error>,
-    B: MessageBody + 'static,
-{
-    async fn answer(&self, request: Request) -> Response<BoxBody> {
-        match self.0.call(request).await {
-            Ok(response) => response.into().map_into_boxed_body(),
-            Err(error) => Response::from(error.into()),
-        }
-    }
 }

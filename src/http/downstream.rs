@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{ClientCertificate, Crossing, HeaderMap, Shortcut, StatusCode};
+use super::{ClientCertificate, HeaderMap, Shortcut, StatusCode};
 
 /// A byte stream in both directions.
 pub trait Io: AsyncRead + AsyncWrite + Unpin {}
@@ -72,11 +72,6 @@ pub trait Downstream {
 
     /// The way past our memory, where the connection has one.
     fn shortcut(&self) -> Option<&Shortcut> {
-        None
-    }
-
-    /// The way for fields past an `App` that nobody but the proxy is in.
-    fn crossing(&self) -> Option<&Crossing> {
         None
     }
 }

@@ -5,7 +5,6 @@ pub mod chunked;
 pub mod client_certificate;
 pub mod codings;
 pub mod cookies;
-pub mod crossing;
 pub mod downstream;
 pub mod error;
 pub mod error_page;
@@ -35,7 +34,6 @@ pub use self::{
     body::{Body, BodyError, BodySize, Frame, RequestBody, ResponseBody},
     client_certificate::ClientCertificate,
     codings::{Codings, Making},
-    crossing::Crossing,
     downstream::{Downstream, Io, Takeover},
     error::{Error, Fault},
     header_map::HeaderMap,

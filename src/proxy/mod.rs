@@ -31,7 +31,7 @@ mod outcome;
 pub mod outgoing;
 pub mod rehearsal;
 mod snapshot;
-mod worker;
+pub(crate) mod worker;
 
 pub use self::{builder::Builder, mount::Mount};
 use self::{challenges::Challenges, snapshot::Active, worker::Worker};

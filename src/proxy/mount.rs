@@ -1,4 +1,5 @@
-//! The catch-all actix handler: a request becomes an [`Exchange`], and its answer an actix response.
+//! How an exchange is carried from end to end, and the catch-all actix handler around that: a request becomes an
+//! [`Exchange`], and its answer an actix response.
 
 use std::{
     cell::RefCell,
@@ -20,7 +21,7 @@ use super::{Proxy, journey, worker::Worker};
 use crate::{
     exchange::{Client, Exchange},
     http::{
-        BodySize, Crossing, Downstream, HeaderValue, RequestBody, Response, ResponseBody, StatusCode, Version,
+        BodySize, Downstream, HeaderMap, HeaderValue, RequestBody, Response, ResponseBody, StatusCode, Version,
         body::{Body, Length},
         downstream::{Peer, Takeover},
         framing, header, scratch,
@@ -89,12 +90,43 @@ impl dev::Service<ServiceRequest> for Handler {
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let worker = Rc::clone(&self.worker);
         Box::pin(async move {
-            let mut passing = Passing::begin(receive(&mut request), &worker);
-            let response = journey::serve(&worker, passing.exchange()).await;
-            let response = answer(passing, response);
-            Ok(request.into_response(response))
+            let exchange = receive(&mut request);
+            let version = exchange.version;
+            let carried = carry(&worker, exchange).await;
+            Ok(request.into_response(answer(carried, version)))
         })
     }
+}
+
+/// An answer as the proxy hands it on.
+pub struct Carried {
+    /// The status.
+    pub status: StatusCode,
+    /// End-to-end fields, and for `304` the length there would be.
+    pub headers: HeaderMap,
+    /// What is still to come.
+    pub body: BoxBody,
+    /// How long that says it is. Who asks the body itself is taken for the edge.
+    pub size: BodySize,
+    /// What runs on the connection afterwards, if it switches protocols.
+    pub takeover: Option<Takeover>,
+}
+
+/// Carries an exchange to whoever answers it. Dropped before there is an answer, the client has left.
+pub async fn carry(worker: &Worker, exchange: Box<Exchange>) -> Carried {
+    let mut passing = Passing::begin(exchange, worker);
+    let response = journey::serve(worker, passing.exchange()).await;
+    let outcome = response.outcome();
+    let Response { status, mut headers, body, takeover, .. } = response;
+    if let Some(takeover) = takeover {
+        let takeover = Some(passing.until_the_end_of(takeover, status));
+        return Carried { status, headers, body: BoxBody::new(()), size: BodySize::None, takeover };
+    }
+    if let (StatusCode::NOT_MODIFIED, ResponseBody::Announced(length)) = (status, &body) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(*length));
+    }
+    let size = body.size();
+    Carried { status, headers, body: Relay::boxed(body, outcome, passing), size, takeover: None }
 }
 
 /// Moves the request out of actix's hands; only the target is shared with it.
@@ -104,12 +136,8 @@ fn receive(request: &mut ServiceRequest) -> Box<Exchange> {
         Some(downstream) => Client::at(downstream.peer(), downstream.is_tls()),
         None => Client::at(request.peer_addr().map_or(Peer::Unix, Peer::Tcp), request.app_config().secure()),
     };
-    let crossing = downstream.as_ref().and_then(|downstream| downstream.crossing());
-    let headers = crossing.and_then(Crossing::asked).unwrap_or_else(|| {
-        let mut headers = scratch::map();
-        headers.take_from(request.headers_mut());
-        headers
-    });
+    let mut headers = scratch::map();
+    headers.take_from(request.headers_mut());
     let (method, uri, version) = (request.method().clone(), request.uri().clone(), request.version());
     let mut exchange = Box::new(Exchange::new(method, uri, version, headers, RequestBody::empty(), client));
     exchange.body = match framing::request_length(&exchange.headers, exchange.marks, version) {
@@ -127,31 +155,17 @@ fn receive(request: &mut ServiceRequest) -> Box<Exchange> {
     exchange
 }
 
-/// Hands the answer to actix: head at once, body as it comes.
-fn answer(passing: Passing, response: Response) -> HttpResponse {
-    let version = passing.version();
-    let outcome = response.outcome();
-    let Response { status, mut headers, body, takeover, .. } = response;
+/// The answer in actix's terms: head at once, body as it comes.
+fn answer(carried: Carried, version: Version) -> HttpResponse {
+    let Carried { status, mut headers, body, size, takeover } = carried;
     let mut answer = HttpResponse::with_body(status, ());
-    if let (StatusCode::NOT_MODIFIED, ResponseBody::Announced(length)) = (status, &body) {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(*length));
-    }
-    match passing.crossing() {
-        Some(crossing) => crossing.answer(headers),
-        None => {
-            headers.give_to(answer.headers_mut());
-            scratch::give_back(headers);
-        }
-    }
+    headers.give_to(answer.headers_mut());
+    scratch::give_back(headers);
     if let Some(takeover) = takeover {
-        let takeover = passing.until_the_end_of(takeover, status);
         answer.extensions_mut().insert(RefCell::new(Some::<Takeover>(takeover)));
-        return answer.set_body(BoxBody::new(()));
-    }
-    let unknown_length = matches!(body.size(), BodySize::Stream);
-    if unknown_length && version < Version::HTTP_11 {
+    } else if matches!(size, BodySize::Stream) && version < Version::HTTP_11 {
         answer.head_mut().no_chunking(true);
         answer.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
     }
-    answer.set_body(Relay::boxed(body, outcome, passing))
+    answer.set_body(body)
 }

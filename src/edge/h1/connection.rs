@@ -8,11 +8,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use actix_http::{Request, body::MessageBody};
+use actix_http::body::MessageBody;
 use tokio::task::yield_now;
 
 use super::{
-    Answers,
     head::{Head, HeadReader},
     response::{self, Asked, More, Outgoing},
     unseen,
@@ -21,9 +20,9 @@ use super::{
 use crate::{
     edge::{
         answer::Answer,
+        answers::{Answers, Call},
         drain::{Draining, LAST_CALL},
         parking::PARK_AFTER,
-        request::describe,
     },
     exchange::{Client, Exchange, RequestId},
     http::{
@@ -188,7 +187,7 @@ impl Connection {
         self.wire.begin(head.version, head.length, head.expects_continue);
         let mut asked = Asked { method: head.method.clone(), version: head.version, keeps_alive: head.keeps_alive };
         let answer = {
-            let mut call = pin!(app.answer(self.request(head)));
+            let mut call = pin!(app.answer(self.call(head)));
             poll_fn(|cx| {
                 self.wire.note_task(cx);
                 if let Poll::Ready(answer) = call.as_mut().poll(cx) {
@@ -200,7 +199,6 @@ impl Connection {
         };
         // The client has left, and whatever was done for it was dropped with the call.
         let Some(answer) = answer else { return After::End(Last::Close) };
-        let answer = Answer::of_app(answer, self.wire.crossing());
         if answer.head.status == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(answer, asked).await;
         }
@@ -211,15 +209,10 @@ impl Connection {
         self.answer(answer, &mut asked).await
     }
 
-    fn request(&self, head: Head) -> Request {
+    fn call(&self, head: Head) -> Call {
         let has_body = !matches!(head.length, Length::None | Length::Exact(0));
-        let mut request = if has_body {
-            Request::with_payload(actix_http::Payload::Stream { payload: Box::pin(Payload::of(&self.wire)) as _ })
-        } else {
-            Request::new()
-        };
-        describe(&mut request, head, self.wire.peer, Rc::clone(&self.wire) as _);
-        request
+        let payload = has_body.then(|| Box::pin(Payload::of(&self.wire)) as _);
+        Call { head, payload, peer: self.wire.peer, downstream: Rc::clone(&self.wire) as _ }
     }
 
     /// While the App is at work: interim responses go out, and a client that leaves ends it. Ready when it has left.

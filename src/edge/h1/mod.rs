@@ -1,6 +1,6 @@
-//! HTTP/1.1 with clients: our own dispatcher around an actix `App` (docs/adr/0001-own-http1-dispatcher.md).
+//! HTTP/1.1 with clients: our own dispatcher (docs/adr/0001-own-http1-dispatcher.md) around whoever [answers](super::answers).
 //!
-//! One task a connection, unless it is parked (`edge/parking`). `connection` reads a head, calls the App, writes the answer, and begins again; while it waits
+//! One task a connection, unless it is parked (`edge/parking`). `connection` reads a head, has it answered, writes the answer, and begins again; while it waits
 //! it watches for a client that leaves. Every wait has a deadline. What it shares with the handler is the `wire`.
 
 use std::{
@@ -11,14 +11,13 @@ use std::{
     time::Duration,
 };
 
-use actix_http::{Request, Response, body::BoxBody};
-
 use self::{
     connection::{Connection, Last},
     wire::Wire,
 };
 pub use self::{visit::Visit, wire::tidy};
 use super::{
+    answers::Answers,
     counts::Counts,
     drain::Draining,
     h2,
@@ -40,12 +39,6 @@ mod wire;
 
 /// How long a client that still sends may read the answer, once we have closed our side.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
-
-/// Whoever answers requests; an `App`, in the end.
-pub trait Answers {
-    /// The answer, whatever happens.
-    fn answer(&self, request: Request) -> impl Future<Output = Response<BoxBody>>;
-}
 
 /// A connection that somebody has come in by.
 pub struct Arrival {

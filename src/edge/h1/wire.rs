@@ -30,7 +30,7 @@ use crate::{
         tls::{Greeted, Protocol},
     },
     http::{
-        ClientCertificate, Crossing, Downstream, HeaderMap, Shortcut, StatusCode, Version,
+        ClientCertificate, Downstream, HeaderMap, Shortcut, StatusCode, Version,
         body::Length,
         downstream::Peer,
         fields::{MIN_ROOM, make_room},
@@ -70,7 +70,6 @@ pub struct Wire {
     pub output: RefCell<Outbox>,
     /// The same, where it does not come through our memory: behind what is in `output`.
     pub shortcut: Shortcut,
-    crossing: Crossing,
     body: RefCell<Incoming>,
     /// Counts requests: a payload that outlives its own gets nothing of the next.
     turn: Cell<u64>,
@@ -105,7 +104,6 @@ impl Wire {
             input: RefCell::default(),
             output: RefCell::default(),
             shortcut: Shortcut::default(),
-            crossing: Crossing::default(),
             body: RefCell::default(),
             turn: Cell::new(0),
             version: Cell::new(Version::HTTP_11),
@@ -380,9 +378,5 @@ impl Downstream for Wire {
 
     fn shortcut(&self) -> Option<&Shortcut> {
         Some(&self.shortcut)
-    }
-
-    fn crossing(&self) -> Option<&Crossing> {
-        self.limits.hosted.is_proxy_alone.then_some(&self.crossing)
     }
 }

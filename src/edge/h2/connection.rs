@@ -22,8 +22,9 @@ use super::{
 use crate::{
     clock::Deadline,
     edge::{
+        answers::Answers,
         drain::{Draining, LAST_CALL},
-        h1::{Answers, LINGER, Visit},
+        h1::{LINGER, Visit},
         parking::PARK_AFTER,
     },
     http::h2::frames::code,

@@ -18,8 +18,9 @@ use self::{
     wire::Wire,
 };
 use super::{
+    answers::Answers,
     drain::Draining,
-    h1::{Answers, LINGER, Visit},
+    h1::{LINGER, Visit},
 };
 use crate::clock::Deadline;
 

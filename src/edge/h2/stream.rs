@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use actix_http::{Request, body::MessageBody};
+use actix_http::body::MessageBody;
 
 use super::{
     body::{Content, Payload},
@@ -22,17 +22,16 @@ use super::{
 use crate::{
     edge::{
         answer::Answer,
+        answers::{Answers, Call},
         h1::{
-            Answers,
             head::Head,
             response::{self as h1_response, Ending},
             unseen,
         },
-        request::describe,
     },
     exchange::{Client, RequestId},
     http::{
-        BodyError, ClientCertificate, Crossing, Downstream, Error, HeaderMap, Method, StatusCode, Takeover, Version,
+        BodyError, ClientCertificate, Downstream, Error, HeaderMap, Method, StatusCode, Takeover, Version,
         body::Length, downstream::Peer, error_page, grpc, scratch,
     },
     telemetry::{refusals, tail::Tail},
@@ -49,7 +48,6 @@ pub struct Channel {
     /// Bytes of interim responses that may still be sent.
     interim_left: Cell<usize>,
     head_is_out: Cell<bool>,
-    crossing: Crossing,
     request_trailers: RefCell<Option<HeaderMap>>,
     response_trailers: RefCell<Option<HeaderMap>>,
 }
@@ -82,8 +80,8 @@ async fn answer<A: Answers>(
         }
     };
     let method = head.method.clone();
-    let (request, content) = channel.request(head, content, upgrade.is_some());
-    let mut answer = Answer::of_app(app.answer(request).await, channel.crossing());
+    let (call, content) = channel.call(head, content, upgrade.is_some());
+    let mut answer = app.answer(call).await;
     if !answer.head.status.is_informational() {
         return channel.answer(answer, method).await;
     }
@@ -118,7 +116,6 @@ impl Channel {
             place,
             interim_left: Cell::new(MOST_INTERIM),
             head_is_out: Cell::new(false),
-            crossing: Crossing::default(),
             request_trailers: RefCell::default(),
             response_trailers: RefCell::default(),
         }
@@ -138,18 +135,14 @@ impl Channel {
         Ok(Asked { head, upgrade })
     }
 
-    /// The request in actix's terms; what comes behind the head of a WebSocket is kept for later.
-    fn request(self: &Rc<Self>, head: Head, content: Option<Content>, upgrades: bool) -> (Request, Option<Content>) {
+    /// The request; what comes behind the head of a WebSocket is kept for later.
+    fn call(self: &Rc<Self>, head: Head, content: Option<Content>, upgrades: bool) -> (Call, Option<Content>) {
         let has_body = !matches!(head.length, Length::None | Length::Exact(0));
-        let (mut request, content) = match content {
-            Some(content) if has_body => {
-                let payload = Box::pin(Payload::of(content, head.expects_continue)) as _;
-                (Request::with_payload(actix_http::Payload::Stream { payload }), None)
-            }
-            content => (Request::new(), content.filter(|_| upgrades)),
+        let (payload, content) = match content {
+            Some(content) if has_body => (Some(Box::pin(Payload::of(content, head.expects_continue)) as _), None),
+            content => (None, content.filter(|_| upgrades)),
         };
-        describe(&mut request, head, self.wire.peer, Rc::clone(self) as _);
-        (request, content)
+        (Call { head, payload, peer: self.wire.peer, downstream: Rc::clone(self) as _ }, content)
     }
 
     /// Sends an answer to its end, or as far as it goes.
@@ -274,9 +267,5 @@ impl Downstream for Channel {
 
     fn response_trailers(&self, trailers: HeaderMap) {
         *self.response_trailers.borrow_mut() = Some(trailers);
-    }
-
-    fn crossing(&self) -> Option<&Crossing> {
-        self.wire.limits.hosted.is_proxy_alone.then_some(&self.crossing)
     }
 }

@@ -4,9 +4,7 @@ use std::{any::Any, mem, rc::Rc, time::Instant};
 
 use crate::{
     exchange::{Awaited, Exchange, InFlight},
-    http::{
-        BodyError, BodySize, Crossing, Downstream, Frame, Method, StatusCode, Takeover, Version, downstream::TakenOver,
-    },
+    http::{BodyError, BodySize, Downstream, Frame, Method, StatusCode, Takeover, downstream::TakenOver},
     proxy::worker::Worker,
     telemetry::tail::{Ears, Tail},
 };
@@ -52,15 +50,6 @@ impl Passing {
     /// It was asked what there would be, not for it.
     pub fn is_head(&self) -> bool {
         self.exchange.as_ref().is_some_and(|exchange| exchange.method == Method::HEAD)
-    }
-
-    /// Where the answer's fields go, if not to actix.
-    pub fn crossing(&self) -> Option<&Crossing> {
-        self.exchange.as_ref()?.downstream.as_ref()?.crossing()
-    }
-
-    pub fn version(&self) -> Version {
-        self.exchange.as_ref().map_or(Version::HTTP_11, |exchange| exchange.version)
     }
 
     /// The answer's head is known.

@@ -123,8 +123,7 @@ pub fn serve(proxy: Proxy, settings: Settings, unix: Option<std::path::PathBuf>)
             limits.http.max_body = Size::kib(0);
             let ListenAddress::Tcp(mut loopback) = first.address else { panic!("its first address is TCP") };
             loopback.set_port(0);
-            let server = EdgeServer::new(move || App::new().default_service(handler.clone()))
-                .proxy_alone()
+            let server = EdgeServer::new(())
                 .settings(&limits)
                 .server_name(&settings.server_name)
                 .access_log_of(&logging)
@@ -140,7 +139,7 @@ pub fn serve(proxy: Proxy, settings: Settings, unix: Option<std::path::PathBuf>)
                 server = server.bind(&ListenAddress::Unix(path)).expect("a free path");
             }
             let ListenAddress::Tcp(address) = server.addresses()[0].clone() else { panic!("it is a TCP address") };
-            let running = server.run();
+            let running = server.run_proxy(&handler);
             told.send((address, running.handle())).expect("the test waits for it");
             running.await.expect("it serves")
         })

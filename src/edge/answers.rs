@@ -1,0 +1,154 @@
+//! Whoever answers requests on a worker: an actix `App`, or a proxy that is alone there.
+
+use std::{future::Future, io, marker::PhantomData, rc::Rc};
+
+use actix_http::{BoxedPayloadStream, HttpMessage, Payload, Request, Response, body::MessageBody};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, map_config};
+use actix_web::dev::AppConfig;
+
+use super::{answer::Answer, h1::head::Head};
+use crate::{
+    exchange::{Client, Exchange},
+    http::{Downstream, RequestBody, body::Length, downstream::Peer, scratch},
+    proxy::{self, Proxy, worker::Worker},
+};
+
+/// A request, whichever version of HTTP it came in.
+pub struct Call {
+    /// What its head says.
+    pub head: Head,
+    /// Its body, if it has one.
+    pub payload: Option<BoxedPayloadStream>,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// The connection that it came in on.
+    pub downstream: Rc<dyn Downstream>,
+}
+
+/// Whoever answers requests.
+pub trait Answers: 'static {
+    /// The answer, whatever happens.
+    fn answer(&self, call: Call) -> impl Future<Output = Answer>;
+}
+
+/// Makes, once on each worker, whoever answers there.
+pub trait Making: Clone + Send + 'static {
+    /// Whoever it makes.
+    type Made: Answers;
+
+    /// On this thread.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn make(&self) -> impl Future<Output = io::Result<Self::Made>>;
+}
+
+/// A proxy and nobody else: no `App` is asked where to go, and fields are never actix's.
+impl Making for Proxy {
+    type Made = Alone;
+
+    async fn make(&self) -> io::Result<Alone> {
+        Ok(Alone(Worker::here(self)))
+    }
+}
+
+/// A proxy on one worker.
+pub struct Alone(Rc<Worker>);
+
+impl Answers for Alone {
+    fn answer(&self, call: Call) -> impl Future<Output = Answer> {
+        let worker = Rc::clone(&self.0);
+        // In a box, so that a connection on which nothing is under way does not keep room for it.
+        Box::pin(async move { proxy::mount::carry(&worker, exchange_of(call)).await.into() })
+    }
+}
+
+fn exchange_of(call: Call) -> Box<Exchange> {
+    let Call { head, payload, peer, downstream } = call;
+    let client = Client::at(peer, downstream.is_tls());
+    let body = match (head.length, payload) {
+        (Length::Exact(0), _) => RequestBody::buffered(bytes::Bytes::new()),
+        (length @ (Length::Exact(_) | Length::Chunked), Some(payload)) => {
+            RequestBody::payload(Payload::Stream { payload }, length)
+        }
+        _ => RequestBody::empty(),
+    };
+    let mut exchange = Box::new(Exchange::new(head.method, head.uri, head.version, head.headers, body, client));
+    exchange.downstream = Some(downstream);
+    exchange
+}
+
+/// An `App`, by its factory.
+pub struct AppFactory<F, I, S, B>(F, Types<I, S, B>);
+
+/// What is known of them at compile time.
+type Types<I, S, B> = PhantomData<fn() -> (I, S, B)>;
+
+impl<F, I, S, B> AppFactory<F, I, S, B> {
+    /// Of an `App`.
+    pub fn of(factory: F) -> Self {
+        Self(factory, PhantomData)
+    }
+}
+
+impl<F: Clone, I, S, B> Clone for AppFactory<F, I, S, B> {
+    fn clone(&self) -> Self {
+        Self::of(self.0.clone())
+    }
+}
+
+impl<F, I, S, B> Making for AppFactory<F, I, S, B>
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: IntoServiceFactory<S, Request> + 'static,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Response: Into<Response<B>>,
+    S::Error: Into<actix_web::Error>,
+    S::InitError: std::fmt::Debug,
+    B: MessageBody + 'static,
+{
+    type Made = App<S::Service, B>;
+
+    async fn make(&self) -> io::Result<Self::Made> {
+        let app = map_config((self.0)(), |_| AppConfig::default()).new_service(()).await;
+        let app = app.map_err(|error| io::Error::other(format!("the App could not be made: {error:?}")))?;
+        Ok(App(app, PhantomData))
+    }
+}
+
+/// An `App` on one worker.
+pub struct App<S, B>(S, PhantomData<fn() -> B>);
+
+impl<S, B> Answers for App<S, B>
+where
+    S: Service<Request> + 'static,
+    S::Response: Into<Response<B>>,
+    S::Error: Into<actix_web::Error>,
+    B: MessageBody + 'static,
+{
+    async fn answer(&self, call: Call) -> Answer {
+        Answer::of_app(match self.0.call(request_of(call)).await {
+            Ok(response) => response.into().map_into_boxed_body(),
+            Err(error) => Response::from(error.into()),
+        })
+    }
+}
+
+/// The request in actix's terms.
+fn request_of(call: Call) -> Request {
+    let Call { mut head, payload, peer, downstream } = call;
+    let mut request = match payload {
+        Some(payload) => Request::with_payload(Payload::Stream { payload }),
+        None => Request::new(),
+    };
+    let known = request.head_mut();
+    (known.method, known.uri, known.version) = (head.method, head.uri, head.version);
+    head.headers.give_to(&mut known.headers);
+    scratch::give_back(head.headers);
+    known.peer_addr = match peer {
+        Peer::Tcp(address) => Some(address),
+        Peer::Unix => None,
+    };
+    request.extensions_mut().insert(downstream);
+    request
+}
