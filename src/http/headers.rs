@@ -42,16 +42,9 @@ pub fn strip_hop_by_hop_but(
     spared: impl Fn(&HeaderName) -> bool,
     others: impl Fn(&HeaderName) -> bool,
 ) {
-    if headers.contains_key(header::CONNECTION) {
-        // Before `Connection` itself goes: it is the list of what else must go.
-        let named: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .filter(|value| !names_no_field(value.as_bytes()))
-            .flat_map(members)
-            .filter_map(|token| HeaderName::from_bytes(token).ok())
-            .filter(|name| !NEVER_NOMINATED.contains(name) && !spared(name))
-            .collect();
-        for name in named {
+    // Before `Connection` itself goes: it is the list of what else must go.
+    if headers.get_all(header::CONNECTION).any(|value| !names_no_field(value.as_bytes())) {
+        for name in nominated(headers, spared) {
             headers.remove(name);
         }
     }
@@ -60,6 +53,19 @@ pub fn strip_hop_by_hop_but(
     if headers.keys().any(goes) {
         headers.retain(|name, _| !goes(name));
     }
+}
+
+/// Those of the fields that `Connection` names. It may name what is not there, and anything as often as it likes: that makes no list longer.
+fn nominated(headers: &HeaderMap, spared: impl Fn(&HeaderName) -> bool) -> Vec<HeaderName> {
+    let can_go = |name: &&HeaderName| !NEVER_NOMINATED.contains(name) && !spared(name);
+    let mut left: Vec<&HeaderName> = headers.keys().filter(can_go).collect();
+    let mut nominated = Vec::new();
+    for token in list(headers, &header::CONNECTION) {
+        if let Some(at) = left.iter().position(|name| token.eq_ignore_ascii_case(name.as_str().as_bytes())) {
+            nominated.push(left.swap_remove(at).clone());
+        }
+    }
+    nominated
 }
 
 /// What most say: `close` and `keep-alive` name no field but one that goes anyway.
@@ -172,6 +178,21 @@ fn is_spelling(one: &HeaderName, other: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_field_that_names_without_end_costs_little_and_takes_what_is_there() {
+        let mut fields = HeaderMap::new();
+        for name in ["x-a", "x-b", "x-b", "host", "x-c"] {
+            fields.append(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        let long = format!("{}X-B, nothing, host, x-b", "x-a,".repeat(10_000));
+        fields.append(header::CONNECTION, HeaderValue::from_str(&long).expect("text"));
+
+        assert_eq!(nominated(&fields, |_| false), ["x-a", "x-b", "x-b"], "each once for each time that it is there");
+        strip_hop_by_hop(&mut fields);
+
+        assert_eq!(fields.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["host", "x-c"]);
+    }
 
     #[test]
     fn fields_are_removed_in_all_spellings() {

@@ -156,6 +156,19 @@ async fn who_sends_more_than_he_asks_for_is_not_cut_while_he_reads_the_answer() 
 }
 
 #[actix_rt::test]
+async fn nor_is_a_large_answer_that_the_kernel_still_has_most_of() {
+    let edge = TestEdge::start().await;
+    let mut client = edge.connect().await;
+    let head = format!("GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: {:.<4040}\r\n\r\n", "");
+    assert_eq!(head.len(), 4096);
+
+    client.send(head + "and more").await;
+
+    let answer = client.read_response().await;
+    assert!(answer.complete, "{} of 8 MiB", answer.body.len());
+}
+
+#[actix_rt::test]
 async fn what_a_client_leaves_unread_is_no_part_of_what_another_says() {
     let edge = TestEdge::start().await;
     let mut client = edge.connect().await;

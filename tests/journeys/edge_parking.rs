@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use aqueduct::{edge::Outcome, settings::Time};
+use tokio::io::AsyncWriteExt;
 
 use super::support::{
     client::Client,
     edge::TestEdge,
     origin::Origin,
     proxy::TestProxy,
-    tls::{Authority, connect},
+    tls::{Authority, connect, shake_hands},
     wire::patiently,
 };
 
@@ -194,4 +195,20 @@ async fn an_encrypted_connection_is_parked_with_its_keys_and_ends_with_a_word() 
     // An end without a word would be an error here.
     assert_eq!(client.read_to_end().await, b"");
     assert_eq!(proxy.outcome(), Outcome::Drained);
+}
+
+#[actix_rt::test]
+async fn who_says_only_a_part_of_something_is_parked_again() {
+    let authority = Authority::new();
+    authority.issue("shop", &["shop.example"]);
+    let origin = Origin::answering("hello").start().await;
+    let text = format!("{}[routes]\n\"/\" = {:?}\n", authority.listener(&["shop"]), origin.url());
+    let proxy = TestProxy::with(&text).start().await;
+    let mut client = shake_hands(proxy.address, "shop.example", authority.client()).await.expect("they agree");
+    proxy.parked(1).await;
+
+    // What every record begins with.
+    client.get_mut().0.write_all(&[23, 3, 3]).await.expect("it is open");
+
+    proxy.parked(2).await;
 }

@@ -265,7 +265,7 @@ async fn a_drain_tells_those_that_are_parked_and_gives_who_has_not_asked_his_tim
 
 #[actix_rt::test]
 async fn a_frame_that_has_begun_is_waited_for_where_it_is() {
-    let edge = TestEdge::with(between(1.6)).await;
+    let edge = TestEdge::with(between(4.0)).await;
     let (mut amid, mut between) = (Frames::connect(edge.address).await, Frames::connect(edge.address).await);
     for client in [&mut amid, &mut between] {
         served(client, 1, "/").await;

@@ -113,11 +113,7 @@ pub(super) const OF_BODIES: [HeaderName; 3] = [header::CONTENT_LENGTH, header::C
 fn updated(head: &Head, headers: &HeaderMap) -> HeaderMap {
     let mut updated = head.fields.to_map(&[]);
     let stays = |name: &HeaderName| OF_BODIES.contains(name) || headers::is_hop_by_hop(name);
-    for name in headers.keys().filter(|name| !stays(name)) {
-        updated.remove(name);
-        for value in headers.get_all(name) {
-            updated.append(name.clone(), value.clone());
-        }
-    }
+    updated.retain(|name, _| stays(name) || !headers.contains_key(name));
+    updated.extend(headers.iter().filter(|(name, _)| !stays(name)).map(|(name, value)| (name.clone(), value.clone())));
     updated
 }

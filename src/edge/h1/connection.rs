@@ -18,6 +18,7 @@ use super::{
     wire::{Payload, Wire},
 };
 use crate::{
+    clock::Deadline,
     edge::{
         answer::Answer,
         answers::{Answers, Call},
@@ -48,6 +49,8 @@ pub struct Connection {
     is_last_call: bool,
     /// What is waited for is the time to park it; the rest of what it has comes after that.
     parks: bool,
+    /// It was parked and has asked nothing since. It is parked again, under the deadline that it has, if that goes on.
+    naps: Option<Deadline>,
 }
 
 /// How a connection ends.
@@ -84,7 +87,11 @@ enum After {
 impl Connection {
     /// One on which nothing is under way.
     pub fn new(wire: Rc<Wire>, is_fresh: bool, draining: Draining) -> Self {
-        Self { wire, draining, reader: HeadReader::default(), is_fresh, is_last_call: false, parks: false }
+        let naps = wire.reading.is_armed().then(Deadline::new);
+        if let Some(naps) = &naps {
+            naps.arm(PARK_AFTER);
+        }
+        Self { wire, draining, reader: HeadReader::default(), is_fresh, is_last_call: false, parks: false, naps }
     }
 
     /// Nothing was asked on it yet.
@@ -139,6 +146,7 @@ impl Connection {
             let was_idle = wire.input.borrow().is_empty();
             if !was_idle && let Some(head) = self.reader.read(&mut wire.input.borrow_mut(), &wire.limits)? {
                 wire.reading.disarm();
+                self.naps = None;
                 return Poll::Ready(Ok(Next::Head(head)));
             }
             match wire.poll_read_head(cx) {
@@ -163,7 +171,7 @@ impl Connection {
             if !mem::replace(&mut self.is_last_call, true) {
                 let first_head = wire.limits.request_head;
                 wire.reading.arm(first_head.map_or(LAST_CALL, |limit| limit.min(LAST_CALL)));
-                self.parks = false;
+                (self.parks, self.naps) = (false, None);
             }
         }
         let is_between = is_idle && !self.is_fresh;
@@ -171,6 +179,12 @@ impl Connection {
         if !wire.reading.is_armed() {
             self.parks = is_idle && limit.is_none_or(|limit| limit > PARK_AFTER);
             wire.reading.arm_or_disarm(if self.parks { Some(PARK_AFTER) } else { limit });
+        }
+        if let Some(naps) = self.naps.as_ref().filter(|_| is_idle)
+            && naps.poll(cx).is_ready()
+            && wire.reading.poll(cx).is_pending()
+        {
+            return Poll::Ready(Ok(Next::Rest));
         }
         ready!(wire.reading.poll(cx));
         if mem::take(&mut self.parks) {

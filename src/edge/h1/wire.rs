@@ -206,10 +206,9 @@ impl Wire {
         self.line.borrow().as_ref().is_some_and(Line::has_unread)
     }
 
-    /// Nothing has come that was not understood. While nobody has looked after the client, the kernel is asked.
+    /// Nothing has come that was not understood. The kernel is asked: while an answer was written nobody has looked.
     pub fn is_read_out(&self) -> bool {
-        let is_early = self.line.borrow().as_ref().is_some_and(Line::is_early);
-        self.input.borrow().is_empty() && !(is_early && self.has_unread())
+        self.input.borrow().is_empty() && !self.has_unread()
     }
 
     /// Nothing has come, and it may be long until something does: others can have the memory.

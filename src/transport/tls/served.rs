@@ -47,8 +47,7 @@ pub struct Served {
 
 impl Served {
     fn new(socket: TcpStream, records: Records, incoming: Option<Buffer>, is_http2: bool) -> Self {
-        let data = 0..incoming.as_ref().map_or(0, Buffer::front);
-        Self { socket, records, incoming, data, outgoing: None, is_http2 }
+        Self { socket, records, incoming, data: 0..0, outgoing: None, is_http2 }
     }
 
     /// The TCP connection below.
@@ -120,7 +119,7 @@ impl Served {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
                 // Who has sent half a record holds that half.
-                self.incoming = (!incoming.is_empty()).then(|| Buffer::exactly(incoming.filled().to_vec(), 0));
+                self.incoming = (!incoming.is_empty()).then(|| Buffer::exactly(incoming.filled().to_vec()));
                 // An answer to a new key waits for no data of ours.
                 self.send_now();
                 Poll::Pending

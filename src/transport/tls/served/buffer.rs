@@ -36,9 +36,9 @@ impl Buffer {
         Self { bytes, filled: 0..0 }
     }
 
-    /// Just this, the first `skipped` bytes of which are no longer needed at the front, with room for nothing more.
-    pub fn exactly(bytes: Vec<u8>, skipped: usize) -> Self {
-        let filled = skipped..bytes.len();
+    /// Just this, with room for nothing more.
+    pub fn exactly(bytes: Vec<u8>) -> Self {
+        let filled = 0..bytes.len();
         Self { bytes: bytes.into_boxed_slice(), filled }
     }
 

@@ -9,7 +9,7 @@ use rustls::{
 };
 use tokio::net::TcpStream;
 
-use super::{Served, buffer::Buffer, records::Records};
+use super::{Served, buffer::Buffer, key::HEADER, records::Records};
 
 /// What is kept of what has come in: a message as large as rustls takes one. Records with little in them are not joined for longer.
 const MOST_HEARD: usize = 64 * 1024;
@@ -21,9 +21,15 @@ pub struct Handshake {
     connection: UnbufferedServerConnection,
     pub(super) heard: Vec<u8>,
     pub(super) to_say: Vec<u8>,
-    /// Data that came along with the end of it.
-    early: Vec<u8>,
-    is_over: bool,
+    /// So much of what was heard, in whole records, rustls was shown and has not done with.
+    shown: usize,
+}
+
+/// What came of it that rustls was shown more.
+enum Step {
+    Again,
+    Blocked,
+    Over,
 }
 
 /// What is to come next, once all is said.
@@ -42,7 +48,7 @@ impl Handshake {
     /// Something is wrong with `config`.
     pub fn begun(config: Arc<ServerConfig>, heard: Vec<u8>) -> Result<Box<Self>, Error> {
         let connection = UnbufferedServerConnection::new(config)?;
-        Ok(Box::new(Self { connection, heard, to_say: Vec::new(), early: Vec::new(), is_over: false }))
+        Ok(Box::new(Self { connection, heard, to_say: Vec::new(), shown: 0 }))
     }
 
     /// Goes on until there is data to come. `each` is called whenever rustls has had its turn.
@@ -97,53 +103,58 @@ impl Handshake {
         Ok(Served::new(socket, records, incoming, is_http2))
     }
 
-    /// The same, and what came along: data, and from behind that what is yet to be opened.
+    /// The same, and what came along, which is yet to be opened.
     pub(super) fn into_records(self: Box<Self>) -> Result<(Records, Option<Buffer>), Error> {
-        let Self { connection, heard, early: mut kept, is_over, .. } = *self;
-        let mut records = Records::of(connection)?;
-        if is_over {
-            records.end();
-        }
-        let data = kept.len();
-        kept.extend_from_slice(&heard);
-        Ok((records, (!kept.is_empty()).then(|| Buffer::exactly(kept, data))))
+        let Self { connection, heard, .. } = *self;
+        Ok((Records::of(connection)?, (!heard.is_empty()).then(|| Buffer::exactly(heard))))
     }
 
     /// Takes in what has come. What is to be said is there afterwards, also where something is wrong.
+    ///
+    /// rustls is shown a record more each time, and nothing behind the last of the handshake: what it would say to that it would keep, and
+    /// the keys would be others.
     pub(super) fn advance(&mut self) -> Result<Next, Error> {
+        let mut seen = self.shown;
         loop {
-            let Self { connection, heard, to_say, early, is_over } = self;
-            let UnbufferedStatus { discard, state } = connection.process_tls_records(heard);
-            let next = match state {
-                Ok(ConnectionState::EncodeTlsData(message)) => encode(message, to_say).map(|()| None),
+            let Self { connection, heard, to_say, shown } = self;
+            let UnbufferedStatus { discard, state } = connection.process_tls_records(&mut heard[..seen]);
+            let step = match state {
+                Ok(ConnectionState::EncodeTlsData(message)) => encode(message, to_say).map(|()| Step::Again),
                 Ok(ConnectionState::TransmitTlsData(messages)) => {
                     // They go out before more is heard.
                     messages.done();
-                    Ok(None)
+                    Ok(Step::Again)
                 }
-                Ok(ConnectionState::ReadTraffic(mut data)) => {
-                    while let Some(record) = data.next_record() {
-                        early.extend_from_slice(record?.payload);
-                    }
-                    Ok(None)
-                }
+                Ok(ConnectionState::BlockedHandshake) => Ok(Step::Blocked),
+                Ok(ConnectionState::WriteTraffic(_)) => Ok(Step::Over),
                 Ok(ConnectionState::PeerClosed) => {
-                    *is_over = true;
-                    Ok(None)
+                    Err(Error::General("an end before the handshake is over".to_owned()))
                 }
-                Ok(ConnectionState::BlockedHandshake) => Ok(Some(Next::More)),
-                Ok(ConnectionState::WriteTraffic(_) | ConnectionState::Closed) => Ok(Some(Next::Data)),
                 Ok(_) => Err(Error::General("data before the handshake is over".to_owned())),
                 Err(error) => Err(error),
             };
             heard.drain(..discard);
-            match next {
-                Ok(None) => {}
-                Ok(Some(next)) => return Ok(next),
+            *shown = shown.saturating_sub(discard);
+            seen = seen.saturating_sub(discard);
+            match step {
+                Ok(Step::Again) => {}
+                Ok(Step::Over) => return Ok(Next::Data),
+                Ok(Step::Blocked) => match whole(&heard[*shown..]) {
+                    Some(length) => {
+                        *shown += length;
+                        seen = *shown;
+                    }
+                    // What is not whole cannot be used, but fault can be found with it.
+                    None if seen < heard.len() => seen = heard.len(),
+                    None => return Ok(Next::More),
+                },
                 Err(error) => {
                     self.encode_alert();
                     return Err(error);
                 }
+            }
+            if !self.connection.is_handshaking() {
+                seen = 0;
             }
         }
     }
@@ -180,6 +191,13 @@ pub async fn hear(socket: &TcpStream, heard: &mut Vec<u8>) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// How long the first record is, if it is all there.
+fn whole(bytes: &[u8]) -> Option<usize> {
+    let header = bytes.first_chunk::<HEADER>()?;
+    let length = HEADER + usize::from(u16::from_be_bytes([header[3], header[4]]));
+    (length <= bytes.len()).then_some(length)
 }
 
 fn encode(mut message: EncodeTlsData<'_, ServerConnectionData>, to_say: &mut Vec<u8>) -> Result<(), Error> {

@@ -131,11 +131,6 @@ impl Records {
         self.has_said_end
     }
 
-    /// It was already heard in the handshake that nothing will come.
-    pub fn end(&mut self) {
-        self.end = End::Announced;
-    }
-
     /// There is something to open, or to find fault with.
     pub fn is_whole(&self, bytes: &[u8]) -> bool {
         bytes.first_chunk().is_some_and(|header: &[u8; HEADER]| {

@@ -204,6 +204,7 @@ fn what_comes_along_with_the_end_of_a_handshake_is_not_lost_wherever_it_is_cut()
         handshake.heard.extend(said(&mut client));
         assert_eq!(handshake.advance().expect("it goes on"), Next::More);
         hears(&mut client, &std::mem::take(&mut handshake.to_say)).expect("it goes on");
+        client.refresh_traffic_keys().expect("hands were shaken");
         client.writer().write_all(b"GET / HTTP/1.1").expect("there is memory");
         client.writer().write_all(b"\r\n\r\n").expect("there is memory");
         let last = said(&mut client);
@@ -215,13 +216,19 @@ fn what_comes_along_with_the_end_of_a_handshake_is_not_lost_wherever_it_is_cut()
             handshake.heard.append(&mut later);
             assert_eq!(handshake.advance().expect("it goes on"), Next::Data);
         }
+        hears(&mut client, &std::mem::take(&mut handshake.to_say)).expect("it goes on");
         let (mut records, incoming) = handshake.into_records().expect("it is over");
 
-        let mut data = incoming.as_ref().map(|kept| kept.at(0..kept.front()).to_vec()).unwrap_or_default();
         let mut rest = incoming.map(|kept| kept.filled().to_vec()).unwrap_or_default();
         rest.append(&mut later);
-        data.extend(opened(&mut records, &mut rest).0.expect("it is good"));
-        assert_eq!(data, b"GET / HTTP/1.1\r\n\r\n", "cut after {piece}");
+        let (data, answered) = opened(&mut records, &mut rest);
+        assert_eq!(data.expect("it is good"), b"GET / HTTP/1.1\r\n\r\n", "cut after {piece}");
+        // A new key that it has asked for, and what follows by that.
+        hears(&mut client, &answered).expect("it goes on");
+        hears(&mut client, &sealed(&mut records, b"hello")).expect("it knows the key");
+        let mut heard = [0; 5];
+        client.reader().read_exact(&mut heard).expect("it is there");
+        assert_eq!((&heard, answered.is_empty()), (b"hello", false), "cut after {piece}");
     }
 }
 
