@@ -476,6 +476,11 @@ fn sigusr1_reopens_the_access_log() {
     let server = Server::start(folder.path(), &["run", "--settings", "a.toml"]);
 
     server.ask("/first");
+    // The answer is there before its line is.
+    let started = Instant::now();
+    while fs::read_to_string(&log).expect("it is there") != "/first\n" {
+        assert!(started.elapsed() < PATIENCE, "it has no line");
+    }
     fs::rename(&log, &old).expect("it can be moved");
     server.signal(libc::SIGUSR1);
     let started = Instant::now();
