@@ -26,7 +26,7 @@ pub struct Binary {
     /// The process that serves, and those before it.
     processes: Vec<i32>,
     log: Lines<BufReader<ChildStderr>>,
-    /// What it said before it listened, and nobody has looked at yet.
+    /// What it said before an address, and nobody has looked at yet.
     early: VecDeque<String>,
 }
 
@@ -64,24 +64,24 @@ impl Binary {
         let processes = vec![child.id().expect("it was not waited for").cast_signed()];
         let early = VecDeque::new();
         let mut binary = Self { address: SocketAddr::from(([0; 4], 0)), child, processes, log, early };
-        binary.address = binary.listens().await;
+        binary.address = binary.says_address("listening on ").await;
         binary
     }
 
-    /// Where it listens. What it says before that, by chance or not, is for whoever waits for it.
-    async fn listens(&mut self) -> SocketAddr {
-        const WORDS: &str = "listening on ";
+    /// The address behind this. What it says before that, by chance or not, is for whoever waits for it.
+    pub async fn says_address(&mut self, text: &str) -> SocketAddr {
         let mut early = VecDeque::new();
-        let address = patiently(WORDS, async {
+        let address = patiently(text, async {
             loop {
                 let line = self.next_line().await.unwrap_or_else(|| panic!("it ended: {early:?}"));
-                match line.split_once(WORDS) {
+                match line.split_once(text) {
                     Some((_, address)) => break address.trim().parse().expect("an address"),
                     None => early.push_back(line),
                 }
             }
         })
         .await;
+        early.append(&mut self.early);
         self.early = early;
         address
     }
@@ -136,13 +136,6 @@ impl Binary {
             }
         })
         .await
-    }
-
-    /// The address behind this, in the next line that has it.
-    pub async fn says_address(&mut self, text: &str) -> SocketAddr {
-        let line = self.says(text).await;
-        let (_, address) = line.split_once(text).expect("it is in it");
-        address.trim().parse().unwrap_or_else(|_| panic!("no address: {line}"))
     }
 
     /// What the process that serves has of memory for itself, in KiB, in shares where it is not alone.
