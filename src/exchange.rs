@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     cell::{Cell, OnceCell},
+    mem,
     net::IpAddr,
     rc::Rc,
     sync::{
@@ -191,11 +192,24 @@ impl Exchange {
         body: RequestBody,
         client: Client,
     ) -> Self {
+        let marks = Marks::of(&headers);
+        Self::marked(method, uri, version, (headers, marks), body, client)
+    }
+
+    /// The same, of fields that were looked at as they were read.
+    pub fn marked(
+        method: Method,
+        uri: Uri,
+        version: Version,
+        (headers, marks): (HeaderMap, Marks),
+        body: RequestBody,
+        client: Client,
+    ) -> Self {
         Self {
             method,
             uri,
             version,
-            marks: Marks::of(&headers),
+            marks,
             headers,
             upgrade: None,
             takes_trailers: false,
@@ -245,10 +259,11 @@ impl Exchange {
     }
 
     /// It is over: what the next one can use of its memory is kept for it.
-    pub fn end(self) {
-        scratch::give_back(self.headers);
-        scratch::give_back_text(self.path);
-        scratch::give_back_text(self.authority.into_text());
+    pub fn end(mut self: Box<Self>) {
+        // One by one, where they are: all of it in one piece is hundreds of bytes to move.
+        scratch::give_back(mem::take(&mut self.headers));
+        scratch::give_back_text(mem::take(&mut self.path));
+        scratch::give_back_text(mem::take(&mut self.authority).into_text());
     }
 
     /// The request's name: what a trusted proxy called it, else a new one, made when it is first asked for.

@@ -5,6 +5,7 @@ use std::{future::Future, io, marker::PhantomData, rc::Rc};
 use actix_http::{BoxedPayloadStream, HttpMessage, Payload, Request, Response, body::MessageBody};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, map_config};
 use actix_web::dev::AppConfig;
+use tokio::runtime::{Builder, LocalOptions};
 
 use super::{answer::Answer, h1::head::Head};
 use crate::{
@@ -41,14 +42,26 @@ pub trait Making: Clone + Send + 'static {
     /// # Errors
     /// What is wrong with it.
     fn make(&self) -> impl Future<Output = io::Result<Self::Made>>;
+
+    /// Runs a worker on this thread to its end, with whatever it spawns.
+    ///
+    /// # Errors
+    /// There is nothing to run it with.
+    fn run<T>(work: impl Future<Output = T>) -> io::Result<T>;
 }
 
-/// A proxy and nobody else: no `App` is asked where to go, and fields are never actix's.
+/// A proxy and nobody else: no `App` is asked where to go, fields are never actix's, and nobody asks for actix's `System`, whose
+/// tasks are a set between the runtime and each of them.
 impl Making for Proxy {
     type Made = Alone;
 
     async fn make(&self) -> io::Result<Alone> {
         Ok(Alone(Worker::here(self)))
+    }
+
+    fn run<T>(work: impl Future<Output = T>) -> io::Result<T> {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        Ok(runtime.block_on(work))
     }
 }
 
@@ -57,9 +70,9 @@ pub struct Alone(Rc<Worker>);
 
 impl Answers for Alone {
     fn answer(&self, call: Call) -> impl Future<Output = Answer> {
-        let worker = Rc::clone(&self.0);
+        let (worker, exchange) = (Rc::clone(&self.0), exchange_of(call));
         // In a box, so that a connection on which nothing is under way does not keep room for it.
-        Box::pin(async move { proxy::mount::carry(&worker, exchange_of(call)).await.into() })
+        Box::pin(async move { proxy::mount::carry(&worker, exchange).await.into() })
     }
 }
 
@@ -73,7 +86,8 @@ fn exchange_of(call: Call) -> Box<Exchange> {
         }
         _ => RequestBody::empty(),
     };
-    let mut exchange = Box::new(Exchange::new(head.method, head.uri, head.version, head.headers, body, client));
+    let fields = (head.headers, head.marks);
+    let mut exchange = Box::new(Exchange::marked(head.method, head.uri, head.version, fields, body, client));
     exchange.downstream = Some(downstream);
     exchange
 }
@@ -113,6 +127,10 @@ where
         let app = map_config((self.0)(), |_| AppConfig::default()).new_service(()).await;
         let app = app.map_err(|error| io::Error::other(format!("the App could not be made: {error:?}")))?;
         Ok(App(app, PhantomData))
+    }
+
+    fn run<T>(work: impl Future<Output = T>) -> io::Result<T> {
+        Ok(actix_rt::System::new().block_on(work))
     }
 }
 

@@ -71,8 +71,8 @@ pub fn count(server: &ServerSettings) -> usize {
 
 impl Workers {
     /// Starts them, behind doors that are open already.
-    pub fn start(
-        making: &impl Making,
+    pub fn start<M: Making>(
+        making: &M,
         entrances: impl Fn(usize) -> io::Result<Vec<Entrance>>,
         shared: &Shared,
     ) -> io::Result<(Self, Tellers)> {
@@ -88,7 +88,7 @@ impl Workers {
             thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 let work = work(making, entrances, changes, shared, force);
                 // Nobody may be left to hear of it.
-                let _unheard = report.send(actix_rt::System::new().block_on(work));
+                let _unheard = report.send(M::run(work).flatten());
             })?;
         }
         Ok((workers, tellers))

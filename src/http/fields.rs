@@ -1,10 +1,9 @@
 //! Sections of field lines (heads, trailers): where they end, and how they become a map. Used for both directions.
 
 use bytes::{Bytes, BytesMut};
-use memchr::memchr;
 use smallvec::SmallVec;
 
-use super::{HeaderMap, HeaderName, HeaderValue, Marks, header, headers, scratch};
+use super::{HeaderMap, HeaderName, HeaderValue, Marks, header, headers, scratch, search};
 
 /// Finds the empty line that ends a head or a trailer section, looking at no byte twice.
 ///
@@ -33,7 +32,7 @@ impl SectionEnd {
     pub fn find(&mut self, section: &[u8], lines: &mut LineEnds) -> Result<Option<usize>, BareLineFeed> {
         let came_in_parts = self.line_start > 0;
         lines.clear();
-        while let Some(offset) = memchr(b'\n', &section[self.scanned..]) {
+        while let Some(offset) = search::position(b'\n', &section[self.scanned..]) {
             let feed = self.scanned + offset;
             if feed == self.line_start || section[feed - 1] != b'\r' {
                 return Err(BareLineFeed);
@@ -84,17 +83,11 @@ pub fn collect(source: &Bytes, mut start: usize, lines: &[u32]) -> Result<(Heade
     let (mut fields, mut marks) = (scratch::map(), Marks::default());
     for &end in lines {
         let end = end as usize;
-        let colon = start + memchr(b':', &source[start..end]).ok_or(BadField::Name)?;
-        let (name, letters) = name(&source[start..colon]).ok_or(BadField::Name)?;
-        let (mut first, mut last) = (colon + 1, end);
-        while first < last && is_space(source[first]) {
-            first += 1;
-        }
-        while first < last && is_space(source[last - 1]) {
-            last -= 1;
-        }
-        let value = HeaderValue::from_maybe_shared(source.slice(first..last)).map_err(|_| BadField::Value)?;
-        marks = marks.and(Marks::of_name(&name)).and(letters);
+        let colon = start + search::position(b':', &source[start..end]).ok_or(BadField::Name)?;
+        let (name, told) = name(&source[start..colon]).ok_or(BadField::Name)?;
+        let value = source.slice_ref(without_space(&source[colon + 1..end]));
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| BadField::Value)?;
+        marks = marks.and(told);
         fields.append(name, value);
         start = end + LINE_END;
     }
@@ -104,12 +97,19 @@ pub fn collect(source: &Bytes, mut start: usize, lines: &[u32]) -> Result<(Heade
 /// Bytes of CRLF.
 pub const LINE_END: usize = 2;
 
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
+/// A value as it is meant: space around it is none of it (RFC 9110, 5.5).
+fn without_space(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = value {
+        value = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
-/// The name as a type, and what its letters tell. Those that most messages hold, spelled as most senders do, need no reading
-/// letter by letter.
+/// The name as a type, and what it tells. Those that most messages hold, spelled as most senders do, need no reading letter by
+/// letter.
 fn name(text: &[u8]) -> Option<(HeaderName, Marks)> {
     let known = match text {
         b"Host" | b"host" => header::HOST,
@@ -119,19 +119,24 @@ fn name(text: &[u8]) -> Option<(HeaderName, Marks)> {
         b"Accept" | b"accept" => header::ACCEPT,
         b"Cookie" | b"cookie" => header::COOKIE,
         b"Server" | b"server" => header::SERVER,
-        b"Connection" | b"connection" => header::CONNECTION,
+        b"Connection" | b"connection" => return Some((header::CONNECTION, Marks::CONNECTION)),
         b"User-Agent" | b"user-agent" => header::USER_AGENT,
         b"Content-Type" | b"content-type" => header::CONTENT_TYPE,
+        b"Authorization" | b"authorization" => header::AUTHORIZATION,
         b"Cache-Control" | b"cache-control" => header::CACHE_CONTROL,
         b"Last-Modified" | b"last-modified" => header::LAST_MODIFIED,
-        b"Content-Length" | b"content-length" => header::CONTENT_LENGTH,
+        b"Content-Length" | b"content-length" => return Some((header::CONTENT_LENGTH, Marks::CONTENT_LENGTH)),
         b"Accept-Encoding" | b"accept-encoding" => header::ACCEPT_ENCODING,
         b"Accept-Language" | b"accept-language" => header::ACCEPT_LANGUAGE,
-        b"Transfer-Encoding" | b"transfer-encoding" => header::TRANSFER_ENCODING,
+        b"Transfer-Encoding" | b"transfer-encoding" => {
+            return Some((header::TRANSFER_ENCODING, Marks::TRANSFER_ENCODING));
+        }
         other => {
             // The type lets a quotation mark through, which is no part of a token.
             let letters = headers::marks_of_token(other)?;
-            return HeaderName::from_bytes(other).ok().map(|name| (name, letters));
+            let name = HeaderName::from_bytes(other).ok()?;
+            let told = letters.and(Marks::of_name(&name));
+            return Some((name, told));
         }
     };
     Some((known, Marks::default()))
@@ -171,11 +176,13 @@ mod tests {
     #[test]
     fn a_name_is_the_same_however_it_is_spelled() {
         let spellings = ["Host", "Date", "ETag", "Vary", "Accept", "Cookie", "Server", "Connection", "User-Agent"];
-        let longer = ["Content-Type", "Cache-Control", "Last-Modified", "Content-Length", "Accept-Encoding"];
+        let longer =
+            ["Content-Type", "Authorization", "Cache-Control", "Last-Modified", "Content-Length", "Accept-Encoding"];
         for text in spellings.iter().chain(&longer).chain(&["Accept-Language", "Transfer-Encoding", "X-Own"]) {
             let expected = HeaderName::from_bytes(text.as_bytes()).expect("a name");
             for spelled in [text.to_string(), text.to_lowercase(), text.to_uppercase()] {
-                assert_eq!(name(spelled.as_bytes()), Some((expected.clone(), Marks::default())), "{spelled}");
+                let told = Marks::of_name(&expected);
+                assert_eq!(name(spelled.as_bytes()), Some((expected.clone(), told)), "{spelled}");
             }
         }
         assert_eq!(name(b"a b"), None);

@@ -6,7 +6,7 @@ use super::{HeaderMap, HeaderName, HeaderValue, Marks, Version, header};
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Fields that belong to one connection and are never relayed (RFC 9110, 7.6.1), whether `Connection` names them or not.
-const HOP_BY_HOP: [HeaderName; 8] = [
+static HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),

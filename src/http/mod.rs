@@ -24,6 +24,7 @@ pub mod refusal;
 pub mod request_line;
 pub mod response;
 pub mod scratch;
+pub mod search;
 pub mod shortcut;
 pub mod underscores;
 

@@ -1,8 +1,6 @@
 //! The first line of a request: what the server and `explain` refuse alike.
 
-use memchr::memchr;
-
-use super::{Error, Method, Version};
+use super::{Error, Method, Version, search};
 
 /// Bytes of a method.
 pub const MAX_METHOD: usize = 64;
@@ -13,9 +11,9 @@ pub const MAX_METHOD: usize = 64;
 /// There are not three parts, a single space between them, or the last is no version of HTTP/1.
 pub fn split(line: &[u8]) -> Result<(&[u8], &[u8], Version), Error> {
     const MALFORMED: Error = Error::Malformed { what: "a malformed request line" };
-    let method = line.iter().position(|byte| *byte == b' ').ok_or(MALFORMED)?;
+    let method = search::position(b' ', line).ok_or(MALFORMED)?;
     let (method, rest) = (&line[..method], &line[method + 1..]);
-    let target = memchr(b' ', rest).ok_or(MALFORMED)?;
+    let target = search::position(b' ', rest).ok_or(MALFORMED)?;
     let version = match &rest[target + 1..] {
         b"HTTP/1.1" => Version::HTTP_11,
         b"HTTP/1.0" => Version::HTTP_10,

@@ -26,6 +26,8 @@ pub struct Head {
     pub version: Version,
     /// All its fields.
     pub headers: HeaderMap,
+    /// What their names tell.
+    pub marks: Marks,
     /// Where its body ends.
     pub length: Length,
     /// The client wants to go on with this connection.
@@ -166,7 +168,7 @@ fn understand(method: Method, uri: Uri, version: Version, fields: HeaderMap, mar
     let waits = framing::expects_continue(&fields, marks)?;
     let expects_continue = waits && version >= Version::HTTP_11 && !matches!(length, Length::None | Length::Exact(0));
     let keeps_alive = headers::keeps_alive(&fields, marks, version);
-    Ok(Head { method, uri, version, headers: fields, length, keeps_alive, expects_continue })
+    Ok(Head { method, uri, version, headers: fields, marks, length, keeps_alive, expects_continue })
 }
 
 #[cfg(test)]

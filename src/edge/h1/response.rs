@@ -105,6 +105,9 @@ pub fn write_last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
 }
 
 fn write_status(status: StatusCode, reason: Option<&'static str>, out: &mut Vec<u8>) {
+    if status == StatusCode::OK && reason.is_none() {
+        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
     let reason = reason.or_else(|| status.canonical_reason()).unwrap_or(match status.as_u16() {
         103 => "Early Hints",
         _ => "",

@@ -182,6 +182,11 @@ impl Wire {
         let mut line = self.line.borrow_mut();
         let Some(line) = &mut *line else { return Poll::Ready(Ok(0)) };
         let mut input = self.input.borrow_mut();
+        // Memory is for who has something to read.
+        if input.is_empty() && line.poll_read_ready(cx)?.is_pending() {
+            keep_spare(mem::take(&mut input));
+            return Poll::Pending;
+        }
         if input.capacity() == 0
             && let Some(spare) = SPARE.with_borrow_mut(Vec::pop)
         {

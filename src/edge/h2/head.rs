@@ -32,6 +32,7 @@ pub fn read(mut fields: Fields, has_ended: bool, limits: &Limits) -> Result<Aske
         uri: Uri::from_static("-"),
         version: Version::HTTP_2,
         headers: HeaderMap::new(),
+        marks: Marks::default(),
         length: Length::None,
         keeps_alive: true,
         expects_continue: false,
@@ -85,6 +86,7 @@ fn fill(head: &mut Head, fields: &mut Fields, has_ended: bool, limits: &Limits) 
         return Err(Error::Malformed { what: "a malformed field value" });
     }
     head.headers = std::mem::take(&mut fields.headers);
+    head.marks = fields.marks;
     if fields.marks.has(Marks::UNDERSCORE) {
         limits.underscores.settle(&mut head.headers)?;
     }
@@ -161,7 +163,9 @@ fn upgrade(protocol: &[u8], marks: Marks, head: &mut Head) -> Result<Upgrade, Er
         return Err(Error::Malformed { what: "a WebSocket with content" });
     }
     head.method = Method::GET;
-    Ok(Upgrade::ask(&mut head.headers))
+    let upgrade = Upgrade::ask(&mut head.headers);
+    head.marks = Marks::of(&head.headers);
+    Ok(upgrade)
 }
 
 #[cfg(test)]

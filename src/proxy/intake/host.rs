@@ -2,11 +2,9 @@
 
 use std::net::Ipv6Addr;
 
-use memchr::memchr;
-
 use crate::{
     exchange::Authority,
-    http::{Error, scratch},
+    http::{Error, scratch, search},
 };
 
 /// A host that is valid, and where its port begins.
@@ -52,7 +50,7 @@ fn literal(text: &str) -> Result<usize, Error> {
 /// Letters, digits, `-`, `_` and dots between labels: what names are made of, and no more. A percent sign or any
 /// other character of RFC 3986's `reg-name` is how two readers come to see two hosts.
 fn name(text: &[u8]) -> Result<usize, Error> {
-    let end = memchr(b':', text).unwrap_or(text.len());
+    let end = search::position(b':', text).unwrap_or(text.len());
     // No label is empty but the last: as if a dot stood before the name.
     let mut before = b'.';
     for &byte in &text[..end] {
