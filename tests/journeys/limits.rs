@@ -87,7 +87,8 @@ async fn what_is_too_much_waits_and_goes_in_the_order_in_which_it_came() {
         requests.push(get(&proxy, &format!("/{number}")));
         until(&proxy, in_flight, waiting).await;
     }
-    assert_eq!(origin.requests_seen(), 2);
+    origin.wait_for_requests(2).await;
+    assert_eq!(origin.requests_seen(), 2, "who waits is not seen by the endpoint");
 
     for (number, request) in requests.into_iter().enumerate() {
         origin.wait_for(&format!("got /{number}")).await;
