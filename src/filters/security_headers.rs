@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Filter, JsonSchema, Kind, Schema, Site, Step, schemars};
 use crate::{
     exchange::Exchange,
-    http::{HeaderMap, HeaderName, HeaderValue, Response, header, headers},
+    http::{HeaderName, HeaderValue, Response, header, headers},
     settings::{OrOff, Problem, Problems, Time},
     telemetry::metrics::Event,
 };
@@ -45,8 +45,13 @@ pub struct SecurityHeaders {
     overrule: bool,
     set: Vec<(HeaderName, HeaderValue)>,
     remove: Vec<HeaderName>,
+    /// Of the names that it has something to say about.
+    lengths: Lengths,
     hidden: Event,
 }
+
+/// How long names are: most others are told apart by that alone.
+struct Lengths(u64);
 
 /// What is written under `security_headers`.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -236,12 +241,15 @@ impl Kind for SecurityHeaders {
         let set = set(&settings, &mut problems);
         let remove = removed(&settings.remove, &mut problems);
         let (nosniff, overrule) = (settings.nosniff, settings.overrule);
+        let own = [header::STRICT_TRANSPORT_SECURITY, header::X_CONTENT_TYPE_OPTIONS];
+        let lengths = Lengths::of(set.iter().map(|(name, _)| name).chain(&remove).chain(&own));
         problems.none_or(Step::Plain(Arc::new(Self {
             hsts,
             nosniff,
             overrule,
             set,
             remove,
+            lengths,
             hidden: site.event("hidden"),
         })))
     }
@@ -249,40 +257,65 @@ impl Kind for SecurityHeaders {
 
 impl Filter for SecurityHeaders {
     fn on_response(&self, exchange: &Exchange, response: &mut Response) {
-        let fields = &mut response.headers;
-        let before = fields.len();
-        for name in &self.remove {
-            fields.remove(name);
-        }
-        if fields.len() < before {
+        let (fields, secure) = (&mut response.headers, exchange.client.secure);
+        let is_switched = response.takeover.is_some();
+        let (mut hides, mut said) = (false, 0_u8);
+        // All that is to be known of the endpoint's fields in one look at each.
+        fields.retain(|name, value| {
+            if !self.lengths.may_have(name) {
+                return true;
+            }
+            if self.remove.contains(name) {
+                hides = true;
+                return false;
+            }
+            if *name == header::STRICT_TRANSPORT_SECURITY {
+                // RFC 6797, 7.2: never in the clear.
+                return secure && self.hsts.is_none();
+            }
+            if is_switched {
+                return true;
+            }
+            if self.nosniff && *name == header::X_CONTENT_TYPE_OPTIONS {
+                return false;
+            }
+            let Some(place) = self.set.iter().position(|(known, _)| known == name) else { return true };
+            let stays = !self.overrule && !value.as_bytes().trim_ascii().is_empty();
+            said |= u8::from(stays) << place;
+            stays
+        });
+        if hides {
             self.hidden.happened();
         }
-        match &self.hsts {
-            // RFC 6797, 7.2: never in the clear.
-            _ if !exchange.client.secure => drop(fields.remove(header::STRICT_TRANSPORT_SECURITY)),
-            Some(hsts) => fields.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone()),
-            None => {}
+        if let (Some(hsts), true) = (&self.hsts, secure) {
+            fields.append(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
         }
-        if response.takeover.is_some() {
+        if is_switched {
             return;
         }
         if self.nosniff {
-            fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            fields.append(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         }
-        for (name, value) in &self.set {
-            if !fields.contains_key(name) {
-                // Nearly always: to have looked once is enough.
+        for (place, (name, value)) in self.set.iter().enumerate() {
+            if said & 1 << place == 0 {
                 fields.append(name.clone(), value.clone());
-            } else if self.overrule || !says(fields, name) {
-                fields.insert(name.clone(), value.clone());
             }
         }
     }
 }
 
-/// The endpoint says something about it: an empty field says nothing.
-fn says(fields: &HeaderMap, name: &HeaderName) -> bool {
-    fields.get_all(name).any(|value| !value.as_bytes().trim_ascii().is_empty())
+impl Lengths {
+    fn of<'n>(names: impl Iterator<Item = &'n HeaderName>) -> Self {
+        Self(names.fold(0, |lengths, name| lengths | Self::bit(name)))
+    }
+
+    fn may_have(&self, name: &HeaderName) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+
+    fn bit(name: &HeaderName) -> u64 {
+        1 << (name.as_str().len() % 64)
+    }
 }
 
 impl Hsts {
@@ -366,7 +399,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{filters::testing, http::StatusCode};
+    use crate::{
+        filters::testing,
+        http::{HeaderMap, StatusCode},
+    };
 
     /// The fields of an answer that came with these.
     fn sent(written: Value, secure: bool, came: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -71,8 +71,14 @@ pub trait Body {
 /// The body of a request on its way in.
 #[derive(Default)]
 pub struct RequestBody {
-    source: Source,
     size: Length,
+    /// `None` if nothing can come. In a box: most requests have none, and it is handed on from one to the next.
+    content: Option<Box<Content>>,
+}
+
+/// Content of a request that is there, or still to come.
+struct Content {
+    source: Source,
     consumed: bool,
     limit: Option<Limit>,
     /// What was read of a body that is kept.
@@ -105,10 +111,7 @@ pub enum Length {
     Chunked,
 }
 
-#[derive(Default)]
 enum Source {
-    #[default]
-    Empty,
     Bytes(Bytes),
     Payload(Payload),
     Stream(Box<dyn Body>),
@@ -123,17 +126,31 @@ impl RequestBody {
     /// A body that is in memory already, and may be sent more than once.
     pub fn buffered(bytes: Bytes) -> Self {
         let size = Length::Exact(bytes.len() as u64);
-        Self { source: Source::Bytes(bytes), size, ..Self::default() }
+        if bytes.is_empty() { Self { size, content: None } } else { Self::of(Source::Bytes(bytes), size) }
     }
 
     /// What actix-web hands to a handler, with the length its head announced.
     pub fn payload(payload: Payload, size: Length) -> Self {
-        Self { source: Source::Payload(payload), size, ..Self::default() }
+        Self::of(Source::Payload(payload), size)
     }
 
     /// Any other stream of frames.
     pub fn stream(body: Box<dyn Body>, size: Length) -> Self {
-        Self { source: Source::Stream(body), size, ..Self::default() }
+        Self::of(Source::Stream(body), size)
+    }
+
+    fn of(source: Source, size: Length) -> Self {
+        let content = Content {
+            source,
+            consumed: false,
+            limit: None,
+            kept: None,
+            most_kept: 0,
+            has_ended: false,
+            again: Bytes::new(),
+            count: None,
+        };
+        Self { size, content: Some(Box::new(content)) }
     }
 
     /// The length the head announced.
@@ -148,52 +165,54 @@ impl RequestBody {
 
     /// It may be sent (again): it is empty, in memory or kept, or nobody has read from it.
     pub fn is_replayable(&self) -> bool {
-        !self.consumed || self.kept.is_some() || matches!(self.source, Source::Empty | Source::Bytes(_))
+        self.content.as_ref().is_none_or(|content| content.is_replayable())
     }
 
     /// Keeps what is read, so that it may be sent again, if it is announced to be no longer than `limit` bytes.
     pub fn keep(&mut self, limit: usize) {
-        if let (Length::Exact(length @ 1..), false) = (self.size, self.consumed)
+        if let (Length::Exact(length @ 1..), Some(content)) = (self.size, &mut self.content)
             && length <= limit as u64
-            && matches!(self.source, Source::Payload(_) | Source::Stream(_))
+            && content.is_untouched()
         {
-            self.kept = Some(Vec::with_capacity(length as usize));
-            self.most_kept = limit;
+            content.kept = Some(Vec::with_capacity(length as usize));
+            content.most_kept = limit;
         }
     }
 
     /// The same whether its length is announced or not: a longer one is kept no further.
     pub fn keep_up_to(&mut self, limit: usize) {
         self.keep(limit);
-        if let (Length::Chunked, false, Source::Payload(_) | Source::Stream(_)) =
-            (self.size, self.consumed, &self.source)
+        if let (Length::Chunked, Some(content)) = (self.size, &mut self.content)
+            && content.is_untouched()
         {
-            self.kept = Some(Vec::new());
-            self.most_kept = limit;
+            content.kept = Some(Vec::new());
+            content.most_kept = limit;
         }
     }
 
     /// It was sent with what cannot be had again.
     pub fn keep_no_more(&mut self) {
-        self.kept = None;
+        if let Some(content) = &mut self.content {
+            content.kept = None;
+        }
     }
 
     /// The whole body once more, now that all of it was sent, if it was kept.
     #[must_use]
     pub fn give_back(&mut self) -> Self {
-        match (&self.source, self.kept.take()) {
-            (Source::Bytes(bytes), _) => {
-                Self { source: Source::Bytes(bytes.clone()), size: self.size, ..Self::default() }
-            }
-            (_, Some(kept)) if kept.is_empty() => Self { size: self.size, ..Self::default() },
-            (_, Some(kept)) => Self { source: Source::Bytes(kept.into()), size: self.size, ..Self::default() },
+        let size = self.size;
+        let Some(content) = &mut self.content else { return Self { size, content: None } };
+        match (&content.source, content.kept.take()) {
+            (Source::Bytes(bytes), _) => Self::of(Source::Bytes(bytes.clone()), size),
+            (_, Some(kept)) if kept.is_empty() => Self { size, content: None },
+            (_, Some(kept)) => Self::of(Source::Bytes(kept.into()), size),
             (_, None) => Self::empty(),
         }
     }
 
     /// Some of it was read.
     pub fn is_consumed(&self) -> bool {
-        self.consumed
+        self.content.as_ref().is_some_and(|content| content.consumed)
     }
 
     /// Takes the body out and leaves an empty one.
@@ -203,9 +222,10 @@ impl RequestBody {
 
     /// A second sending starts here: with what was kept, if there is something.
     pub fn rewind(&mut self) {
-        match (&self.source, &self.kept) {
-            (Source::Bytes(_), _) => (self.consumed, self.has_ended) = (false, false),
-            (_, Some(kept)) => self.again = Bytes::copy_from_slice(kept),
+        let Some(content) = &mut self.content else { return };
+        match (&content.source, &content.kept) {
+            (Source::Bytes(_), _) => (content.consumed, content.has_ended) = (false, false),
+            (_, Some(kept)) => content.again = Bytes::copy_from_slice(kept),
             _ => {}
         }
     }
@@ -213,14 +233,19 @@ impl RequestBody {
     /// Ends the body with [`BodyError::TooLarge`] once more than `limit` bytes of it have come. Of two limits the lower one
     /// holds.
     pub fn limit(&mut self, limit: u64) {
-        if self.limit.is_none_or(|known| known.all > limit) {
-            self.limit = Some(Limit { all: limit, left: limit });
+        if let Some(content) = &mut self.content
+            && content.limit.is_none_or(|known| known.all > limit)
+        {
+            content.limit = Some(Limit { all: limit, left: limit });
         }
     }
 
     /// Counts the bytes of content that come from now on.
     pub fn counted(&mut self) -> Rc<Cell<u64>> {
-        Rc::clone(self.count.get_or_insert_with(scratch::count))
+        match &mut self.content {
+            Some(content) => Rc::clone(content.count.get_or_insert_with(scratch::count)),
+            None => scratch::count(),
+        }
     }
 
     /// Discards content without reading it: the edge decides whether the connection lives on.
@@ -231,9 +256,32 @@ impl RequestBody {
 
 impl Body for RequestBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        if self.is_empty() {
-            return Poll::Ready(None);
+        match &mut self.content {
+            Some(content) if !matches!(self.size, Length::None | Length::Exact(0)) => content.poll_frame(cx),
+            _ => Poll::Ready(None),
         }
+    }
+
+    fn size(&self) -> BodySize {
+        match self.size {
+            Length::None => BodySize::None,
+            Length::Exact(length) => BodySize::Sized(length),
+            Length::Chunked => BodySize::Stream,
+        }
+    }
+}
+
+impl Content {
+    /// Nothing was read of what can be read once.
+    fn is_untouched(&self) -> bool {
+        !self.consumed && !matches!(self.source, Source::Bytes(_))
+    }
+
+    fn is_replayable(&self) -> bool {
+        !self.consumed || self.kept.is_some() || matches!(self.source, Source::Bytes(_))
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         if !self.again.is_empty() {
             return Poll::Ready(Some(Ok(Frame::Data(mem::take(&mut self.again)))));
         }
@@ -251,16 +299,6 @@ impl Body for RequestBody {
         Poll::Ready(next.map(|frame| frame.and_then(|frame| self.within_limit(frame))))
     }
 
-    fn size(&self) -> BodySize {
-        match self.size {
-            Length::None => BodySize::None,
-            Length::Exact(length) => BodySize::Sized(length),
-            Length::Chunked => BodySize::Stream,
-        }
-    }
-}
-
-impl RequestBody {
     fn keep_frame(&mut self, next: &Option<Result<Frame, BodyError>>) {
         match (next, &mut self.kept) {
             (Some(Ok(Frame::Data(bytes))), Some(kept)) if bytes.len() <= self.most_kept - kept.len() => {
@@ -281,7 +319,6 @@ impl RequestBody {
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         match &mut self.source {
-            Source::Empty => Poll::Ready(None),
             Source::Bytes(bytes) => {
                 if mem::replace(&mut self.consumed, true) {
                     return Poll::Ready(None);
@@ -306,7 +343,7 @@ impl fmt::Debug for RequestBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestBody")
             .field("size", &self.size)
-            .field("consumed", &self.consumed)
+            .field("consumed", &self.is_consumed())
             .finish_non_exhaustive()
     }
 }

@@ -213,13 +213,11 @@ pub struct Hop<'a> {
 /// Writes the fields that tell an endpoint who asks, as complete lines: `standard` is `Forwarded`, `x` is
 /// `X-Forwarded-For`, `-Host` and `-Proto`. Of an untrusted peer only what we see ourselves is told.
 pub fn announce(headers: &HeaderMap, hop: &Hop<'_>, standard: bool, x: bool, out: &mut Vec<u8>) {
-    let proto: &[u8] = if hop.secure { b"https" } else { b"http" };
     let address = hop.peer.map(Address::of);
     if standard {
         out.extend_from_slice(b"forwarded: ");
         continue_list(headers, &header::FORWARDED, hop, out);
-        own_element(hop, address.as_ref(), proto, out);
-        out.extend_from_slice(b"\r\n");
+        own_element(hop, address.as_ref(), out);
     }
     if x {
         out.extend_from_slice(b"x-forwarded-for: ");
@@ -233,8 +231,20 @@ pub fn announce(headers: &HeaderMap, hop: &Hop<'_>, standard: bool, x: bool, out
         if address.is_some() || continued {
             out.extend_from_slice(b"\r\n");
         }
-        keep_or_say(headers, &HOST, hop.trusted, hop.host.as_bytes(), out);
-        keep_or_say(headers, &PROTO, hop.trusted, proto, out);
+        if let Some(host) = said(headers, &HOST, hop).or(Some(hop.host.as_bytes()).filter(|host| !host.is_empty())) {
+            out.extend_from_slice(b"x-forwarded-host: ");
+            out.extend_from_slice(host);
+            out.extend_from_slice(b"\r\n");
+        }
+        match said(headers, &PROTO, hop) {
+            Some(proto) => {
+                out.extend_from_slice(b"x-forwarded-proto: ");
+                out.extend_from_slice(proto);
+                out.extend_from_slice(b"\r\n");
+            }
+            None if hop.secure => out.extend_from_slice(b"x-forwarded-proto: https\r\n"),
+            None => out.extend_from_slice(b"x-forwarded-proto: http\r\n"),
+        }
     }
 }
 
@@ -254,37 +264,35 @@ fn continue_list(headers: &HeaderMap, name: &HeaderName, hop: &Hop<'_>, out: &mu
     out.ends_with(b", ")
 }
 
-fn own_element(hop: &Hop<'_>, address: Option<&Address>, proto: &[u8], out: &mut Vec<u8>) {
+/// With the end of its line.
+fn own_element(hop: &Hop<'_>, address: Option<&Address>, out: &mut Vec<u8>) {
     let address = address.map_or(&b"unknown"[..], Address::as_bytes);
-    let (before, behind): (&[u8], &[u8]) = match hop.peer {
-        Some(IpAddr::V6(_)) => (b"for=\"[", b"]\""),
-        Some(IpAddr::V4(_)) | None => (b"for=", b""),
-    };
-    for part in [before, address, behind] {
-        out.extend_from_slice(part);
+    if matches!(hop.peer, Some(IpAddr::V6(_))) {
+        out.extend_from_slice(b"for=\"[");
+        out.extend_from_slice(address);
+        out.extend_from_slice(b"]\"");
+    } else {
+        out.extend_from_slice(b"for=");
+        out.extend_from_slice(address);
     }
-    if !hop.host.is_empty() {
-        // A port's colon is no part of a token (RFC 7239, 4).
-        let quote: &[u8] = if hop.host.contains([':', '[']) { b"\"" } else { b"" };
-        for part in [b";host=", quote, hop.host.as_bytes(), quote] {
-            out.extend_from_slice(part);
-        }
+    // A colon, a port's or one of an IPv6 address, is no part of a token (RFC 7239, 4).
+    if hop.host.as_bytes().contains(&b':') {
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(hop.host.as_bytes());
+        out.extend_from_slice(b"\"");
+    } else if !hop.host.is_empty() {
+        out.extend_from_slice(b";host=");
+        out.extend_from_slice(hop.host.as_bytes());
     }
-    out.extend_from_slice(b";proto=");
-    out.extend_from_slice(proto);
+    out.extend_from_slice(if hop.secure { &b";proto=https\r\n"[..] } else { b";proto=http\r\n" });
 }
 
 /// What the first trusted proxy said stays: it alone saw the client's own.
-fn keep_or_say(headers: &HeaderMap, name: &HeaderName, trusted: bool, own: &[u8], out: &mut Vec<u8>) {
-    let said = if trusted { headers.get(name) } else { None };
-    let said = said.map(|value| value.as_bytes().trim_ascii());
-    let value = said.filter(|said| !said.is_empty()).unwrap_or(own);
-    if value.is_empty() {
-        return;
+fn said<'h>(headers: &'h HeaderMap, name: &HeaderName, hop: &Hop<'_>) -> Option<&'h [u8]> {
+    if !hop.trusted {
+        return None;
     }
-    for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
-        out.extend_from_slice(part);
-    }
+    headers.get(name).map(|value| value.as_bytes().trim_ascii()).filter(|said| !said.is_empty())
 }
 
 /// An address, written once for all the fields that tell it.

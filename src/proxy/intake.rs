@@ -46,6 +46,8 @@ pub struct Limits {
     trusted: Vec<Source>,
     /// What this proxy adds to `Via`, the version aside.
     via: String,
+    /// What every endpoint is told first, by the version that the client speaks: 1.0, 1.1, 2.0.
+    announcements: [String; 3],
     /// Without a byte either way in a tunnel.
     pub idle_tunnel: Option<Duration>,
 }
@@ -58,6 +60,7 @@ impl Limits {
         let listed = http.methods.iter().filter_map(|method| Method::from_bytes(method.as_bytes()).ok());
         // A tunnel to wherever the client likes is not what a reverse proxy is for, whatever is listed.
         let listed = listed.filter(|method| *method != Method::CONNECT);
+        let via = format!("{} ({})", settings.server_name, *INSTANCE);
         Self {
             path: policy(&http.path),
             max_uri: usize::try_from(http.max_uri.0).unwrap_or(usize::MAX),
@@ -66,7 +69,8 @@ impl Limits {
             underscores: http.underscores.into(),
             methods: (!any).then(|| listed.collect()),
             trusted: settings.trusted_proxies.clone(),
-            via: format!("{} ({})", settings.server_name, *INSTANCE),
+            announcements: ["1.0", "1.1", "2.0"].map(|version| format!("via: {version} {via}\r\nx-request-id: ")),
+            via,
             idle_tunnel: settings.server.timeouts.idle_tunnel.0,
         }
     }
@@ -76,9 +80,14 @@ impl Limits {
         self.trusted.iter().any(|source| source.includes(peer))
     }
 
-    /// What stands in `Via` behind the version.
-    pub fn via(&self) -> &str {
-        &self.via
+    /// The line of `Via` for who speaks this version, and the next one up to the request's name.
+    pub fn announcement(&self, version: Version) -> &[u8] {
+        let [old, usual, h2] = &self.announcements;
+        match version {
+            Version::HTTP_10 => old.as_bytes(),
+            Version::HTTP_2 => h2.as_bytes(),
+            _ => usual.as_bytes(),
+        }
     }
 
     /// The methods that are let through, for `Allow`; `None` if all are.

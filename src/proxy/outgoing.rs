@@ -5,7 +5,7 @@ use std::{net::SocketAddr, rc::Rc};
 use crate::{
     exchange::Exchange,
     http::{
-        Error, HeaderValue, Refusal, StatusCode, Version,
+        Error, HeaderValue, Refusal, StatusCode,
         downstream::Peer,
         forwarded::{self, Hop},
         header, headers,
@@ -64,12 +64,7 @@ pub fn upgrade(exchange: &Exchange) -> Result<Option<HeaderValue>, Error> {
 
 /// What an endpoint is told about the client and the way the request took.
 fn announce(route: &Route, exchange: &Exchange, limits: &Limits, added: &mut Vec<u8>) {
-    let version: &[u8] = match exchange.version {
-        Version::HTTP_10 => b"via: 1.0 ",
-        Version::HTTP_2 => b"via: 2.0 ",
-        _ => b"via: 1.1 ",
-    };
-    for part in [version, limits.via().as_bytes(), b"\r\nx-request-id: ", exchange.id().as_bytes(), b"\r\n"] {
+    for part in [limits.announcement(exchange.version), exchange.id().as_bytes(), b"\r\n"] {
         added.extend_from_slice(part);
     }
     let (standard, x) = match route.forwarded {

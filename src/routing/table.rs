@@ -226,13 +226,18 @@ impl Node {
     fn walk(&self, lookup: &Lookup<'_>) -> (Option<Found>, Option<Found>) {
         let found = |choice: &Choice, taken: usize| choice.pick(lookup.method).map(|route| Found { route, taken });
         let mut longest = found(&self.below, 0);
-        let Some(segments) = lookup.path.strip_prefix('/') else { return (None, longest) };
+        let mut left = lookup.path.strip_prefix('/');
+        if left.is_none() {
+            return (None, longest);
+        }
         let (mut node, mut taken) = (self, 0);
-        for segment in segments.split('/') {
+        while let Some(segments) = left {
             longest = found(&node.below, taken).or(longest);
             if node.children.is_empty() {
                 return (None, longest);
             }
+            let (segment, behind) = segments.split_once('/').map_or((segments, None), |(one, rest)| (one, Some(rest)));
+            left = behind;
             let Some(child) = node.children.get(segment) else { return (None, longest) };
             taken += 1 + segment.len();
             longest = found(&child.here, taken).or(longest);

@@ -1,9 +1,17 @@
 //! Points in time as logs and status write them, in UTC.
 
 use std::{
+    cell::Cell,
     fmt::{self, Display},
     time::{SystemTime, UNIX_EPOCH},
 };
+
+use crate::clock;
+
+thread_local! {
+    /// The last second that was written in the common log format, and how.
+    static LAST: Cell<(u64, Text)> = const { Cell::new((u64::MAX, Text { bytes: [0; 32], length: 0 })) };
+}
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -28,7 +36,7 @@ impl From<SystemTime> for Utc {
 
 impl Utc {
     /// RFC 3339 with milliseconds: `2026-02-28T12:34:56.789Z`.
-    pub fn rfc3339(self) -> impl Display {
+    pub fn rfc3339(self) -> Text {
         let [hour, minute, second] = self.time_of_day();
         let date =
             Text::default().number::<4>(self.year).byte(b'-').number::<2>(self.month).byte(b'-').number::<2>(self.day);
@@ -37,12 +45,24 @@ impl Utc {
     }
 
     /// The common log format: `28/Feb/2026:12:34:56 +0000`.
-    pub fn clf(self) -> impl Display {
+    pub fn clf(self) -> Text {
         let [hour, minute, second] = self.time_of_day();
         let month = MONTHS[self.month as usize - 1];
         let date = Text::default().number::<2>(self.day).byte(b'/').text(month).byte(b'/').number::<4>(self.year);
         let time = date.byte(b':').number::<2>(hour).byte(b':').number::<2>(minute).byte(b':').number::<2>(second);
         time.text(" +0000")
+    }
+
+    /// The same of now: hundreds of lines in a row are of one second.
+    pub fn clf_now() -> Text {
+        let now = clock::unix_coarse();
+        let (second, known) = LAST.get();
+        if second == now.as_secs() {
+            return known;
+        }
+        let text = Self::from(UNIX_EPOCH + now).clf();
+        LAST.set((now.as_secs(), text));
+        text
     }
 
     fn time_of_day(self) -> [u64; 3] {
@@ -51,13 +71,18 @@ impl Utc {
 }
 
 /// A few bytes of ASCII. Each line of an access log has one, and what writes numbers of any kind takes ten times as long.
-#[derive(Default)]
-struct Text {
+#[derive(Clone, Copy, Default)]
+pub struct Text {
     bytes: [u8; 32],
     length: usize,
 }
 
 impl Text {
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
     fn byte(mut self, byte: u8) -> Self {
         self.bytes[self.length] = byte;
         self.length += 1;
@@ -81,7 +106,7 @@ impl Text {
 
 impl Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(str::from_utf8(&self.bytes[..self.length]).expect("it is ASCII"))
+        f.write_str(str::from_utf8(self.as_bytes()).expect("it is ASCII"))
     }
 }
 

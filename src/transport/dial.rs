@@ -194,7 +194,8 @@ impl Stream {
         }
     }
 
-    /// Reads what is there, without waiting. Of what TLS has to say for itself, such as tickets, nothing is seen.
+    /// Reads what is there, without waiting; as long as nothing was heard from it the kernel is not asked. Of what TLS has to
+    /// say for itself, such as tickets, nothing is seen.
     pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_read(buffer),

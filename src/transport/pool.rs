@@ -13,7 +13,6 @@ use std::{
         Arc, Weak as SharedWeak,
         atomic::{AtomicU64, Ordering},
     },
-    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -411,14 +410,7 @@ impl Connection {
     /// Nothing was heard from the endpoint since the last exchange. Whatever it says unasked, a connection that says
     /// it is not used again.
     fn is_quiet(&mut self) -> bool {
-        match self.stream.poll_read_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Pending => true,
-            // Ready may be a leftover; only the kernel knows.
-            Poll::Ready(Ok(())) => {
-                self.stream.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
-            }
-            Poll::Ready(Err(_)) => false,
-        }
+        self.stream.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
     /// The socket, and the permit that it holds, for something else than HTTP.

@@ -1,14 +1,15 @@
 //! Two byte streams, after `101 Switching Protocols`.
 
 use std::{
+    cell::Cell,
     future::poll_fn,
-    io,
+    io, mem,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
@@ -23,6 +24,11 @@ mod frames;
 
 /// Bytes in memory for each direction.
 const BUFFER: usize = 16 * 1024;
+
+thread_local! {
+    /// Memory for whichever tunnel has something to read next.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// What is spoken in a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +130,10 @@ impl Tunnel {
 
 /// Bytes on their way from one end to the other.
 struct Direction {
-    buffer: BytesMut,
+    /// What was read. Most tunnels are idle most of the time: while nothing comes they hold no memory for it.
+    buffer: Vec<u8>,
+    /// So much of it is written.
+    written: usize,
     /// Where the frames of a WebSocket end.
     frames: Option<Frames>,
     /// What tells a WebSocket that this is the end.
@@ -140,9 +149,9 @@ struct Direction {
 impl Direction {
     fn new(early: Bytes, kind: TunnelKind, close: &'static [u8]) -> Self {
         let frames = (kind == TunnelKind::WebSocket).then(Frames::default);
-        let buffer = BytesMut::from(early);
         Self {
-            buffer,
+            buffer: early.into(),
+            written: 0,
             frames,
             close,
             is_ending: false,
@@ -157,7 +166,7 @@ impl Direction {
     fn poll(&mut self, cx: &mut Context<'_>, from: &mut Box<dyn Io>, to: &mut Box<dyn Io>) -> Poll<io::Result<()>> {
         while !self.is_done {
             self.end_here();
-            if !self.buffer.is_empty() {
+            if self.written < self.buffer.len() {
                 ready!(self.poll_write(cx, to))?;
             } else if !self.is_flushed {
                 // What encrypts may keep something back, and the next byte may be long in coming.
@@ -180,7 +189,7 @@ impl Direction {
         }
         match &self.frames {
             None => self.source_ended = true,
-            Some(frames) if frames.ends_with(&self.buffer) => {
+            Some(frames) if frames.ends_with(&self.buffer[self.written..]) => {
                 self.buffer.extend_from_slice(self.close);
                 self.source_ended = true;
             }
@@ -188,29 +197,44 @@ impl Direction {
         }
     }
 
-    /// Most tunnels are idle most of the time: while nothing comes they hold no memory for it.
     fn poll_read(&mut self, cx: &mut Context<'_>, from: &mut Box<dyn Io>) -> Poll<io::Result<()>> {
-        self.buffer.reserve(BUFFER);
-        let Poll::Ready(read) = poll_read_buf(Pin::new(from), cx, &mut self.buffer)? else {
-            self.buffer = BytesMut::new();
-            return Poll::Pending;
-        };
-        self.source_ended = read == 0;
+        let mut room = SPARE.take();
+        room.reserve(BUFFER);
+        let read = poll_read_buf(Pin::new(from), cx, &mut room);
+        if matches!(read, Poll::Ready(Ok(1..))) {
+            self.buffer = room;
+        } else {
+            SPARE.set(room);
+        }
+        self.source_ended = ready!(read)? == 0;
         Poll::Ready(Ok(()))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, to: &mut Box<dyn Io>) -> Poll<io::Result<()>> {
-        let wrote = ready!(Pin::new(to).poll_write(cx, &self.buffer))?;
+        let wrote = ready!(Pin::new(to).poll_write(cx, &self.buffer[self.written..]))?;
         if wrote == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         if let Some(frames) = &mut self.frames {
-            frames.pass(&self.buffer[..wrote]);
+            frames.pass(&self.buffer[self.written..][..wrote]);
         }
-        self.buffer.advance(wrote);
+        self.written += wrote;
         self.carried += wrote as u64;
         self.is_flushed = false;
+        if self.written == self.buffer.len() {
+            self.let_go();
+        }
         Poll::Ready(Ok(()))
+    }
+
+    /// All of it is written.
+    fn let_go(&mut self) {
+        let mut buffer = mem::take(&mut self.buffer);
+        self.written = 0;
+        if buffer.capacity() >= BUFFER {
+            buffer.clear();
+            SPARE.set(buffer);
+        }
     }
 }
 

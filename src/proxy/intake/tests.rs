@@ -85,7 +85,7 @@ fn a_proper_websocket_is_let_through() {
 #[test]
 fn a_request_that_was_here_before_is_a_loop_and_another_proxy_of_the_same_name_is_none() {
     let limits = Limits::of(&Settings::default());
-    let own = format!("1.1 someone, 1.1 {}", limits.via());
+    let own = format!("1.1 someone, 1.1 {}", limits.via);
     assert!(matches!(verdict(exchange("GET", "/", &[("host", "a"), ("via", &own)])), Err(Error::Loop)));
     assert!(verdict(exchange("GET", "/", &[("host", "a"), ("via", "1.1 aqueduct (00000000)")])).is_ok());
 }

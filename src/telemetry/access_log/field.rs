@@ -33,32 +33,46 @@ pub(super) enum Field {
     Certificate(Part),
 }
 
+/// A field by its one name.
+pub(super) struct Named {
+    pub name: &'static str,
+    /// How it begins as a member of an object, with the comma in front.
+    pub label: &'static str,
+    pub field: Field,
+}
+
+macro_rules! all {
+    ($($name:literal => $field:ident),* $(,)?) => {
+        [$(Named { name: $name, label: concat!(",\"", $name, "\":"), field: Field::$field }),*]
+    };
+}
+
 /// All that have one name, in the order in which JSON has them.
-pub(super) const FIELDS: [(&str, Field); 23] = [
-    ("time", Field::Time),
-    ("time_clf", Field::TimeClf),
-    ("client", Field::Client),
-    ("peer", Field::Peer),
-    ("method", Field::Method),
-    ("path", Field::Path),
-    ("protocol", Field::Protocol),
-    ("host", Field::Host),
-    ("status", Field::Status),
-    ("bytes_out", Field::BytesOut),
-    ("duration", Field::Duration),
-    ("first_byte", Field::FirstByte),
-    ("route", Field::Route),
-    ("upstream", Field::Upstream),
-    ("endpoint", Field::Endpoint),
-    ("attempts", Field::Attempts),
-    ("hedged", Field::Hedged),
-    ("reused", Field::Reused),
-    ("error", Field::Error),
-    ("detail", Field::Detail),
-    ("request_id", Field::RequestId),
-    ("referer", Field::Referer),
-    ("user_agent", Field::UserAgent),
-];
+pub(super) static FIELDS: [Named; 23] = all! {
+    "time" => Time,
+    "time_clf" => TimeClf,
+    "client" => Client,
+    "peer" => Peer,
+    "method" => Method,
+    "path" => Path,
+    "protocol" => Protocol,
+    "host" => Host,
+    "status" => Status,
+    "bytes_out" => BytesOut,
+    "duration" => Duration,
+    "first_byte" => FirstByte,
+    "route" => Route,
+    "upstream" => Upstream,
+    "endpoint" => Endpoint,
+    "attempts" => Attempts,
+    "hedged" => Hedged,
+    "reused" => Reused,
+    "error" => Error,
+    "detail" => Detail,
+    "request_id" => RequestId,
+    "referer" => Referer,
+    "user_agent" => UserAgent,
+};
 
 impl Field {
     /// The field of this name; `header.NAME` is a field of the request, `client_cert.NAME` what the client's certificate
@@ -70,7 +84,7 @@ impl Field {
         if let Some(header) = name.strip_prefix("header.") {
             return HeaderName::from_bytes(header.as_bytes()).ok().map(Self::Header);
         }
-        FIELDS.into_iter().find(|(own, _)| *own == name).map(|(_, field)| field)
+        FIELDS.iter().find(|known| known.name == name).map(|known| known.field.clone())
     }
 
     /// The field of the request that this one shows.

@@ -64,7 +64,7 @@ impl Format {
     /// The fields of the request it shows, each once.
     pub(super) fn header_names(&self) -> Vec<HeaderName> {
         let named: Vec<_> = match self {
-            Self::Json => FIELDS.iter().filter_map(|(_, field)| field.header_name()).collect(),
+            Self::Json => FIELDS.iter().filter_map(|known| known.field.header_name()).collect(),
             Self::Template(pieces) => pieces.iter().filter_map(Piece::header_name).collect(),
         };
         let mut names = Vec::new();
@@ -127,7 +127,7 @@ fn unknown(name: &str) -> Problem {
         return at_format(format!("`{}` is not the name of a header field", header.escape_debug()))
             .help("a field of the request, such as `${header.accept}`");
     }
-    let names = || FIELDS.iter().map(|(name, _)| *name).chain(Part::ALL.map(Part::name));
+    let names = || FIELDS.iter().map(|known| known.name).chain(Part::ALL.map(Part::name));
     at_format(format!("`{}` is not a field of the access log", name.escape_debug()))
         .help(format!("{} or header.NAME", names().collect::<Vec<_>>().join(", ")))
         .hint(did_you_mean(name, names()))

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     escape::Style,
-    field::{FIELDS, Field},
+    field::{FIELDS, Field, Named},
     format::{Format, Piece},
     redact::{HIDDEN, Redaction},
 };
@@ -64,13 +64,15 @@ pub(super) fn push(line: &mut Vec<u8>, format: &Format, redaction: &Redaction, r
 }
 
 fn push_object(line: &mut Vec<u8>, redaction: &Redaction, record: &Record<'_>) {
+    let start = line.len();
     // The time is in it once.
-    for (index, (name, field)) in FIELDS.iter().filter(|(_, field)| *field != Field::TimeClf).enumerate() {
-        line.extend_from_slice(if index == 0 { b"{\"" } else { b",\"" });
-        line.extend_from_slice(name.as_bytes());
-        line.extend_from_slice(b"\":");
+    let members = FIELDS.iter().filter(|known| !matches!(known.field, Field::TimeClf));
+    for Named { label, field, .. } in members {
+        line.extend_from_slice(label.as_bytes());
         value(field, redaction, record).push_json(line, redaction);
     }
+    // Where the others have a comma.
+    line[start] = b'{';
     // Most sites have no such clients, and their lines no such fields.
     let parts = Part::ALL.into_iter().filter(|_| record.exchange.facts.client_certificate.is_some());
     for part in parts {
@@ -183,26 +185,24 @@ impl<'a> Value<'a> {
     }
 
     fn push(&self, line: &mut Vec<u8>, style: Style, redaction: &Redaction) {
-        let written = match self {
-            Self::Missing => return line.push(b'-'),
-            Self::Text(text) => return style.push(line, text),
-            Self::Url(url) => return redaction.url(url, |piece| style.push(line, piece)),
+        match self {
+            Self::Missing => line.push(b'-'),
+            Self::Text(text) => style.push(line, text),
+            Self::Url(url) => redaction.url(url, |piece| style.push(line, piece)),
             Self::Urls(urls) => {
                 for (index, url) in urls.iter().enumerate() {
                     line.extend_from_slice(if index == 0 { b"" } else { b", " });
                     redaction.url(url, |piece| style.push(line, piece));
                 }
-                return;
             }
-            Self::Number(number) => return scratch::write_decimal(*number, line),
-            Self::Address(IpAddr::V4(address)) => return push_octets(line, address.octets()),
-            Self::Address(address) => write!(line, "{address}"),
-            Self::Millis(time) => write!(line, "{}.{:03}", time.as_millis(), time.subsec_micros() % 1000),
-            Self::Flag(flag) => write!(line, "{flag}"),
-            Self::Time => write!(line, "{}", Utc::from(SystemTime::now()).rfc3339()),
-            Self::TimeClf => write!(line, "{}", Utc::from(SystemTime::now()).clf()),
-        };
-        written.expect("memory takes everything");
+            Self::Number(number) => scratch::write_decimal(*number, line),
+            Self::Address(IpAddr::V4(address)) => push_octets(line, address.octets()),
+            Self::Address(address) => write!(line, "{address}").expect("memory takes everything"),
+            Self::Millis(time) => push_millis(line, *time),
+            Self::Flag(flag) => line.extend_from_slice(if *flag { &b"true"[..] } else { b"false" }),
+            Self::Time => line.extend_from_slice(Utc::from(SystemTime::now()).rfc3339().as_bytes()),
+            Self::TimeClf => line.extend_from_slice(Utc::clf_now().as_bytes()),
+        }
     }
 }
 
@@ -212,4 +212,16 @@ fn push_octets(line: &mut Vec<u8>, octets: [u8; 4]) {
         line.extend_from_slice(if index == 0 { b"" } else { b"." });
         scratch::write_decimal(octet.into(), line);
     }
+}
+
+/// Milliseconds with three decimals, as each line has two of them.
+fn push_millis(line: &mut Vec<u8>, time: Duration) {
+    scratch::write_decimal(u64::try_from(time.as_millis()).unwrap_or(u64::MAX), line);
+    let micros = time.subsec_micros() % 1000;
+    line.extend_from_slice(&[b'.', digit(micros / 100), digit(micros / 10), digit(micros)]);
+}
+
+/// The last of a number.
+fn digit(number: u32) -> u8 {
+    b'0' + (number % 10) as u8
 }

@@ -108,7 +108,9 @@ impl Flow {
     fn poll_head(&mut self, cx: &mut Context<'_>, reader: &mut HeadReader) -> Poll<Result<Head, Cause>> {
         let wait = self.poll_send(cx)?;
         loop {
-            if let Some(head) = reader.read(&mut self.input)? {
+            if !self.input.is_empty()
+                && let Some(head) = reader.read(&mut self.input)?
+            {
                 return Poll::Ready(Ok(head));
             }
             match self.poll_read(cx, None) {

@@ -34,8 +34,11 @@ pub fn settle(head: Head, method: &Method) -> Result<Settled, FramingError> {
         StatusCode::UPGRADE_REQUIRED => headers.get_all(header::UPGRADE).cloned().collect(),
         _ => Vec::new(),
     };
-    if marks.has(Marks::HOP_BY_HOP.and(Marks::CONTENT_LENGTH)) {
-        headers::strip_hop_by_hop_and(&mut headers, |name| *name == header::CONTENT_LENGTH);
+    if marks.has(Marks::HOP_BY_HOP) {
+        headers::strip_hop_by_hop(&mut headers);
+    }
+    if marks.has(Marks::CONTENT_LENGTH) {
+        headers.remove(header::CONTENT_LENGTH);
     }
     for protocol in demanded {
         headers.append(header::UPGRADE, protocol);

@@ -9,9 +9,6 @@ pub struct Frames {
     payload: u64,
 }
 
-/// The longest header: two bytes, eight of length, four of mask.
-const MAX_HEADER: usize = 14;
-
 impl Frames {
     /// Close, 1001 (going away), as a server says it.
     pub const CLOSE_BY_SERVER: &'static [u8] = &[0x88, 0x02, 0x03, 0xe9];
@@ -36,37 +33,53 @@ impl Frames {
         self.payload == 0 && self.header.is_empty()
     }
 
-    /// Takes a byte of a header, or as much of a payload as there is; at least one byte.
+    /// Takes a header or a byte of one, or as much of a payload as there is; at least one byte.
     fn step(&mut self, bytes: &[u8]) -> usize {
         if self.payload > 0 {
             let length = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len());
             self.payload -= length as u64;
             return length;
         }
+        // Nearly always a header comes in one piece.
+        if let (true, Some(header)) = (self.header.is_empty(), Header::read(bytes)) {
+            self.payload = header.payload;
+            return header.length;
+        }
         self.header.push(bytes[0]);
-        if let Some(payload) = payload(&self.header) {
-            self.payload = payload;
+        if let Some(header) = Header::read(&self.header) {
+            self.payload = header.payload;
             self.header.clear();
         }
         1
     }
 }
 
-/// The payload's length, once the header is complete.
-fn payload(header: &[u8]) -> Option<u64> {
-    let second = *header.get(1)?;
-    let extended = match second & 0x7f {
-        126 => 2,
-        127 => 8,
-        _ => 0,
-    };
-    let mask = if second & 0x80 == 0 { 0 } else { 4 };
-    debug_assert!(header.len() <= MAX_HEADER);
-    if header.len() < 2 + extended + mask {
-        return None;
+/// What a header tells.
+struct Header {
+    /// Its own length.
+    length: usize,
+    /// The payload's.
+    payload: u64,
+}
+
+impl Header {
+    /// The header at the beginning of these bytes, if it is complete.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let second = *bytes.get(1)?;
+        let extended = match second & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let mask = if second & 0x80 == 0 { 0 } else { 4 };
+        let length = 2 + extended + mask;
+        let extension = &bytes.get(..length)?[2..2 + extended];
+        let payload = match extension {
+            [] => u64::from(second & 0x7f),
+            extension => extension.iter().fold(0, |payload, byte| payload << 8 | u64::from(*byte)),
+        };
+        Some(Self { length, payload })
     }
-    let length = header[2..2 + extended].iter().fold(0, |length, byte| length << 8 | u64::from(*byte));
-    Some(if extended == 0 { u64::from(second & 0x7f) } else { length })
 }
 
 #[cfg(test)]
