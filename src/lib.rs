@@ -60,7 +60,7 @@
 //! settings, [`proxy::Builder::filter`] adds it to what routes can name. See `examples/`.
 //!
 //! To read the code, start at [`proxy::journey`].
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod actors;
 pub mod admin;
@@ -75,6 +75,7 @@ pub mod http;
 pub mod kinds;
 pub mod language;
 pub mod plan;
+pub mod prefetch;
 pub mod proxy;
 pub mod routing;
 pub mod settings;

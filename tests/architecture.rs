@@ -146,6 +146,22 @@ fn the_rules_of_the_cache_do_no_io_and_ask_no_clock() {
 }
 
 #[test]
+fn unsafe_code_is_in_one_place() {
+    let mut named: Vec<_> = sources()
+        .into_iter()
+        .flat_map(|source| {
+            let lines: Vec<_> = source.lines().filter(|(_, text)| text.contains("unsafe_code")).collect();
+            lines.into_iter().map(|(line, _)| source.at(line)).collect::<Vec<_>>()
+        })
+        .collect();
+    named.sort_unstable();
+
+    let [denied, expected] = &named[..] else { panic!("{named:#?}") };
+    assert!(denied.ends_with("#![deny(unsafe_code)]"), "{denied}");
+    assert!(expected.starts_with("src/prefetch.rs:"), "{expected}");
+}
+
+#[test]
 fn the_reader_of_this_test_sees_arrows() {
     let text = "use crate::{\n    http::{Body, body},\n    plan, // crate::cli\n};\n\
                 fn f() { crate::edge::x(); super::super::upstream::y() }\n";

@@ -11,6 +11,7 @@ use super::{answer::Answer, h1::head::Head};
 use crate::{
     exchange::{Client, Exchange},
     http::{Downstream, RequestBody, body::Length, downstream::Peer, scratch},
+    prefetch::{self, Place},
     proxy::{self, Proxy, worker::Worker},
 };
 
@@ -71,8 +72,10 @@ pub struct Alone(Rc<Worker>);
 impl Answers for Alone {
     fn answer(&self, call: Call) -> impl Future<Output = Answer> {
         let (worker, exchange) = (Rc::clone(&self.0), exchange_of(call));
+        let beside = Place::of(&*exchange);
         // In a box, so that a connection on which nothing is under way does not keep room for it.
-        Box::pin(async move { proxy::mount::carry(&worker, exchange).await.into() })
+        let carried = Box::pin(async move { proxy::mount::carry(&worker, exchange).await.into() });
+        prefetch::with_each_poll(carried, Some(beside))
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     future::poll_fn,
     io::{self, Read},
     net::Shutdown,
+    pin::pin,
     rc::Rc,
     sync::Arc,
     task::Poll,
@@ -35,6 +36,7 @@ use super::{
 use crate::{
     exchange::RequestId,
     http::{Error, Refusal, StatusCode, downstream::Peer, proxy_protocol::Ends},
+    prefetch,
     settings::listener::ListenerTimeouts,
     telemetry::refusals,
     transport::dial::Stream as Socket,
@@ -233,7 +235,7 @@ impl<A: Answers> Reception<A> {
             let app = Rc::clone(&reception.app);
             let visit = match visit.http2 {
                 Some(_) => Box::pin(h2::serve(visit, Bytes::new(), app, draining.ear())).await,
-                None => h1::serve(visit, app, draining.ear()).await,
+                None => prefetch::with_each_poll(pin!(h1::serve(visit, app, draining.ear())), None).await,
             };
             reception.park(visit, keeps, draining);
         });
@@ -285,7 +287,9 @@ impl<A: Answers> Reception<A> {
                 let arrival = Arrival { line: Line::Known(socket), greeted: Some(greeted), counts, ..arrival };
                 let visit = Visit::first(arrival, limits);
                 let visit = match protocol {
-                    Protocol::Http1 => h1::serve(visit, app, draining.ear()).await,
+                    Protocol::Http1 => {
+                        prefetch::with_each_poll(pin!(h1::serve(visit, app, draining.ear())), None).await
+                    }
                     Protocol::Http2 => Box::pin(h2::serve(visit, Bytes::new(), app, draining.ear())).await,
                 };
                 return reception.park(visit, keeps, draining);

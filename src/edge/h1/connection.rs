@@ -30,6 +30,7 @@ use crate::{
         self, Downstream, Error, HeaderMap, HeaderValue, Method, StatusCode, Takeover, Version, body::Length,
         error_page, header, scratch,
     },
+    prefetch,
     telemetry::refusals,
 };
 
@@ -142,6 +143,7 @@ impl Connection {
     /// The next head, or what there is instead.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, Error>> {
         let wire = &self.wire;
+        prefetch::value(&**wire);
         loop {
             let was_idle = wire.input.borrow().is_empty();
             if !was_idle && let Some(head) = self.reader.read(&mut wire.input.borrow_mut(), &wire.limits)? {
@@ -203,6 +205,7 @@ impl Connection {
         let answer = {
             let mut call = pin!(app.answer(self.call(head)));
             poll_fn(|cx| {
+                prefetch::value(&*self.wire);
                 self.wire.note_task(cx);
                 if let Poll::Ready(answer) = call.as_mut().poll(cx) {
                     return Poll::Ready(Some(answer));

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     http::{Downstream, Piece, StatusCode, headers},
+    prefetch,
     transport::{
         Cause, Phase, Timeouts, TransportError,
         pool::{Connection, Shelf},
@@ -106,6 +107,7 @@ impl Flow {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, reader: &mut HeadReader) -> Poll<Result<Head, Cause>> {
+        prefetch::value(&*self.connection);
         let wait = self.poll_send(cx)?;
         loop {
             if !self.input.is_empty()
