@@ -3,30 +3,26 @@
 use std::{
     io::{self, IoSlice},
     net::Shutdown,
-    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use rustix::{
-    io::Errno,
-    net::{SendAncillaryBuffer, SendFlags, send, sendmsg},
-};
+use rustix::net::{SendFlags, send};
 use socket2::SockRef;
-use tokio::{
-    io::{AsyncWrite, Interest},
-    net::TcpStream,
-};
+use tokio::io::AsyncWrite;
 
 use super::line::Line;
-use crate::transport::dial::Stream as Socket;
+use crate::transport::{
+    dial::Stream as Socket,
+    send::{NO_SIGNAL, poll_send, poll_send_parts, send_parts},
+};
 
 /// The kernel keeps what does not fill a packet until it hears of more, or of the end. It never waits for long: whoever gives up
 /// in between has still said it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const MORE: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::MORE);
+const MORE: SendFlags = NO_SIGNAL.union(SendFlags::MORE);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-const MORE: SendFlags = SendFlags::empty();
+const MORE: SendFlags = NO_SIGNAL;
 
 /// A connection on which nothing is said any more but this. Where it is TCP, to flush it is to end our half; others end
 /// as they always do.
@@ -34,9 +30,13 @@ pub struct Last<'s>(pub &'s mut Line);
 
 impl AsyncWrite for Last<'_> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut().poll_send(cx, |socket| send(socket, bytes, MORE)) {
-            Ok(sent) => sent,
-            Err(other) => Pin::new(other).poll_write(cx, bytes),
+        let last = self.get_mut();
+        if let Some(sent) = last.0.send_early(|socket| send(socket, bytes, MORE)) {
+            return Poll::Ready(sent);
+        }
+        match last.0.known()? {
+            Socket::Tcp(socket) => poll_send(socket, cx, bytes, MORE),
+            other => Pin::new(other).poll_write(cx, bytes),
         }
     }
 
@@ -45,10 +45,13 @@ impl AsyncWrite for Last<'_> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let send = |socket: BorrowedFd<'_>| sendmsg(socket, parts, &mut SendAncillaryBuffer::default(), MORE);
-        match self.get_mut().poll_send(cx, send) {
-            Ok(sent) => sent,
-            Err(other) => Pin::new(other).poll_write_vectored(cx, parts),
+        let last = self.get_mut();
+        if let Some(sent) = last.0.send_early(|socket| send_parts(socket, parts, MORE)) {
+            return Poll::Ready(sent);
+        }
+        match last.0.known()? {
+            Socket::Tcp(socket) => poll_send_parts(socket, cx, parts, MORE),
+            other => Pin::new(other).poll_write_vectored(cx, parts),
         }
     }
 
@@ -71,51 +74,17 @@ impl AsyncWrite for Last<'_> {
     }
 }
 
-impl Last<'_> {
-    /// Sends in a way of its own, where it is TCP; what else it is comes back.
-    fn poll_send(
-        &mut self,
-        cx: &mut Context<'_>,
-        send: impl Fn(BorrowedFd<'_>) -> rustix::io::Result<usize>,
-    ) -> Result<Poll<io::Result<usize>>, &mut Line> {
-        if let Line::Early { socket, .. } = &*self.0 {
-            match send(socket.as_fd()) {
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                sent => return Ok(Poll::Ready(sent.map_err(io::Error::from))),
-            }
-            if let Err(error) = self.0.known() {
-                return Ok(Poll::Ready(Err(error)));
-            }
-        }
-        match &mut *self.0 {
-            Line::Known(Socket::Tcp(socket)) => Ok(poll_send(socket, cx, send)),
-            other => Err(other),
-        }
-    }
-}
-
-fn poll_send(
-    socket: &TcpStream,
-    cx: &mut Context<'_>,
-    send: impl Fn(BorrowedFd<'_>) -> rustix::io::Result<usize>,
-) -> Poll<io::Result<usize>> {
-    loop {
-        ready!(socket.poll_write_ready(cx))?;
-        match socket.try_io(Interest::WRITABLE, || Ok(send(socket.as_fd())?)) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            sent => return Poll::Ready(sent),
-        }
-    }
-}
-
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::time::{Duration, Instant};
 
-    use rustix::net::{RecvFlags, recv};
+    use rustix::{
+        io::Errno,
+        net::{RecvFlags, recv},
+    };
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
+        net::{TcpListener, TcpStream},
     };
 
     use super::*;

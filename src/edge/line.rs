@@ -3,18 +3,25 @@
 
 use std::{
     cell::RefCell,
-    io::{self, IoSlice, Read, Write},
+    io::{self, IoSlice},
     mem,
     net::{Shutdown, SocketAddr, TcpStream},
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll},
 };
 
-use rustix::net::RecvFlags;
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv, send},
+};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::transport::dial::Stream as Socket;
+use crate::transport::{
+    dial::Stream as Socket,
+    send::{NO_SIGNAL, send_parts},
+};
 
 /// What is read of a connection before the runtime has heard of it: more than almost all heads.
 const FIRST: usize = 4096;
@@ -115,7 +122,7 @@ impl Line {
     pub fn has_unread(&self) -> bool {
         match self {
             Self::Early { socket, .. } => {
-                let peeked = rustix::net::recv(socket, &mut [0; 1], RecvFlags::PEEK);
+                let peeked = recv(socket, &mut [0; 1], RecvFlags::PEEK);
                 peeked.is_ok_and(|(count, _)| count > 0)
             }
             Self::Known(socket) => socket.has_unread(),
@@ -132,6 +139,14 @@ impl Line {
         }
     }
 
+    /// Sends at once, if the runtime has not heard of it and there is room.
+    pub fn send_early(
+        &self,
+        send: impl FnOnce(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+    ) -> Option<io::Result<usize>> {
+        at_once(send(self.early()?.as_fd()))
+    }
+
     /// There is something to read, or the end, as far as is known without asking the kernel; or there may be.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
@@ -142,10 +157,10 @@ impl Line {
 }
 
 /// What would block is to be waited for; everything else is how it is.
-fn at_once<T>(done: io::Result<T>) -> Option<io::Result<T>> {
+fn at_once<T>(done: rustix::io::Result<T>) -> Option<io::Result<T>> {
     match done {
-        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
-        done => Some(done),
+        Err(Errno::AGAIN | Errno::INTR) => None,
+        done => Some(done.map_err(io::Error::from)),
     }
 }
 
@@ -162,10 +177,10 @@ impl AsyncRead for Line {
     }
 }
 
-fn read_first(mut socket: &TcpStream, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+fn read_first(socket: &TcpStream, buffer: &mut ReadBuf<'_>) -> rustix::io::Result<()> {
     ROOM.with_borrow_mut(|room| {
         let most = FIRST.min(buffer.remaining());
-        let count = socket.read(&mut room[..most])?;
+        let (count, _) = recv(socket, &mut room[..most], RecvFlags::empty())?;
         buffer.put_slice(&room[..count]);
         Ok(())
     })
@@ -174,9 +189,7 @@ fn read_first(mut socket: &TcpStream, buffer: &mut ReadBuf<'_>) -> io::Result<()
 impl AsyncWrite for Line {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let line = self.get_mut();
-        if let Self::Early { socket, .. } = line
-            && let Some(wrote) = at_once(socket.write(bytes))
-        {
+        if let Some(wrote) = line.send_early(|socket| send(socket, bytes, NO_SIGNAL)) {
             return Poll::Ready(wrote);
         }
         Pin::new(line.known()?).poll_write(cx, bytes)
@@ -188,9 +201,7 @@ impl AsyncWrite for Line {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let line = self.get_mut();
-        if let Self::Early { socket, .. } = line
-            && let Some(wrote) = at_once(socket.write_vectored(parts))
-        {
+        if let Some(wrote) = line.send_early(|socket| send_parts(socket, parts, NO_SIGNAL)) {
             return Poll::Ready(wrote);
         }
         Pin::new(line.known()?).poll_write_vectored(cx, parts)

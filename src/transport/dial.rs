@@ -19,6 +19,7 @@ use tokio_rustls::TlsStream;
 
 use super::{
     Address, Phase, Target,
+    send::{NO_SIGNAL, poll_send, poll_send_parts},
     tls::{HTTP_2, served::Served},
 };
 use crate::http::proxy_protocol;
@@ -233,7 +234,7 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tcp(stream) => poll_send(stream, cx, bytes, NO_SIGNAL),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Served(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -246,7 +247,7 @@ impl AsyncWrite for Stream {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Tcp(stream) => poll_send_parts(stream, cx, parts, NO_SIGNAL),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Self::Served(stream) => Pin::new(stream).poll_write_vectored(cx, parts),

@@ -24,6 +24,7 @@ pub mod h2;
 pub mod outbox;
 pub mod own;
 pub mod pool;
+pub mod send;
 pub mod splice;
 pub mod tls;
 pub mod tunnel;

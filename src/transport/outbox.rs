@@ -73,7 +73,9 @@ impl Outbox {
                 ready!(Pin::new(&mut *to).poll_write(cx, &self.data))?
             } else if self.is_closed() {
                 let parts = [lines, &self.data, self.end].map(IoSlice::new);
-                ready!(Pin::new(&mut *to).poll_write_vectored(cx, &parts))?
+                // Most often nothing goes behind.
+                let parts = if self.end.is_empty() { &parts[..2] } else { &parts };
+                ready!(Pin::new(&mut *to).poll_write_vectored(cx, parts))?
             } else {
                 ready!(Pin::new(&mut *to).poll_write(cx, lines))?
             };

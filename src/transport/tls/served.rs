@@ -24,6 +24,8 @@ use self::{
     records::Records,
 };
 
+use crate::transport::send::{NO_SIGNAL, poll_send};
+
 mod buffer;
 mod handshake;
 mod key;
@@ -142,7 +144,7 @@ impl Served {
     /// Sends all that is sealed.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(outgoing) = &mut self.outgoing {
-            let sent = ready!(Pin::new(&mut self.socket).poll_write(cx, outgoing.filled()))?;
+            let sent = ready!(poll_send(&self.socket, cx, outgoing.filled(), NO_SIGNAL))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
