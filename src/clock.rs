@@ -48,7 +48,9 @@ pub fn unix_coarse() -> Duration {
 /// Lets go of what is kept for later beyond a few.
 pub fn tidy() {
     let mut spare = SPARE.take();
-    spare.truncate(SPARE_AT_REST);
+    // Those that the wheel remembers take their memory anyway.
+    let mut kept = 0..SPARE_AT_REST;
+    spare.retain(|state| state.queued.get() != NEVER || kept.next().is_some());
     spare.shrink_to(SPARE_AT_REST);
     SPARE.replace(spare);
 }
@@ -57,6 +59,36 @@ fn read(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
     let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
     Duration::new(seconds.unwrap_or_default(), nanoseconds.unwrap_or_default())
+}
+
+/// When a deadline comes, by its worker's clock: all that has to be kept of one that nobody waits for yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Due(u32);
+
+impl Due {
+    /// It does not come. Nor does what is two years away.
+    pub const NEVER: Self = Self(u32::MAX);
+
+    /// In so long; without a limit never.
+    pub fn within(limit: Option<Duration>) -> Self {
+        limit.map_or(Self::NEVER, |limit| Self::at(WHEEL.with(|wheel| wheel.tick_in(limit))))
+    }
+
+    /// It has come.
+    pub fn has_passed(self) -> bool {
+        self != Self::NEVER && u64::from(self.0) <= WHEEL.with(Wheel::now)
+    }
+
+    /// It, to be waited for.
+    pub fn deadline(self) -> Deadline {
+        let deadline = Deadline::new();
+        deadline.arm_at(self);
+        deadline
+    }
+
+    fn at(tick: u64) -> Self {
+        u32::try_from(tick).map_or(Self::NEVER, Self)
+    }
 }
 
 /// A point in time that can be moved, and waited for by one task.
@@ -79,15 +111,24 @@ impl Deadline {
 
     /// Moves it to `after` from now.
     pub fn arm(&self, after: Duration) {
-        WHEEL.with(|wheel| {
-            let due = wheel.tick_in(after);
-            self.0.passed.set(false);
-            self.0.due.set(due);
-            if due < self.0.queued.get() {
-                self.0.queued.set(due);
-                wheel.queue(due, Rc::downgrade(&self.0));
-            }
-        });
+        WHEEL.with(|wheel| self.move_to(wheel.tick_in(after), wheel));
+    }
+
+    /// Moves it there.
+    pub fn arm_at(&self, due: Due) {
+        match due {
+            Due::NEVER => self.disarm(),
+            Due(tick) => WHEEL.with(|wheel| self.move_to(tick.into(), wheel)),
+        }
+    }
+
+    fn move_to(&self, due: u64, wheel: &Wheel) {
+        self.0.passed.set(false);
+        self.0.due.set(due);
+        if due < self.0.queued.get() {
+            self.0.queued.set(due);
+            wheel.queue(due, Rc::downgrade(&self.0));
+        }
     }
 
     /// Arms it, or disarms it where there is no limit.
@@ -102,6 +143,17 @@ impl Deadline {
     pub fn disarm(&self) {
         self.0.passed.set(false);
         self.0.due.set(NEVER);
+    }
+
+    /// It does not come any more, and nobody waits for it: the memory of a task that has ended is kept as long as it could be woken.
+    pub fn rest(&self) {
+        self.disarm();
+        drop(self.0.waker.take());
+    }
+
+    /// When it comes.
+    pub fn due(&self) -> Due {
+        Due::at(self.0.due.get())
     }
 
     /// It is to come.
@@ -134,8 +186,7 @@ impl Drop for Deadline {
         if Rc::strong_count(&self.0) > 1 {
             return;
         }
-        self.disarm();
-        drop(self.0.waker.take());
+        self.rest();
         // At the end of a thread there is nobody to take it over.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
@@ -337,6 +388,23 @@ mod tests {
 
         let remembered: usize = WHEEL.with(|wheel| wheel.entries.borrow().values().map(Vec::len).sum());
         assert!(remembered < 10, "{remembered} of them");
+    }
+
+    #[test]
+    fn one_that_rests_holds_no_task_that_waited_for_it() {
+        struct Nobody;
+        impl std::task::Wake for Nobody {
+            fn wake(self: std::sync::Arc<Self>) {}
+        }
+        let (task, deadline) = (std::sync::Arc::new(Nobody), Deadline::new());
+        let waker = Waker::from(std::sync::Arc::clone(&task));
+        assert!(deadline.poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        assert_eq!(std::sync::Arc::strong_count(&task), 2);
+
+        deadline.rest();
+
+        assert_eq!(std::sync::Arc::strong_count(&task), 1);
     }
 
     #[actix_rt::test]

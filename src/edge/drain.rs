@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 /// that is cut off before its first answer tells its user so.
 pub const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// Places for more connections than this are given up once none of them is waited at.
+/// Places for more connections than this are given up once at most one of them is waited at.
 const MANY: usize = 1024;
 
 /// The word to stop, for all workers: that of the server, or of one address below it. Tunnels have one of their own: where
@@ -190,9 +190,15 @@ impl Drop for Draining {
         let Some(waiter) = waiting.get_mut(place) else { return };
         *waiter = None;
         free.push(place);
-        // As many as there were may not come again for long.
-        if free.len() == waiting.len() && free.len() > MANY {
-            (*waiting, *free) = (Vec::new(), Vec::new());
+        // As many as there were may not come again for long. One waits on: whoever looks after those who are parked.
+        if free.len() > MANY && free.len() + 1 >= waiting.len() {
+            let taken = waiting.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+            if taken <= MANY {
+                waiting.truncate(taken);
+                waiting.shrink_to_fit();
+                free.retain(|place| *place < taken);
+                free.shrink_to_fit();
+            }
         }
     }
 }

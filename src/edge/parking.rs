@@ -2,10 +2,9 @@
 //! looks after all that a worker has, and hears by number who was woken (docs/adr/0042-parked-connections.md).
 
 use std::{
-    cell::{Cell, OnceCell, RefCell},
-    collections::VecDeque,
+    cell::{OnceCell, RefCell},
+    collections::{BTreeSet, VecDeque},
     future::poll_fn,
-    mem,
     rc::Rc,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Wake, Waker},
@@ -14,13 +13,15 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-use self::watch::Watch;
+use self::{places::Places, watch::Watch};
 use super::{
     drain::{self, Draining},
     h1::Visit,
     line::Line,
 };
+use crate::clock::{Deadline, Due};
 
+mod places;
 #[cfg_attr(not(target_os = "linux"), path = "parking/no_watch.rs")]
 mod watch;
 
@@ -39,47 +40,54 @@ pub struct Parked<K> {
 
 /// Those of one worker.
 pub struct Parking<K> {
-    places: RefCell<Places<K>>,
+    places: RefCell<Places<Parked<K>>>,
+    /// When they are over, if nothing comes; by number.
+    dues: RefCell<BTreeSet<(Due, u32)>>,
+    /// The first of that.
+    first_due: Deadline,
     /// Those to look at, in their order.
     woken: RefCell<VecDeque<u32>>,
     /// One for each word that somebody here waits for.
     ears: RefCell<Vec<Draining>>,
     bells: Arc<Bells>,
-    /// Made for the first that it can watch; `None` within if it cannot be.
+    /// Made once somebody looks after them; `None` within if it cannot be.
     watch: OnceCell<Option<Watch>>,
-    is_attended: Cell<bool>,
-}
-
-struct Places<K> {
-    /// In boxes: an empty place is small, and nothing is copied when there are more of them.
-    all: Vec<Option<Box<Parked<K>>>>,
-    free: Vec<u32>,
 }
 
 impl<K> Default for Parking<K> {
     fn default() -> Self {
-        let (places, woken, ears) = (RefCell::default(), RefCell::default(), RefCell::default());
-        let (bells, watch, is_attended) = (Arc::default(), OnceCell::new(), Cell::new(false));
-        Self { places, woken, ears, bells, watch, is_attended }
+        let (places, dues, first_due) = (RefCell::default(), RefCell::default(), Deadline::new());
+        let (woken, ears, bells, watch) = (RefCell::default(), RefCell::default(), Arc::default(), OnceCell::new());
+        Self { places, dues, first_due, woken, ears, bells, watch }
     }
 }
 
 impl<K> Parking<K> {
-    /// Keeps it until something happens to it. Whether somebody has yet to look after those who are here, until there is
-    /// no [`next`](Self::next).
-    pub fn keep(&self, mut parked: Parked<K>) -> bool {
+    /// Keeps it until something happens to it, and is told by [`next`](Self::next).
+    pub fn keep(&self, mut parked: Parked<K>) {
         let mut places = self.places.borrow_mut();
-        let number = places.next();
-        let bell = Waker::from(Arc::new(Bell { number, bells: Arc::clone(&self.bells) }));
-        let (visit, cx) = (&mut parked.visit, &mut Context::from_waker(&bell));
-        let is_watched = self.watch(&mut visit.arrival.line, number);
-        let has_come = !is_watched && visit.arrival.line.poll_read_ready(cx).is_ready();
-        if visit.until.poll(cx).is_ready() || has_come {
-            bell.wake();
+        let number = places.free();
+        let line = &mut parked.visit.arrival.line;
+        if !self.watch(line, number) {
+            let bell = Waker::from(Arc::new(Bell { number, bells: Arc::clone(&self.bells) }));
+            if line.poll_read_ready(&mut Context::from_waker(&bell)).is_ready() {
+                bell.wake();
+            }
         }
+        self.note_due(parked.visit.until, number);
         self.listen_to(&parked.draining);
         places.put(number, parked);
-        !self.is_attended.replace(true)
+    }
+
+    fn note_due(&self, due: Due, number: u32) {
+        if due == Due::NEVER {
+            return;
+        }
+        let mut dues = self.dues.borrow_mut();
+        dues.insert((due, number));
+        if dues.first() == Some(&(due, number)) {
+            self.first_due.arm_at(due);
+        }
     }
 
     /// Has the kernel watch it apart from the runtime, where that can be done.
@@ -94,12 +102,14 @@ impl<K> Parking<K> {
         is_watched
     }
 
-    /// The next to which something has happened; `None` once nobody is here.
-    pub async fn next(&self) -> Option<Parked<K>> {
+    /// The next to which something has happened.
+    pub async fn next(&self) -> Parked<K> {
+        // Not with the first who is parked, when there are many: memory of what stays would lie among that of what goes.
+        self.watch.get_or_init(Watch::new);
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Parked<K>>> {
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Parked<K>> {
         self.bells.task.register(cx.waker());
         self.hear(cx);
         let (mut woken, mut places) = (self.woken.borrow_mut(), self.places.borrow_mut());
@@ -107,14 +117,16 @@ impl<K> Parking<K> {
         if let Some(watch) = watch {
             watch.poll(cx, |number| woken.push_back(number));
         }
+        self.call_due(cx, &mut woken);
         // Until nothing has rung: only the first bell behind that wakes this task.
         loop {
             while let Some(number) = woken.pop_front() {
                 if let Some(parked) = places.take(number) {
+                    self.dues.borrow_mut().remove(&(parked.visit.until, number));
                     if let (Some(watch), Some(socket)) = (watch, parked.visit.arrival.line.early()) {
                         watch.leave(socket);
                     }
-                    return Poll::Ready(Some(parked));
+                    return Poll::Ready(parked);
                 }
             }
             woken.extend(self.bells.rung().drain(..));
@@ -122,16 +134,27 @@ impl<K> Parking<K> {
                 break;
             }
         }
-        if !places.is_empty() {
-            return Poll::Pending;
+        if places.is_empty() {
+            // As many as there were may not come again for long.
+            *places = Places::default();
+            *woken = VecDeque::new();
+            *self.bells.rung() = Vec::new();
+            self.ears.take();
         }
-        self.is_attended.set(false);
-        // As many as there were may not come again for long.
-        *places = Places::default();
-        *woken = VecDeque::new();
-        *self.bells.rung() = Vec::new();
-        self.ears.take();
-        Poll::Ready(None)
+        Poll::Pending
+    }
+
+    /// Wakes those whose time is over, and is woken for the next of them.
+    fn call_due(&self, cx: &mut Context<'_>, woken: &mut VecDeque<u32>) {
+        let mut dues = self.dues.borrow_mut();
+        while let Some((due, number)) = dues.first().copied()
+            && due.has_passed()
+        {
+            dues.pop_first();
+            woken.push_back(number);
+        }
+        self.first_due.arm_at(dues.first().map_or(Due::NEVER, |(due, _)| *due));
+        let _not_yet = self.first_due.poll(cx);
     }
 
     /// Hears of this word from now on, if it does not yet.
@@ -151,43 +174,10 @@ impl<K> Parking<K> {
                 return true;
             }
             let places = self.places.borrow();
-            let told = places.all.iter().zip(0..).filter_map(|(place, number)| {
-                place.as_ref().is_some_and(|parked| ear.is_at(&parked.draining)).then_some(number)
-            });
+            let told = places.iter().filter(|(_, parked)| ear.is_at(&parked.draining)).map(|(number, _)| number);
             self.woken.borrow_mut().extend(told);
             false
         });
-    }
-}
-
-impl<K> Default for Places<K> {
-    fn default() -> Self {
-        Self { all: Vec::new(), free: Vec::new() }
-    }
-}
-
-impl<K> Places<K> {
-    fn is_empty(&self) -> bool {
-        self.free.len() == self.all.len()
-    }
-
-    /// One that nobody has.
-    fn next(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
-            self.all.push(None);
-            u32::try_from(self.all.len() - 1).expect("there are fewer descriptors than that")
-        })
-    }
-
-    fn put(&mut self, number: u32, parked: Parked<K>) {
-        self.all[number as usize] = Some(Box::new(parked));
-    }
-
-    /// Whoever is there: a bell may ring twice.
-    fn take(&mut self, number: u32) -> Option<Parked<K>> {
-        let parked = mem::take(self.all.get_mut(number as usize)?)?;
-        self.free.push(number);
-        Some(*parked)
     }
 }
 
@@ -245,7 +235,7 @@ mod tests {
         parking.woken.borrow_mut().push_back(7);
         parking.bells.rung().push(0);
 
-        assert!(parking.next().now_or_never().flatten().is_some());
+        assert!(parking.next().now_or_never().is_some());
     }
 
     #[actix_rt::test]
@@ -261,6 +251,6 @@ mod tests {
 
         far.write_all(b"GET").await.expect("there is room");
 
-        assert!(parking.next().await.is_some());
+        parking.next().await;
     }
 }

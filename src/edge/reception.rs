@@ -92,7 +92,8 @@ impl<A: Answers> Reception<A> {
         Ok(())
     }
 
-    /// Does as it is told, until the server stops; as long as it does not, the worker goes on even without a door.
+    /// Does as it is told, until the server stops; as long as it does not, the worker goes on even without a door. From here on
+    /// somebody looks after those who are parked.
     pub fn heed(self: &Rc<Self>, mut changes: mpsc::UnboundedReceiver<Change>, stop: Stop) {
         let (reception, one) = (Rc::clone(self), self.receiving.one());
         let heeding = async move {
@@ -113,6 +114,7 @@ impl<A: Answers> Reception<A> {
             }
             drop(one);
         });
+        actix_rt::spawn(Rc::clone(self).look_after_parked());
     }
 
     /// Takes in whoever comes, until there is to be no more of that here; those who had come by then, too.
@@ -246,14 +248,13 @@ impl<A: Answers> Reception<A> {
         self.tidying.soon();
         let Some(visit) = visit else { return };
         visit.arrival.counts.parked.one();
-        if self.parking.keep(Parked { visit, draining, keeps }) {
-            actix_rt::spawn(Rc::clone(self).look_after_parked());
-        }
+        self.parking.keep(Parked { visit, draining, keeps });
     }
 
     async fn look_after_parked(self: Rc<Self>) {
         let mut in_a_row = 0;
-        while let Some(Parked { visit, draining, keeps }) = self.parking.next().await {
+        loop {
+            let Parked { visit, draining, keeps } = self.parking.next().await;
             if visit.is_over(draining.has_begun()) {
                 self.tidying.soon();
                 visit.end();

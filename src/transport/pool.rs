@@ -242,7 +242,7 @@ impl Shelf {
     /// Takes a connection back after a complete exchange.
     pub fn put(self: &Rc<Self>, mut connection: Box<Connection>) {
         connection.reused = true;
-        connection.deadline.disarm();
+        connection.deadline.rest();
         self.put_new(connection);
     }
 

@@ -18,7 +18,7 @@ use super::{
     wire::{Payload, Wire},
 };
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, Due},
     edge::{
         answer::Answer,
         answers::{Answers, Call},
@@ -58,8 +58,8 @@ pub struct Connection {
 pub enum Last {
     /// Nothing more to say.
     Close,
-    /// Nothing has come for a while.
-    Park,
+    /// Nothing has come for a while. It is over if nothing comes until then.
+    Park(Due),
     /// The client may still be sending, and is to read our answer first.
     Linger,
     /// The client must see that something is missing.
@@ -75,8 +75,8 @@ enum Next {
     Head(Head),
     /// Nothing any more.
     End,
-    /// Nothing for a while.
-    Rest,
+    /// Nothing for a while. It is over if nothing comes until then.
+    Rest(Due),
 }
 
 /// What an exchange leaves behind.
@@ -106,7 +106,7 @@ impl Connection {
             let head = match poll_fn(|cx| self.poll_head(cx)).await {
                 Ok(Next::Head(head)) => head,
                 Ok(Next::End) => return Last::Close,
-                Ok(Next::Rest) => return Last::Park,
+                Ok(Next::Rest(until)) => return Last::Park(until),
                 Err(Error::Version) if self.is_fresh && self.wire.begins_http2() => return Last::Http2,
                 Err(error) => {
                     let error = if self.wire.begins_proxy_header() { UNEXPECTED_HEADER } else { error };
@@ -186,14 +186,15 @@ impl Connection {
             && naps.poll(cx).is_ready()
             && wire.reading.poll(cx).is_pending()
         {
-            return Poll::Ready(Ok(Next::Rest));
+            return Poll::Ready(Ok(Next::Rest(wire.reading.due())));
         }
         ready!(wire.reading.poll(cx));
         if mem::take(&mut self.parks) {
-            wire.reading.arm_or_disarm(limit.map(|limit| limit.saturating_sub(PARK_AFTER)));
+            let left = limit.map(|limit| limit.saturating_sub(PARK_AFTER));
             if is_idle {
-                return Poll::Ready(Ok(Next::Rest));
+                return Poll::Ready(Ok(Next::Rest(Due::within(left))));
             }
+            wire.reading.arm_or_disarm(left);
             ready!(wire.reading.poll(cx));
         }
         Poll::Ready(if is_idle { Ok(Next::End) } else { Err(Error::ClientTimeout { what: "the request head" }) })

@@ -64,7 +64,7 @@ pub async fn serve<A: Answers>(visit: Visit, app: Rc<A>, draining: Draining) -> 
     let mut connection = Connection::new(Rc::clone(&wire), is_fresh, draining);
     match connection.converse(&*app).await {
         Last::Close => wire.say_goodbye(),
-        Last::Park => return wire.park(connection.is_fresh()),
+        Last::Park(until) => return wire.park(until, connection.is_fresh()),
         Last::Cut => wire.reset(),
         Last::Linger => linger(&wire).await,
         Last::Switch(takeover) => hand_over(&wire, takeover, connection.draining).await,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{Arrival, wire::Wire};
 use crate::{
-    clock::Deadline,
+    clock::Due,
     edge::{h2::session::Remains, limits::Limits},
 };
 
@@ -15,7 +15,7 @@ pub struct Visit {
     /// What it may cost.
     pub limits: Rc<Limits>,
     /// When it is over if nothing comes until then.
-    pub until: Deadline,
+    pub until: Due,
     /// Nothing was asked on it yet.
     pub is_fresh: bool,
     /// What remains of a session of HTTP/2. In a box: most have none.
@@ -25,7 +25,7 @@ pub struct Visit {
 impl Visit {
     /// Of one that has just come in.
     pub fn first(arrival: Arrival, limits: Rc<Limits>) -> Self {
-        Self { arrival, limits, until: Deadline::new(), is_fresh: true, http2: None }
+        Self { arrival, limits, until: Due::NEVER, is_fresh: true, http2: None }
     }
 
     /// Nothing will be served any more: its time is over, or the server stops and it has been served before. What the

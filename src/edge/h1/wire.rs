@@ -20,7 +20,7 @@ use self::body::Incoming;
 pub use self::body::Payload;
 use super::{Arrival, Visit, response};
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, Due},
     edge::{
         counts::Counts,
         last::Last,
@@ -50,8 +50,6 @@ const READ: usize = 16 * 1024;
 const MAX_AHEAD: usize = 64 * 1024;
 /// Buffers kept for the next connection that needs one; more were never in use at once, or soon will not be.
 const MAX_SPARE: usize = 64;
-/// And so many of them while there is little to do.
-const SPARE_AT_REST: usize = 4;
 
 /// What looks like a head where HTTP/2 begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
@@ -110,7 +108,7 @@ impl Wire {
             head_is_out: Cell::new(false),
             request_trailers: RefCell::default(),
             response_trailers: RefCell::default(),
-            reading: until,
+            reading: until.deadline(),
             writing: OnceCell::new(),
             looking: OnceCell::new(),
             peer,
@@ -291,13 +289,12 @@ impl Wire {
     }
 
     /// Nothing is under way: all that has to be kept of it.
-    pub fn park(&self, is_fresh: bool) -> Option<Visit> {
+    pub fn park(&self, until: Due, is_fresh: bool) -> Option<Visit> {
         let (socket, _nothing) = self.take()?;
         let (announced, greeted) = (self.announced.clone(), self.greeted.clone());
         let (peer, newest, counts) = (self.peer, self.newest, Arc::clone(&self.counts));
         let arrival = Arrival { line: Line::Known(socket), peer, announced, greeted, newest, counts };
-        let (limits, until) = (Rc::clone(&self.limits), self.reading.clone());
-        Some(Visit { arrival, limits, until, is_fresh, http2: None })
+        Some(Visit { arrival, limits: Rc::clone(&self.limits), until, is_fresh, http2: None })
     }
 
     /// Takes the socket out, with what was read from it ahead. The connection has ended then for whoever else holds it.
@@ -321,12 +318,9 @@ impl Wire {
     }
 }
 
-/// Lets go of buffers that are kept for later beyond a few.
+/// Lets go of buffers that are kept for later: whatever is kept of that size has the allocator keep half a megabyte around it.
 pub fn tidy() {
-    SPARE.with_borrow_mut(|spare| {
-        spare.truncate(SPARE_AT_REST);
-        spare.shrink_to(SPARE_AT_REST);
-    });
+    SPARE.take();
 }
 
 /// The next connection that reads takes it.

@@ -20,7 +20,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, Due},
     edge::{
         answers::Answers,
         drain::{Draining, LAST_CALL},
@@ -82,7 +82,7 @@ pub enum Last {
     /// Nothing has come for a while.
     Park {
         /// When it is over if nothing is asked until then.
-        until: Deadline,
+        until: Due,
         /// Nothing was asked on it yet.
         is_fresh: bool,
     },
@@ -91,7 +91,7 @@ pub enum Last {
 impl Begun {
     /// As the connection was left, or has come in.
     pub fn of(visit: &Visit) -> Self {
-        Self { until: visit.http2.as_ref().map(|_| visit.until.clone()), is_fresh: visit.is_fresh }
+        Self { until: visit.http2.as_ref().map(|_| visit.until.deadline()), is_fresh: visit.is_fresh }
     }
 }
 
@@ -313,11 +313,8 @@ impl Connection {
             self.waits_for = Some(wait);
             self.arm(wait);
         }
-        if self.poll_park(cx, wait).is_ready() {
-            return Poll::Ready(ControlFlow::Break(Last::Park {
-                until: self.deadline.clone(),
-                is_fresh: self.is_fresh,
-            }));
+        if let Poll::Ready(until) = self.poll_park(cx, wait) {
+            return Poll::Ready(ControlFlow::Break(Last::Park { until, is_fresh: self.is_fresh }));
         }
         ready!(self.deadline.poll(cx));
         match wait {
@@ -338,20 +335,25 @@ impl Connection {
         self.deadline.arm_or_disarm(if self.parks { Some(PARK_AFTER) } else { limit });
     }
 
-    /// Ready when it is time to park, and nobody else has to do with the connection.
-    fn poll_park(&mut self, cx: &mut Context<'_>, wait: Wait) -> Poll<()> {
+    /// Ready when it is time to park, and nobody else has to do with the connection; with when it is over if nothing comes.
+    fn poll_park(&mut self, cx: &mut Context<'_>, wait: Wait) -> Poll<Due> {
         match &self.naps {
             Some(naps) => ready!(naps.poll(cx)),
             None if self.parks => ready!(self.deadline.poll(cx)),
             None => return Poll::Pending,
         }
         self.naps = None;
-        if mem::take(&mut self.parks) {
-            self.deadline.arm_or_disarm(self.limit(wait).map(|limit| limit.saturating_sub(PARK_AFTER)));
-        }
+        let until = match mem::take(&mut self.parks) {
+            true => Due::within(self.limit(wait).map(|limit| limit.saturating_sub(PARK_AFTER))),
+            false => self.deadline.due(),
+        };
         // Who keeps a request may give something back to the connection's window yet.
         let is_alone = Rc::strong_count(&self.wire) == HOLDERS;
-        if is_alone && !self.wire.has_input() { Poll::Ready(()) } else { Poll::Pending }
+        if is_alone && !self.wire.has_input() {
+            return Poll::Ready(until);
+        }
+        self.deadline.arm_at(until);
+        Poll::Pending
     }
 
     /// The server stops: what is under way is finished, and nothing is begun (RFC 9113, 6.8).

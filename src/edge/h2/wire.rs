@@ -20,7 +20,7 @@ use super::{
     session::{Amid, Event, Place, Session, Verdict},
 };
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, Due},
     edge::{
         counts::Counts,
         drain::Draining,
@@ -282,7 +282,7 @@ impl Wire {
     }
 
     /// Nothing is under way: all that has to be kept of it.
-    pub fn park(&self, until: Deadline, is_fresh: bool) -> Option<Visit> {
+    pub fn park(&self, until: Due, is_fresh: bool) -> Option<Visit> {
         let socket = self.socket.take()?;
         let (announced, greeted) = (self.announced.clone(), self.greeted.clone());
         let (peer, newest, counts) = (self.peer, self.newest, Arc::clone(&self.counts));
