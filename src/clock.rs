@@ -3,7 +3,7 @@
 //! A [`Deadline`] belongs to a connection and is moved with every event; moving it writes two numbers. One task per
 //! worker sleeps until the earliest of them. A deadline that was moved on is put back when its old time comes, so a
 //! request costs no timer and no task. Deadlines come up to 40 ms late, never early: a [`TICK`], and twice what the cheap time
-//! may be old.
+//! may be old; those of connections that are parked, of which only a [`Due`] is kept, a quarter of a second more.
 
 use std::{
     cell::{Cell, RefCell},
@@ -61,12 +61,15 @@ fn read(clock: ClockId) -> Duration {
     Duration::new(seconds.unwrap_or_default(), nanoseconds.unwrap_or_default())
 }
 
-/// When a deadline comes, by its worker's clock: all that has to be kept of one that nobody waits for yet.
+/// When a deadline comes, by its worker's clock, to a quarter of a second: all that has to be kept of one that nobody waits for yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Due(u32);
 
+/// Ticks that a [`Due`] counts as one: so that four bytes are enough for a worker of 34 years.
+const COUNTED_AS_ONE: u64 = 16;
+
 impl Due {
-    /// It does not come. Nor does what is two years away.
+    /// It does not come. Nor does what is 34 years from the worker's start.
     pub const NEVER: Self = Self(u32::MAX);
 
     /// In so long; without a limit never.
@@ -76,7 +79,7 @@ impl Due {
 
     /// It has come.
     pub fn has_passed(self) -> bool {
-        self != Self::NEVER && u64::from(self.0) <= WHEEL.with(Wheel::now)
+        self != Self::NEVER && self.tick() <= WHEEL.with(Wheel::now)
     }
 
     /// It, to be waited for.
@@ -86,8 +89,13 @@ impl Due {
         deadline
     }
 
+    /// Not before that tick.
     fn at(tick: u64) -> Self {
-        u32::try_from(tick).map_or(Self::NEVER, Self)
+        u32::try_from(tick.div_ceil(COUNTED_AS_ONE)).map_or(Self::NEVER, Self)
+    }
+
+    fn tick(self) -> u64 {
+        u64::from(self.0) * COUNTED_AS_ONE
     }
 }
 
@@ -118,7 +126,7 @@ impl Deadline {
     pub fn arm_at(&self, due: Due) {
         match due {
             Due::NEVER => self.disarm(),
-            Due(tick) => WHEEL.with(|wheel| self.move_to(tick.into(), wheel)),
+            due => WHEEL.with(|wheel| self.move_to(due.tick(), wheel)),
         }
     }
 
@@ -405,6 +413,16 @@ mod tests {
         deadline.rest();
 
         assert_eq!(std::sync::Arc::strong_count(&task), 1);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_deadline_comes_no_earlier_and_is_enough_for_a_worker_that_never_ends() {
+        let ten_years = ticks(Duration::from_secs(10 * 366 * 24 * 3600));
+        for tick in [0, 1, 15, 16, 17, ten_years, ten_years + 1] {
+            let due = Due::at(tick);
+            assert!((tick..tick + COUNTED_AS_ONE).contains(&due.tick()), "{tick}: {due:?}");
+        }
+        assert_eq!(Due::at(NEVER), Due::NEVER);
     }
 
     #[actix_rt::test]
