@@ -193,12 +193,35 @@ impl Drop for Draining {
         // As many as there were may not come again for long. One waits on: whoever looks after those who are parked.
         if free.len() > MANY && free.len() + 1 >= waiting.len() {
             let taken = waiting.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-            if taken <= MANY {
+            if taken < waiting.len() {
                 waiting.truncate(taken);
                 waiting.shrink_to_fit();
                 free.retain(|place| *place < taken);
                 free.shrink_to_fit();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn places_that_nobody_needs_are_given_up_also_where_one_waits_on() {
+        let worker = Worker::listening(&Stop::default());
+        let mut ears: Vec<_> = (0..4 * MANY).map(|_| worker.ear()).collect();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(ears.iter().all(|ear| ear.poll(&mut cx).is_pending()));
+
+        let stays = ears.swap_remove(2 * MANY);
+        drop(ears);
+
+        assert_eq!(worker.waiting.borrow().len(), 2 * MANY + 1);
+        let next = worker.ear();
+        assert!(next.poll(&mut cx).is_pending());
+        assert!(worker.waiting.borrow()[next.place.get().expect("it waits")].is_some());
+        drop((next, stays));
+        assert!(worker.waiting.borrow().is_empty() && worker.free.borrow().is_empty());
     }
 }

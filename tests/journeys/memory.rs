@@ -15,8 +15,8 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const SETTINGS: &str = "listen = [\"127.0.0.1:0\"]\nroutes.\"/\".respond.body = \"hello\"\n\
     [server]\nworkers = 1\ntimeouts.keep_alive = \"20s\"\n";
 
-/// What may be left of it, in KiB: a fifth of the least that the whole program takes, with its code.
-const MOST_LEFT: u64 = 1536;
+/// What may be left of it, in KiB: a sixth of the least that the whole program takes, with its code.
+const MOST_LEFT: u64 = 1280;
 /// So many connections at once.
 const BURST: usize = 10_000;
 /// Within which it must have been given back. For as long as their deadlines would have been, some of it is remembered.
@@ -37,9 +37,10 @@ async fn what_ten_thousand_connections_have_taken_is_given_back() {
     drop(crowd);
 
     // On a busy machine all but the last are parked by then.
-    assert!(in_the_crowd > start + MOST_LEFT, "{in_the_crowd} KiB, and {start} before");
+    assert!(in_the_crowd > start + 2 * MOST_LEFT, "{in_the_crowd} KiB, and {start} before");
     let enough = start + MOST_LEFT;
     let after = least(&server, enough, SOON).await;
+    println!("{start} KiB before, {in_the_crowd} in the crowd, {after} after");
     assert!(after <= enough, "{after} KiB are left of {in_the_crowd}, and {start} there were before");
 }
 
