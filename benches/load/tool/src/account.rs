@@ -4,26 +4,76 @@ use std::collections::HashMap;
 use std::time::Duration;
 use std::{fs, io};
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CpuTime {
     pub user: Duration,
     pub system: Duration,
 }
 
+/// What all threads of a tree of processes have used until then.
+#[derive(Clone)]
+pub struct Reading {
+    /// With those of threads and children that have ended, to the tick of the kernel's clock.
+    ticks: CpuTime,
+    /// Who runs.
+    threads: Vec<u32>,
+    /// What they have used, to the nanosecond; nothing where the kernel does not say.
+    ran: Option<Duration>,
+}
+
+impl Reading {
+    /// Ticks are a hundredth of a second, much in a short time: where the same threads run as then, the sum is exact, and ticks say
+    /// how it is divided.
+    pub fn since(&self, earlier: &Self) -> CpuTime {
+        let ticks = CpuTime {
+            user: self.ticks.user.saturating_sub(earlier.ticks.user),
+            system: self.ticks.system.saturating_sub(earlier.ticks.system),
+        };
+        match (self.ran, earlier.ran) {
+            (Some(ran), Some(before)) if self.threads == earlier.threads => ticks.in_sum(ran.saturating_sub(before)),
+            _ => ticks,
+        }
+    }
+
+    pub fn in_ticks(&self) -> CpuTime {
+        self.ticks
+    }
+}
+
 impl CpuTime {
-    pub fn since(self, earlier: Self) -> Self {
-        Self { user: self.user.saturating_sub(earlier.user), system: self.system.saturating_sub(earlier.system) }
+    /// Divided as before, and in sum this.
+    fn in_sum(self, sum: Duration) -> Self {
+        let counted = self.user + self.system;
+        if counted.is_zero() {
+            return Self { user: Duration::ZERO, system: sum };
+        }
+        let user = sum.mul_f64(self.user.div_duration_f64(counted));
+        Self { user, system: sum.saturating_sub(user) }
     }
 }
 
 /// All threads of all processes of the tree, with the children that have ended.
-pub fn cpu_time(root: u32) -> io::Result<CpuTime> {
+pub fn cpu_time(root: u32) -> io::Result<Reading> {
     let mut ticks = (0, 0);
+    let (mut threads, mut ran) = (Vec::new(), Some(Duration::ZERO));
     for stat in tree(root)? {
         ticks = (ticks.0 + stat.user_ticks, ticks.1 + stat.system_ticks);
+        for task in fs::read_dir(format!("/proc/{}/task", stat.process))? {
+            let task = task?;
+            threads.extend(task.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+            // One that has ended meanwhile is missing at the other reading.
+            let of_task = fs::read_to_string(task.path().join("schedstat")).ok().and_then(|text| scheduled(&text));
+            ran = ran.and_then(|sum| Some(sum + of_task?));
+        }
     }
+    threads.sort_unstable();
     let tick = Duration::from_secs(1) / rustix::param::clock_ticks_per_second() as u32;
-    Ok(CpuTime { user: tick * ticks.0, system: tick * ticks.1 })
+    Ok(Reading { ticks: CpuTime { user: tick * ticks.0, system: tick * ticks.1 }, threads, ran })
+}
+
+/// Of a thread's `schedstat`: the time that it ran, that it waited, and how often it ran.
+pub fn scheduled(text: &str) -> Option<Duration> {
+    text.split_ascii_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// Proportional set size of the tree in KiB: pages shared by n processes count 1/n for each.
@@ -115,6 +165,34 @@ mod tests {
     #[test]
     fn a_cut_stat_line_is_no_stat() {
         assert!(Stat::parse("42 (name) S 7 42").is_none());
+    }
+
+    #[test]
+    fn a_sum_is_exact_where_the_same_threads_run_and_divided_as_ticks_say() {
+        let reading = |user, system, threads: &[u32], ran| Reading {
+            ticks: CpuTime { user: Duration::from_millis(user), system: Duration::from_millis(system) },
+            threads: threads.to_vec(),
+            ran,
+        };
+        let micros = Duration::from_micros;
+        let before = reading(100, 200, &[1, 2], Some(micros(304_000)));
+        let used = |user, system| CpuTime { user: micros(user), system: micros(system) };
+
+        let exact = reading(110, 230, &[1, 2], Some(micros(340_000))).since(&before);
+        let one_has_ended = reading(110, 230, &[1], Some(micros(200_000))).since(&before);
+        let untold = reading(110, 230, &[1, 2], None).since(&before);
+        let within_a_tick = reading(100, 200, &[1, 2], Some(micros(305_000))).since(&before);
+
+        assert_eq!(exact, used(9_000, 27_000));
+        assert_eq!(one_has_ended, used(10_000, 30_000));
+        assert_eq!(untold, used(10_000, 30_000));
+        assert_eq!(within_a_tick, used(0, 1_000));
+    }
+
+    #[test]
+    fn the_time_that_a_thread_ran_is_the_first_of_its_schedule() {
+        assert_eq!(scheduled("1500000 20 3\n"), Some(Duration::from_micros(1_500)));
+        assert_eq!(scheduled(""), None);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub fn cpu(group: &Group) -> String {
     let mut drawing = Drawing::new(bottom + 52.0);
     drawing.title(
         &format!("{}: CPU time per request, nginx = 1", group.title),
-        "lower is better; line: range over the rounds",
+        "lower is better; line: where the median is to be, 95%",
     );
     drawing.legend(&others);
     let step = if scale.most > 3.0 { 0.5 } else { 0.2 };
@@ -78,7 +78,7 @@ pub fn memory(results: &Results) -> String {
     let mut drawing = Drawing::new(bottom + 8.0);
     drawing.title(
         "Memory of the proxy (PSS)",
-        "lower is better; each group has its own scale; line: range over the rounds",
+        "lower is better; each group has its own scale; line: where the median is to be, 95%",
     );
     drawing.legend(&peers);
     let mut top = TOP;

@@ -79,7 +79,7 @@ impl Comparison {
                 peers.entry(peer).or_default().push(measured);
             }
         }
-        Ok(CaseResult { name: case.name.into(), peers })
+        Ok(CaseResult { name: case.name.into(), seconds: None, peers })
     }
 }
 

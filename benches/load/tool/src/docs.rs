@@ -26,11 +26,10 @@ fn section(results: &Results) -> String {
     let charts: String = groups(results).iter().map(cpu).collect();
     format!(
         "{charts}{}{}\n\
-         Measured with `benches/load/run --rounds {} --seconds {}` on: {}.\n",
+         Measured with `benches/load/run`, {}, on: {}.\n",
         chart("Memory", "memory.svg"),
         markdown(results),
-        results.rounds,
-        results.seconds,
+        results.effort(),
         results.machine.line(),
     )
 }

@@ -21,6 +21,8 @@ use crate::tls::Handshakes;
 use crate::wire::Target;
 
 const LEAST_WARM_UP: Duration = Duration::from_millis(300);
+/// For who has been measured before, and does the same again.
+const LEAST_WARMED_AGAIN: Duration = Duration::from_millis(50);
 /// Long enough for a proxy to put idle connections aside and to give memory back.
 const SETTLING: Duration = Duration::from_secs(3);
 const LEAST_SLOW_READING: Duration = Duration::from_secs(3);
@@ -118,13 +120,13 @@ impl<'m> Measurement<'m> {
         let filled = self.fill(generator)?;
         let mut crowd = self.crowd(self.case.connections, self.case.download);
         let opened = generator.once_each(&mut crowd)?;
-        let warmed = generator.run_for((window / 4).max(LEAST_WARM_UP), &mut crowd)?;
+        let warmed = generator.run_for(self.warm_up(window), &mut crowd)?;
         // No request is under way at either reading: the division is exact.
         let handshakes_before = self.target.handshakes();
         let asked_before = generator.asked();
         let before = account::cpu_time(process)?;
         let mut tally = generator.run_for(window, &mut crowd)?;
-        let used = account::cpu_time(process)?.since(before);
+        let used = account::cpu_time(process)?.since(&before);
         tally.add_errors_of(filled);
         tally.add_errors_of(opened);
         tally.add_errors_of(warmed);
@@ -143,6 +145,10 @@ impl<'m> Measurement<'m> {
             hit_ratio_again: has_both.then(hits_again),
             ..self.cpu_round(used, &tally)?
         })
+    }
+
+    fn warm_up(&self, window: Duration) -> Duration {
+        (window / 4).max(if self.round == 0 { LEAST_WARM_UP } else { LEAST_WARMED_AGAIN })
     }
 
     /// All want the same new thing at once, and then the next one.
@@ -164,7 +170,7 @@ impl<'m> Measurement<'m> {
             tally.elapsed += herd.elapsed;
             tally.add_errors_of(herd);
         }
-        let used = account::cpu_time(process)?.since(before);
+        let used = account::cpu_time(process)?.since(&before);
         let asked = generator.asked().since(asked_before).all as f64 / thing.get().max(1) as f64;
         Ok(Round { asked_for_each: Some(rounded(asked)), ..self.cpu_round(used, &tally)? })
     }

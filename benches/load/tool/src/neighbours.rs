@@ -42,7 +42,7 @@ pub fn told(share: f64) -> String {
 
 /// What this process and all it has started have used.
 fn ours() -> io::Result<f64> {
-    let used = account::cpu_time(process::id())?;
+    let used = account::cpu_time(process::id())?.in_ticks();
     Ok((used.user + used.system).as_secs_f64() * rustix::param::clock_ticks_per_second() as f64)
 }
 

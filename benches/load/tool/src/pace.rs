@@ -96,7 +96,7 @@ pub fn measure(generator: &mut Generator, place: &Place, rounds: usize, window: 
     Ok(Results { machine: Machine::default(), rounds, seconds: window.as_secs_f64(), peak, rows })
 }
 
-/// As Markdown: medians, with the range over the rounds.
+/// As Markdown: medians, with where they are to be.
 pub fn table(results: &Results) -> String {
     let mut text = String::from("| of the peak | | p50, us | p99, us | p99.9, us |\n|---|---|---|---|---|\n");
     for Row { peer, part, p50, p99, p999 } in &results.rows {

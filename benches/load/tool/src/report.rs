@@ -140,8 +140,9 @@ mod tests {
     fn what_counting_costs_is_told_by_neighbours_in_time() {
         let peers = [(Peer::Aqueduct, [10.0, 20.0, 10.0]), (Peer::AqueductCounted, [10.05, 20.3, 10.1])];
         let peers = peers.map(|(peer, of)| (peer, rounds(of)));
-        let both = CaseResult { name: "128b".into(), peers: BTreeMap::from(peers) };
-        let alone = CaseResult { name: "10k".into(), peers: BTreeMap::from([(Peer::Aqueduct, rounds([1.0; 3]))]) };
+        let both = CaseResult { name: "128b".into(), seconds: None, peers: BTreeMap::from(peers) };
+        let peers = BTreeMap::from([(Peer::Aqueduct, rounds([1.0; 3]))]);
+        let alone = CaseResult { name: "10k".into(), seconds: None, peers };
         let results = Results { machine: Machine::default(), rounds: 3, seconds: 1.0, cases: vec![both, alone] };
 
         assert_eq!(counting(&results), "128 B, 64 connections: counting costs +1.00% (1.0100, 1.0050-1.0150)\n");

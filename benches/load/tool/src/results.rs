@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::{fs, io};
+use std::{fs, io, mem};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,9 @@ pub struct Machine {
 #[derive(Serialize, Deserialize)]
 pub struct CaseResult {
     pub name: String,
+    /// How long one measurement took, where that is not what the whole run says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
     /// The n-th round of each peer was measured next to the n-th round of the others.
     pub peers: BTreeMap<Peer, Vec<Round>>,
 }
@@ -154,15 +157,32 @@ impl Results {
         self.cases.iter().find(|case| case.name == name)
     }
 
-    /// Puts the cases of a newer run in the place of their older selves.
+    /// Puts the cases of a newer run in the place of their older selves. Peers that took no part in it keep their versions.
     pub fn update(&mut self, newer: Results) {
-        self.machine = newer.machine;
-        for case in newer.cases {
+        let program = |version: &str| version.split(' ').next().map(str::to_owned);
+        let newer_programs: Vec<_> = newer.machine.versions.iter().map(|version| program(version)).collect();
+        let mut versions = mem::replace(&mut self.machine, newer.machine).versions;
+        versions.retain(|version| !newer_programs.contains(&program(version)));
+        self.machine.versions.extend(versions);
+        for mut case in newer.cases {
+            case.seconds = Some(newer.seconds).filter(|seconds| *seconds != self.seconds);
             match self.cases.iter_mut().find(|older| older.name == case.name) {
                 Some(older) => *older = case,
                 None => self.cases.push(case),
             }
         }
+    }
+
+    /// How often each peer was measured, and how long: in all cases, or from the least to the most.
+    pub fn effort(&self) -> String {
+        let rounds = Spread::of(self.cases.iter().flat_map(|case| case.peers.values()).map(|all| all.len() as f64));
+        let seconds = Spread::of(self.cases.iter().map(|case| case.seconds.unwrap_or(self.seconds)));
+        let told = |spread: Option<Spread>| match spread {
+            Some(Spread { least, most, .. }) if least < most => format!("{least} to {most}"),
+            Some(Spread { median, .. }) => median.to_string(),
+            None => "no".into(),
+        };
+        format!("{} rounds of {} s", told(rounds), told(seconds))
     }
 
     pub fn failures(&self) -> usize {
@@ -190,7 +210,33 @@ mod tests {
 
     fn case(name: &str, nginx: Vec<Round>, aqueduct: Vec<Round>) -> CaseResult {
         let peers = BTreeMap::from([(Peer::Nginx, nginx), (Peer::Aqueduct, aqueduct)]);
-        CaseResult { name: name.into(), peers }
+        CaseResult { name: name.into(), seconds: None, peers }
+    }
+
+    fn run(versions: &[&str], seconds: f64, cases: Vec<CaseResult>) -> Results {
+        let versions = versions.iter().map(|version| String::from(*version)).collect();
+        Results { machine: Machine { versions, ..Machine::default() }, rounds: 1, seconds, cases }
+    }
+
+    #[test]
+    fn what_a_newer_run_did_not_measure_is_kept_with_its_version() {
+        let rounds = |many| vec![round(1.0, 1.0); many];
+        let older = [case("128b", rounds(3), rounds(3)), case("10k", rounds(3), rounds(3))];
+        let mut results = run(&["nginx 1.22.1", "Caddy 2.11.7", "Aqueduct 0.1.0"], 1.0, older.into());
+
+        results.update(run(&["nginx 1.26.0", "Aqueduct 0.1.0"], 0.25, vec![case("128b", rounds(40), rounds(40))]));
+
+        assert_eq!(results.machine.versions, ["nginx 1.26.0", "Aqueduct 0.1.0", "Caddy 2.11.7"]);
+        assert_eq!(results.case("128b").unwrap().rounds(Peer::Nginx).len(), 40);
+        assert_eq!(results.case("10k").unwrap().rounds(Peer::Nginx).len(), 3);
+        assert_eq!(results.effort(), "3 to 40 rounds of 0.25 to 1 s");
+    }
+
+    #[test]
+    fn what_was_measured_alike_has_one_effort() {
+        let results = run(&[], 4.0, vec![case("128b", vec![round(1.0, 1.0); 5], vec![round(1.0, 1.0); 5])]);
+
+        assert_eq!(results.effort(), "5 rounds of 4 s");
     }
 
     #[test]

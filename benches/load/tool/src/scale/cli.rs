@@ -71,6 +71,7 @@ impl Flags {
                 aqueduct,
                 directory: directory.path().to_owned(),
                 core: cores.proxy,
+                load_core: cores.load,
                 window,
                 rate: self.rate,
                 interrupt: interrupt.clone(),

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::{fs, io};
 
 use super::chart;
-use super::results::{Point, Results};
-use crate::page;
+use super::results::{Point, Results, Side, together};
+use crate::{page, stats};
 
 /// `root` is the directory that holds `docs`.
 pub fn write(results: &Results, root: &Path) -> io::Result<()> {
@@ -54,6 +54,23 @@ pub fn table(results: &Results) -> String {
     );
     for one in &results.workers {
         let _ = writeln!(text, "| {} | {:.2} + {:.2} | {:.2} |", one.workers, one.user_us, one.system_us, one.switches);
+    }
+    if let Some(stats::Spread { median, least, most }) = together(&results.together) {
+        let both = |side: usize, part: fn(&Side) -> f64| {
+            stats::Spread::of(results.together.iter().map(|sides| part(&sides[side]))).map_or(f64::NAN, |it| it.median)
+        };
+        text.push_str(
+            "\n| two workers at once, on two cores | CPU, us a request | requests a second |\n|---|---|---|\n",
+        );
+        for (side, name) in ["two processes of one", "one process of two"].iter().enumerate() {
+            let (us, per_second) = (both(side, |it| it.us), both(side, |it| it.per_second));
+            let _ = writeln!(text, "| {name} | {us:.2} | {per_second:.0} |");
+        }
+        let _ = writeln!(
+            text,
+            "\nTwo workers do {median:.2} times the work of one ({least:.2} to {most:.2} in {} rounds).",
+            results.together.len()
+        );
     }
     text
 }

@@ -44,6 +44,7 @@ pub struct Scale {
     pub aqueduct: PathBuf,
     pub directory: PathBuf,
     pub core: usize,
+    pub load_core: usize,
     pub window: Duration,
     /// Requests a second while it reloads.
     pub rate: f64,
@@ -68,6 +69,7 @@ impl Scale {
         results.idle = self.idle(generator, &sizes(&IDLE))?;
         results.spread = self.spread(generator)?;
         results.workers = self.workers(generator)?;
+        results.together = self.together(generator)?;
         Ok(results)
     }
 

@@ -50,7 +50,7 @@ impl Scale {
         errors.add_errors_of(generator.run_for(self.window.max(Duration::from_millis(500)), &mut crowd)?);
         let before = account::cpu_time(running.process())?;
         let tally = generator.run_for(self.window, &mut crowd)?;
-        let used = account::cpu_time(running.process())?.since(before);
+        let used = account::cpu_time(running.process())?.since(&before);
         let per_request = |time: Duration| time.as_secs_f64() * 1e6 / tally.requests.max(1) as f64;
         (point.user_us, point.system_us) = (per_request(used.user), per_request(used.system));
         errors.add_errors_of(tally);

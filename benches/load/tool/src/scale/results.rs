@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Size;
 use crate::results::Machine;
+use crate::stats;
 
 #[derive(Default, Serialize, Deserialize)]
 pub struct Results {
@@ -18,6 +19,9 @@ pub struct Results {
     pub idle: Vec<Idle>,
     pub spread: Vec<Spread>,
     pub workers: Vec<Workers>,
+    /// Two processes of one worker, and one process of two, round by round.
+    #[serde(default)]
+    pub together: Vec<[Side; 2]>,
 }
 
 /// One size.
@@ -61,6 +65,19 @@ pub struct Workers {
     pub user_us: f64,
     pub system_us: f64,
     pub switches: f64,
+}
+
+/// Two workers on two cores.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Side {
+    /// CPU time of a request.
+    pub us: f64,
+    pub per_second: f64,
+}
+
+/// How many times the work of one worker two of one process do: the CPU time of a request tells, for there is a core for each.
+pub fn together(rounds: &[[Side; 2]]) -> Option<stats::Spread> {
+    stats::Spread::of(rounds.iter().map(|[alone, together]| 2.0 * alone.us / together.us))
 }
 
 impl Default for Point {
