@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use crate::cases::Case;
 use crate::peers::Peer;
 use crate::report::amount;
-use crate::results::Results;
+use crate::results::{CaseResult, Results};
 use crate::shown::{Group, Memory, memories};
 use crate::stats::Spread;
 
@@ -36,8 +37,10 @@ pub fn cpu(group: &Group) -> String {
     let ratios = cases.iter().flat_map(|(_, result)| others.iter().filter_map(|&peer| result.ratio(peer, Peer::Nginx)));
     let most = ratios.map(|ratio| ratio.most).fold(1.2, f64::max).min(MOST_RATIO);
     let scale = Scale { left: LABELS, width: WIDTH - LABELS - RIGHT, most: (most * 5.0).ceil() / 5.0 };
-    let height = BAR * others.len() as f64 + GAP;
-    let bottom = TOP + height * cases.len() as f64;
+    let height = |peers: &[Peer]| BAR * peers.len() as f64 + GAP;
+    let rows: Vec<(&Case, &CaseResult, Vec<Peer>)> =
+        cases.iter().map(|(case, result)| (case, *result, taking_part(result, &others))).collect();
+    let bottom = TOP + rows.iter().map(|(_, _, peers)| height(peers)).sum::<f64>();
 
     let mut drawing = Drawing::new(bottom + 52.0);
     drawing.title(
@@ -55,17 +58,23 @@ pub fn cpu(group: &Group) -> String {
     drawing.text(scale.at(1.0), TOP - 10.0, "middle", 11.0, "#444", "nginx");
     let middle = scale.left + scale.width / 2.0;
     drawing.text(middle, bottom + 38.0, "middle", 12.0, "#222", "ratio to nginx in the same round");
-    for (row, (case, result)) in cases.iter().enumerate() {
-        let top = TOP + height * row as f64;
-        let middle = top + BAR * others.len() as f64 / 2.0 + 4.0;
+    let mut top = TOP;
+    for (case, result, peers) in &rows {
+        let middle = top + BAR * peers.len() as f64 / 2.0 + 4.0;
         drawing.text(LABELS - 10.0, middle, "end", 12.0, "#222", case.title);
-        for (index, &peer) in others.iter().enumerate() {
+        for (index, &peer) in peers.iter().enumerate() {
             let ratio = result.ratio(peer, Peer::Nginx);
             let label = |spread: Spread| format!("{:.2}", spread.median);
             drawing.bar(&scale, top + BAR * index as f64, peer, ratio, label);
         }
+        top += height(peers);
     }
     drawing.end()
+}
+
+/// Who was not asked to did not fail.
+fn taking_part(result: &CaseResult, peers: &[Peer]) -> Vec<Peer> {
+    peers.iter().copied().filter(|&peer| !result.rounds(peer).is_empty()).collect()
 }
 
 /// Memory, a panel with its own scale for each measure.
@@ -197,6 +206,27 @@ impl Drawing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::Round;
+
+    #[test]
+    fn only_those_that_were_measured_in_a_case_have_a_bar_there() {
+        let round = |of: &str| serde_json::from_str::<Round>(of).unwrap();
+        let good = || round(r#"{"pss_kib":1,"cpu":{"user_us":1,"system_us":1,"requests":1,"requests_per_second":1}}"#);
+        let result = |name: &str, peers: &[(Peer, Round)]| {
+            let peers = peers.iter().map(|(peer, round)| (*peer, vec![round.clone()])).collect();
+            CaseResult { name: name.into(), peers }
+        };
+        let all = result("128b", &[(Peer::Nginx, good()), (Peer::Caddy, good()), (Peer::Haproxy, Round::failed("x"))]);
+        let few = result("fresh", &[(Peer::Nginx, good()), (Peer::Haproxy, good())]);
+        let cases = vec![(Case::named("128b").unwrap(), &all), (Case::named("fresh").unwrap(), &few)];
+
+        let drawn = cpu(&Group { title: "some", file: "some.svg", cases });
+
+        let bars = |of: Peer| drawn.matches(&format!("fill=\"{}\"", colour(of))).count();
+        // One of each is in the legend.
+        assert_eq!((bars(Peer::Caddy), bars(Peer::Haproxy)), (2, 2));
+        assert_eq!(drawn.matches(">failed<").count(), 1);
+    }
 
     #[test]
     fn what_is_beyond_the_scale_stays_on_the_paper() {
