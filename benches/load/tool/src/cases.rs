@@ -207,8 +207,8 @@ impl Case {
         }
     }
 
-    /// The relay understands no TLS; Caddy is compared where TLS is; how workers accept matters where each request has
-    /// a connection of its own; and what is stored is compared with those that are known for it.
+    /// The relay understands no TLS; Caddy is compared where TLS is; Pingora has no filters but those one writes; how workers accept
+    /// matters where each request has a connection of its own; and what is stored is compared with those that are known for it.
     pub fn takes(&self, peer: Peer) -> bool {
         match self.kind {
             InRedis => return peer == Peer::Aqueduct,
@@ -225,6 +225,8 @@ impl Case {
             Peer::NginxSame => self.speaks != WebSocket,
             Peer::NginxLua => self.is_guarded(),
             Peer::Caddy => self.is_secure(),
+            // It gives no tickets, but remembers 256 sessions.
+            Peer::Pingora => !self.is_guarded() && self.kind != Resumed,
             Peer::AqueductShared | Peer::AqueductReusePort => self.kind == Fresh && !self.is_secure(),
             Peer::Nginx | Peer::Haproxy | Peer::Aqueduct | Peer::AqueductCounted => true,
         }

@@ -118,6 +118,7 @@ fn colour(peer: Peer) -> &'static str {
         Peer::NginxLua => "#778899",
         Peer::Haproxy => "#4477aa",
         Peer::Caddy => "#aa6688",
+        Peer::Pingora => "#cc6644",
         Peer::Relay | Peer::RelayUring => "#ccbb44",
         Peer::Varnish => "#4477aa",
         Peer::TrafficServer => "#aa6688",

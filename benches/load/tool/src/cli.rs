@@ -81,6 +81,9 @@ struct Compare {
     /// Where Caddy is.
     #[arg(long, value_name = "PATH")]
     caddy: Option<PathBuf>,
+    /// The proxy of benches/load/pingora.
+    #[arg(long, value_name = "PATH")]
+    pingora: Option<PathBuf>,
     /// The relay on io_uring, which benches/io_uring/run builds.
     #[arg(long, value_name = "PATH")]
     relay_uring: Option<PathBuf>,
@@ -119,8 +122,12 @@ impl Compare {
         let (rounds, seconds) = if self.quick { (3, 1.0) } else { (self.rounds, self.seconds) };
         let cases = if self.cases.is_empty() { cases::ALL.to_vec() } else { self.cases.clone() };
         let found = |program: &Option<PathBuf>| program.as_deref().map(Path::canonicalize).transpose();
-        let (aqueduct, caddy, relay_uring) = (found(&self.aqueduct)?, found(&self.caddy)?, found(&self.relay_uring)?);
-        let programs = Programs { aqueduct, caddy, relay_uring };
+        let programs = Programs {
+            aqueduct: found(&self.aqueduct)?,
+            caddy: found(&self.caddy)?,
+            pingora: found(&self.pingora)?,
+            relay_uring: found(&self.relay_uring)?,
+        };
         let machine = Machine::describe(&self.peers, &programs, self.private_network);
         eprintln!("{}", machine.line());
 

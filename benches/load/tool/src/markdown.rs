@@ -71,7 +71,16 @@ fn ratio_pairs(peers: &[Peer]) -> Vec<(Peer, Peer)> {
     if peers.contains(&Peer::Nginx) {
         pairs.extend(to(Peer::Nginx));
     }
-    for other in [Peer::NginxSame, Peer::NginxLua, Peer::Haproxy, Peer::Caddy, Peer::Varnish, Peer::TrafficServer] {
+    let others = [
+        Peer::NginxSame,
+        Peer::NginxLua,
+        Peer::Haproxy,
+        Peer::Caddy,
+        Peer::Pingora,
+        Peer::Varnish,
+        Peer::TrafficServer,
+    ];
+    for other in others {
         if peers.contains(&other) {
             pairs.extend(to(other).filter(|&(peer, _)| peer == Peer::Aqueduct));
         }

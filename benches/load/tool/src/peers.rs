@@ -12,7 +12,7 @@ use crate::cases::{Case, Kind};
 use crate::generator::Endpoints;
 use crate::running::Running;
 use crate::settings::{
-    Tells, Variant, Wanted, aqueduct, caddy, haproxy, nginx, nginx_with_lua, traffic_server, varnish,
+    Tells, Variant, Wanted, aqueduct, caddy, haproxy, nginx, nginx_with_lua, pingora, traffic_server, varnish,
 };
 use crate::tls::Certificate;
 use crate::{refusals, socket};
@@ -27,6 +27,8 @@ pub enum Peer {
     NginxLua,
     Haproxy,
     Caddy,
+    /// A proxy made with it: benches/load/pingora.
+    Pingora,
     Relay,
     /// The same on io_uring: benches/io_uring.
     RelayUring,
@@ -59,6 +61,7 @@ pub struct Place {
 pub struct Programs {
     pub aqueduct: Option<PathBuf>,
     pub caddy: Option<PathBuf>,
+    pub pingora: Option<PathBuf>,
     pub relay_uring: Option<PathBuf>,
 }
 
@@ -76,7 +79,8 @@ impl Peer {
         Self::Aqueduct,
     ];
     /// Those of others that are proxies, and set up as their manuals advise.
-    pub const RIVALS: [Self; 5] = [Self::Nginx, Self::Haproxy, Self::Caddy, Self::Varnish, Self::TrafficServer];
+    pub const RIVALS: [Self; 6] =
+        [Self::Nginx, Self::Haproxy, Self::Caddy, Self::Pingora, Self::Varnish, Self::TrafficServer];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -85,6 +89,7 @@ impl Peer {
             Self::NginxLua => "nginx-lua",
             Self::Haproxy => "haproxy",
             Self::Caddy => "caddy",
+            Self::Pingora => "pingora",
             Self::Relay => "relay",
             Self::RelayUring => "relay-uring",
             Self::Varnish => "varnish",
@@ -104,6 +109,7 @@ impl Peer {
             Self::NginxLua => "nginx with Lua",
             Self::Haproxy => "HAProxy",
             Self::Caddy => "Caddy",
+            Self::Pingora => "Pingora",
             Self::Relay => "TCP relay",
             Self::RelayUring => "TCP relay, io_uring",
             Self::Varnish => "Varnish",
@@ -121,6 +127,7 @@ impl Peer {
             Self::Nginx => command_with("nginx", &["-v"]),
             Self::Haproxy => command_with("haproxy", &["-v"]),
             Self::Caddy => command_with(programs.caddy.as_ref()?, &["version"]),
+            Self::Pingora => command_with(programs.pingora.as_ref()?, &["--version"]),
             Self::Varnish => command_with("varnishd", &["-V"]),
             Self::TrafficServer => command_with("traffic_server", &["-V"]),
             Self::Aqueduct => command_with(programs.aqueduct.as_ref()?, &["--version"]),
@@ -208,6 +215,7 @@ impl Peer {
                 command.env_remove("XDG_CONFIG_HOME").env_remove("XDG_DATA_HOME");
                 Ok(command)
             }
+            Self::Pingora => Ok(pingora(&wanted, installed(&programs.pingora)?)),
             Self::Varnish => Ok(varnish(&wanted)),
             Self::TrafficServer => traffic_server(&wanted),
             Self::Relay => {

@@ -30,7 +30,7 @@ pub fn figures(round: &Round) -> String {
 /// The table on the terminal: one line for each case and peer.
 pub fn table(results: &Results) -> String {
     let mut text = format!(
-        "{:<36}{:<19}{:>9}{:>9}{:>10}  {:<20}{:<21}{:<20}{:<20}{:<20}{:>10}{:>9}{:>12}{:>7}{:>7}\n",
+        "{:<36}{:<19}{:>9}{:>9}{:>10}  {:<20}{:<21}{:<20}{:<20}{:<20}{:<20}{:>10}{:>9}{:>12}{:>7}{:>7}\n",
         "case",
         "peer",
         "user us",
@@ -40,6 +40,7 @@ pub fn table(results: &Results) -> String {
         "to it, same fields",
         "to HAProxy",
         "to Caddy",
+        "to Pingora",
         "to the best",
         "req/s",
         "PSS MB",
@@ -51,7 +52,7 @@ pub fn table(results: &Results) -> String {
         let mut title = case.title;
         for peer in result.peers.keys().copied() {
             let line = format!(
-                "{title:<36}{:<19}{:>9}{:>9}{:>10}  {:<20}{:<21}{:<20}{:<20}{:<20}{:>10}{:>9}{:>12}{:>7}{:>7}{}",
+                "{title:<36}{:<19}{:>9}{:>9}{:>10}  {:<20}{:<21}{:<20}{:<20}{:<20}{:<20}{:>10}{:>9}{:>12}{:>7}{:>7}{}",
                 peer.title(),
                 median(result.cpu(peer, |cpu| cpu.user_us)),
                 median(result.cpu(peer, |cpu| cpu.system_us)),
@@ -60,6 +61,7 @@ pub fn table(results: &Results) -> String {
                 ratio(result.ratio(peer, Peer::NginxSame)),
                 ratio(result.ratio(peer, Peer::Haproxy)),
                 ratio(result.ratio(peer, Peer::Caddy)),
+                ratio(result.ratio(peer, Peer::Pingora)),
                 ratio(result.best_of(&Peer::RIVALS).and_then(|best| result.ratio(peer, best))),
                 median(result.cpu(peer, |cpu| cpu.requests_per_second)),
                 median(result.pss_mib(peer)),

@@ -6,6 +6,7 @@ mod caddy;
 mod guard;
 mod haproxy;
 mod nginx;
+mod pingora;
 mod traffic_server;
 mod varnish;
 
@@ -20,6 +21,7 @@ pub use caddy::caddy;
 pub use guard::{EXPIRED, FORGED, TOKEN};
 pub use haproxy::haproxy;
 pub use nginx::{Tells, nginx, nginx_with_lua};
+pub use pingora::pingora;
 pub use traffic_server::traffic_server;
 pub use varnish::varnish;
 
