@@ -215,7 +215,7 @@ mod tests {
         let good = || round(r#"{"pss_kib":1,"cpu":{"user_us":1,"system_us":1,"requests":1,"requests_per_second":1}}"#);
         let result = |name: &str, peers: &[(Peer, Round)]| {
             let peers = peers.iter().map(|(peer, round)| (*peer, vec![round.clone()])).collect();
-            CaseResult { name: name.into(), peers }
+            CaseResult { name: name.into(), seconds: None, peers }
         };
         let all = result("128b", &[(Peer::Nginx, good()), (Peer::Caddy, good()), (Peer::Haproxy, Round::failed("x"))]);
         let few = result("fresh", &[(Peer::Nginx, good()), (Peer::Haproxy, good())]);
