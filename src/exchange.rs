@@ -22,7 +22,7 @@ pub use self::{
     slot::Slot,
 };
 use crate::http::{
-    ClientCertificate, Downstream, HeaderMap, HeaderName, HeaderValue, Marks, Method, RequestBody, Uri, Version,
+    ClientCertificate, Downstream, HeaderMap, HeaderValue, Marks, Method, RequestBody, Uri, Version,
     downstream::{Absent, Peer},
     scratch,
 };
@@ -177,7 +177,7 @@ pub struct Facts {
     pub detail: Option<String>,
     /// Fields of the request as they came; kept only where somebody reads them, for filters change them and an
     /// endpoint is not sent them all.
-    pub fields: Vec<(HeaderName, HeaderValue)>,
+    pub fields: HeaderMap,
     /// The certificate that the client has shown; kept only where somebody reads it.
     pub client_certificate: Option<Arc<ClientCertificate>>,
 }
@@ -262,6 +262,7 @@ impl Exchange {
     pub fn end(mut self: Box<Self>) {
         // One by one, where they are: all of it in one piece is hundreds of bytes to move.
         scratch::give_back(mem::take(&mut self.headers));
+        scratch::give_back(mem::take(&mut self.facts.fields));
         scratch::give_back_text(mem::take(&mut self.path));
         scratch::give_back_text(mem::take(&mut self.authority).into_text());
     }
@@ -350,7 +351,7 @@ impl Facts {
             received: None,
             error: None,
             detail: None,
-            fields: Vec::new(),
+            fields: HeaderMap::new(),
             client_certificate: None,
         }
     }

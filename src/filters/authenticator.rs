@@ -3,7 +3,7 @@
 //! An [`Authenticator`] looks at what a client presents; [`Proofs`] is the step made of one or several of them. Fields that
 //! only a proof may set are taken out of every request before any is set, in all spellings that an endpoint could read as one.
 
-use std::{future::pending, mem, sync::Arc};
+use std::{future::pending, sync::Arc};
 
 use futures_util::future::LocalBoxFuture;
 use indexmap::IndexMap;
@@ -143,7 +143,7 @@ impl Proofs {
     }
 
     /// What only a proof may say is taken out of every request, also where nothing is proved.
-    fn let_in(&self, exchange: &mut Exchange, standing: Standing) -> Verdict {
+    fn let_in(&self, exchange: &mut Exchange, standing: &Standing) -> Verdict {
         for way in &self.ways {
             way.conceal(exchange);
             way.terms().conceal(&mut exchange.headers);
@@ -165,7 +165,7 @@ impl Proofs {
     /// The same, and who is in then is what he has proved to be.
     fn settle(&self, finding: Finding, standing: &mut Standing, exchange: &mut Exchange) -> Verdict {
         match self.weigh(finding, standing) {
-            Verdict::In => self.let_in(exchange, mem::take(standing)),
+            Verdict::In => self.let_in(exchange, standing),
             other => other,
         }
     }
@@ -287,13 +287,18 @@ pub fn authorization<'h>(headers: &'h HeaderMap, scheme: &str, by: &'static str)
     if lines.next().is_some() {
         return Err(twice(by));
     }
-    let line = line.as_bytes();
-    let is_meant = line.get(..scheme.len()).is_some_and(|named| named.eq_ignore_ascii_case(scheme.as_bytes()));
-    match line.get(scheme.len()) {
-        Some(b' ') if is_meant => Ok(Some(line[scheme.len()..].trim_ascii())),
-        None if is_meant => Ok(Some(b"")),
-        _ => Ok(None),
-    }
+    Ok(credentials(line, scheme))
+}
+
+/// Takes out what `Authorization` holds for this scheme.
+pub fn remove_authorization(headers: &mut HeaderMap, scheme: &str) {
+    headers.retain(|name, value| *name != header::AUTHORIZATION || credentials(value, scheme).is_none());
+}
+
+fn credentials<'l>(line: &'l HeaderValue, scheme: &str) -> Option<&'l [u8]> {
+    let (named, rest) = line.as_bytes().split_at_checked(scheme.len())?;
+    let is_meant = named.eq_ignore_ascii_case(scheme.as_bytes()) && rest.first().is_none_or(|byte| *byte == b' ');
+    is_meant.then(|| rest.trim_ascii())
 }
 
 /// No to credentials that are there twice.
@@ -348,6 +353,16 @@ mod tests {
         }
         let twice = headers(&[("authorization", "Bearer a"), ("authorization", "Basic b")]);
         assert!(authorization(&twice, "basic", "x").is_err());
+    }
+
+    #[test]
+    fn credentials_are_taken_out_for_their_scheme_alone() {
+        let mut headers = headers(&[("authorization", "Bearer a"), ("authorization", "Basic b"), ("x-a", "Bearer c")]);
+
+        remove_authorization(&mut headers, "bearer");
+
+        let left: Vec<_> = headers.iter().map(|(_, value)| value.as_bytes()).collect();
+        assert_eq!(left, [b"Basic b", &b"Bearer c"[..]]);
     }
 
     #[test]

@@ -243,9 +243,7 @@ impl Authenticator for Jwt {
         if verifier.passes_on {
             return;
         }
-        if matches!(authenticator::authorization(&exchange.headers, SCHEME, Self::NAME), Ok(Some(_))) {
-            exchange.headers.remove(header::AUTHORIZATION);
-        }
+        authenticator::remove_authorization(&mut exchange.headers, SCHEME);
         if let Some(name) = &verifier.cookie {
             cookies::remove(&mut exchange.headers, name);
         }
@@ -262,25 +260,25 @@ impl Authenticator for Jwt {
 
 impl Verifier {
     /// The only token that the client presents.
-    fn presented<'e>(&'e self, exchange: &'e Exchange) -> Result<Option<&'e str>, Refusal> {
+    fn presented<'e>(&'e self, exchange: &'e Exchange) -> Result<Option<&'e [u8]>, Refusal> {
         let bearer = authenticator::authorization(&exchange.headers, SCHEME, Jwt::NAME)?;
-        let name = self.cookie.as_deref().unwrap_or_default();
-        let mut cookies = cookies::values(&exchange.headers, name).filter(|_| self.cookie.is_some());
-        let token = match (bearer, cookies.next(), cookies.next()) {
-            (None, None, _) => return Ok(None),
-            (Some(token), None, _) | (None, Some(token), None) => token,
-            (Some(_), Some(_), _) | (None, Some(_), Some(_)) => return Err(authenticator::twice(Jwt::NAME)),
-        };
-        std::str::from_utf8(token).map(Some).map_err(|_| self.refusal(Some(Flaw::Malformed)))
+        let Some(name) = &self.cookie else { return Ok(bearer) };
+        let mut cookies = cookies::values(&exchange.headers, name);
+        match (bearer, cookies.next(), cookies.next()) {
+            (None, None, _) => Ok(None),
+            (Some(token), None, _) | (None, Some(token), None) => Ok(Some(token)),
+            (Some(_), Some(_), _) | (None, Some(_), Some(_)) => Err(authenticator::twice(Jwt::NAME)),
+        }
     }
 
     /// `Err(None)` if no keys are known yet.
-    fn examine(&self, token: &str, now: u64) -> Result<Arc<Proof>, Option<Flaw>> {
+    fn examine(&self, token: &[u8], now: u64) -> Result<Arc<Proof>, Option<Flaw>> {
         let set = self.source.set().ok_or(None)?;
         if let Some(proof) = self.remembered.get(token, set.number, now) {
             return Ok(proof);
         }
-        let verified = token::verify(token, &self.rules, &set.keys, now)?;
+        let text = str::from_utf8(token).map_err(|_| Flaw::Malformed)?;
+        let verified = token::verify(text, &self.rules, &set.keys, now)?;
         self.verified.happened();
         let subject = verified.claims.get("sub").and_then(|subject| subject.as_str()).map(str::to_owned);
         let proof = self.terms.proof(Identity { scheme: "jwt", subject, claims: verified.claims });
@@ -288,7 +286,7 @@ impl Verifier {
         Ok(proof)
     }
 
-    async fn examine_again(self: Arc<Self>, token: String) -> Finding {
+    async fn examine_again(self: Arc<Self>, token: Vec<u8>) -> Finding {
         if let Source::Issuer(issuer) = &self.source {
             issuer.ask_again().await;
         }

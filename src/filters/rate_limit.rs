@@ -166,6 +166,8 @@ struct Limiter {
 
 struct Limit {
     name: String,
+    /// How `RateLimit` tells of it, up to what is left.
+    item: String,
     key: Key,
     bucket: Bucket,
     buckets: Arc<Buckets>,
@@ -197,8 +199,10 @@ impl Limiter {
             let written = key.to_string();
             let fits = |buckets: &Buckets| buckets.key == written && buckets.table.has_room_for(limit.max_keys);
             let make = || Buckets { table: Table::with_room_for(limit.max_keys), key: written.clone() };
+            let name = settings.name(kind, index);
             Limit {
-                name: settings.name(kind, index),
+                item: format!("\"{name}\";r="),
+                name,
                 bucket: limit.bucket().expect("it was checked"),
                 leases: limit.window(site).map(|(window, store)| leases(site, index, (window, store), limit, &key)),
                 buckets: site.keep(PLACES[index], fits, make),
@@ -287,10 +291,10 @@ impl Filter for Limiter {
         let Some(policies) = &self.policies else { return };
         let mut text = scratch::lines();
         for told in exchange.notes.iter().filter(|note| note.is_of(self)).map(Told::of) {
-            let comma = if text.is_empty() { "" } else { ", " };
-            for piece in [comma, "\"", &self.limits[told.index].name, "\";r="] {
-                text.extend_from_slice(piece.as_bytes());
+            if !text.is_empty() {
+                text.extend_from_slice(b", ");
             }
+            text.extend_from_slice(self.limits[told.index].item.as_bytes());
             scratch::write_decimal(told.left, &mut text);
             text.extend_from_slice(b";t=");
             scratch::write_decimal(whole_seconds(told.wait), &mut text);

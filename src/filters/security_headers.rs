@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Filter, JsonSchema, Kind, Schema, Site, Step, schemars};
 use crate::{
     exchange::Exchange,
-    http::{HeaderName, HeaderValue, Response, header, headers},
+    http::{HeaderName, HeaderValue, NameSieve, Response, header, headers},
     settings::{OrOff, Problem, Problems, Time},
     telemetry::metrics::Event,
 };
@@ -46,12 +46,11 @@ pub struct SecurityHeaders {
     set: Vec<(HeaderName, HeaderValue)>,
     remove: Vec<HeaderName>,
     /// Of the names that it has something to say about.
-    lengths: Lengths,
+    names: NameSieve,
+    /// What it says where the endpoint has said nothing: in the clear, and where the client came by https.
+    all: [Box<[(HeaderName, HeaderValue)]>; 2],
     hidden: Event,
 }
-
-/// How long names are: most others are told apart by that alone.
-struct Lengths(u64);
 
 /// What is written under `security_headers`.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -241,15 +240,16 @@ impl Kind for SecurityHeaders {
         let set = set(&settings, &mut problems);
         let remove = removed(&settings.remove, &mut problems);
         let (nosniff, overrule) = (settings.nosniff, settings.overrule);
-        let own = [header::STRICT_TRANSPORT_SECURITY, header::X_CONTENT_TYPE_OPTIONS];
-        let lengths = Lengths::of(set.iter().map(|(name, _)| name).chain(&remove).chain(&own));
+        let names = names(&set, &remove);
+        let all = [false, true].map(|secure| all(hsts.as_ref().filter(|_| secure), nosniff, &set));
         problems.none_or(Step::Plain(Arc::new(Self {
             hsts,
             nosniff,
             overrule,
             set,
             remove,
-            lengths,
+            names,
+            all,
             hidden: site.event("hidden"),
         })))
     }
@@ -262,7 +262,7 @@ impl Filter for SecurityHeaders {
         let (mut hides, mut said) = (false, 0_u8);
         // All that is to be known of the endpoint's fields in one look at each.
         fields.retain(|name, value| {
-            if !self.lengths.may_have(name) {
+            if !self.names.may_have(name) {
                 return true;
             }
             if self.remove.contains(name) {
@@ -287,6 +287,9 @@ impl Filter for SecurityHeaders {
         if hides {
             self.hidden.happened();
         }
+        if said == 0 && !is_switched {
+            return fields.append_all(&self.all[usize::from(secure)]);
+        }
         if let (Some(hsts), true) = (&self.hsts, secure) {
             fields.append(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
         }
@@ -294,7 +297,7 @@ impl Filter for SecurityHeaders {
             return;
         }
         if self.nosniff {
-            fields.append(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            fields.append(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
         }
         for (place, (name, value)) in self.set.iter().enumerate() {
             if said & 1 << place == 0 {
@@ -304,18 +307,21 @@ impl Filter for SecurityHeaders {
     }
 }
 
-impl Lengths {
-    fn of<'n>(names: impl Iterator<Item = &'n HeaderName>) -> Self {
-        Self(names.fold(0, |lengths, name| lengths | Self::bit(name)))
-    }
+fn names(set: &[(HeaderName, HeaderValue)], remove: &[HeaderName]) -> NameSieve {
+    let own = [header::STRICT_TRANSPORT_SECURITY, header::X_CONTENT_TYPE_OPTIONS];
+    NameSieve::of(set.iter().map(|(name, _)| name).chain(remove).chain(&own))
+}
 
-    fn may_have(&self, name: &HeaderName) -> bool {
-        self.0 & Self::bit(name) != 0
-    }
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-    fn bit(name: &HeaderName) -> u64 {
-        1 << (name.as_str().len() % 64)
-    }
+fn all(
+    hsts: Option<&HeaderValue>,
+    nosniff: bool,
+    set: &[(HeaderName, HeaderValue)],
+) -> Box<[(HeaderName, HeaderValue)]> {
+    let hsts = hsts.map(|hsts| (header::STRICT_TRANSPORT_SECURITY, hsts.clone()));
+    let nosniff = nosniff.then_some((header::X_CONTENT_TYPE_OPTIONS, NOSNIFF));
+    hsts.into_iter().chain(nosniff).chain(set.iter().cloned()).collect()
 }
 
 impl Hsts {
@@ -445,6 +451,35 @@ mod tests {
         assert_eq!(values(&kept, csp), ["default-src https:", "object-src 'none'"]);
         assert_eq!(values(&kept, frame), ["DENY"], "an empty one says nothing");
         assert_eq!(values(&overruled, csp), ["default-src 'none'"]);
+    }
+
+    #[test]
+    fn what_most_endpoints_say_is_not_looked_at_any_further() {
+        let (settings, mut problems) = (SecurityHeadersSettings::default(), Problems::default());
+        let (set, remove) = (set(&settings, &mut problems), removed(&settings.remove, &mut problems));
+        let names = names(&set, &remove);
+        let usual = [
+            "date",
+            "content-type",
+            "content-length",
+            "etag",
+            "last-modified",
+            "cache-control",
+            "vary",
+            "set-cookie",
+            "content-encoding",
+            "accept-ranges",
+            "expires",
+            "age",
+            "location",
+            "link",
+            "via",
+            "x-request-id",
+        ];
+
+        for name in usual {
+            assert!(!names.may_have(&HeaderName::from_static(name)), "{name}");
+        }
     }
 
     #[test]

@@ -71,6 +71,11 @@ impl HeaderMap {
         self.row.push((name, value));
     }
 
+    /// These more, behind all others.
+    pub fn append_all(&mut self, fields: &[(HeaderName, HeaderValue)]) {
+        self.row.extend_from_slice(fields);
+    }
+
     /// The only one of this name from now on, where the first of them was.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
         match self.row.iter().position(|(known, _)| *known == name) {

@@ -17,6 +17,7 @@ pub mod header_map;
 pub mod headers;
 pub mod hpack;
 pub mod marks;
+pub mod name_sieve;
 pub mod path;
 pub mod proxy_protocol;
 pub mod query;
@@ -39,6 +40,7 @@ pub use self::{
     error::{Error, Fault},
     header_map::HeaderMap,
     marks::Marks,
+    name_sieve::NameSieve,
     refusal::Refusal,
     response::Response,
     shortcut::{Piece, Shortcut},

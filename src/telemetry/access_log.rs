@@ -74,10 +74,13 @@ impl AccessLog {
 
     /// Keeps what the line will show of the request: told when it has arrived, before anything is changed or sent on.
     pub fn begin(&self, exchange: &mut Exchange) {
+        let mut fields = scratch::map();
         for name in &self.0.shown {
-            let values = exchange.headers.get_all(name);
-            exchange.facts.fields.extend(values.map(|value| (name.clone(), value.clone())));
+            for value in exchange.headers.get_all(name) {
+                fields.append(name.clone(), value.clone());
+            }
         }
+        exchange.facts.fields = fields;
         if self.0.format.shows_certificates() {
             exchange.facts.client_certificate = exchange.client_certificate().cloned();
         }

@@ -31,8 +31,32 @@ fn harmless(bytes: &[u8]) -> usize {
     let pieces = bytes.chunks_exact(16);
     let all_are = |piece: &&[u8]| piece.iter().fold(true, |all, byte| all & is_harmless(*byte));
     let before = 16 * pieces.take_while(all_are).count();
-    let left = &bytes[before..];
-    before + left.iter().position(|byte| !is_harmless(*byte)).unwrap_or(left.len())
+    // What is left is seldom more than a few words, and most values are no more than that.
+    let (words, rest) = bytes[before..].as_chunks();
+    let last = words.iter().position(|word| !is_harmless_word(*word)).unwrap_or(words.len());
+    let (mut filled, left) = ([b' '; WORD], &bytes[before + last * WORD..]);
+    if last == words.len() {
+        filled[..rest.len()].copy_from_slice(rest);
+        if is_harmless_word(filled) {
+            return bytes.len();
+        }
+    }
+    bytes.len() - left.len() + left.iter().position(|byte| !is_harmless(*byte)).unwrap_or(left.len())
+}
+
+/// Bytes that are looked at at once.
+const WORD: usize = size_of::<u64>();
+/// A one in each byte.
+const ONES: u64 = u64::from_le_bytes([1; WORD]);
+
+/// All of them are, as it can be told by the highest bit of each: what is taken from one byte or added to it reaches the next only
+/// from one that is not.
+fn is_harmless_word(bytes: [u8; WORD]) -> bool {
+    let word = u64::from_le_bytes(bytes);
+    let is = |byte: u8| (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES);
+    let is_control = word.wrapping_sub(ONES * u64::from(b' '));
+    let is_above = word.wrapping_add(ONES);
+    (is(b'"') | is(b'\\') | is_control | is_above | word) & (ONES << 7) == 0
 }
 
 fn is_harmless(byte: u8) -> bool {
@@ -90,6 +114,19 @@ mod tests {
 
         assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"'), "{line}");
         assert_eq!(escaped(Style::Plain, b"a\"b\\c\r\nd\x7f\xff"), r"a\x22b\x5Cc\x0D\x0Ad\x7F\xFF");
+    }
+
+    #[test]
+    fn a_byte_means_the_same_alone_as_in_a_word() {
+        for byte in 0..=u8::MAX {
+            for at in 0..WORD {
+                for around in [b' ', b'a', b'~', b'!', b'#', b'[', b']'] {
+                    let mut word = [around; WORD];
+                    word[at] = byte;
+                    assert_eq!(is_harmless_word(word), is_harmless(byte), "{byte:#x} among {around:#x}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     exchange::Exchange,
-    http::{HeaderName, StatusCode, Version, client_certificate::Part, downstream::Peer, header, scratch},
+    http::{HeaderName, HeaderValue, StatusCode, Version, client_certificate::Part, downstream::Peer, header, scratch},
     telemetry::time::Utc,
 };
 
@@ -33,6 +33,8 @@ pub struct Record<'a> {
 /// What a field holds.
 enum Value<'a> {
     Missing,
+    /// One of few words, or made of letters that mean the same everywhere.
+    Word(&'a str),
     /// Chosen by anyone.
     Text(Cow<'a, [u8]>),
     /// The same, and may hold a query.
@@ -92,12 +94,13 @@ fn value<'a>(field: &Field, redaction: &Redaction, record: &Record<'a>) -> Value
         Field::TimeClf => Value::TimeClf,
         Field::Client => Value::address(exchange.client.address, redaction),
         Field::Peer => Value::address(peer(exchange), redaction),
-        Field::Method => Value::text(exchange.method.as_str()),
+        // A token (RFC 9110, 9.1).
+        Field::Method => Value::Word(exchange.method.as_str()),
         Field::Path => {
             exchange.uri.path_and_query().map_or(Value::Missing, |target| Value::Url(target.as_str().as_bytes()))
         }
-        Field::Protocol => Value::text(protocol(exchange.version)),
-        Field::Host if redaction.hides(&header::HOST) => Value::text(HIDDEN),
+        Field::Protocol => Value::Word(protocol(exchange.version)),
+        Field::Host if redaction.hides(&header::HOST) => Value::Word(HIDDEN),
         Field::Host => Value::text(exchange.authority.as_str()),
         Field::Status => Value::Number(status.as_u16().into()),
         Field::BytesOut => Value::Number(bytes_out),
@@ -157,11 +160,10 @@ impl<'a> Value<'a> {
     }
 
     fn header(exchange: &'a Exchange, name: &HeaderName, redaction: &Redaction) -> Self {
-        let kept = exchange.facts.fields.iter().filter(|(kept, _)| kept == name);
-        let mut values = kept.map(|(_, value)| value.as_bytes());
+        let mut values = exchange.facts.fields.get_all(name).map(HeaderValue::as_bytes);
         match (values.next(), values.next()) {
             (None, _) => Self::Missing,
-            (Some(_), _) if redaction.hides(name) => Self::text(HIDDEN),
+            (Some(_), _) if redaction.hides(name) => Self::Word(HIDDEN),
             (Some([]), None) => Self::Missing,
             (Some(only), None) if *name == header::REFERER => Self::Url(only),
             (Some(only), None) => Self::Text(only.into()),
@@ -187,6 +189,7 @@ impl<'a> Value<'a> {
     fn push(&self, line: &mut Vec<u8>, style: Style, redaction: &Redaction) {
         match self {
             Self::Missing => line.push(b'-'),
+            Self::Word(word) => line.extend_from_slice(word.as_bytes()),
             Self::Text(text) => style.push(line, text),
             Self::Url(url) => redaction.url(url, |piece| style.push(line, piece)),
             Self::Urls(urls) => {
@@ -208,10 +211,17 @@ impl<'a> Value<'a> {
 
 /// An address as nearly each line has one: what writes anything takes ten times as long.
 fn push_octets(line: &mut Vec<u8>, octets: [u8; 4]) {
-    for (index, octet) in octets.into_iter().enumerate() {
-        line.extend_from_slice(if index == 0 { b"" } else { b"." });
-        scratch::write_decimal(octet.into(), line);
+    let (mut text, mut length) = ([b'.'; 16], 0);
+    for octet in octets {
+        let number = u32::from(octet);
+        for (place, is_there) in [(100, number >= 100), (10, number >= 10), (1, true)] {
+            text[length] = digit(number / place);
+            length += usize::from(is_there);
+        }
+        text[length] = b'.';
+        length += 1;
     }
+    line.extend_from_slice(&text[..length - 1]);
 }
 
 /// Milliseconds with three decimals, as each line has two of them.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{
-    http::HeaderName,
+    http::{HeaderName, NameSieve, search},
     settings::{
         Problem,
         telemetry::{RedactIp, RedactSettings},
@@ -21,6 +21,8 @@ const ADDRESSES: [&str; 6] =
 pub(super) struct Redaction {
     query: Vec<String>,
     headers: Vec<HeaderName>,
+    /// Of these headers.
+    sieve: NameSieve,
     ip: RedactIp,
 }
 
@@ -39,7 +41,8 @@ impl Redaction {
             }
         }
         if problems.is_empty() {
-            Ok(Self { query: settings.query.clone(), headers, ip: settings.ip })
+            let sieve = NameSieve::of(&headers);
+            Ok(Self { query: settings.query.clone(), headers, sieve, ip: settings.ip })
         } else {
             Err(problems)
         }
@@ -48,7 +51,7 @@ impl Redaction {
     /// The field's value must not be shown.
     pub(super) fn hides(&self, name: &HeaderName) -> bool {
         let tells_address = self.ip != RedactIp::Keep && ADDRESSES.contains(&name.as_str());
-        tells_address || self.headers.contains(name)
+        tells_address || self.sieve.may_have(name) && self.headers.contains(name)
     }
 
     /// As much of an address as may be shown.
@@ -62,7 +65,7 @@ impl Redaction {
 
     /// Hands out a target or URL in pieces; values of listed parameters are replaced.
     pub(super) fn url(&self, url: &[u8], mut piece: impl FnMut(&[u8])) {
-        let Some(query) = url.iter().position(|byte| *byte == b'?').map(|at| at + 1) else {
+        let Some(query) = search::position(b'?', url).map(|at| at + 1) else {
             return piece(url);
         };
         piece(&url[..query]);

@@ -350,7 +350,7 @@ proptest! {
     ) {
         let mut exchange = get("/", &[]);
         if let Ok(value) = HeaderValue::from_bytes(&agent) {
-            exchange.facts.fields.push((crate::http::header::USER_AGENT, value));
+            exchange.facts.fields.append(crate::http::header::USER_AGENT, value);
         }
         exchange.facts.detail = Some(detail.clone() + "\r\n\" evil");
         let record = Record { exchange: &exchange, status: StatusCode::OK, bytes_out: 0 };
