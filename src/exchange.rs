@@ -23,6 +23,7 @@ pub use self::{
 };
 use crate::http::{
     ClientCertificate, Downstream, HeaderMap, HeaderValue, Marks, Method, RequestBody, Uri, Version,
+    body::Came,
     downstream::{Absent, Peer},
     scratch,
 };
@@ -169,8 +170,8 @@ pub struct Facts {
     pub reused: bool,
     /// From the start to the endpoint's response head.
     pub first_byte: Option<Duration>,
-    /// Bytes of content that have come; counted only where somebody reads it, and there is any.
-    pub received: Option<Rc<Cell<u64>>>,
+    /// What has come of its content; counted only where somebody reads it, and there is any.
+    pub received: Option<Rc<Cell<Came>>>,
     /// The RFC 9209 token of what went wrong, if anything did.
     pub error: Option<&'static str>,
     /// The same in words.

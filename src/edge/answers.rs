@@ -2,12 +2,12 @@
 
 use std::{future::Future, io, marker::PhantomData, rc::Rc};
 
-use actix_http::{BoxedPayloadStream, HttpMessage, Payload, Request, Response, body::MessageBody};
+use actix_http::{BoxedPayloadStream, HttpMessage, Request, Response, body::MessageBody};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, map_config};
 use actix_web::dev::AppConfig;
 use tokio::runtime::{Builder, LocalOptions};
 
-use super::{answer::Answer, h1::head::Head};
+use super::{answer::Answer, h1::head::Head, payload::Payload};
 use crate::{
     exchange::{Client, Exchange},
     http::{Downstream, RequestBody, body::Length, downstream::Peer, scratch},
@@ -20,7 +20,7 @@ pub struct Call {
     /// What its head says.
     pub head: Head,
     /// Its body, if it has one.
-    pub payload: Option<BoxedPayloadStream>,
+    pub payload: Option<Payload>,
     /// Who is at the other end.
     pub peer: Peer,
     /// The connection that it came in on.
@@ -85,7 +85,7 @@ fn exchange_of(call: Call) -> Box<Exchange> {
     let body = match (head.length, payload) {
         (Length::Exact(0), _) => RequestBody::buffered(bytes::Bytes::new()),
         (length @ (Length::Exact(_) | Length::Chunked), Some(payload)) => {
-            RequestBody::payload(Payload::Stream { payload }, length)
+            RequestBody::stream(Box::new(payload), length)
         }
         _ => RequestBody::empty(),
     };
@@ -159,7 +159,9 @@ where
 fn request_of(call: Call) -> Request {
     let Call { mut head, payload, peer, downstream } = call;
     let mut request = match payload {
-        Some(payload) => Request::with_payload(Payload::Stream { payload }),
+        Some(payload) => {
+            Request::with_payload(actix_http::Payload::Stream { payload: Box::pin(payload) as BoxedPayloadStream })
+        }
         None => Request::new(),
     };
     let known = request.head_mut();

@@ -54,6 +54,7 @@ mod line;
 mod listener;
 mod open;
 mod parking;
+mod payload;
 mod proxy_protocol;
 mod reception;
 mod reload;

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use actix_web::dev::Payload;
+use actix_web::{dev::Payload, error::PayloadError};
 use bytes::Bytes;
 use futures_core::Stream;
 
@@ -89,7 +89,16 @@ struct Content {
     /// What of it is to be given out once more before anything is read.
     again: Bytes,
     /// Who wants to know how much has come.
-    count: Option<Rc<Cell<u64>>>,
+    count: Option<Rc<Cell<Came>>>,
+}
+
+/// How much has come of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Came {
+    /// Bytes of its content.
+    pub bytes: u64,
+    /// Those of them that went from socket to socket without a copy.
+    pub spliced: u64,
 }
 
 /// A body of unknown length may be this long.
@@ -241,7 +250,7 @@ impl RequestBody {
     }
 
     /// Counts the bytes of content that come from now on.
-    pub fn counted(&mut self) -> Rc<Cell<u64>> {
+    pub fn counted(&mut self) -> Rc<Cell<Came>> {
         match &mut self.content {
             Some(content) => Rc::clone(content.count.get_or_insert_with(scratch::count)),
             None => scratch::count(),
@@ -259,6 +268,13 @@ impl Body for RequestBody {
         match &mut self.content {
             Some(content) if !matches!(self.size, Length::None | Length::Exact(0)) => content.poll_frame(cx),
             _ => Poll::Ready(None),
+        }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+        match &mut self.content {
+            Some(content) => content.poll_piece(cx),
+            None => Poll::Ready(None),
         }
     }
 
@@ -291,7 +307,8 @@ impl Content {
         let next = ready!(self.poll_source(cx));
         self.has_ended = next.is_none();
         if let (Some(count), Some(Ok(Frame::Data(bytes)))) = (&self.count, &next) {
-            count.set(count.get() + bytes.len() as u64);
+            let came = count.get();
+            count.set(Came { bytes: came.bytes + bytes.len() as u64, ..came });
         }
         if self.kept.is_some() {
             self.keep_frame(&next);
@@ -310,11 +327,35 @@ impl Content {
     }
 
     fn within_limit(&mut self, frame: Frame) -> Result<Frame, BodyError> {
-        if let (Some(limit), Frame::Data(bytes)) = (&mut self.limit, &frame) {
-            let left = limit.left.checked_sub(bytes.len() as u64);
-            limit.left = left.ok_or(BodyError::TooLarge { limit: limit.all })?;
+        if let Frame::Data(bytes) = &frame {
+            self.take_from_limit(bytes.len())?;
         }
         Ok(frame)
+    }
+
+    fn take_from_limit(&mut self, count: usize) -> Result<(), BodyError> {
+        if let Some(limit) = &mut self.limit {
+            let left = limit.left.checked_sub(count as u64);
+            limit.left = left.ok_or(BodyError::TooLarge { limit: limit.all })?;
+        }
+        Ok(())
+    }
+
+    /// What is kept, or was, is read.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+        let Source::Stream(body) = &mut self.source else { return Poll::Ready(None) };
+        if self.kept.is_some() || !self.again.is_empty() || self.has_ended {
+            return Poll::Ready(None);
+        }
+        let Some(next) = ready!(body.poll_piece(cx)) else { return Poll::Ready(None) };
+        self.consumed = true;
+        Poll::Ready(Some(next.and_then(|piece| {
+            if let Some(count) = &self.count {
+                let (came, more) = (count.get(), piece.len() as u64);
+                count.set(Came { bytes: came.bytes + more, spliced: came.spliced + more });
+            }
+            self.take_from_limit(piece.len()).map(|()| piece)
+        })))
     }
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
@@ -328,7 +369,7 @@ impl Content {
             Source::Payload(payload) => {
                 let next = ready!(Pin::new(payload).poll_next(cx));
                 self.consumed = true;
-                Poll::Ready(next.map(|item| item.map(Frame::Data).map_err(from_payload)))
+                Poll::Ready(next.map(|item| item.map(Frame::Data).map_err(BodyError::from)))
             }
             Source::Stream(body) => {
                 let next = ready!(body.poll_frame(cx));
@@ -348,14 +389,15 @@ impl fmt::Debug for RequestBody {
     }
 }
 
-fn from_payload(error: actix_web::error::PayloadError) -> BodyError {
-    use actix_web::error::PayloadError;
-    match error {
-        PayloadError::Incomplete(_) => BodyError::Incomplete,
-        PayloadError::EncodingCorrupted => BodyError::Malformed,
-        PayloadError::Overflow => BodyError::TooLarge { limit: 0 },
-        PayloadError::Io(error) => BodyError::Io(error),
-        other => BodyError::Io(std::io::Error::other(other.to_string())),
+impl From<PayloadError> for BodyError {
+    fn from(error: PayloadError) -> Self {
+        match error {
+            PayloadError::Incomplete(_) => Self::Incomplete,
+            PayloadError::EncodingCorrupted => Self::Malformed,
+            PayloadError::Overflow => Self::TooLarge { limit: 0 },
+            PayloadError::Io(error) => Self::Io(error),
+            other => Self::Io(std::io::Error::other(other.to_string())),
+        }
     }
 }
 

@@ -5,13 +5,13 @@ use std::{
     rc::Rc,
 };
 
-use super::HeaderMap;
+use super::{HeaderMap, body::Came};
 
 thread_local! {
     static MAPS: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
     static LINES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static TEXTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-    static COUNTS: RefCell<Vec<Rc<Cell<u64>>>> = const { RefCell::new(Vec::new()) };
+    static COUNTS: RefCell<Vec<Rc<Cell<Came>>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What is kept for later; more than this were never in use at once, or soon will not be.
@@ -88,14 +88,14 @@ pub fn give_back_text(mut text: String) {
 }
 
 /// A count of nothing yet, to be shared.
-pub fn count() -> Rc<Cell<u64>> {
+pub fn count() -> Rc<Cell<Came>> {
     COUNTS.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
 /// Takes back a count that nobody needs any more; if somebody else still does, it is his.
-pub fn give_back_count(mut count: Rc<Cell<u64>>) {
+pub fn give_back_count(mut count: Rc<Cell<Came>>) {
     if let Some(only) = Rc::get_mut(&mut count) {
-        only.set(0);
+        only.set(Came::default());
         COUNTS.with_borrow_mut(|kept| {
             if kept.len() < MAX_KEPT {
                 kept.push(count)
@@ -117,13 +117,13 @@ mod tests {
     fn a_count_that_somebody_still_has_is_not_given_to_another() {
         let (shared, own) = (count(), count());
         let body = Rc::clone(&shared);
-        body.set(7);
-        own.set(3);
+        body.set(Came { bytes: 7, spliced: 0 });
+        own.set(Came { bytes: 3, spliced: 2 });
 
         give_back_count(shared);
         give_back_count(own);
 
-        assert_eq!((count().get(), count().get(), body.get()), (0, 0, 7));
+        assert_eq!((count().get(), count().get(), body.get().bytes), (Came::default(), Came::default(), 7));
         assert_eq!(Rc::strong_count(&body), 1);
     }
 }

@@ -27,10 +27,10 @@ use super::support::{
 };
 
 const SPLICED: &str = "aqueduct_response_body_spliced_bytes_total";
-const MIB: usize = 1024 * 1024;
+pub const MIB: usize = 1024 * 1024;
 
 /// Content that is nowhere the same a few pages on.
-fn content(length: usize) -> Vec<u8> {
+pub fn content(length: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let step = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -70,12 +70,12 @@ async fn gets(client: &mut Client, length: usize) {
     assert!(response.body == content(length), "{length} is not what was sent");
 }
 
-fn to(origin: &Origin) -> String {
+pub fn to(origin: &Origin) -> String {
     format!("{CLEAR}server.workers = 1\nroutes.\"/\" = {:?}\n", origin.url())
 }
 
 /// What was counted in all under this name.
-async fn counted(admin: SocketAddr, name: &str) -> f64 {
+pub async fn counted(admin: SocketAddr, name: &str) -> f64 {
     let told = metrics(admin).await;
     told.lines()
         .filter(|line| line.starts_with(&format!("{name}{{")))
@@ -377,7 +377,7 @@ async fn what_is_encrypted_is_read_and_written() {
 }
 
 /// From now on it can open nothing more.
-fn take_all_files(server: &Binary) {
+pub fn take_all_files(server: &Binary) {
     let process = server.processes()[0];
     let is_free = |number: &u64| !Path::new(&format!("/proc/{process}/fd/{number}")).exists();
     let current = (0..).find(is_free);

@@ -67,6 +67,7 @@ mod intake;
 mod ip_access;
 mod jwt;
 mod large_bodies;
+mod large_uploads;
 mod limits;
 mod limits_by_client;
 mod listeners;

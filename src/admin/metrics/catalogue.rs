@@ -29,6 +29,7 @@ catalogue! {
     DURATION = histogram("aqueduct_request_duration_seconds", "From the head of a request to the last byte of its answer");
     FIRST_BYTE = histogram("aqueduct_first_byte_seconds", "From the head of a request to the head of an endpoint's answer");
     RECEIVED = counter("aqueduct_request_body_bytes", "Content that clients have sent");
+    RECEIVED_SPLICED = counter("aqueduct_request_body_spliced_bytes", "Those of them that went from socket to socket without a copy");
     SENT = counter("aqueduct_response_body_bytes", "Content that clients were sent");
     SPLICED = counter("aqueduct_response_body_spliced_bytes", "Those of them that went from socket to socket without a copy");
     RETRIES = counter("aqueduct_retries", "Requests that were sent once more");

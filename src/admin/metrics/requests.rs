@@ -27,6 +27,9 @@ pub fn now(status: &Status) -> Vec<Family> {
             }
         }),
         each(&sums, &metrics::RECEIVED, |family, labels, sums| family.push(labels, Value::Counter(sums.received))),
+        each(&sums, &metrics::RECEIVED_SPLICED, |family, labels, sums| {
+            family.push(labels, Value::Counter(sums.received_spliced));
+        }),
         each(&sums, &metrics::SENT, |family, labels, sums| family.push(labels, Value::Counter(sums.sent))),
         each(&sums, &metrics::SPLICED, |family, labels, sums| family.push(labels, Value::Counter(sums.spliced))),
         each(&sums, &metrics::RETRIES, |family, labels, sums| family.push(labels, Value::Counter(sums.retries))),

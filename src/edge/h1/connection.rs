@@ -15,7 +15,7 @@ use super::{
     head::{Head, HeadReader},
     response::{self, Asked, More, Outgoing},
     unseen,
-    wire::{Payload, Wire},
+    wire::Wire,
 };
 use crate::{
     clock::{Deadline, Due},
@@ -23,7 +23,9 @@ use crate::{
         answer::Answer,
         answers::{Answers, Call},
         drain::{Draining, LAST_CALL},
+        h1,
         parking::PARK_AFTER,
+        payload::Payload,
     },
     exchange::{Client, Exchange, RequestId},
     http::{
@@ -229,7 +231,7 @@ impl Connection {
 
     fn call(&self, head: Head) -> Call {
         let has_body = !matches!(head.length, Length::None | Length::Exact(0));
-        let payload = has_body.then(|| Box::pin(Payload::of(&self.wire)) as _);
+        let payload = has_body.then(|| Payload::Http1(h1::Payload::of(&self.wire)));
         Call { head, payload, peer: self.wire.peer, downstream: Rc::clone(&self.wire) as _ }
     }
 

@@ -15,7 +15,10 @@ use self::{
     connection::{Connection, Last},
     wire::Wire,
 };
-pub use self::{visit::Visit, wire::tidy};
+pub use self::{
+    visit::Visit,
+    wire::{Payload, tidy},
+};
 use super::{
     answers::Answers,
     counts::Counts,

@@ -67,6 +67,7 @@ enum End {
 }
 
 impl Payload {
+    /// Of what comes on a stream.
     pub fn of(content: Content, waits_for_leave: bool) -> Self {
         let limits = &content.channel.wire.limits;
         let (allowed, patience) = (limits.max_body, limits.request_body);

@@ -13,6 +13,7 @@ use std::{
 
 use bytes::Bytes;
 
+pub use self::body::Payload;
 use self::{
     connection::{Begun, Connection, Last},
     wire::Wire,

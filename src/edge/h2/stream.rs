@@ -28,6 +28,7 @@ use crate::{
             response::{self as h1_response, Ending},
             unseen,
         },
+        payload,
     },
     exchange::{Client, RequestId},
     http::{
@@ -139,7 +140,9 @@ impl Channel {
     fn call(self: &Rc<Self>, head: Head, content: Option<Content>, upgrades: bool) -> (Call, Option<Content>) {
         let has_body = !matches!(head.length, Length::None | Length::Exact(0));
         let (payload, content) = match content {
-            Some(content) if has_body => (Some(Box::pin(Payload::of(content, head.expects_continue)) as _), None),
+            Some(content) if has_body => {
+                (Some(payload::Payload::Http2(Payload::of(content, head.expects_continue))), None)
+            }
             content => (None, content.filter(|_| upgrades)),
         };
         (Call { head, payload, peer: self.wire.peer, downstream: Rc::clone(self) as _ }, content)

@@ -21,6 +21,7 @@ pub struct Page {
     duration: Histogram,
     head: Histogram,
     received: Count,
+    received_spliced: Count,
     sent: Count,
     spliced: Count,
     retries: Count,
@@ -39,6 +40,8 @@ pub struct Sums {
     pub head: Buckets,
     /// Bytes of content that clients have sent.
     pub received: u64,
+    /// Those of them that went from socket to socket without a copy.
+    pub received_spliced: u64,
     /// Bytes of content that clients were sent.
     pub sent: u64,
     /// Those of them that went from socket to socket without a copy.
@@ -63,7 +66,11 @@ impl Page {
             self.spliced.add(tally.spliced);
         }
         if let Some(received) = &tally.received {
-            self.received.add(received.get());
+            let came = received.get();
+            self.received.add(came.bytes);
+            if came.spliced > 0 {
+                self.received_spliced.add(came.spliced);
+            }
         }
         if tally.attempts > 1 {
             self.retries.add(u64::from(tally.attempts - 1));
@@ -81,6 +88,7 @@ impl Page {
         self.duration.add_to(&mut sums.duration);
         self.head.add_to(&mut sums.head);
         sums.received += self.received.now();
+        sums.received_spliced += self.received_spliced.now();
         sums.sent += self.sent.now();
         sums.spliced += self.spliced.now();
         sums.retries += self.retries.now();

@@ -9,7 +9,7 @@ use std::{
 use super::Recorder;
 use crate::{
     exchange::{Facts, Subject},
-    http::{StatusCode, scratch},
+    http::{StatusCode, body::Came, scratch},
 };
 
 /// A request whose answer has begun, until it is over.
@@ -26,8 +26,8 @@ pub struct Tally {
     pub took: Option<Duration>,
     /// How often it was sent.
     pub attempts: u32,
-    /// Bytes of its content that have come, if it has any.
-    pub received: Option<Rc<Cell<u64>>>,
+    /// What has come of its content, if it has any.
+    pub received: Option<Rc<Cell<Came>>>,
     /// Bytes of its answer's content that went from socket to socket without a copy.
     pub spliced: u64,
     /// What went wrong.

@@ -9,7 +9,9 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    http::{Body, BodyError, Downstream, Frame, HeaderMap, RequestBody, body::Length, chunked},
+    http::{
+        Body, BodyError, Downstream, Frame, HeaderMap, Piece, RequestBody, body::Length, chunked, shortcut::is_refusal,
+    },
     transport::{dial::Stream, outbox::Outbox},
 };
 
@@ -20,6 +22,10 @@ const PIECES: usize = 16;
 pub struct Sending {
     /// The head, then a frame at a time.
     out: Outbox,
+    /// Behind it a piece of the body that is not in our memory.
+    piece: Option<Piece>,
+    /// The endpoint's socket takes none.
+    refuses_pieces: bool,
     /// What has not been read yet.
     pub body: RequestBody,
     left: Left,
@@ -55,7 +61,16 @@ impl Sending {
             Length::Exact(length) => Left::Exactly(length),
             Length::Chunked => Left::Chunks,
         };
-        Self { out: Outbox::of(head), body, left, downstream, asked: false, started: false }
+        Self {
+            out: Outbox::of(head),
+            piece: None,
+            refuses_pieces: false,
+            body,
+            left,
+            downstream,
+            asked: false,
+            started: false,
+        }
     }
 
     /// All of it went out.
@@ -65,7 +80,7 @@ impl Sending {
 
     /// There are bytes that the endpoint has not taken.
     pub fn has_bytes(&self) -> bool {
-        !self.out.is_empty()
+        !self.out.is_empty() || self.piece.is_some()
     }
 
     /// The buffer of lines, once all of it went out, for the next request.
@@ -78,9 +93,9 @@ impl Sending {
         for _ in 0..PIECES {
             // One frame at a time; the first goes out together with the head if it is there.
             let asks = self.left != Left::Nothing && (!self.has_bytes() || !self.asked);
-            let more = if asks { self.poll_body(cx)? } else { Poll::Pending };
+            let more = if asks { self.poll_body(cx, stream)? } else { Poll::Pending };
             if self.has_bytes() {
-                let wrote = self.out.poll_write(cx, stream, moved);
+                let wrote = self.poll_write(cx, stream, moved);
                 self.started |= *moved;
                 ready!(wrote).map_err(SendError::Endpoint)?;
             } else if self.left == Left::Nothing {
@@ -93,9 +108,54 @@ impl Sending {
         Poll::Pending
     }
 
-    /// The next frame, framed.
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, SendError> {
+    /// Writes all that is there.
+    fn poll_write(&mut self, cx: &mut Context<'_>, stream: &mut Stream, moved: &mut bool) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.out.poll_write(cx, stream, moved))?;
+            let Some(piece) = self.piece.take() else { return Poll::Ready(Ok(())) };
+            ready!(self.poll_pour(cx, stream, piece, moved))?;
+        }
+    }
+
+    /// Writes what is in a pipe. What the socket does not take from there is read into memory, and what follows comes that way
+    /// from the start.
+    #[inline(never)]
+    fn poll_pour(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &Stream,
+        mut piece: Piece,
+        moved: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        match stream.poll_pour(cx, &mut piece, moved) {
+            Poll::Pending => {
+                self.piece = Some(piece);
+                Poll::Pending
+            }
+            Poll::Ready(Err(error)) if is_refusal(&error) => {
+                self.refuses_pieces = true;
+                self.out.put(piece.read_out()?, b"");
+                Poll::Ready(Ok(()))
+            }
+            poured => poured,
+        }
+    }
+
+    /// What is next of the body: a piece of it, or a frame, framed.
+    fn poll_body(&mut self, cx: &mut Context<'_>, stream: &Stream) -> Result<Poll<()>, SendError> {
         self.asked = true;
+        if matches!(self.left, Left::Exactly(_)) && stream.is_clear() && !self.refuses_pieces {
+            match self.body.poll_piece(cx) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Some(Ok(piece))) => {
+                    self.announced(piece.len())?;
+                    self.piece = Some(piece);
+                    return Ok(Poll::Ready(()));
+                }
+                Poll::Ready(Some(Err(error))) => return Err(SendError::Client(error)),
+                Poll::Ready(None) => {}
+            }
+        }
         match self.body.poll_frame(cx) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Some(Ok(Frame::Data(data)))) => self.frame(data)?,
@@ -117,23 +177,26 @@ impl Sending {
             // As a chunk it would be the last one, and what follows it the next request.
             return Ok(());
         }
-        let length = data.len() as u64;
-        match &mut self.left {
-            Left::Exactly(left) if length <= *left => {
-                *left -= length;
-                if *left == 0 {
-                    self.left = Left::Nothing;
-                }
-            }
-            // More than was announced would be the next request to the endpoint.
-            Left::Exactly(_) | Left::Nothing => return Err(SendError::Client(BodyError::Malformed)),
-            Left::Chunks => {
-                write!(self.out.lines, "{length:x}\r\n").expect("memory takes what is written");
-                self.out.put(data, b"\r\n");
-                return Ok(());
-            }
+        if self.left == Left::Chunks {
+            write!(self.out.lines, "{:x}\r\n", data.len()).expect("memory takes what is written");
+            self.out.put(data, b"\r\n");
+            return Ok(());
         }
+        self.announced(data.len())?;
         self.out.put(data, b"");
+        Ok(())
+    }
+
+    /// So much of what was announced has come.
+    fn announced(&mut self, length: usize) -> Result<(), SendError> {
+        match &mut self.left {
+            Left::Exactly(left) if length as u64 <= *left => *left -= length as u64,
+            // More than was announced would be the next request to the endpoint.
+            _ => return Err(SendError::Client(BodyError::Malformed)),
+        }
+        if self.left == Left::Exactly(0) {
+            self.left = Left::Nothing;
+        }
         Ok(())
     }
 
@@ -192,5 +255,53 @@ mod tests {
 
         assert!(sent.is_pending());
         assert!((1..=PIECES).contains(&taken.get()), "{} pieces", taken.get());
+    }
+
+    /// A body that is in a pipe, and behind that in memory.
+    #[cfg(target_os = "linux")]
+    struct Spliced(Option<Piece>);
+
+    #[cfg(target_os = "linux")]
+    impl Body for Spliced {
+        fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+            assert!(self.0.is_none(), "first comes what is in the pipe");
+            Poll::Ready(Some(Ok(Frame::Data(Bytes::from_static(b", the rest")))))
+        }
+
+        fn poll_piece(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+            Poll::Ready(Some(Ok(self.0.take().expect("it is asked for one piece and no more"))))
+        }
+
+        fn size(&self) -> BodySize {
+            BodySize::Stream
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[actix_rt::test]
+    async fn what_an_endpoint_does_not_take_from_a_pipe_is_read_and_written() {
+        use std::{future::poll_fn, os::fd::AsFd};
+
+        use rustix::fs::{OFlags, fcntl_setfl};
+        use tokio::io::AsyncReadExt;
+
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let (mut from, to) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        from.write_all(b"a piece").expect("there is room");
+        let mut piece = Piece::empty().expect("a pipe");
+        piece.fill(to.as_fd(), 100).expect("it has come");
+        // Nothing is spliced into what is appended to (splice(2), EINVAL).
+        fcntl_setfl(&ours, OFlags::APPEND | OFlags::NONBLOCK).expect("it may be changed");
+        let body = RequestBody::stream(Box::new(Spliced(Some(piece))), Length::Exact(17));
+        let mut sending = Sending::new(b"head, ".to_vec(), body, None);
+        let mut stream = Stream::Unix(ours);
+
+        let sent = poll_fn(|cx| sending.poll(cx, &mut stream, &mut false)).await;
+
+        assert!(sent.is_ok() && sending.is_done());
+        drop(stream);
+        let mut came = String::new();
+        theirs.read_to_string(&mut came).await.expect("text");
+        assert_eq!(came, "head, a piece, the rest");
     }
 }

@@ -12,11 +12,12 @@ use actix_web::error::PayloadError;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 
-use super::{READ, Wire};
+use super::{READ, Wire, keep_spare};
 use crate::http::{
-    BodyError, HeaderMap,
+    self, BodyError, HeaderMap,
     body::Length,
     chunked::{ChunkedDecoder, Piece},
+    shortcut::MIN_LEFT,
 };
 
 /// Bytes read at once.
@@ -36,6 +37,8 @@ pub(super) struct Incoming {
     /// The answer came instead of the leave: the client may send the body or not.
     got_no_leave: bool,
     has_reader: bool,
+    /// Some of it was had without a copy; so is the rest, however little it is.
+    is_spliced: bool,
     /// The task that waits for more of it.
     reader: Option<Waker>,
     /// Bytes of it that were thrown away.
@@ -133,16 +136,55 @@ impl Wire {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Some(Err(BodyError::Incomplete))),
                 Poll::Ready(Ok(_)) => self.reading.disarm(),
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(BodyError::Io(error)))),
-                Poll::Pending => {
-                    if !self.reading.is_armed() {
-                        self.reading.arm_or_disarm(self.limits.request_body);
-                    }
-                    self.body.borrow_mut().note_reader(cx);
-                    ready!(self.reading.poll(cx));
-                    return Poll::Ready(Some(Err(BodyError::Stalled)));
-                }
+                Poll::Pending => return self.poll_stalled(cx).map(|()| Some(Err(BodyError::Stalled))),
             }
         }
+    }
+
+    /// The same in a pipe: of known length, in the clear, once what was read is given out.
+    fn poll_body_piece(&self, cx: &mut Context<'_>) -> Poll<Option<Result<http::Piece, BodyError>>> {
+        let Some(left) = self.body.borrow().left_to_splice().filter(|_| self.input.borrow().is_empty()) else {
+            return Poll::Ready(None);
+        };
+        let mut line = self.line.borrow_mut();
+        let socket = line.as_mut().and_then(|line| line.known().ok()).filter(|socket| socket.is_clear());
+        let Some(socket) = socket else { return Poll::Ready(None) };
+        if self.body.borrow().waits_for_leave {
+            self.give_leave(cx);
+        }
+        keep_spare(self.input.take());
+        let piece = socket.poll_piece(cx, left);
+        let Poll::Ready(piece) = piece else {
+            return self.poll_stalled(cx).map(|()| Some(Err(BodyError::Stalled)));
+        };
+        Poll::Ready(match piece {
+            Ok(Some(piece)) if piece.is_empty() => Some(Err(BodyError::Incomplete)),
+            Ok(Some(piece)) => {
+                self.reading.disarm();
+                self.body.borrow_mut().took_piece(piece.len() as u64);
+                if self.is_body_complete() {
+                    self.wake_task_from(cx);
+                }
+                Some(Ok(piece))
+            }
+            Ok(None) => None,
+            Err(error) => Some(Err(BodyError::Io(error))),
+        })
+    }
+
+    /// What is still to come of the body is taken from the socket by who reads it, and by nobody else.
+    pub(super) fn body_goes_past_memory(&self) -> bool {
+        let body = self.body.borrow();
+        body.is_spliced && body.has_reader && !matches!(body.framing, Framing::Complete)
+    }
+
+    /// Nothing has come of the body: ready when it has not for too long.
+    fn poll_stalled(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.reading.is_armed() {
+            self.reading.arm_or_disarm(self.limits.request_body);
+        }
+        self.body.borrow_mut().note_reader(cx);
+        self.reading.poll(cx)
     }
 
     /// Somebody wants the body: the client may send it (RFC 9110, 10.1.1).
@@ -203,6 +245,25 @@ impl Incoming {
         }
     }
 
+    /// How much is still to come, if it is worth a pipe.
+    fn left_to_splice(&self) -> Option<u64> {
+        match self.framing {
+            Framing::Exactly(left) if self.is_spliced || left >= MIN_LEFT => Some(left),
+            _ => None,
+        }
+    }
+
+    /// So much of it went into one.
+    fn took_piece(&mut self, length: u64) {
+        self.is_spliced = true;
+        if let Framing::Exactly(left) = &mut self.framing {
+            *left -= length;
+            if *left == 0 {
+                self.framing = Framing::Complete;
+            }
+        }
+    }
+
     /// What the buffer holds of the body; `None` when more must be read.
     fn next(&mut self, input: &mut BytesMut) -> Result<Option<Next>, BodyError> {
         let next = match &mut self.framing {
@@ -240,12 +301,25 @@ pub struct Payload {
 }
 
 impl Payload {
+    /// Of the request under way.
     pub fn of(wire: &Rc<Wire>) -> Self {
         Self { wire: Rc::clone(wire), turn: wire.turn.get() }
     }
 
     fn is_current(&self) -> bool {
         self.wire.turn.get() == self.turn
+    }
+
+    /// What comes next of it in a pipe, if it can be had so.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<http::Piece, BodyError>>> {
+        if !self.is_current() || self.wire.body.borrow().failed {
+            return Poll::Ready(None);
+        }
+        let next = ready!(self.wire.poll_body_piece(cx));
+        if matches!(next, Some(Err(_))) {
+            self.wire.body.borrow_mut().failed = true;
+        }
+        Poll::Ready(next)
     }
 }
 

@@ -15,11 +15,11 @@ const LOOK: Duration = Duration::from_millis(500);
 
 impl Wire {
     /// While the client waits for its answer: ready when it has left, also if it has only closed its half. What it
-    /// sends meanwhile is kept, up to a bound.
+    /// sends meanwhile is kept, up to a bound; where its body goes past our memory it is left where it is.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.poll_watched(cx));
         let size = if self.is_body_complete() { READ } else { READ_BODY };
-        while self.input.borrow().len() < MAX_AHEAD {
+        while self.input.borrow().len() < MAX_AHEAD && !self.body_goes_past_memory() {
             match ready!(self.poll_read(cx, size)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
                 Ok(_) => self.wake_reader(),
