@@ -39,7 +39,7 @@ use crate::{
     prefetch,
     settings::listener::ListenerTimeouts,
     telemetry::refusals,
-    transport::dial::Stream as Socket,
+    transport::{dial::Stream as Socket, spare},
 };
 
 /// Where a worker takes connections in.
@@ -141,6 +141,7 @@ impl<A: Answers> Reception<A> {
             match accepted {
                 Ok(IN_A_ROW) => turn().await,
                 Ok(_) => {}
+                Err(error) if spare::is_scarcity(&error) && spare::give_up() > 0 => turn().await,
                 Err(error) => {
                     log::error!("no connection can be accepted: {error}");
                     tokio::time::sleep(BREATHER).await;

@@ -20,6 +20,7 @@ use tokio_rustls::TlsStream;
 use super::{
     Address, Phase, Target,
     send::{NO_SIGNAL, poll_send, poll_send_parts},
+    spare,
     tls::{HTTP_2, served::Served},
 };
 use crate::http::proxy_protocol;
@@ -84,7 +85,7 @@ async fn reach(address: &Address, phase: &Cell<Phase>) -> io::Result<Stream> {
     let (host, port) = match address {
         Address::Unix(path) => {
             phase.set(Phase::Connect);
-            return UnixStream::connect(path).await.map(Stream::Unix);
+            return spare::making_room(|| UnixStream::connect(path)).await.map(Stream::Unix);
         }
         Address::Tcp { host, port } => (&**host, *port),
     };
@@ -93,7 +94,7 @@ async fn reach(address: &Address, phase: &Cell<Phase>) -> io::Result<Stream> {
         return connect(SocketAddr::new(ip, port)).await;
     }
     phase.set(Phase::Resolve);
-    let found = lookup_host((host, port)).await?;
+    let found = spare::making_room(|| lookup_host((host, port))).await?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in found {
         phase.set(Phase::Connect);
@@ -106,7 +107,7 @@ async fn reach(address: &Address, phase: &Cell<Phase>) -> io::Result<Stream> {
 }
 
 async fn connect(address: SocketAddr) -> io::Result<Stream> {
-    let stream = TcpStream::connect(address).await?;
+    let stream = spare::making_room(|| TcpStream::connect(address)).await?;
     // Heads and the ends of bodies are small: waiting to fill a segment would stall every upload.
     stream.set_nodelay(true)?;
     Ok(Stream::Tcp(stream))

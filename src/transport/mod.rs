@@ -9,7 +9,6 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use rustix::io::Errno;
 
 use crate::http::{
     Downstream, HeaderMap, HeaderValue, Io, Method, RequestBody, ResponseBody, StatusCode, body::Length,
@@ -25,6 +24,7 @@ pub mod outbox;
 pub mod own;
 pub mod pool;
 pub mod send;
+pub mod spare;
 pub mod splice;
 pub mod tls;
 pub mod tunnel;
@@ -221,10 +221,9 @@ pub struct TransportError {
 }
 
 impl Cause {
-    /// Nothing is left here to make connections with: open files (of this process, or of the machine), or memory. It says nothing of who was to be asked.
+    /// Nothing is left here to make connections with. It says nothing of who was to be asked.
     pub fn is_scarcity(&self) -> bool {
-        let code = if let Self::Io(error) = self { Errno::from_io_error(error) } else { None };
-        matches!(code, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+        matches!(self, Self::Io(error) if spare::is_scarcity(error))
     }
 }
 

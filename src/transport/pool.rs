@@ -24,6 +24,7 @@ use tokio::{
 use super::{
     Cause, Phase, Target,
     dial::{Offer, Stream, dial},
+    spare,
 };
 use crate::clock::{self, Deadline};
 
@@ -78,7 +79,9 @@ pub struct Want<'r> {
 }
 
 /// All of one worker's connections, endpoint by endpoint.
-pub struct Shelves<S>(RefCell<HashMap<u64, Rc<S>, foldhash::fast::RandomState>>);
+pub struct Shelves<S>(Rc<ByEndpoint<S>>);
+
+type ByEndpoint<S> = RefCell<HashMap<u64, Rc<S>, foldhash::fast::RandomState>>;
 
 /// All of one worker's idle connections of HTTP/1.1.
 pub type Pool = Shelves<Shelf>;
@@ -96,6 +99,12 @@ pub trait Swept {
 
     /// Somebody looks after it.
     fn is_reaped(&self) -> &Cell<bool>;
+
+    /// Since when its idle ones are, by the coarse clock.
+    fn idle_since(&self, all: &mut Vec<Duration>);
+
+    /// Drops those that are idle since then or longer, but no more than so many. Says how many.
+    fn give_up(&self, since: Duration, most: usize) -> usize;
 }
 
 /// The idle connections to one endpoint.
@@ -132,9 +141,26 @@ impl<S: Swept> Shelves<S> {
     }
 }
 
-impl<S> Default for Shelves<S> {
+impl<S: Swept + 'static> Default for Shelves<S> {
     fn default() -> Self {
-        Self(RefCell::default())
+        let shelves: Rc<ByEndpoint<S>> = Rc::default();
+        let weak = Rc::downgrade(&shelves);
+        spare::know(weak);
+        Self(shelves)
+    }
+}
+
+impl<S: Swept> spare::Keeps for ByEndpoint<S> {
+    fn idle_since(&self, all: &mut Vec<Duration>) {
+        self.borrow().values().for_each(|shelf| shelf.idle_since(all));
+    }
+
+    fn give_up(&self, since: Duration, most: usize) -> usize {
+        let mut left = most;
+        for shelf in self.borrow().values() {
+            left -= shelf.give_up(since, left);
+        }
+        most - left
     }
 }
 
@@ -305,6 +331,18 @@ impl Swept for Shelf {
 
     fn is_reaped(&self) -> &Cell<bool> {
         &self.is_reaped
+    }
+
+    fn idle_since(&self, all: &mut Vec<Duration>) {
+        all.extend(self.idle.borrow().iter().map(|connection| connection.idle_since));
+    }
+
+    fn give_up(&self, since: Duration, most: usize) -> usize {
+        let mut idle = self.idle.borrow_mut();
+        // The oldest are in front.
+        let old = idle.iter().take(most).take_while(|connection| connection.idle_since <= since).count();
+        idle.drain(..old);
+        old
     }
 }
 

@@ -1,12 +1,15 @@
 //! When the process may open no more files: whose fault that is, and what comes after.
 
+use std::collections::BTreeSet;
+
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 
 use super::support::{
     binary::{Binary, write},
     client::Client,
-    origin::Origin,
+    h2_origin,
+    origin::{Origin, Script},
 };
 
 /// There are files with these numbers as long as a program runs.
@@ -61,4 +64,59 @@ async fn when_no_file_can_be_opened_that_is_no_fault_of_the_endpoints() {
     for _ in 0..5 {
         assert_eq!(ask(&mut client, "/").await.2, "up");
     }
+}
+
+/// How many files this program has open.
+fn open_files(program: &Binary) -> u64 {
+    let folder = format!("/proc/{}/fd", program.processes()[0]);
+    std::fs::read_dir(folder).expect("it runs").count() as u64
+}
+
+const ENDPOINTS: usize = 24;
+
+/// Endpoints that answer with their numbers, a program before them that may open files for a third of them, and requests
+/// for all in turn.
+async fn more_endpoints_than_files(protocol: &str, script: impl Fn(&'static str) -> Script) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut origins = Vec::new();
+    for number in 0..ENDPOINTS {
+        origins.push(script(format!("from {number}").leak()).start().await);
+    }
+    let servers: Vec<String> = origins.iter().map(Origin::url).collect();
+    let settings = format!(
+        "listen = [\"127.0.0.1:0\"]\nadmin.listen = \"127.0.0.1:0\"\nserver = {{ watch = false, workers = 1 }}\n\
+         routes.\"/\" = \"many\"\n[upstreams.many]\nbalance = \"round_robin\"\nservers = {servers:?}\n\
+         protocol = {protocol:?}\n"
+    );
+    write(folder.path(), "edge.toml", settings);
+    let (proxy, _) = Binary::with_operators(folder.path()).await;
+    let mut client = proxy.connect().await;
+    assert!(ask(&mut client, "/").await.2.starts_with("from "));
+
+    limit_files(&proxy, open_files(&proxy) + ENDPOINTS as u64 / 3);
+    let mut from = BTreeSet::new();
+    for _ in 0..3 * ENDPOINTS {
+        let (status, told, text) = ask(&mut client, "/").await;
+        assert_eq!(status, 200, "{told}");
+        from.insert(text);
+    }
+
+    assert_eq!(from.len(), ENDPOINTS);
+    // Who comes now is let in, too.
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = proxy.connect().await;
+        assert_eq!(ask(&mut client, "/").await.0, 200);
+        clients.push(client);
+    }
+}
+
+#[actix_rt::test]
+async fn where_no_file_can_be_opened_idle_connections_to_endpoints_make_room() {
+    more_endpoints_than_files("h1", Origin::answering).await;
+}
+
+#[actix_rt::test]
+async fn where_no_file_can_be_opened_idle_connections_of_http_2_make_room() {
+    more_endpoints_than_files("h2c", h2_origin::saying).await;
 }

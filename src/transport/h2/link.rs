@@ -72,7 +72,7 @@ impl Link {
 
     /// It takes another request now.
     pub fn has_room(&self, limits: &Limits, now: Duration) -> bool {
-        let is_stale = self.open.get() == 0 && now.saturating_sub(self.idle_since.get()) >= limits.idle;
+        let is_stale = self.is_idle() && now.saturating_sub(self.idle_since.get()) >= limits.idle;
         if self.is_retired.get() || is_stale || now.saturating_sub(self.born) >= limits.lifetime {
             return false;
         }
@@ -107,9 +107,14 @@ impl Link {
         self.is_retired.set(true);
     }
 
+    /// Nothing is under way on it.
+    pub fn is_idle(&self) -> bool {
+        self.open.get() == 0
+    }
+
     /// Nothing is under way on it, and nothing will be.
     pub fn is_over(&self, limits: &Limits, now: Duration) -> bool {
-        self.open.get() == 0 && !self.has_room(limits, now)
+        self.is_idle() && !self.has_room(limits, now)
     }
 
     /// Begins a request.
@@ -275,7 +280,7 @@ impl Driver {
     fn wait(&self) -> Wait {
         match self.link.upgrade() {
             None => Wait::End,
-            Some(link) if link.open.get() == 0 => Wait::Nothing,
+            Some(link) if link.is_idle() => Wait::Nothing,
             Some(_) if self.watch.is_asked => Wait::Pong,
             Some(_) => Wait::Word,
         }

@@ -198,7 +198,7 @@ impl Shelf {
     /// A request has ended on this connection.
     fn is_free(self: &Rc<Self>, link: &Rc<Link>) {
         let now = clock::coarse();
-        if link.open.get() == 0 {
+        if link.is_idle() {
             link.idle_since.set(now);
         }
         let Some(limits) = self.limits.upgrade() else { return self.drop_idle(link) };
@@ -207,7 +207,7 @@ impl Shelf {
         if self.queued_elsewhere(&limits) > 0 {
             link.retire();
         }
-        let idle = self.links.borrow().iter().filter(|link| link.open.get() == 0).count();
+        let idle = self.links.borrow().iter().filter(|link| link.is_idle()).count();
         if idle > limits.max_idle || link.is_over(&limits, now) {
             self.drop_idle(link);
         }
@@ -219,7 +219,7 @@ impl Shelf {
     }
 
     fn drop_idle(&self, link: &Rc<Link>) {
-        if link.open.get() == 0 {
+        if link.is_idle() {
             self.forget(link);
         }
     }
@@ -247,12 +247,12 @@ impl Swept for Shelf {
         let mut wanted = limits.as_ref().map_or(0, |limits| self.queued_elsewhere(limits));
         let mut kept = mem::take(&mut *self.links.borrow_mut());
         kept.retain(|link| {
-            let is_idle = link.open.get() == 0;
+            let is_idle = link.is_idle();
             let stays = !is_idle || limits.as_ref().is_some_and(|limits| wanted == 0 && !link.is_over(limits, now));
             wanted = wanted.saturating_sub(u64::from(is_idle && !stays));
             stays
         });
-        let idle = kept.iter().filter(|link| link.open.get() == 0);
+        let idle = kept.iter().filter(|link| link.is_idle());
         let until = |idle: &Rc<Link>| (idle.idle_since.get() + limits.as_ref()?.idle).checked_sub(now);
         let next = idle.filter_map(until).min().unwrap_or(SWEEP);
         *self.links.borrow_mut() = kept;
@@ -269,6 +269,20 @@ impl Swept for Shelf {
 
     fn is_reaped(&self) -> &Cell<bool> {
         &self.is_reaped
+    }
+
+    fn idle_since(&self, all: &mut Vec<Duration>) {
+        all.extend(self.links.borrow().iter().filter(|link| link.is_idle()).map(|link| link.idle_since.get()));
+    }
+
+    fn give_up(&self, since: Duration, most: usize) -> usize {
+        let mut left = most;
+        self.links.borrow_mut().retain(|link| {
+            let goes = left > 0 && link.is_idle() && link.idle_since.get() <= since;
+            left -= usize::from(goes);
+            !goes
+        });
+        most - left
     }
 }
 
