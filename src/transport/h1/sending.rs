@@ -17,6 +17,9 @@ use crate::{
 
 /// Pieces of a body sent in one turn: an upload without a pause may not keep its answer from being read.
 const PIECES: usize = 16;
+/// What is in a pipe counts for as many of them as it would have come in through our memory. Otherwise it would use up the turn
+/// that the runtime gives, and nothing would be left of that to read an answer in.
+const FRAME: usize = 64 * 1024;
 
 /// A request while it is sent.
 pub struct Sending {
@@ -90,10 +93,12 @@ impl Sending {
 
     /// Sends what can be sent. Ready when all of it went out; `moved` is set when a byte did.
     pub fn poll(&mut self, cx: &mut Context<'_>, stream: &mut Stream, moved: &mut bool) -> Poll<Result<(), SendError>> {
-        for _ in 0..PIECES {
+        let mut count = 0;
+        while count < PIECES {
             // One frame at a time; the first goes out together with the head if it is there.
             let asks = self.left != Left::Nothing && (!self.has_bytes() || !self.asked);
             let more = if asks { self.poll_body(cx, stream)? } else { Poll::Pending };
+            count += self.piece.as_ref().map_or(1, |piece| piece.len().div_ceil(FRAME).max(1));
             if self.has_bytes() {
                 let wrote = self.poll_write(cx, stream, moved);
                 self.started |= *moved;
@@ -275,6 +280,63 @@ mod tests {
         fn size(&self) -> BodySize {
             BodySize::Stream
         }
+    }
+
+    /// A body that always has another piece, as soon as the endpoint has read the last one.
+    #[cfg(target_os = "linux")]
+    struct Pieces {
+        endpoint: std::os::unix::net::UnixStream,
+        given: Rc<Cell<usize>>,
+        unread: usize,
+    }
+
+    #[cfg(target_os = "linux")]
+    const LARGE: usize = 128 * 1024;
+
+    #[cfg(target_os = "linux")]
+    impl Body for Pieces {
+        fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+            panic!("all of it can be had in pieces")
+        }
+
+        fn poll_piece(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+            use std::{io::Read, os::fd::AsFd, os::unix::net::UnixStream};
+
+            self.endpoint.read_exact(&mut vec![0; self.unread]).expect("it was written");
+            let (mut from, to) = UnixStream::pair().expect("a pair");
+            from.write_all(&[b'x'; LARGE]).expect("there is room");
+            let mut piece = Piece::empty().expect("a pipe");
+            piece.fill(to.as_fd(), LARGE as u64).expect("it has come");
+            self.unread = piece.len();
+            self.given.set(self.given.get() + piece.len());
+            Poll::Ready(Some(Ok(piece)))
+        }
+
+        fn size(&self) -> BodySize {
+            BodySize::Stream
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[actix_rt::test]
+    async fn an_upload_past_memory_leaves_the_answer_its_turn_after_as_many_bytes() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        ours.set_nonblocking(true).expect("it can be");
+        let ours = UnixStream::from_std(ours).expect("it is open");
+        let given = Rc::new(Cell::new(0));
+        let body = Pieces { endpoint: theirs, given: Rc::clone(&given), unread: "head".len() };
+        let mut sending = Sending::new(b"head".to_vec(), RequestBody::empty(), None);
+        ours.writable().await.expect("it is open");
+        let mut stream = Stream::Unix(ours);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(sending.poll(&mut cx, &mut stream, &mut false).is_ready());
+        sending.body = RequestBody::stream(Box::new(body), Length::Exact(u64::MAX));
+        sending.left = Left::Exactly(u64::MAX);
+
+        let sent = sending.poll(&mut cx, &mut stream, &mut false);
+
+        assert!(sent.is_pending());
+        assert!((1..=PIECES * FRAME).contains(&given.get()), "{} bytes", given.get());
     }
 
     #[cfg(target_os = "linux")]
