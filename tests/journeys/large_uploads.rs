@@ -229,6 +229,65 @@ async fn a_refusal_that_comes_early_is_read_and_the_upload_ends() {
 }
 
 #[actix_rt::test]
+async fn behind_an_answer_that_comes_early_and_the_rest_of_the_upload_is_the_next_request() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let origin = Origin::script(|mut conn, number| async move {
+        conn.read_head().await;
+        if number == 0 {
+            conn.read_exact(190_000).await;
+            answer(&mut conn, "early").await;
+            conn.wait_closed().await;
+        } else {
+            answer(&mut conn, "next").await;
+        }
+    });
+    let origin = origin.start().await;
+    let (server, admin) = proxy(folder.path(), &to(&origin)).await;
+    let mut client = server.connect().await;
+    let upload = upload(200_000);
+    let (begun, rest) = upload.split_at(upload.len() - 10_000);
+
+    client.send(begun).await;
+    assert_eq!(client.read_response().await.text(), "early");
+    origin.wait_for_closed(1).await;
+    client.send([rest, b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"].concat()).await;
+
+    assert_eq!(client.read_response().await.text(), "next");
+    assert!(counted(admin, SPLICED).await > 0.0);
+    assert!(origin.request(1).starts_with("GET / HTTP/1.1\r\n"), "{}", origin.request(1));
+}
+
+#[actix_rt::test]
+async fn an_answer_that_comes_while_the_upload_is_under_way_is_passed_on_as_it_comes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {MIB}\r\n\r\n")).await;
+        for _ in 0..MIB / 4096 {
+            let part = conn.read_exact(4096).await;
+            conn.write(part).await;
+        }
+        conn.next_head().await;
+        answer(&mut conn, "kept").await;
+    });
+    let origin = origin.start().await;
+    let (server, admin) = proxy(folder.path(), &to(&origin)).await;
+    let mut client = server.connect().await;
+
+    client.send(head(MIB)).await;
+    assert!(client.read_head().await.starts_with("HTTP/1.1 200 "));
+    for part in content(MIB).chunks(4096) {
+        client.send(part).await;
+        assert!(client.read_exact(4096).await == part, "it is not what was sent");
+    }
+    client.send("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await;
+
+    assert_eq!(client.read_response().await.text(), "kept");
+    assert!(spliced_of(admin, MIB).await > 0.0);
+    assert_eq!(origin.connections_seen(), 1);
+}
+
+#[actix_rt::test]
 async fn an_endpoint_that_breaks_off_is_told_of_and_not_asked_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let origin = Origin::script(|mut conn, _| async move {
