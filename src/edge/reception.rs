@@ -141,7 +141,7 @@ impl<A: Answers> Reception<A> {
             match accepted {
                 Ok(IN_A_ROW) => turn().await,
                 Ok(_) => {}
-                Err(error) if spare::is_scarcity(&error) && spare::give_up() > 0 => turn().await,
+                Err(error) if spare::is_scarcity(&error) && spare::make_room().await => {}
                 Err(error) => {
                     log::error!("no connection can be accepted: {error}");
                     tokio::time::sleep(BREATHER).await;

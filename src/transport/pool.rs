@@ -79,15 +79,13 @@ pub struct Want<'r> {
 }
 
 /// All of one worker's connections, endpoint by endpoint.
-pub struct Shelves<S>(Rc<ByEndpoint<S>>);
-
-type ByEndpoint<S> = RefCell<HashMap<u64, Rc<S>, foldhash::fast::RandomState>>;
+pub struct Shelves<S>(RefCell<HashMap<u64, Rc<S>, foldhash::fast::RandomState>>);
 
 /// All of one worker's idle connections of HTTP/1.1.
 pub type Pool = Shelves<Shelf>;
 
 /// What is swept now and then: connections to one endpoint.
-pub trait Swept {
+pub trait Swept: spare::Keeps {
     /// Drops what is not to be kept. Says when to look again.
     fn sweep(&self) -> Duration;
 
@@ -99,12 +97,6 @@ pub trait Swept {
 
     /// Somebody looks after it.
     fn is_reaped(&self) -> &Cell<bool>;
-
-    /// Since when its idle ones are, by the coarse clock.
-    fn idle_since(&self, all: &mut Vec<Duration>);
-
-    /// Drops those that are idle since then or longer, but no more than so many. Says how many.
-    fn give_up(&self, since: Duration, most: usize) -> usize;
 }
 
 /// The idle connections to one endpoint.
@@ -141,26 +133,9 @@ impl<S: Swept> Shelves<S> {
     }
 }
 
-impl<S: Swept + 'static> Default for Shelves<S> {
+impl<S> Default for Shelves<S> {
     fn default() -> Self {
-        let shelves: Rc<ByEndpoint<S>> = Rc::default();
-        let weak = Rc::downgrade(&shelves);
-        spare::know(weak);
-        Self(shelves)
-    }
-}
-
-impl<S: Swept> spare::Keeps for ByEndpoint<S> {
-    fn idle_since(&self, all: &mut Vec<Duration>) {
-        self.borrow().values().for_each(|shelf| shelf.idle_since(all));
-    }
-
-    fn give_up(&self, since: Duration, most: usize) -> usize {
-        let mut left = most;
-        for shelf in self.borrow().values() {
-            left -= shelf.give_up(since, left);
-        }
-        most - left
+        Self(RefCell::default())
     }
 }
 
@@ -332,7 +307,9 @@ impl Swept for Shelf {
     fn is_reaped(&self) -> &Cell<bool> {
         &self.is_reaped
     }
+}
 
+impl spare::Keeps for Shelf {
     fn idle_since(&self, all: &mut Vec<Duration>) {
         all.extend(self.idle.borrow().iter().map(|connection| connection.idle_since));
     }
@@ -362,11 +339,11 @@ pub async fn reap<S: Swept>(reaped: Reaped<S>, wanted: Arc<Notify>) {
         let mut wanted = pin!(wanted.notified());
         // From here on no call is missed, also one that comes while we sweep.
         wanted.as_mut().enable();
-        let Some(next) = reaped.0.upgrade().map(|shelf| shelf.sweep()) else { return };
+        let Some(next) = reaped.shelf.upgrade().map(|shelf| shelf.sweep()) else { return };
         tokio::select! {
             () = wanted => {}
             () = sleep(next) => {
-                if reaped.0.upgrade().is_none_or(|shelf| shelf.is_empty()) {
+                if reaped.shelf.upgrade().is_none_or(|shelf| shelf.is_empty()) {
                     return;
                 }
             }
@@ -374,19 +351,25 @@ pub async fn reap<S: Swept>(reaped: Reaped<S>, wanted: Arc<Notify>) {
     }
 }
 
-/// Says that nobody looks after the shelf any more, also when the runtime is dropped under it.
-pub struct Reaped<S: Swept>(Weak<S>);
+/// Says that nobody looks after the shelf any more, also when the runtime is dropped under it. Until then there may be
+/// something on it that can be given up.
+pub struct Reaped<S: Swept> {
+    shelf: Weak<S>,
+    _known: spare::Known,
+}
 
-impl<S: Swept> Reaped<S> {
+impl<S: Swept + 'static> Reaped<S> {
     /// Of this shelf.
     pub fn of(shelf: &Rc<S>) -> Self {
-        Self(Rc::downgrade(shelf))
+        let shelf = Rc::downgrade(shelf);
+        let keeper: Weak<dyn spare::Keeps> = shelf.clone();
+        Self { shelf, _known: spare::know(keeper) }
     }
 }
 
 impl<S: Swept> Drop for Reaped<S> {
     fn drop(&mut self) {
-        if let Some(shelf) = self.0.upgrade() {
+        if let Some(shelf) = self.shelf.upgrade() {
             shelf.is_reaped().set(false);
         }
     }

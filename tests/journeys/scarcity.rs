@@ -74,9 +74,8 @@ fn open_files(program: &Binary) -> u64 {
 
 const ENDPOINTS: usize = 24;
 
-/// Endpoints that answer with their numbers, a program before them that may open files for a third of them, and requests
-/// for all in turn.
-async fn more_endpoints_than_files(protocol: &str, script: impl Fn(&'static str) -> Script) {
+/// A program of so many workers before endpoints that answer with their numbers.
+async fn before_many(workers: usize, protocol: &str, script: impl Fn(&'static str) -> Script) -> (Binary, Vec<Origin>) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut origins = Vec::new();
     for number in 0..ENDPOINTS {
@@ -84,30 +83,60 @@ async fn more_endpoints_than_files(protocol: &str, script: impl Fn(&'static str)
     }
     let servers: Vec<String> = origins.iter().map(Origin::url).collect();
     let settings = format!(
-        "listen = [\"127.0.0.1:0\"]\nadmin.listen = \"127.0.0.1:0\"\nserver = {{ watch = false, workers = 1 }}\n\
-         routes.\"/\" = \"many\"\n[upstreams.many]\nbalance = \"round_robin\"\nservers = {servers:?}\n\
-         protocol = {protocol:?}\n"
+        "listen = [\"127.0.0.1:0\"]\nadmin.listen = \"127.0.0.1:0\"\n\
+         server = {{ watch = false, workers = {workers} }}\nroutes.\"/\" = \"many\"\n\
+         routes.\"/here\" = {{ respond = {{ status = 200, body = \"here\" }} }}\n\
+         [upstreams.many]\nbalance = \"round_robin\"\nservers = {servers:?}\nprotocol = {protocol:?}\n"
     );
     write(folder.path(), "edge.toml", settings);
     let (proxy, _) = Binary::with_operators(folder.path()).await;
-    let mut client = proxy.connect().await;
-    assert!(ask(&mut client, "/").await.2.starts_with("from "));
+    (proxy, origins)
+}
 
-    limit_files(&proxy, open_files(&proxy) + ENDPOINTS as u64 / 3);
+/// Who has answered so many requests of this client.
+async fn all_answer(client: &mut Client, count: usize) -> BTreeSet<String> {
     let mut from = BTreeSet::new();
-    for _ in 0..3 * ENDPOINTS {
-        let (status, told, text) = ask(&mut client, "/").await;
+    for _ in 0..count {
+        let (status, told, text) = ask(client, "/").await;
         assert_eq!(status, 200, "{told}");
         from.insert(text);
     }
+    from
+}
 
-    assert_eq!(from.len(), ENDPOINTS);
+/// There are files for a third of the endpoints, and requests for all in turn.
+async fn more_endpoints_than_files(protocol: &str, script: impl Fn(&'static str) -> Script) {
+    let (proxy, _origins) = before_many(1, protocol, script).await;
+    let mut client = proxy.connect().await;
+    all_answer(&mut client, 1).await;
+
+    limit_files(&proxy, open_files(&proxy) + ENDPOINTS as u64 / 3);
+
+    assert_eq!(all_answer(&mut client, 3 * ENDPOINTS).await.len(), ENDPOINTS);
     // Who comes now is let in, too.
     let mut clients = Vec::new();
     for _ in 0..3 {
         let mut client = proxy.connect().await;
-        assert_eq!(ask(&mut client, "/").await.0, 200);
+        all_answer(&mut client, 1).await;
         clients.push(client);
+    }
+}
+
+/// The same, where one worker has all the files and another has the next client.
+async fn more_endpoints_than_files_for_two_workers(protocol: &str, script: impl Fn(&'static str) -> Script) {
+    let (proxy, _origins) = before_many(2, protocol, script).await;
+    let mut clients = Vec::new();
+    // They are shared out among the workers.
+    for _ in 0..4 {
+        let mut client = proxy.connect().await;
+        ask(&mut client, "/here").await;
+        clients.push(client);
+    }
+
+    limit_files(&proxy, open_files(&proxy) + ENDPOINTS as u64 / 3);
+
+    for client in &mut clients {
+        all_answer(client, 2 * ENDPOINTS).await;
     }
 }
 
@@ -119,4 +148,14 @@ async fn where_no_file_can_be_opened_idle_connections_to_endpoints_make_room() {
 #[actix_rt::test]
 async fn where_no_file_can_be_opened_idle_connections_of_http_2_make_room() {
     more_endpoints_than_files("h2c", h2_origin::saying).await;
+}
+
+#[actix_rt::test]
+async fn where_no_file_can_be_opened_other_workers_make_room() {
+    more_endpoints_than_files_for_two_workers("h1", Origin::answering).await;
+}
+
+#[actix_rt::test]
+async fn where_no_file_can_be_opened_other_workers_make_room_with_http_2() {
+    more_endpoints_than_files_for_two_workers("h2c", h2_origin::saying).await;
 }

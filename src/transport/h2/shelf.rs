@@ -25,6 +25,7 @@ use crate::{
         Cause, Phase, Target,
         dial::{Offer, dial},
         pool::{self, Connection, Limits, Queued, Reaped, SHORTEST_SWEEP, SWEEP, Swept, by},
+        spare,
     },
 };
 
@@ -270,7 +271,9 @@ impl Swept for Shelf {
     fn is_reaped(&self) -> &Cell<bool> {
         &self.is_reaped
     }
+}
 
+impl spare::Keeps for Shelf {
     fn idle_since(&self, all: &mut Vec<Duration>) {
         all.extend(self.links.borrow().iter().filter(|link| link.is_idle()).map(|link| link.idle_since.get()));
     }
