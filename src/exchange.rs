@@ -263,7 +263,9 @@ impl Exchange {
     pub fn end(mut self: Box<Self>) {
         // One by one, where they are: all of it in one piece is hundreds of bytes to move.
         scratch::give_back(mem::take(&mut self.headers));
-        scratch::give_back(mem::take(&mut self.facts.fields));
+        if !self.facts.fields.is_empty() {
+            scratch::give_back(mem::take(&mut self.facts.fields));
+        }
         scratch::give_back_text(mem::take(&mut self.path));
         scratch::give_back_text(mem::take(&mut self.authority).into_text());
     }
