@@ -15,6 +15,10 @@ use crate::report::figures;
 use crate::results::{CaseResult, Round};
 use crate::running::Running;
 
+/// A process lives for so many rounds: where the kernel has put its memory makes one a few percent dearer than the next, as long
+/// as it lives. What it stores is worth more.
+const LIFE: usize = 5;
+
 pub struct Comparison {
     pub cases: Vec<Case>,
     pub peers: Vec<Peer>,
@@ -52,11 +56,9 @@ impl Comparison {
         let all = self.peers_of(case);
         let start = |peer: Peer| peer.start(&self.place, case);
         let mut started: BTreeMap<Peer, io::Result<Running>> = BTreeMap::new();
-        if case.measures_cpu() {
-            started.extend(all.iter().map(|&peer| (peer, start(peer))));
-        }
         let mut peers: BTreeMap<Peer, Vec<Round>> = BTreeMap::new();
         for round in 0..self.rounds {
+            let is_new = round == 0 || (round % LIFE == 0 && !case.is_stored());
             for turn in 0..all.len() {
                 // Nobody is always the first.
                 let peer = all[(round + turn) % all.len()];
@@ -64,11 +66,14 @@ impl Comparison {
                     // Memory once taken is seldom given back, and libraries may be shared with another peer:
                     // each round wants a new process, alone.
                     started.clear();
+                } else if turn == 0 && is_new {
+                    started.clear();
+                    started.extend(all.iter().map(|&peer| (peer, start(peer))));
                 }
                 let running = started.entry(peer).or_insert_with(|| start(peer));
                 let outcome = match running {
                     Ok(running) => {
-                        let measurement = Measurement::of(case, running, &self.shown, round);
+                        let measurement = Measurement::of(case, running, &self.shown, round, is_new);
                         measurement.and_then(|it| it.take(generator, self.window))
                     }
                     Err(error) => Err(io::Error::other(format!("did not start: {error}"))),

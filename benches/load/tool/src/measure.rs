@@ -43,12 +43,20 @@ pub struct Measurement<'m> {
     peer: &'m Running,
     target: Target,
     round: usize,
+    is_new: bool,
 }
 
 impl<'m> Measurement<'m> {
-    /// `shown` is the certificate that clients are to see, `round` a number that tells it from others of this peer.
-    pub fn of(case: &'m Case, peer: &'m Running, shown: &CertificateDer<'static>, round: usize) -> io::Result<Self> {
-        Ok(Self { case, peer, target: Target::of(case, peer.address, shown)?, round })
+    /// `shown` is the certificate that clients are to see, `round` a number that tells it from others of this peer, which
+    /// has not been measured before if it is new.
+    pub fn of(
+        case: &'m Case,
+        peer: &'m Running,
+        shown: &CertificateDer<'static>,
+        round: usize,
+        is_new: bool,
+    ) -> io::Result<Self> {
+        Ok(Self { case, peer, target: Target::of(case, peer.address, shown)?, round, is_new })
     }
 
     pub fn take(&self, generator: &mut Generator, window: Duration) -> io::Result<Round> {
@@ -148,7 +156,7 @@ impl<'m> Measurement<'m> {
     }
 
     fn warm_up(&self, window: Duration) -> Duration {
-        (window / 4).max(if self.round == 0 { LEAST_WARM_UP } else { LEAST_WARMED_AGAIN })
+        (window / 4).max(if self.is_new { LEAST_WARM_UP } else { LEAST_WARMED_AGAIN })
     }
 
     /// All want the same new thing at once, and then the next one.

@@ -175,14 +175,9 @@ impl Results {
 
     /// How often each peer was measured, and how long: in all cases, or from the least to the most.
     pub fn effort(&self) -> String {
-        let rounds = Spread::of(self.cases.iter().flat_map(|case| case.peers.values()).map(|all| all.len() as f64));
-        let seconds = Spread::of(self.cases.iter().map(|case| case.seconds.unwrap_or(self.seconds)));
-        let told = |spread: Option<Spread>| match spread {
-            Some(Spread { least, most, .. }) if least < most => format!("{least} to {most}"),
-            Some(Spread { median, .. }) => median.to_string(),
-            None => "no".into(),
-        };
-        format!("{} rounds of {} s", told(rounds), told(seconds))
+        let rounds = self.cases.iter().flat_map(|case| case.peers.values()).map(|all| all.len() as f64);
+        let seconds = self.cases.iter().map(|case| case.seconds.unwrap_or(self.seconds));
+        format!("{} rounds of {} s", from_to(rounds), from_to(seconds))
     }
 
     pub fn failures(&self) -> usize {
@@ -196,6 +191,15 @@ impl Results {
         peers.sort();
         peers.dedup();
         peers
+    }
+}
+
+/// The least and the most, or the one that all are.
+fn from_to(values: impl Iterator<Item = f64>) -> String {
+    let (least, most) = values.fold((f64::MAX, f64::MIN), |(least, most), one| (one.min(least), one.max(most)));
+    match least < most {
+        true => format!("{least} to {most}"),
+        false => least.to_string(),
     }
 }
 
@@ -221,8 +225,9 @@ mod tests {
     #[test]
     fn what_a_newer_run_did_not_measure_is_kept_with_its_version() {
         let rounds = |many| vec![round(1.0, 1.0); many];
-        let older = [case("128b", rounds(3), rounds(3)), case("10k", rounds(3), rounds(3))];
-        let mut results = run(&["nginx 1.22.1", "Caddy 2.11.7", "Aqueduct 0.1.0"], 1.0, older.into());
+        let others = (0..20).map(|number| case(&number.to_string(), rounds(7), rounds(7)));
+        let older = [case("128b", rounds(3), rounds(3)), case("10k", rounds(3), rounds(3))].into_iter().chain(others);
+        let mut results = run(&["nginx 1.22.1", "Caddy 2.11.7", "Aqueduct 0.1.0"], 1.0, older.collect());
 
         results.update(run(&["nginx 1.26.0", "Aqueduct 0.1.0"], 0.25, vec![case("128b", rounds(40), rounds(40))]));
 

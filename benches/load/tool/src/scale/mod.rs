@@ -31,7 +31,7 @@ use settings::{Size, settings};
 
 /// One dimension at a time, and all of it.
 const ROUTES: [usize; 4] = [10, 1_000, 10_000, 100_000];
-const ENDPOINTS: [usize; 4] = [10, 100, 1_000, 10_000];
+const ENDPOINTS: [usize; 5] = [10, 100, 1_000, 10_000, 100_000];
 const ALL: Size = Size { routes: 100_000, endpoints: 10_000, upstreams: 1_000 };
 const IDLE: [usize; 3] = [10, 1_000, 10_000];
 /// Until it answers the first request.
