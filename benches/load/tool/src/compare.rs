@@ -17,7 +17,7 @@ use crate::running::Running;
 
 /// A process lives for so many rounds: where the kernel has put its memory makes one a few percent dearer than the next, as long
 /// as it lives. What it stores is worth more.
-const LIFE: usize = 5;
+pub const LIFE: usize = 5;
 
 pub struct Comparison {
     pub cases: Vec<Case>,

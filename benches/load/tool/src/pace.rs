@@ -1,19 +1,21 @@
 //! How long clients wait at a part of the peak rate, each peer at the same rates: open load, counted from when a request was due.
 
 use std::fmt::Write;
-use std::io;
 use std::path::Path;
 use std::time::Duration;
+use std::{io, mem};
 
 use serde::{Deserialize, Serialize};
 
 use crate::cases::{Case, SMALL};
+use crate::compare::LIFE;
 use crate::crowd::Crowd;
 use crate::generator::Generator;
 use crate::h1::Request;
 use crate::page;
 use crate::peers::{Peer, Place};
 use crate::results::Machine;
+use crate::running::Running;
 use crate::scale::failed;
 use crate::stats::Spread;
 use crate::wire::Target;
@@ -46,17 +48,35 @@ pub struct Row {
     pub p999: Vec<f64>,
 }
 
-pub fn measure(generator: &mut Generator, place: &Place, rounds: usize, window: Duration) -> io::Result<Results> {
-    let case = Case::named("128b").expect("there is such a case");
-    let running = PEERS.map(|peer| peer.start(place, &case));
-    let running = running.into_iter().collect::<io::Result<Vec<_>>>()?;
-    let crowds = |clients: usize| -> Vec<Crowd> {
+/// The peers, as processes.
+struct Contest(Vec<Running>);
+
+impl Contest {
+    fn begin(place: &Place) -> io::Result<Self> {
+        let case = Case::named("128b").expect("there is such a case");
+        Ok(Self(PEERS.map(|peer| peer.start(place, &case)).into_iter().collect::<io::Result<_>>()?))
+    }
+
+    fn crowds(&self, clients: usize) -> Vec<Crowd> {
         let asks = Request::new(SMALL, 0, false).by_all();
-        let target = |peer: &crate::running::Running| Target { address: peer.address, tls: None };
-        running.iter().map(|peer| Crowd::of_h1(clients, &asks, &target(peer))).collect()
-    };
+        let crowd = |peer: &Running| Crowd::of_h1(clients, &asks, &Target { address: peer.address, tls: None });
+        self.0.iter().map(crowd).collect()
+    }
+
+    /// With a connection for each.
+    fn connected(&self, generator: &mut Generator) -> io::Result<Vec<Crowd>> {
+        let mut crowds = self.crowds(CLIENTS);
+        for crowd in &mut crowds {
+            failed(&generator.once_each(crowd)?)?;
+        }
+        Ok(crowds)
+    }
+}
+
+pub fn measure(generator: &mut Generator, place: &Place, rounds: usize, window: Duration) -> io::Result<Results> {
+    let mut contest = Contest::begin(place)?;
     let mut peak = f64::MAX;
-    for (crowd, peer) in crowds(BUSY).iter_mut().zip(PEERS) {
+    for (crowd, peer) in contest.crowds(BUSY).iter_mut().zip(PEERS) {
         failed(&generator.run_for(PEAK / 2, crowd)?)?;
         let tally = generator.run_for(PEAK, crowd)?;
         failed(&tally)?;
@@ -64,13 +84,15 @@ pub fn measure(generator: &mut Generator, place: &Place, rounds: usize, window: 
         eprintln!("  {:<10} {rate:.0} a second at most", peer.title());
         peak = peak.min(rate);
     }
-    let mut crowds = crowds(CLIENTS);
-    for crowd in &mut crowds {
-        failed(&generator.once_each(crowd)?)?;
-    }
+    let mut crowds = contest.connected(generator)?;
     let row = |(part, peer)| Row { peer, part, p50: Vec::new(), p99: Vec::new(), p999: Vec::new() };
     let mut rows: Vec<Row> = PARTS.iter().flat_map(|part| PEERS.map(|peer| (*part, peer))).map(row).collect();
     for round in 0..rounds {
+        if round > 0 && round % LIFE == 0 {
+            drop(mem::take(&mut crowds));
+            contest = Contest::begin(place)?;
+            crowds = contest.connected(generator)?;
+        }
         for turn in 0..rows.len() {
             // Nobody is always the first.
             let at = (round + turn) % rows.len();
