@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
@@ -48,10 +49,23 @@ pub fn run(source: Source) -> Exit {
             if let Err(error) = log_by(&proxy.plan().settings.log.level) {
                 return fail(error);
             }
+            open_many_files();
             let read = Read { layers, origins, settings, named };
             actix_rt::System::new().block_on(serve(&proxy, read, beginning))
         }
         Err(problems) => tell(&problems),
+    }
+}
+
+/// Each connection is a file, and most systems let a process open a thousand unless it asks for as many as it may.
+fn open_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        let files = limit.current.map_or_else(|| "any number of".to_owned(), |files| files.to_string());
+        log::warn!("this process may open {files} files, connections among them, and no more: {error}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
+use tokio::process::Command;
 
 use super::support::{
     binary::{Binary, write},
@@ -70,6 +71,26 @@ async fn when_no_file_can_be_opened_that_is_no_fault_of_the_endpoints() {
 fn open_files(program: &Binary) -> u64 {
     let folder = format!("/proc/{}/fd", program.processes()[0]);
     std::fs::read_dir(folder).expect("it runs").count() as u64
+}
+
+#[actix_rt::test]
+async fn as_many_files_are_opened_as_the_system_lets_who_asks_for_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = "listen = [\"127.0.0.1:0\"]\nroutes.\"/\" = { respond = { status = 200, body = \"here\" } }\n";
+    write(folder.path(), "edge.toml", settings);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -Sn 64; exec \"$0\" run --settings edge.toml", env!("CARGO_BIN_EXE_aqueduct")])
+        .current_dir(folder.path())
+        .env_clear();
+    let proxy = Binary::start(&mut command).await;
+
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        let mut client = proxy.connect().await;
+        assert_eq!(ask(&mut client, "/").await.2, "here");
+        clients.push(client);
+    }
 }
 
 const ENDPOINTS: usize = 24;
