@@ -59,12 +59,11 @@ pub fn run(source: Source) -> Exit {
 
 /// Each connection is a file, and most systems let a process open a thousand unless it asks for as many as it may.
 fn open_many_files() {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current == limit.maximum {
+    let Rlimit { current: Some(files), maximum } = getrlimit(Resource::Nofile) else { return };
+    if maximum == Some(files) {
         return;
     }
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        let files = limit.current.map_or_else(|| "any number of".to_owned(), |files| files.to_string());
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         log::warn!("this process may open {files} files, connections among them, and no more: {error}");
     }
 }

@@ -13,7 +13,7 @@ use futures_core::Stream;
 use super::{h1, h2};
 use crate::http::{Body, BodyError, BodySize, Frame, Piece};
 
-/// It.
+/// The body of a request under way, as far as nobody has read it.
 pub enum Payload {
     /// From a connection of HTTP/1.1.
     Http1(h1::Payload),

@@ -83,12 +83,12 @@ pub async fn counted(admin: SocketAddr, name: &str) -> f64 {
         .sum()
 }
 
-/// Waits until so much was sent, and tells what of it went past memory.
-async fn spliced_of(admin: SocketAddr, sent: usize) -> f64 {
-    let all = "aqueduct_response_body_bytes_total";
-    patiently("all is counted", async { while counted(admin, all).await < sent as f64 {} }).await;
-    assert_eq!(counted(admin, all).await, sent as f64);
-    counted(admin, SPLICED).await
+/// Waits until so many bytes of bodies are counted, of a `"request"` or of a `"response"`, and tells how many of them went past memory.
+pub async fn spliced_of(admin: SocketAddr, of: &str, bytes: usize) -> f64 {
+    let all = format!("aqueduct_{of}_body_bytes_total");
+    patiently("all is counted", async { while counted(admin, &all).await < bytes as f64 {} }).await;
+    assert_eq!(counted(admin, &all).await, bytes as f64);
+    counted(admin, &format!("aqueduct_{of}_body_spliced_bytes_total")).await
 }
 
 #[actix_rt::test]
@@ -104,7 +104,7 @@ async fn bodies_of_every_size_come_as_they_were_sent_and_connections_are_kept() 
     }
 
     let sent = lengths.iter().sum();
-    let spliced = spliced_of(admin, sent).await;
+    let spliced = spliced_of(admin, "response", sent).await;
     // The first of each comes with its head.
     assert!(spliced > 0.9 * sent as f64, "{spliced} of {sent}");
     assert_eq!(origin.connections_seen(), 1);
@@ -118,7 +118,7 @@ async fn a_body_of_less_than_64_kib_is_read() {
 
     gets(&mut server.connect().await, 64 * 1024 - 1).await;
 
-    assert_eq!(spliced_of(admin, 64 * 1024 - 1).await, 0.0);
+    assert_eq!(spliced_of(admin, "response", 64 * 1024 - 1).await, 0.0);
 }
 
 #[actix_rt::test]
@@ -132,7 +132,7 @@ async fn unix_sockets_take_the_same_way() {
     gets(&mut client, MIB).await;
     gets(&mut client, 2 * MIB).await;
 
-    assert!(spliced_of(admin, 3 * MIB).await > 0.0);
+    assert!(spliced_of(admin, "response", 3 * MIB).await > 0.0);
     assert_eq!(origin.connections_seen(), 1);
 }
 
@@ -182,7 +182,7 @@ async fn what_an_endpoint_sends_in_small_parts_comes_as_it_is() {
     gets(&mut client, 300_000).await;
     gets(&mut client, 300_000).await;
 
-    assert!(spliced_of(admin, 600_000).await > 0.0);
+    assert!(spliced_of(admin, "response", 600_000).await > 0.0);
     assert_eq!(origin.connections_seen(), 1);
 }
 
@@ -207,7 +207,7 @@ async fn a_client_sees_that_the_rest_is_missing() {
         let rest = client.read_to_end().await;
 
         assert!(first == content(2 * MIB)[..MIB - 100] && rest.len() < 200, "{}", rest.len());
-        assert!(spliced_of(admin, first.len() + rest.len()).await > 0.0);
+        assert!(spliced_of(admin, "response", first.len() + rest.len()).await > 0.0);
         assert_eq!(counted(admin, "aqueduct_errors_total").await, 1.0);
     }
 }
@@ -230,7 +230,7 @@ async fn what_comes_behind_a_body_is_nobodys_answer() {
     gets(&mut client, MIB).await;
     gets(&mut client, MIB).await;
 
-    assert!(spliced_of(admin, 2 * MIB).await > 0.0);
+    assert!(spliced_of(admin, "response", 2 * MIB).await > 0.0);
     assert_eq!(origin.connections_seen(), 2);
 }
 
@@ -282,7 +282,7 @@ async fn an_endpoint_that_stalls_is_not_waited_for() {
 
     assert!(came == content(came.len()), "{}", came.len());
     origin.wait_for_closed(1).await;
-    assert!(spliced_of(admin, MIB - head(2 * MIB).len()).await > 0.0);
+    assert!(spliced_of(admin, "response", MIB - head(2 * MIB).len()).await > 0.0);
     assert_eq!(counted(admin, "aqueduct_errors_total").await, 1.0);
 }
 
@@ -325,7 +325,7 @@ async fn an_answer_that_comes_early_does_not_end_the_upload() {
     assert!(begun.starts_with("HTTP/1.1 200 "), "{begun}");
     assert!([first, rest].concat() == content(4 * MIB), "the answer is not what was sent");
     assert_eq!(client.read_response().await.text(), "ok");
-    assert!(spliced_of(admin, 4 * MIB + 2).await > 0.0);
+    assert!(spliced_of(admin, "response", 4 * MIB + 2).await > 0.0);
 }
 
 #[actix_rt::test]
@@ -354,7 +354,7 @@ async fn who_looks_at_a_body_sees_all_of_it() {
         );
     }
 
-    assert_eq!(spliced_of(admin, 4 * 500_000).await, 0.0);
+    assert_eq!(spliced_of(admin, "response", 4 * 500_000).await, 0.0);
 }
 
 #[actix_rt::test]
@@ -373,7 +373,7 @@ async fn what_is_encrypted_is_read_and_written() {
 
     gets(&mut client, 3 * MIB).await;
 
-    assert_eq!(spliced_of(admin, 3 * MIB).await, 0.0);
+    assert_eq!(spliced_of(admin, "response", 3 * MIB).await, 0.0);
 }
 
 /// From now on it can open nothing more.

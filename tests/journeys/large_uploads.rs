@@ -1,9 +1,7 @@
 //! Large uploads: from a client's socket to an endpoint's without a copy, and nobody sees a difference.
 
-use std::net::SocketAddr;
-
 use super::{
-    large_bodies::{MIB, content, counted, take_all_files, to},
+    large_bodies::{MIB, content, counted, spliced_of, take_all_files, to},
     support::{
         client::Client,
         metrics::{CLEAR, proxy, says, value},
@@ -43,13 +41,6 @@ async fn sends(client: &mut Client, length: usize) {
     assert_eq!(client.read_response().await.text(), length.to_string());
 }
 
-/// Waits until so much has come, and tells what of it went past memory.
-async fn spliced_of(admin: SocketAddr, sent: usize) -> f64 {
-    patiently("all is counted", async { while counted(admin, ALL).await < sent as f64 {} }).await;
-    assert_eq!(counted(admin, ALL).await, sent as f64);
-    counted(admin, SPLICED).await
-}
-
 #[actix_rt::test]
 async fn uploads_of_every_size_arrive_as_they_were_sent_and_connections_are_kept() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -63,7 +54,7 @@ async fn uploads_of_every_size_arrive_as_they_were_sent_and_connections_are_kept
     }
 
     let sent = lengths.iter().sum();
-    let spliced = spliced_of(admin, sent).await;
+    let spliced = spliced_of(admin, "request", sent).await;
     // The first of each comes with its head.
     assert!(spliced > 0.9 * sent as f64, "{spliced} of {sent}");
     assert_eq!(origin.connections_seen(), 1);
@@ -77,7 +68,7 @@ async fn an_upload_of_less_than_64_kib_is_read() {
 
     sends(&mut server.connect().await, 64 * 1024 - 1).await;
 
-    assert_eq!(spliced_of(admin, 64 * 1024 - 1).await, 0.0);
+    assert_eq!(spliced_of(admin, "request", 64 * 1024 - 1).await, 0.0);
 }
 
 #[actix_rt::test]
@@ -91,7 +82,7 @@ async fn unix_sockets_take_the_same_way_up() {
     sends(&mut client, MIB).await;
     sends(&mut client, 2 * MIB).await;
 
-    assert!(spliced_of(admin, 3 * MIB).await > 0.0);
+    assert!(spliced_of(admin, "request", 3 * MIB).await > 0.0);
     assert_eq!(origin.connections_seen(), 1);
 }
 
@@ -119,7 +110,7 @@ async fn what_a_client_sends_in_small_parts_is_passed_on_at_once() {
     }
 
     assert_eq!(client.read_response().await.text(), "all of it");
-    assert!(spliced_of(admin, parts * 1000).await > 0.0);
+    assert!(spliced_of(admin, "request", parts * 1000).await > 0.0);
 }
 
 #[actix_rt::test]
@@ -149,7 +140,7 @@ async fn an_endpoint_that_reads_late_gets_all_of_it() {
     for upload in uploads {
         assert_eq!(upload.await.expect("no panic"), "all of it");
     }
-    assert!(spliced_of(admin, 45 * 8 * MIB).await > 0.0);
+    assert!(spliced_of(admin, "request", 45 * 8 * MIB).await > 0.0);
 }
 
 #[actix_rt::test]
@@ -283,7 +274,7 @@ async fn an_answer_that_comes_while_the_upload_is_under_way_is_passed_on_as_it_c
     client.send("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").await;
 
     assert_eq!(client.read_response().await.text(), "kept");
-    assert!(spliced_of(admin, MIB).await > 0.0);
+    assert!(spliced_of(admin, "request", MIB).await > 0.0);
     assert_eq!(origin.connections_seen(), 1);
 }
 
@@ -317,7 +308,7 @@ async fn what_comes_behind_an_upload_is_the_next_request() {
     for length in [MIB, 200_000, 3, 2 * MIB] {
         assert_eq!(client.read_response().await.text(), length.to_string());
     }
-    assert!(spliced_of(admin, 3 * MIB + 200_003).await > 0.0);
+    assert!(spliced_of(admin, "request", 3 * MIB + 200_003).await > 0.0);
     assert_eq!(origin.connections_seen(), 1);
 }
 
@@ -333,7 +324,7 @@ async fn leave_is_given_before_anything_is_waited_for() {
     client.send(content(MIB)).await;
 
     assert_eq!(client.read_response().await.text(), MIB.to_string());
-    assert!(spliced_of(admin, MIB).await > 0.0);
+    assert!(spliced_of(admin, "request", MIB).await > 0.0);
 }
 
 #[actix_rt::test]
@@ -355,7 +346,7 @@ async fn what_is_kept_or_looked_at_is_read() {
     client.send([content(200_000), b"\r\n0\r\n\r\n".to_vec()].concat()).await;
 
     assert_eq!(client.read_response().await.text(), "200000");
-    assert_eq!(spliced_of(admin, 400_000).await, 0.0);
+    assert_eq!(spliced_of(admin, "request", 400_000).await, 0.0);
 }
 
 #[actix_rt::test]
@@ -374,7 +365,7 @@ async fn what_a_client_encrypts_is_read_and_written() {
 
     sends(&mut client, 3 * MIB).await;
 
-    assert_eq!(spliced_of(admin, 3 * MIB).await, 0.0);
+    assert_eq!(spliced_of(admin, "request", 3 * MIB).await, 0.0);
 }
 
 #[actix_rt::test]
