@@ -228,7 +228,7 @@ impl Case {
             // It gives no tickets, but remembers 256 sessions.
             Peer::Pingora => !self.is_guarded() && self.kind != Resumed,
             Peer::AqueductShared | Peer::AqueductReusePort => self.kind == Fresh && !self.is_secure(),
-            Peer::Nginx | Peer::Haproxy | Peer::Aqueduct | Peer::AqueductCounted => true,
+            Peer::Nginx | Peer::Haproxy | Peer::Aqueduct | Peer::AqueductBefore | Peer::AqueductCounted => true,
         }
     }
 }

@@ -78,6 +78,9 @@ struct Compare {
     /// The program to measure, instead of a fresh release build.
     #[arg(long, value_name = "PATH")]
     aqueduct: Option<PathBuf>,
+    /// Another build of it, measured in turn with this one: the peer aqueduct-before.
+    #[arg(long, value_name = "PATH")]
+    before: Option<PathBuf>,
     /// Where Caddy is.
     #[arg(long, value_name = "PATH")]
     caddy: Option<PathBuf>,
@@ -124,6 +127,7 @@ impl Compare {
         let found = |program: &Option<PathBuf>| program.as_deref().map(Path::canonicalize).transpose();
         let programs = Programs {
             aqueduct: found(&self.aqueduct)?,
+            before: found(&self.before)?,
             caddy: found(&self.caddy)?,
             pingora: found(&self.pingora)?,
             relay_uring: found(&self.relay_uring)?,
@@ -151,7 +155,7 @@ impl Compare {
         let cases = comparison.run(&mut generator)?;
         let others = neighbours.share()?;
         let results = Results { machine, rounds, seconds, cases };
-        println!("\n{}{}{}", report::table(&results), report::counting(&results), neighbours::told(others));
+        println!("\n{}{}{}", report::table(&results), report::variants(&results), neighbours::told(others));
         let failed = results.failures();
         if failed > 0 {
             eprintln!("note: {failed} measurements failed and count for nothing; see above why");

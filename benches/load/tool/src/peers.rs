@@ -36,6 +36,8 @@ pub enum Peer {
     Varnish,
     TrafficServer,
     Aqueduct,
+    /// Another build of it, to see what a change brings.
+    AqueductBefore,
     /// Aqueduct that counts its requests, for whoever asks for metrics.
     AqueductCounted,
     /// Aqueduct with two workers that share a socket.
@@ -60,6 +62,7 @@ pub struct Place {
 #[derive(Clone, Default)]
 pub struct Programs {
     pub aqueduct: Option<PathBuf>,
+    pub before: Option<PathBuf>,
     pub caddy: Option<PathBuf>,
     pub pingora: Option<PathBuf>,
     pub relay_uring: Option<PathBuf>,
@@ -95,6 +98,7 @@ impl Peer {
             Self::Varnish => "varnish",
             Self::TrafficServer => "traffic-server",
             Self::Aqueduct => "aqueduct",
+            Self::AqueductBefore => "aqueduct-before",
             Self::AqueductCounted => "aqueduct-counted",
             Self::AqueductShared => "aqueduct-shared",
             Self::AqueductReusePort => "aqueduct-reuse-port",
@@ -115,6 +119,7 @@ impl Peer {
             Self::Varnish => "Varnish",
             Self::TrafficServer => "Traffic Server",
             Self::Aqueduct => "Aqueduct",
+            Self::AqueductBefore => "Aqueduct, before",
             Self::AqueductCounted => "Aqueduct, counted",
             Self::AqueductShared => "Aqueduct, shared",
             Self::AqueductReusePort => "Aqueduct, reuse_port",
@@ -135,6 +140,7 @@ impl Peer {
             | Self::NginxLua
             | Self::Relay
             | Self::RelayUring
+            | Self::AqueductBefore
             | Self::AqueductCounted
             | Self::AqueductShared
             | Self::AqueductReusePort => return None,
@@ -227,7 +233,11 @@ impl Peer {
                 let words = [listen.to_string(), endpoint.to_string()];
                 Ok(command_with(installed(&programs.relay_uring)?, &[&words[0], &words[1]]))
             }
-            Self::Aqueduct | Self::AqueductCounted | Self::AqueductShared | Self::AqueductReusePort => {
+            Self::Aqueduct
+            | Self::AqueductBefore
+            | Self::AqueductCounted
+            | Self::AqueductShared
+            | Self::AqueductReusePort => {
                 let variant = match self {
                     Self::AqueductCounted => Variant::Counted,
                     Self::AqueductShared => Variant::TwoAtOneSocket,
@@ -237,7 +247,8 @@ impl Peer {
                 // A single file is known by its extension.
                 let settings = settings.with_extension("toml");
                 fs::write(&settings, aqueduct(&wanted, variant))?;
-                let mut command = command_with(installed(&programs.aqueduct)?, &["run", "--settings"]);
+                let program = if self == Self::AqueductBefore { &programs.before } else { &programs.aqueduct };
+                let mut command = command_with(installed(program)?, &["run", "--settings"]);
                 command.arg(&settings);
                 for (name, _) in std::env::vars_os() {
                     if name.to_string_lossy().starts_with("AQUEDUCT__") {

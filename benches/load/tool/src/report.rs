@@ -78,15 +78,19 @@ pub fn table(results: &Results) -> String {
     text
 }
 
-/// What it costs Aqueduct to count its requests, finer than the table is; nothing where that was not measured.
-pub fn counting(results: &Results) -> String {
+/// What one Aqueduct costs next to another, finer than the table is; nothing where that was not measured.
+pub fn variants(results: &Results) -> String {
+    let pairs = [
+        ("counting costs", Peer::AqueductCounted, Peer::Aqueduct),
+        ("the change costs", Peer::Aqueduct, Peer::AqueductBefore),
+    ];
     let mut text = String::new();
     for (case, result) in measured(results) {
-        let Some(Spread { median, least, most }) = result.ratio(Peer::AqueductCounted, Peer::Aqueduct) else {
-            continue;
-        };
-        let percent = (median - 1.0) * 100.0;
-        text.push_str(&format!("{}: counting costs {percent:+.2}% ({median:.4}, {least:.4}-{most:.4})\n", case.title));
+        for (what, one, other) in pairs {
+            let Some(Spread { median, least, most }) = result.ratio(one, other) else { continue };
+            let (percent, title) = ((median - 1.0) * 100.0, case.title);
+            text.push_str(&format!("{title}: {what} {percent:+.2}% ({median:.4}, {least:.4}-{most:.4})\n"));
+        }
     }
     text
 }
@@ -139,15 +143,23 @@ mod tests {
     }
 
     #[test]
-    fn what_counting_costs_is_told_by_neighbours_in_time() {
-        let peers = [(Peer::Aqueduct, [10.0, 20.0, 10.0]), (Peer::AqueductCounted, [10.05, 20.3, 10.1])];
+    fn what_a_variant_costs_is_told_by_neighbours_in_time() {
+        let peers = [
+            (Peer::Aqueduct, [10.0, 20.0, 10.0]),
+            (Peer::AqueductCounted, [10.05, 20.3, 10.1]),
+            (Peer::AqueductBefore, [10.0, 25.0, 10.0]),
+        ];
         let peers = peers.map(|(peer, of)| (peer, rounds(of)));
         let both = CaseResult { name: "128b".into(), seconds: None, peers: BTreeMap::from(peers) };
         let peers = BTreeMap::from([(Peer::Aqueduct, rounds([1.0; 3]))]);
         let alone = CaseResult { name: "10k".into(), seconds: None, peers };
         let results = Results { machine: Machine::default(), rounds: 3, seconds: 1.0, cases: vec![both, alone] };
 
-        assert_eq!(counting(&results), "128 B, 64 connections: counting costs +1.00% (1.0100, 1.0050-1.0150)\n");
+        assert_eq!(
+            variants(&results),
+            "128 B, 64 connections: counting costs +1.00% (1.0100, 1.0050-1.0150)\n\
+             128 B, 64 connections: the change costs +0.00% (1.0000, 0.8000-1.0000)\n"
+        );
     }
 
     #[test]
