@@ -2,11 +2,15 @@
 //! the other (docs/adr/0050-lines-that-come-together.md).
 
 use std::{
-    future::{Future, poll_fn},
-    ops::DerefMut,
+    array,
+    cell::Cell,
+    future::Future,
     pin::Pin,
     ptr,
+    task::{Context, Poll},
 };
+
+use pin_project_lite::pin_project;
 
 /// What processors fetch at once.
 const LINE: usize = 64;
@@ -19,6 +23,8 @@ pub struct Place {
 }
 
 impl Place {
+    const NOWHERE: Self = Self { first: ptr::null(), size: 0 };
+
     /// Of this one.
     pub fn of<T: ?Sized>(value: &T) -> Self {
         Self { first: ptr::from_ref(value).cast(), size: size_of_val(value) }
@@ -52,16 +58,68 @@ pub fn value<T: ?Sized>(value: &T) {
     Place::of(value).fetch();
 }
 
-/// The same future; all of it is fetched whenever it goes on, and what lies at that place.
-pub fn with_each_poll<F: Future>(
-    mut future: Pin<impl DerefMut<Target = F>>,
-    beside: Option<Place>,
-) -> impl Future<Output = F::Output> {
-    poll_fn(move |cx| {
-        value(&*future);
-        beside.iter().for_each(|place| place.fetch());
-        future.as_mut().poll(cx)
-    })
+/// So many places are remembered; who waits within a task notes fewer.
+const MOST: usize = 6;
+
+thread_local! {
+    static NOTED: Noted = const { Noted { places: [const { Cell::new(Place::NOWHERE) }; MOST], count: Cell::new(0) } };
+}
+
+/// What was noted since a task has gone on.
+struct Noted {
+    places: [Cell<Place>; MOST],
+    count: Cell<usize>,
+}
+
+/// Whoever waits for something says what he touches when he goes on. It is fetched as soon as the task does, together with the task,
+/// and not only when he is reached.
+#[inline]
+pub fn when_it_goes_on<T: ?Sized>(value: &T) {
+    when_it_goes_on_at(Place::of(value));
+}
+
+/// The same, of a place.
+#[inline]
+pub fn when_it_goes_on_at(place: Place) {
+    NOTED.with(|noted| {
+        let count = noted.count.get();
+        if let Some(next) = noted.places.get(count) {
+            next.set(place);
+            noted.count.set(count + 1);
+        }
+    });
+}
+
+/// The same future. All of it is fetched whenever it goes on, and what those within it have named when they began to wait.
+pub fn with_each_poll<F: Future>(future: F) -> WithEachPoll<F> {
+    WithEachPoll { places: [Place::NOWHERE; MOST], count: 0, future }
+}
+
+pin_project! {
+    /// See [`with_each_poll`].
+    pub struct WithEachPoll<F> {
+        places: [Place; MOST],
+        count: usize,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for WithEachPoll<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        value(&*self);
+        let this = self.project();
+        this.places.iter().take(*this.count).for_each(|place| place.fetch());
+        NOTED.with(|noted| noted.count.set(0));
+        let polled = this.future.poll(cx);
+        NOTED.with(|noted| {
+            *this.count = noted.count.replace(0);
+            *this.places = array::from_fn(|number| noted.places[number].get());
+        });
+        polled
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -80,6 +138,8 @@ fn ask_for(_: *const u8) {}
 
 #[cfg(test)]
 mod tests {
+    use std::{future::poll_fn, pin::pin, task::Waker};
+
     use super::*;
 
     #[test]
@@ -111,13 +171,38 @@ mod tests {
 
     #[test]
     fn a_future_goes_on_as_it_would() {
-        let twice = Box::pin(async {
+        let twice = async {
+            for number in 0..2 * MOST as u64 {
+                when_it_goes_on(&*Box::new(number));
+            }
             tokio::task::yield_now().await;
             7
-        });
-        let beside = Box::new(3_u64);
+        };
 
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        assert_eq!(runtime.block_on(with_each_poll(twice, Some(Place::of(&*beside)))), 7);
+        assert_eq!(runtime.block_on(with_each_poll(twice)), 7);
+    }
+
+    #[test]
+    fn what_is_noted_is_of_the_last_time_and_of_nobody_else() {
+        let named = [Box::new([0_u8; 100]), Box::new([0_u8; 100])];
+        when_it_goes_on(&0_u8);
+        let mut turn = 0;
+        let mut waits = pin!(with_each_poll(poll_fn(|_| {
+            turn += 1;
+            when_it_goes_on(&*named[0]);
+            if turn == 2 {
+                when_it_goes_on(&*named[1]);
+            }
+            Poll::<()>::Pending
+        })));
+        let mut noted = || {
+            assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            let this = waits.as_mut().project();
+            this.places[..*this.count].iter().map(|place| (place.first.addr(), place.size)).collect::<Vec<_>>()
+        };
+
+        let [first, second] = named.each_ref().map(|one| ((&raw const **one).addr(), 100));
+        assert_eq!([noted(), noted(), noted()], [vec![first], vec![first, second], vec![first]]);
     }
 }

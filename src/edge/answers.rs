@@ -1,6 +1,11 @@
 //! Whoever answers requests on a worker: an actix `App`, or a proxy that is alone there.
 
-use std::{future::Future, io, marker::PhantomData, rc::Rc};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    marker::PhantomData,
+    rc::Rc,
+};
 
 use actix_http::{BoxedPayloadStream, HttpMessage, Request, Response, body::MessageBody};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, map_config};
@@ -71,11 +76,18 @@ pub struct Alone(Rc<Worker>);
 
 impl Answers for Alone {
     fn answer(&self, call: Call) -> impl Future<Output = Answer> {
-        let (worker, exchange) = (Rc::clone(&self.0), exchange_of(call));
+        let exchange = exchange_of(call);
         let beside = Place::of(&*exchange);
         // In a box, so that a connection on which nothing is under way does not keep room for it.
-        let carried = Box::pin(async move { proxy::mount::carry(&worker, exchange).await.into() });
-        prefetch::with_each_poll(carried, Some(beside))
+        let mut carried = Box::pin(proxy::mount::carry(Rc::clone(&self.0), exchange));
+        poll_fn(move |cx| {
+            let polled = carried.as_mut().poll(cx).map(Answer::from);
+            if polled.is_pending() {
+                prefetch::when_it_goes_on(&*carried);
+                prefetch::when_it_goes_on_at(beside);
+            }
+            polled
+        })
     }
 }
 

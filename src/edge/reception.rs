@@ -6,7 +6,6 @@ use std::{
     future::poll_fn,
     io::{self, Read},
     net::Shutdown,
-    pin::pin,
     rc::Rc,
     sync::Arc,
     task::Poll,
@@ -238,7 +237,7 @@ impl<A: Answers> Reception<A> {
             let app = Rc::clone(&reception.app);
             let visit = match visit.http2 {
                 Some(_) => Box::pin(h2::serve(visit, Bytes::new(), app, draining.ear())).await,
-                None => prefetch::with_each_poll(pin!(h1::serve(visit, app, draining.ear())), None).await,
+                None => prefetch::with_each_poll(h1::serve(visit, app, draining.ear())).await,
             };
             reception.park(visit, keeps, draining);
         });
@@ -283,15 +282,14 @@ impl<A: Answers> Reception<A> {
             let app = Rc::clone(&reception.app);
             let Arrival { line, newest, counts, .. } = arrival;
             let Ok(socket) = line.into_known() else { return };
-            let greeting = certificates.greet(socket, newest, limits.tls_handshake, &counts.handshakes);
+            // In a box, which goes when it is over: it is twice what a connection takes afterwards.
+            let greeting = Box::pin(certificates.greet(socket, newest, limits.tls_handshake, &counts.handshakes));
             if let Some((socket, greeted)) = greeting.await {
                 let protocol = greeted.protocol;
                 let arrival = Arrival { line: Line::Known(socket), greeted: Some(greeted), counts, ..arrival };
                 let visit = Visit::first(arrival, limits);
                 let visit = match protocol {
-                    Protocol::Http1 => {
-                        prefetch::with_each_poll(pin!(h1::serve(visit, app, draining.ear())), None).await
-                    }
+                    Protocol::Http1 => prefetch::with_each_poll(h1::serve(visit, app, draining.ear())).await,
                     Protocol::Http2 => Box::pin(h2::serve(visit, Bytes::new(), app, draining.ear())).await,
                 };
                 return reception.park(visit, keeps, draining);

@@ -14,8 +14,11 @@ thread_local! {
     static COUNTS: RefCell<Vec<Rc<Cell<Came>>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What is kept for later; more than this were never in use at once, or soon will not be.
-const MAX_KEPT: usize = 256;
+/// What is kept for later: as much as so many requests have that wait for their answers at once. What is needed beyond that is had from
+/// the allocator, and grows anew each time, which is several allocations for a map or a line.
+const MAX_KEPT: usize = 1024;
+/// A request has a path and an authority.
+const TEXTS_EACH: usize = 2;
 /// A map that has grown larger than this is not kept.
 const MAX_FIELDS: usize = 64;
 /// Nor are lines that have.
@@ -80,7 +83,7 @@ pub fn give_back_text(mut text: String) {
     if (1..=MAX_LINES).contains(&text.capacity()) {
         text.clear();
         TEXTS.with_borrow_mut(|kept| {
-            if kept.len() < MAX_KEPT {
+            if kept.len() < TEXTS_EACH * MAX_KEPT {
                 kept.push(text)
             }
         });

@@ -37,6 +37,7 @@ use crate::{
     },
     upstream::{
         Endpoint, Members, Upstream, breaker,
+        limit::Admission,
         members::Held,
         selection::{Pick, Selection},
     },
@@ -204,57 +205,60 @@ impl Dispatch<'_> {
             retry.budget.earn();
         }
         loop {
-            let pick = self.pick(upstream, &selection, exchange, outgoing).await?;
-            let has_body = !outgoing.body.is_empty();
-            let began = upstream.is_timed(members).then(Instant::now);
-            let (Attempt { pick, began }, sent) = match self.hedge(upstream, &selection, exchange, outgoing) {
-                None => {
-                    outgoing.connected = None;
-                    let sent = ask(self.worker, upstream, pick.endpoint, outgoing).await;
-                    // That a connection had to be made says nothing about the next answer.
-                    (Attempt { pick, began: began.and(outgoing.connected).or(began) }, sent)
-                }
-                Some(hedge) => {
-                    let selection = &mut selection;
-                    let race = Race { dispatch: self, hedge, upstream, members, selection, exchange };
-                    // In a box: it is rare.
-                    Box::pin(race.run(Attempt { pick, began }, outgoing)).await
-                }
-            };
-            let endpoint = pick.endpoint;
-            let awaited = heed((upstream, members), pick, &sent, began);
-            match sent {
-                Ok(Incoming::Response { head, .. })
-                    if outgoing.can_be_sent_again(has_body)
-                        && retry.may_ask_elsewhere(head.status, &head.headers, &exchange.method)
-                        && selection.may_have_another()
-                        && upstream.may_retry() =>
-                {
-                    selection.note(endpoint);
-                }
-                Ok(incoming) => {
-                    exchange.awaited = awaited;
-                    let mut response = self.receive(incoming, exchange, outgoing)?;
-                    selection.remind(endpoint, exchange, &mut response.headers);
-                    return Ok(response);
-                }
-                Err(error) => {
-                    exchange.facts.reused = error.reused;
-                    let replayable = outgoing.body.is_replayable();
-                    let error = TransportError { body_consumed: error.body_consumed && !replayable, ..error };
-                    let again = retry.may_send_again(&error, &exchange.method);
-                    if again && was_closing(&error) && closings < most_closings(&error) {
-                        // That a connection turned out to be closed, or to close, costs no attempt.
-                        closings += 1;
-                        outgoing.fresh = true;
-                    } else if again && selection.may_have_another() && upstream.may_retry() {
-                        upstream.counts.failed(told(error).token());
+            // In a scope of its own: what is still there while there is a pause makes every exchange larger.
+            {
+                let pick = self.pick(upstream, &selection, exchange, outgoing).await?;
+                let has_body = !outgoing.body.is_empty();
+                let began = upstream.is_timed(members).then(Instant::now);
+                let (Attempt { pick, began }, sent) = match self.hedge(upstream, &selection, exchange, outgoing) {
+                    None => {
+                        outgoing.connected = None;
+                        let sent = ask(self.worker, upstream, pick.endpoint, outgoing).await;
+                        // That a connection had to be made says nothing about the next answer.
+                        (Attempt { pick, began: began.and(outgoing.connected).or(began) }, sent)
+                    }
+                    Some(hedge) => {
+                        let selection = &mut selection;
+                        let race = Race { dispatch: self, hedge, upstream, members, selection, exchange };
+                        // In a box: it is rare.
+                        Box::pin(race.run(Attempt { pick, began }, outgoing)).await
+                    }
+                };
+                let endpoint = pick.endpoint;
+                let awaited = heed((upstream, members), pick, &sent, began);
+                match sent {
+                    Ok(Incoming::Response { head, .. })
+                        if outgoing.can_be_sent_again(has_body)
+                            && retry.may_ask_elsewhere(head.status, &head.headers, &exchange.method)
+                            && selection.may_have_another()
+                            && upstream.may_retry() =>
+                    {
                         selection.note(endpoint);
-                    } else {
-                        let error = told(error);
-                        upstream.counts.failed(error.token());
-                        exchange.facts.endpoint = Some(Arc::clone(&endpoint.name));
-                        return Err(error);
+                    }
+                    Ok(incoming) => {
+                        exchange.awaited = awaited;
+                        let mut response = self.receive(incoming, exchange, outgoing)?;
+                        selection.remind(endpoint, exchange, &mut response.headers);
+                        return Ok(response);
+                    }
+                    Err(error) => {
+                        exchange.facts.reused = error.reused;
+                        let replayable = outgoing.body.is_replayable();
+                        let error = TransportError { body_consumed: error.body_consumed && !replayable, ..error };
+                        let again = retry.may_send_again(&error, &exchange.method);
+                        if again && was_closing(&error) && closings < most_closings(&error) {
+                            // That a connection turned out to be closed, or to close, costs no attempt.
+                            closings += 1;
+                            outgoing.fresh = true;
+                        } else if again && selection.may_have_another() && upstream.may_retry() {
+                            upstream.counts.failed(told(error).token());
+                            selection.note(endpoint);
+                        } else {
+                            let error = told(error);
+                            upstream.counts.failed(error.token());
+                            exchange.facts.endpoint = Some(Arc::clone(&endpoint.name));
+                            return Err(error);
+                        }
                     }
                 }
             }
@@ -276,7 +280,10 @@ impl Dispatch<'_> {
         mem::swap(&mut exchange.headers, &mut outgoing.headers);
         let pick = match &upstream.limit {
             None => selection.pick_and_enter(exchange, may_try),
-            Some(limit) => limit.admit(selection, exchange, may_try, self.matched.entry.value.class).await,
+            Some(limit) => match limit.admit(selection, exchange, may_try, self.matched.entry.value.class) {
+                Admission::AtOnce(pick) => pick,
+                Admission::Later(pick) => pick.await,
+            },
         };
         mem::swap(&mut exchange.headers, &mut outgoing.headers);
         let pick = pick?;

@@ -92,7 +92,7 @@ impl dev::Service<ServiceRequest> for Handler {
         Box::pin(async move {
             let exchange = receive(&mut request);
             let version = exchange.version;
-            let carried = carry(&worker, exchange).await;
+            let carried = carry(worker, exchange).await;
             Ok(request.into_response(answer(carried, version)))
         })
     }
@@ -113,9 +113,15 @@ pub struct Carried {
 }
 
 /// Carries an exchange to whoever answers it. Dropped before there is an answer, the client has left.
-pub async fn carry(worker: &Worker, exchange: Box<Exchange>) -> Carried {
-    let mut passing = Passing::begin(exchange, worker);
-    let response = journey::serve(worker, passing.exchange()).await;
+pub fn carry(worker: Rc<Worker>, exchange: Box<Exchange>) -> impl Future<Output = Carried> {
+    let mut passing = Passing::begin(exchange, &worker);
+    async move {
+        let response = journey::serve(&worker, passing.exchange()).await;
+        carried(response, passing)
+    }
+}
+
+fn carried(response: Response, passing: Passing) -> Carried {
     let outcome = response.outcome();
     let Response { status, mut headers, body, takeover, .. } = response;
     if let Some(takeover) = takeover {

@@ -26,7 +26,10 @@ use super::{
     dial::{Offer, Stream, dial},
     spare,
 };
-use crate::clock::{self, Deadline};
+use crate::{
+    clock::{self, Deadline},
+    prefetch,
+};
 
 /// Limits on the connections to one endpoint.
 pub struct Limits {
@@ -174,6 +177,8 @@ impl Shelf {
         let now = clock::coarse();
         while let Some(mut connection) = take_last(&mut idle, preamble) {
             if connection.is_fresh(limits, now) && connection.is_quiet() {
+                // Where many are under way it has not been touched for a while, and is asked for soon.
+                idle.back().into_iter().for_each(|next| prefetch::value(&**next));
                 return Some(connection);
             }
         }

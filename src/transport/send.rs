@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
+use rustix::{
+    io::Errno,
+    net::{SendAncillaryBuffer, SendFlags, send, sendmsg},
+};
 use tokio::{io::Interest, net::TcpStream, task::coop::poll_proceed};
 
 /// Whoever has gone is an error, and no signal.
@@ -16,6 +19,10 @@ pub const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 /// The process has said of all signals that it wants none.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+/// For so little there is room nearly always: the kernel is asked first, and the runtime, which has noted down somewhere else what
+/// it has heard of the socket, only if there is none.
+const SMALL: usize = 16 * 1024;
 
 /// Sends these bytes, or as many of them as there is room for.
 pub fn poll_send(socket: &TcpStream, cx: &mut Context<'_>, bytes: &[u8], flags: SendFlags) -> Poll<io::Result<usize>> {
@@ -46,6 +53,15 @@ fn poll_by(
 ) -> Poll<io::Result<usize>> {
     // Others have their turns meanwhile, also where there is always room.
     let turn = ready!(poll_proceed(cx));
+    if size <= SMALL {
+        match send(socket.as_fd()) {
+            Err(Errno::WOULDBLOCK | Errno::INTR) => {}
+            sent => {
+                turn.made_progress();
+                return Poll::Ready(sent.map_err(io::Error::from));
+            }
+        }
+    }
     loop {
         let mut some = None;
         let sent = socket.try_io(Interest::WRITABLE, || {
@@ -107,9 +123,11 @@ mod tests {
             let parts = [IoSlice::new(std::slice::from_ref(first)), IoSlice::new(&left[1..])];
             let count = poll_fn(|cx| poll_send_parts(&near, cx, &parts, NO_SIGNAL)).await.expect("it is taken");
             left = &left[count..];
-            let some = &left[..left.len().min(1_000_000)];
-            let count = poll_fn(|cx| poll_send(&near, cx, some, NO_SIGNAL)).await.expect("it is taken");
-            left = &left[count..];
+            for most in [1_000_000, SMALL] {
+                let some = &left[..left.len().min(most)];
+                let count = poll_fn(|cx| poll_send(&near, cx, some, NO_SIGNAL)).await.expect("it is taken");
+                left = &left[count..];
+            }
         }
         drop(near);
 

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
 
 use self::gate::Waiting;
@@ -79,39 +80,50 @@ struct Asking<'a, 'u> {
     slot: Option<Slot>,
 }
 
+/// Whether a request may go in.
+pub enum Admission<'a, 'u> {
+    /// It is known at once.
+    AtOnce(Result<Pick<'u>, Error>),
+    /// It has to wait.
+    Later(LocalBoxFuture<'a, Result<Pick<'u>, Error>>),
+}
+
 impl Limit {
-    /// Whom to ask next, once there is a place for the request; it is counted until `exchange.in_flight` falls. In a box
-    /// only where it has to wait.
+    /// Whom to ask next, once there is a place for the request; it is counted until `exchange.in_flight` falls.
     ///
     /// # Errors
     /// There is nobody, or no place in time.
-    pub async fn admit<'u>(
-        &self,
-        selection: &Selection<'u>,
-        exchange: &mut Exchange,
+    pub fn admit<'a, 'u>(
+        &'a self,
+        selection: &'a Selection<'u>,
+        exchange: &'a mut Exchange,
         may_try: bool,
         class: Class,
-    ) -> Result<Pick<'u>, Error> {
+    ) -> Admission<'a, 'u> {
         let slot = exchange.in_flight.take().and_then(InFlight::into_slot);
         let (is_new, class) = (slot.is_none(), self.rules.named(exchange).unwrap_or(class));
         let mut asking = Asking { selection, may_try, class, is_new, slot };
-        let pick = match self.try_now(&mut asking, exchange) {
-            Ok(pick) => pick,
-            Err(Unasked::Nobody) => return Err(Error::NoEndpoint),
-            Err(Unasked::Full) => {
-                Box::pin(self.wait(&mut asking, exchange)).await.inspect_err(|error| self.count(error))?
-            }
-        };
+        match self.try_now(&mut asking, exchange) {
+            Ok(pick) => Admission::AtOnce(Ok(self.enter(pick, asking, exchange))),
+            Err(Unasked::Nobody) => Admission::AtOnce(Err(Error::NoEndpoint)),
+            Err(Unasked::Full) => Admission::Later(Box::pin(async move {
+                let pick = self.wait(&mut asking, exchange).await.inspect_err(|error| self.count(error))?;
+                Ok(self.enter(pick, asking, exchange))
+            })),
+        }
+    }
+
+    fn enter<'u>(&self, pick: Pick<'u>, asking: Asking<'_, 'u>, exchange: &mut Exchange) -> Pick<'u> {
         let in_flight = pick.endpoint.enter();
         exchange.in_flight = Some(match asking.slot {
             Some(slot) => in_flight.with(slot),
             None => in_flight,
         });
-        if !is_new {
+        if !asking.is_new {
             // The endpoint before has room again.
             self.gate.wake();
         }
-        Ok(pick)
+        pick
     }
 
     fn count(&self, error: &Error) {

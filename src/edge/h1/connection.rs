@@ -1,7 +1,7 @@
 //! One connection: one request after the other, and the answer to each.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     mem,
     pin::pin,
     rc::Rc,
@@ -105,37 +105,47 @@ impl Connection {
     /// One request after the other. What remains to be done with the connection is told.
     pub async fn converse<A: Answers>(&mut self, app: &A) -> Last {
         loop {
-            let head = match poll_fn(|cx| self.poll_head(cx)).await {
-                Ok(Next::Head(head)) => head,
-                Ok(Next::End) => return Last::Close,
-                Ok(Next::Rest(until)) => return Last::Park(until),
-                Err(Error::Version) if self.is_fresh && self.wire.begins_http2() => return Last::Http2,
-                Err(error) => {
-                    let error = if self.wire.begins_proxy_header() { UNEXPECTED_HEADER } else { error };
-                    let unseen = unseen::unread(&self.wire.input.borrow(), &self.wire.limits, self.client());
-                    return Box::pin(self.turn_back(error, unseen)).await;
-                }
+            // In a scope of its own: while it is answered its head is elsewhere, and room for it here would make each connection larger.
+            let answered = {
+                let head = match self.head().await {
+                    Ok(head) => head,
+                    Err(last) => return last,
+                };
+                self.exchange(head, app)
             };
-            self.is_fresh = false;
-            if let Some(greeted) = &self.wire.greeted
-                && greeted.is_misdirected(&head)
-            {
-                let unseen = unseen::read(head, self.client());
-                return Box::pin(self.turn_back(Error::Misdirected, unseen)).await;
-            }
-            if let (Length::Exact(length), Some(limit)) = (head.length, self.wire.limits.max_body)
-                && length > limit
-            {
-                let unseen = unseen::read(head, self.client());
-                return Box::pin(self.turn_back(Error::BodyTooLarge { limit }, unseen)).await;
-            }
-            match self.exchange(head, app).await {
+            match answered.await {
                 // Who has sent the next one along has had his turn: others have waited for theirs meanwhile.
                 After::Next if !self.wire.input.borrow().is_empty() => yield_now().await,
                 After::Next => {}
                 After::End(last) => return last,
             }
         }
+    }
+
+    /// The next head that may be answered.
+    ///
+    /// # Errors
+    /// How the connection ends instead. Whoever is to know why has been told.
+    async fn head(&mut self) -> Result<Head, Last> {
+        let head = match poll_fn(|cx| self.poll_head(cx)).await {
+            Ok(Next::Head(head)) => head,
+            Ok(Next::End) => return Err(Last::Close),
+            Ok(Next::Rest(until)) => return Err(Last::Park(until)),
+            Err(Error::Version) if self.is_fresh && self.wire.begins_http2() => return Err(Last::Http2),
+            Err(error) => {
+                let error = if self.wire.begins_proxy_header() { UNEXPECTED_HEADER } else { error };
+                let unseen = unseen::unread(&self.wire.input.borrow(), &self.wire.limits, self.client());
+                return Err(Box::pin(self.turn_back(error, unseen)).await);
+            }
+        };
+        self.is_fresh = false;
+        let error = match (&self.wire.greeted, head.length, self.wire.limits.max_body) {
+            (Some(greeted), ..) if greeted.is_misdirected(&head) => Error::Misdirected,
+            (_, Length::Exact(length), Some(limit)) if length > limit => Error::BodyTooLarge { limit },
+            _ => return Ok(head),
+        };
+        let unseen = unseen::read(head, self.client());
+        Err(Box::pin(self.turn_back(error, unseen)).await)
     }
 
     fn client(&self) -> Client {
@@ -145,7 +155,6 @@ impl Connection {
     /// The next head, or what there is instead.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, Error>> {
         let wire = &self.wire;
-        prefetch::value(&**wire);
         loop {
             let was_idle = wire.input.borrow().is_empty();
             if !was_idle && let Some(head) = self.reader.read(&mut wire.input.borrow_mut(), &wire.limits)? {
@@ -164,6 +173,7 @@ impl Connection {
                 Poll::Pending => break,
             }
         }
+        prefetch::when_it_goes_on(&**wire);
         let is_idle = wire.input.borrow().is_empty();
         if is_idle {
             wire.lend_buffers();
@@ -202,31 +212,35 @@ impl Connection {
         Poll::Ready(if is_idle { Ok(Next::End) } else { Err(Error::ClientTimeout { what: "the request head" }) })
     }
 
-    async fn exchange<A: Answers>(&mut self, head: Head, app: &A) -> After {
+    /// Has a request answered, and writes the answer to its end.
+    fn exchange<A: Answers>(&mut self, head: Head, app: &A) -> impl Future<Output = After> {
         self.wire.begin(head.version, head.length, head.expects_continue);
         let mut asked = Asked { method: head.method.clone(), version: head.version, keeps_alive: head.keeps_alive };
-        let answer = {
-            let mut call = pin!(app.answer(self.call(head)));
-            poll_fn(|cx| {
-                prefetch::value(&*self.wire);
-                self.wire.note_task(cx);
-                if let Poll::Ready(answer) = call.as_mut().poll(cx) {
-                    return Poll::Ready(Some(answer));
-                }
-                self.poll_meanwhile(cx).map(|()| None)
-            })
-            .await
-        };
-        // The client has left, and whatever was done for it was dropped with the call.
-        let Some(answer) = answer else { return After::End(Last::Close) };
-        if answer.head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(answer, asked).await;
+        let call = app.answer(self.call(head));
+        async move {
+            let answer = {
+                let mut call = pin!(call);
+                poll_fn(|cx| {
+                    self.wire.note_task(cx);
+                    if let Poll::Ready(answer) = call.as_mut().poll(cx) {
+                        return Poll::Ready(Some(answer));
+                    }
+                    self.poll_meanwhile(cx).map(|()| None)
+                })
+                .await
+            };
+            // The client has left, and whatever was done for it was dropped with the call.
+            let Some(answer) = answer else { return After::End(Last::Close) };
+            let status = answer.head.status;
+            if status == StatusCode::SWITCHING_PROTOCOLS {
+                return Box::pin(self.switch(answer, asked)).await;
+            }
+            if status.is_informational() {
+                let error = Error::Internal { what: "an interim status is no answer" };
+                return After::End(Box::pin(self.refuse(error, &asked.method)).await);
+            }
+            self.answer(answer, &mut asked).await
         }
-        if answer.head.status.is_informational() {
-            let error = Error::Internal { what: "an interim status is no answer" };
-            return After::End(Box::pin(self.refuse(error, &asked.method)).await);
-        }
-        self.answer(answer, &mut asked).await
     }
 
     fn call(&self, head: Head) -> Call {
@@ -237,6 +251,7 @@ impl Connection {
 
     /// While the App is at work: interim responses go out, and a client that leaves ends it. Ready when it has left.
     fn poll_meanwhile(&self, cx: &mut Context<'_>) -> Poll<()> {
+        prefetch::when_it_goes_on(&*self.wire);
         if !self.wire.output.borrow().is_empty()
             && let Poll::Ready(Err(_)) = self.wire.poll_write(cx)
         {
@@ -246,7 +261,7 @@ impl Connection {
     }
 
     /// Writes the answer to its end, or as far as it goes.
-    async fn answer(&mut self, answer: Answer, asked: &mut Asked) -> After {
+    fn answer(&mut self, answer: Answer, asked: &mut Asked) -> impl Future<Output = After> {
         let Answer { head, body, takeover: _ } = answer;
         self.wire.end_interim();
         self.wire.skip_rest_of_body();
@@ -264,17 +279,19 @@ impl Connection {
         scratch::give_back(head.headers);
         let ends_with_connection = ending == response::Ending::Close;
         let mut outgoing = Outgoing { body, ending, is_last: !asked.keeps_alive };
-        let mut asks = true;
-        let written = poll_fn(|cx| self.poll_answer(cx, &mut outgoing, &mut asks)).await;
-        // The body goes now: it may hold what the next request needs.
-        drop(outgoing);
-        self.wire.shortcut.shut();
-        match written {
-            Written::Gone => After::End(Last::Close),
-            // Where the end of the connection is the end of the body, only a reset tells that something is missing.
-            Written::Broken if ends_with_connection => After::End(Last::Cut),
-            Written::Broken => After::End(Last::Close),
-            Written::Whole => self.after(asked).await,
+        async move {
+            let mut asks = true;
+            let written = poll_fn(|cx| self.poll_answer(cx, &mut outgoing, &mut asks)).await;
+            // The body goes now: it may hold what the next request needs.
+            drop(outgoing);
+            self.wire.shortcut.shut();
+            match written {
+                Written::Gone => After::End(Last::Close),
+                // Where the end of the connection is the end of the body, only a reset tells that something is missing.
+                Written::Broken if ends_with_connection => After::End(Last::Cut),
+                Written::Broken => After::End(Last::Close),
+                Written::Whole => self.after(asked).await,
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 //! it watches for a client that leaves. Every wait has a deadline. What it shares with the handler is the `wire`.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     rc::Rc,
     sync::Arc,
     task::{Poll, ready},
@@ -60,20 +60,23 @@ pub struct Arrival {
 }
 
 /// Serves a connection to its end, or until it is to be parked.
-pub async fn serve<A: Answers>(visit: Visit, app: Rc<A>, draining: Draining) -> Option<Visit> {
+pub fn serve<A: Answers>(visit: Visit, app: Rc<A>, draining: Draining) -> impl Future<Output = Option<Visit>> {
     let is_fresh = visit.is_fresh;
     let wire = Rc::new(Wire::new(visit));
-    let _end = End(Rc::clone(&wire));
-    let mut connection = Connection::new(Rc::clone(&wire), is_fresh, draining);
-    match connection.converse(&*app).await {
-        Last::Close => wire.say_goodbye(),
-        Last::Park(until) => return wire.park(until, connection.is_fresh()),
-        Last::Cut => wire.reset(),
-        Last::Linger => linger(&wire).await,
-        Last::Switch(takeover) => hand_over(&wire, takeover, connection.draining).await,
-        Last::Http2 => return Box::pin(hand_on(&wire, app, connection.draining)).await,
+    let end = End(Rc::clone(&wire));
+    async move {
+        let _end = end;
+        let mut connection = Connection::new(Rc::clone(&wire), is_fresh, draining);
+        match connection.converse(&*app).await {
+            Last::Close => wire.say_goodbye(),
+            Last::Park(until) => return wire.park(until, connection.is_fresh()),
+            Last::Cut => wire.reset(),
+            Last::Linger => linger(&wire).await,
+            Last::Switch(takeover) => Box::pin(hand_over(&wire, takeover, connection.draining)).await,
+            Last::Http2 => return Box::pin(hand_on(&wire, app, connection.draining)).await,
+        }
+        None
     }
-    None
 }
 
 /// Closes the connection, whoever still holds the wire: a handler may keep its request for longer.

@@ -135,10 +135,6 @@ impl Wire {
     /// A request begins.
     pub fn begin(&self, version: Version, length: Length, expects_continue: bool) {
         self.turn.set(self.turn.get() + 1);
-        let lines = &mut self.output.borrow_mut().lines;
-        if lines.capacity() == 0 {
-            *lines = scratch::lines();
-        }
         self.version.set(version);
         self.head_is_out.set(false);
         self.request_trailers.take();
@@ -146,8 +142,13 @@ impl Wire {
         *self.body.borrow_mut() = Incoming::new(length, self.limits.max_body, expects_continue);
     }
 
-    /// The final head goes out: nothing comes before it any more.
+    /// The final head goes out: nothing comes before it any more. What it is written in is had only now: whoever waits for an answer
+    /// needs none.
     pub fn end_interim(&self) {
+        let lines = &mut self.output.borrow_mut().lines;
+        if lines.capacity() == 0 {
+            *lines = scratch::lines();
+        }
         self.head_is_out.set(true);
         self.body.borrow_mut().end_leave();
     }

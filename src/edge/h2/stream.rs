@@ -35,6 +35,7 @@ use crate::{
         BodyError, ClientCertificate, Downstream, Error, HeaderMap, Method, StatusCode, Takeover, Version,
         body::Length, downstream::Peer, error_page, grpc, scratch,
     },
+    prefetch,
     telemetry::{refusals, tail::Tail},
 };
 
@@ -82,7 +83,7 @@ async fn answer<A: Answers>(
     };
     let method = head.method.clone();
     let (call, content) = channel.call(head, content, upgrade.is_some());
-    let mut answer = app.answer(call).await;
+    let mut answer = prefetch::with_each_poll(app.answer(call)).await;
     if !answer.head.status.is_informational() {
         return channel.answer(answer, method).await;
     }

@@ -107,7 +107,6 @@ impl Flow {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, reader: &mut HeadReader) -> Poll<Result<Head, Cause>> {
-        prefetch::value(&*self.connection);
         let wait = self.poll_send(cx)?;
         loop {
             if !self.input.is_empty()
@@ -120,6 +119,8 @@ impl Flow {
                 Poll::Ready(Ok(_)) => (self.response_started, self.head_started) = (true, true),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(self.broken(error))),
                 Poll::Pending => {
+                    prefetch::when_it_goes_on(&*self.connection);
+                    prefetch::when_it_goes_on(self);
                     // Once it has begun, an answer has the time that every movement has.
                     self.watch.expect(if self.head_started { Wait::Movement } else { wait });
                     return self.watch.poll(cx).map(Err);

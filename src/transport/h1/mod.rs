@@ -64,7 +64,8 @@ impl H1 {
             Some(connection) => connection,
             None => {
                 let want = Want { preamble: request.preamble.as_ref(), fresh: request.fresh };
-                let made = shelf.connection(to, request.timeouts.connecting(), want).await;
+                // In a box: it is rare, and would be most of what every exchange takes.
+                let made = Box::pin(shelf.connection(to, request.timeouts.connecting(), want)).await;
                 let made = made.map_err(|(phase, cause)| TransportError::unsent(phase, cause, request))?;
                 request.connected = Some(Instant::now());
                 made
