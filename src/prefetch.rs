@@ -5,12 +5,11 @@ use std::{
     array,
     cell::Cell,
     future::Future,
+    ops::DerefMut,
     pin::Pin,
     ptr,
     task::{Context, Poll},
 };
-
-use pin_project_lite::pin_project;
 
 /// What processors fetch at once.
 const LINE: usize = 64;
@@ -58,8 +57,8 @@ pub fn value<T: ?Sized>(value: &T) {
     Place::of(value).fetch();
 }
 
-/// So many places are remembered; who waits within a task notes fewer.
-const MOST: usize = 6;
+/// So many places are remembered. Whoever waits within a task notes fewer, also where two endpoints are asked at once.
+const MOST: usize = 8;
 
 thread_local! {
     static NOTED: Noted = const { Noted { places: [const { Cell::new(Place::NOWHERE) }; MOST], count: Cell::new(0) } };
@@ -91,32 +90,29 @@ pub fn when_it_goes_on_at(place: Place) {
 }
 
 /// The same future. All of it is fetched whenever it goes on, and what those within it have named when they began to wait.
-pub fn with_each_poll<F: Future>(future: F) -> WithEachPoll<F> {
+pub fn with_each_poll<P: DerefMut<Target: Future> + Unpin>(future: Pin<P>) -> WithEachPoll<P> {
     WithEachPoll { places: [Place::NOWHERE; MOST], count: 0, future }
 }
 
-pin_project! {
-    /// See [`with_each_poll`].
-    pub struct WithEachPoll<F> {
-        places: [Place; MOST],
-        count: usize,
-        #[pin]
-        future: F,
-    }
+/// See [`with_each_poll`].
+pub struct WithEachPoll<P> {
+    places: [Place; MOST],
+    count: usize,
+    future: Pin<P>,
 }
 
-impl<F: Future> Future for WithEachPoll<F> {
-    type Output = F::Output;
+impl<P: DerefMut<Target: Future> + Unpin> Future for WithEachPoll<P> {
+    type Output = <P::Target as Future>::Output;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        value(&*self);
-        let this = self.project();
-        this.places.iter().take(*this.count).for_each(|place| place.fetch());
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        value(&*this.future);
+        this.places.iter().take(this.count).for_each(|place| place.fetch());
         NOTED.with(|noted| noted.count.set(0));
-        let polled = this.future.poll(cx);
+        let polled = this.future.as_mut().poll(cx);
         NOTED.with(|noted| {
-            *this.count = noted.count.replace(0);
-            *this.places = array::from_fn(|number| noted.places[number].get());
+            this.count = noted.count.replace(0);
+            this.places = array::from_fn(|number| noted.places[number].get());
         });
         polled
     }
@@ -180,7 +176,7 @@ mod tests {
         };
 
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        assert_eq!(runtime.block_on(with_each_poll(twice)), 7);
+        assert_eq!(runtime.block_on(with_each_poll(pin!(twice))), 7);
     }
 
     #[test]
@@ -188,18 +184,18 @@ mod tests {
         let named = [Box::new([0_u8; 100]), Box::new([0_u8; 100])];
         when_it_goes_on(&0_u8);
         let mut turn = 0;
-        let mut waits = pin!(with_each_poll(poll_fn(|_| {
+        let waits = pin!(poll_fn(|_| {
             turn += 1;
             when_it_goes_on(&*named[0]);
             if turn == 2 {
                 when_it_goes_on(&*named[1]);
             }
             Poll::<()>::Pending
-        })));
+        }));
+        let mut waits = with_each_poll(waits);
         let mut noted = || {
-            assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-            let this = waits.as_mut().project();
-            this.places[..*this.count].iter().map(|place| (place.first.addr(), place.size)).collect::<Vec<_>>()
+            assert!(Pin::new(&mut waits).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            waits.places[..waits.count].iter().map(|place| (place.first.addr(), place.size)).collect::<Vec<_>>()
         };
 
         let [first, second] = named.each_ref().map(|one| ((&raw const **one).addr(), 100));

@@ -187,3 +187,41 @@ fn request_of(call: Call) -> Request {
     request.extensions_mut().insert(downstream);
     request
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        edge::{
+            drain::Draining,
+            h1::{self, Visit},
+        },
+        transport::{Incoming, Outgoing, Target, TransportError, h1::H1},
+    };
+
+    /// What mimalloc gives without looking further.
+    const SMALL: usize = 1024;
+
+    /// All connections and all requests that wait have one of these, and with many of them each line is one more that comes from
+    /// memory (docs/adr/0050-lines-that-come-together.md).
+    #[test]
+    fn what_waits_is_small() {
+        fn carried<F: Future<Output = proxy::mount::Carried>>(_: fn(Rc<Worker>, Box<Exchange>) -> F) -> usize {
+            size_of::<F>()
+        }
+        fn served<F: Future<Output = Option<Visit>>>(_: fn(Visit, Rc<Alone>, Draining) -> F) -> usize {
+            size_of::<F>()
+        }
+        fn exchanged<'a, F>(_: impl FnOnce(&'a H1, &'a Target, &'a mut Outgoing) -> F) -> usize
+        where
+            F: Future<Output = Result<Incoming, TransportError>>,
+        {
+            size_of::<F>()
+        }
+
+        let sizes = [carried(proxy::mount::carry), served(h1::serve), exchanged(H1::exchange)];
+
+        let most = [SMALL, 640, 576];
+        assert!(sizes.iter().zip(most).all(|(size, most)| *size <= most), "{sizes:?}, and {most:?} at most");
+    }
+}

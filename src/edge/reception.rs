@@ -6,6 +6,7 @@ use std::{
     future::poll_fn,
     io::{self, Read},
     net::Shutdown,
+    pin::pin,
     rc::Rc,
     sync::Arc,
     task::Poll,
@@ -237,7 +238,7 @@ impl<A: Answers> Reception<A> {
             let app = Rc::clone(&reception.app);
             let visit = match visit.http2 {
                 Some(_) => Box::pin(h2::serve(visit, Bytes::new(), app, draining.ear())).await,
-                None => prefetch::with_each_poll(h1::serve(visit, app, draining.ear())).await,
+                None => prefetch::with_each_poll(pin!(h1::serve(visit, app, draining.ear()))).await,
             };
             reception.park(visit, keeps, draining);
         });
@@ -289,7 +290,7 @@ impl<A: Answers> Reception<A> {
                 let arrival = Arrival { line: Line::Known(socket), greeted: Some(greeted), counts, ..arrival };
                 let visit = Visit::first(arrival, limits);
                 let visit = match protocol {
-                    Protocol::Http1 => prefetch::with_each_poll(h1::serve(visit, app, draining.ear())).await,
+                    Protocol::Http1 => prefetch::with_each_poll(pin!(h1::serve(visit, app, draining.ear()))).await,
                     Protocol::Http2 => Box::pin(h2::serve(visit, Bytes::new(), app, draining.ear())).await,
                 };
                 return reception.park(visit, keeps, draining);

@@ -17,8 +17,10 @@ thread_local! {
 /// What is kept for later: as much as so many requests have that wait for their answers at once. What is needed beyond that is had from
 /// the allocator, and grows anew each time, which is several allocations for a map or a line.
 const MAX_KEPT: usize = 1024;
-/// A request has a path and an authority.
-const TEXTS_EACH: usize = 2;
+/// A request has a path, an authority, and a target at its endpoint.
+const TEXTS_EACH: usize = 3;
+/// A text longer than this is an exception.
+const MAX_TEXT: usize = 1024;
 /// A map that has grown larger than this is not kept.
 const MAX_FIELDS: usize = 64;
 /// Nor are lines that have.
@@ -80,7 +82,7 @@ pub fn text() -> String {
 
 /// Takes back a text that nobody needs any more.
 pub fn give_back_text(mut text: String) {
-    if (1..=MAX_LINES).contains(&text.capacity()) {
+    if (1..=MAX_TEXT).contains(&text.capacity()) {
         text.clear();
         TEXTS.with_borrow_mut(|kept| {
             if kept.len() < TEXTS_EACH * MAX_KEPT {

@@ -37,7 +37,7 @@ use crate::{
     },
     upstream::{
         Endpoint, Members, Upstream, breaker,
-        limit::Admission,
+        limit::Entry,
         members::Held,
         selection::{Pick, Selection},
     },
@@ -281,8 +281,8 @@ impl Dispatch<'_> {
         let pick = match &upstream.limit {
             None => selection.pick_and_enter(exchange, may_try),
             Some(limit) => match limit.admit(selection, exchange, may_try, self.matched.entry.value.class) {
-                Admission::AtOnce(pick) => pick,
-                Admission::Later(pick) => pick.await,
+                Entry::AtOnce(pick) => pick,
+                Entry::Later(pick) => pick.await,
             },
         };
         mem::swap(&mut exchange.headers, &mut outgoing.headers);

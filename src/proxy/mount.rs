@@ -112,7 +112,8 @@ pub struct Carried {
     pub takeover: Option<Takeover>,
 }
 
-/// Carries an exchange to whoever answers it. Dropped before there is an answer, the client has left.
+/// Carries an exchange to whoever answers it. Dropped before there is an answer, the client has left. It begins with the call and not with
+/// the first poll: so no room is kept twice.
 pub fn carry(worker: Rc<Worker>, exchange: Box<Exchange>) -> impl Future<Output = Carried> {
     let mut passing = Passing::begin(exchange, &worker);
     async move {

@@ -20,8 +20,8 @@ pub const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub const NO_SIGNAL: SendFlags = SendFlags::empty();
 
-/// For so little there is room nearly always: the kernel is asked first, and the runtime, which has noted down somewhere else what
-/// it has heard of the socket, only if there is none.
+/// For so little there is room nearly always: the kernel is asked first. Only if there is none is the runtime, which has noted elsewhere
+/// what it has heard of the socket, and with it the kernel again: there may be room since, and it may have heard so on another thread.
 const SMALL: usize = 16 * 1024;
 
 /// Sends these bytes, or as many of them as there is room for.

@@ -80,8 +80,8 @@ struct Asking<'a, 'u> {
     slot: Option<Slot>,
 }
 
-/// Whether a request may go in.
-pub enum Admission<'a, 'u> {
+/// How a request goes in.
+pub enum Entry<'a, 'u> {
     /// It is known at once.
     AtOnce(Result<Pick<'u>, Error>),
     /// It has to wait.
@@ -89,24 +89,22 @@ pub enum Admission<'a, 'u> {
 }
 
 impl Limit {
-    /// Whom to ask next, once there is a place for the request; it is counted until `exchange.in_flight` falls.
-    ///
-    /// # Errors
-    /// There is nobody, or no place in time.
+    /// Whom to ask next, once there is a place for the request; it is counted until `exchange.in_flight` falls. An error is that there is
+    /// nobody, or no place in time.
     pub fn admit<'a, 'u>(
         &'a self,
         selection: &'a Selection<'u>,
         exchange: &'a mut Exchange,
         may_try: bool,
         class: Class,
-    ) -> Admission<'a, 'u> {
+    ) -> Entry<'a, 'u> {
         let slot = exchange.in_flight.take().and_then(InFlight::into_slot);
         let (is_new, class) = (slot.is_none(), self.rules.named(exchange).unwrap_or(class));
         let mut asking = Asking { selection, may_try, class, is_new, slot };
         match self.try_now(&mut asking, exchange) {
-            Ok(pick) => Admission::AtOnce(Ok(self.enter(pick, asking, exchange))),
-            Err(Unasked::Nobody) => Admission::AtOnce(Err(Error::NoEndpoint)),
-            Err(Unasked::Full) => Admission::Later(Box::pin(async move {
+            Ok(pick) => Entry::AtOnce(Ok(self.enter(pick, asking, exchange))),
+            Err(Unasked::Nobody) => Entry::AtOnce(Err(Error::NoEndpoint)),
+            Err(Unasked::Full) => Entry::Later(Box::pin(async move {
                 let pick = self.wait(&mut asking, exchange).await.inspect_err(|error| self.count(error))?;
                 Ok(self.enter(pick, asking, exchange))
             })),

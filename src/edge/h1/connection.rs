@@ -212,7 +212,8 @@ impl Connection {
         Poll::Ready(if is_idle { Ok(Next::End) } else { Err(Error::ClientTimeout { what: "the request head" }) })
     }
 
-    /// Has a request answered, and writes the answer to its end.
+    /// Has a request answered, and writes the answer to its end. What it is given is used up before it waits, so that no
+    /// room is kept for it meanwhile: the request begins with the call.
     fn exchange<A: Answers>(&mut self, head: Head, app: &A) -> impl Future<Output = After> {
         self.wire.begin(head.version, head.length, head.expects_continue);
         let mut asked = Asked { method: head.method.clone(), version: head.version, keeps_alive: head.keeps_alive };
@@ -260,7 +261,8 @@ impl Connection {
         self.wire.poll_gone(cx)
     }
 
-    /// Writes the answer to its end, or as far as it goes.
+    /// Writes the answer to its end, or as far as it goes. What it is given is used up before it waits, so that no room is
+    /// kept for it meanwhile: with the call interim responses end, and the head is in line.
     fn answer(&mut self, answer: Answer, asked: &mut Asked) -> impl Future<Output = After> {
         let Answer { head, body, takeover: _ } = answer;
         self.wire.end_interim();

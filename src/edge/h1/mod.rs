@@ -59,7 +59,8 @@ pub struct Arrival {
     pub counts: Arc<Counts>,
 }
 
-/// Serves a connection to its end, or until it is to be parked.
+/// Serves a connection to its end, or until it is to be parked. What it is given is used up before it waits, so that no
+/// room is kept for it meanwhile.
 pub fn serve<A: Answers>(visit: Visit, app: Rc<A>, draining: Draining) -> impl Future<Output = Option<Visit>> {
     let is_fresh = visit.is_fresh;
     let wire = Rc::new(Wire::new(visit));

@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     net::SocketAddr,
+    pin::pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
@@ -83,7 +84,7 @@ async fn answer<A: Answers>(
     };
     let method = head.method.clone();
     let (call, content) = channel.call(head, content, upgrade.is_some());
-    let mut answer = prefetch::with_each_poll(app.answer(call)).await;
+    let mut answer = prefetch::with_each_poll(pin!(app.answer(call))).await;
     if !answer.head.status.is_informational() {
         return channel.answer(answer, method).await;
     }

@@ -74,8 +74,8 @@ async fn request(upstream: &Upstream, seen: &Seen, class: Class) {
     for attempt in 0..2 {
         let admitted = async {
             match limit.admit(&selection, &mut exchange, false, class) {
-                Admission::AtOnce(pick) => pick,
-                Admission::Later(pick) => pick.await,
+                Entry::AtOnce(pick) => pick,
+                Entry::Later(pick) => pick.await,
             }
         };
         let leaves = chance::happens(0.2);

@@ -211,12 +211,13 @@ impl Case {
     /// matters where each request has a connection of its own; and what is stored is compared with those that are known for it.
     pub fn takes(&self, peer: Peer) -> bool {
         match self.kind {
-            InRedis => return peer == Peer::Aqueduct,
-            OnDisk => return matches!(peer, Peer::Nginx | Peer::TrafficServer | Peer::Aqueduct),
+            InRedis => return matches!(peer, Peer::Aqueduct | Peer::AqueductBefore),
+            OnDisk => return matches!(peer, Peer::Nginx | Peer::TrafficServer | Peer::Aqueduct | Peer::AqueductBefore),
             _ => {}
         }
         if self.is_stored() {
-            return matches!(peer, Peer::Nginx | Peer::Varnish | Peer::TrafficServer | Peer::Aqueduct);
+            let known = [Peer::Nginx, Peer::Varnish, Peer::TrafficServer, Peer::Aqueduct, Peer::AqueductBefore];
+            return known.contains(&peer);
         }
         match peer {
             Peer::Varnish | Peer::TrafficServer => false,

@@ -123,7 +123,7 @@ fn colour(peer: Peer) -> &'static str {
         Peer::Varnish => "#4477aa",
         Peer::TrafficServer => "#aa6688",
         Peer::Aqueduct => "#00997a",
-        Peer::AqueductBefore => "#66c2b0",
+        Peer::AqueductBefore => "#b3a1d6",
         Peer::AqueductCounted => "#33ad94",
         Peer::AqueductShared => "#66c2ae",
         Peer::AqueductReusePort => "#006652",
