@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::Either;
+
 use super::{
     decision::{self, Verdict},
     detached,
@@ -37,7 +39,6 @@ use crate::{
     },
     upstream::{
         Endpoint, Members, Upstream, breaker,
-        limit::Entry,
         members::Held,
         selection::{Pick, Selection},
     },
@@ -281,8 +282,9 @@ impl Dispatch<'_> {
         let pick = match &upstream.limit {
             None => selection.pick_and_enter(exchange, may_try),
             Some(limit) => match limit.admit(selection, exchange, may_try, self.matched.entry.value.class) {
-                Entry::AtOnce(pick) => pick,
-                Entry::Later(pick) => pick.await,
+                // Not as one future: that would be larger than what it holds.
+                Either::Left(known) => known.into_inner(),
+                Either::Right(waiting) => waiting.await,
             },
         };
         mem::swap(&mut exchange.headers, &mut outgoing.headers);

@@ -178,7 +178,9 @@ impl Shelf {
         while let Some(mut connection) = take_last(&mut idle, preamble) {
             if connection.is_fresh(limits, now) && connection.is_quiet() {
                 // Where many are under way it has not been touched for a while, and is asked for soon.
-                idle.back().into_iter().for_each(|next| prefetch::value(&**next));
+                if let Some(next) = idle.back() {
+                    prefetch::value(&**next);
+                }
                 return Some(connection);
             }
         }

@@ -3,11 +3,11 @@
 use std::{
     future::poll_fn,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{self, Context, Poll},
     time::{Duration, Instant},
 };
 
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 use tokio::time::timeout;
 
 use self::gate::Waiting;
@@ -70,6 +70,9 @@ pub struct Attempt<'l> {
     report: Option<Report>,
 }
 
+/// Who is asked.
+type Picked<'u> = Result<Pick<'u>, Error>;
+
 /// Somebody who wants to go in.
 struct Asking<'a, 'u> {
     selection: &'a Selection<'u>,
@@ -80,31 +83,23 @@ struct Asking<'a, 'u> {
     slot: Option<Slot>,
 }
 
-/// How a request goes in.
-pub enum Entry<'a, 'u> {
-    /// It is known at once.
-    AtOnce(Result<Pick<'u>, Error>),
-    /// It has to wait.
-    Later(LocalBoxFuture<'a, Result<Pick<'u>, Error>>),
-}
-
 impl Limit {
-    /// Whom to ask next, once there is a place for the request; it is counted until `exchange.in_flight` falls. An error is that there is
-    /// nobody, or no place in time.
+    /// Whom to ask next, once there is a place for the request; it is counted until `exchange.in_flight` falls. Known at once, or in
+    /// a box where it has to wait. An error is that there is nobody, or no place in time.
     pub fn admit<'a, 'u>(
         &'a self,
         selection: &'a Selection<'u>,
         exchange: &'a mut Exchange,
         may_try: bool,
         class: Class,
-    ) -> Entry<'a, 'u> {
+    ) -> Either<Ready<Picked<'u>>, LocalBoxFuture<'a, Picked<'u>>> {
         let slot = exchange.in_flight.take().and_then(InFlight::into_slot);
         let (is_new, class) = (slot.is_none(), self.rules.named(exchange).unwrap_or(class));
         let mut asking = Asking { selection, may_try, class, is_new, slot };
         match self.try_now(&mut asking, exchange) {
-            Ok(pick) => Entry::AtOnce(Ok(self.enter(pick, asking, exchange))),
-            Err(Unasked::Nobody) => Entry::AtOnce(Err(Error::NoEndpoint)),
-            Err(Unasked::Full) => Entry::Later(Box::pin(async move {
+            Ok(pick) => Either::Left(ready(Ok(self.enter(pick, asking, exchange)))),
+            Err(Unasked::Nobody) => Either::Left(ready(Err(Error::NoEndpoint))),
+            Err(Unasked::Full) => Either::Right(Box::pin(async move {
                 let pick = self.wait(&mut asking, exchange).await.inspect_err(|error| self.count(error))?;
                 Ok(self.enter(pick, asking, exchange))
             })),
@@ -202,7 +197,7 @@ impl Limit {
         exchange: &Exchange,
         cx: &Context<'_>,
     ) -> Poll<Result<Pick<'u>, Error>> {
-        if ready!(waiting.poll_first(cx)).is_err() {
+        if task::ready!(waiting.poll_first(cx)).is_err() {
             return Poll::Ready(Err(Error::Overloaded(Overload::Shed)));
         }
         match self.try_first(asking, exchange) {

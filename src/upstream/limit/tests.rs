@@ -72,12 +72,7 @@ async fn request(upstream: &Upstream, seen: &Seen, class: Class) {
     let limit = upstream.limit.as_ref().expect("it is limited");
     let mut selection = Selection::of(upstream, &members);
     for attempt in 0..2 {
-        let admitted = async {
-            match limit.admit(&selection, &mut exchange, false, class) {
-                Entry::AtOnce(pick) => pick,
-                Entry::Later(pick) => pick.await,
-            }
-        };
+        let admitted = limit.admit(&selection, &mut exchange, false, class);
         let leaves = chance::happens(0.2);
         let admitted = tokio::select! {
             biased;

@@ -15,8 +15,7 @@ use crate::report::figures;
 use crate::results::{CaseResult, Round};
 use crate::running::Running;
 
-/// A process lives for so many rounds: where the kernel has put its memory makes one a few percent dearer than the next, as long
-/// as it lives. What it stores is worth more.
+/// A process lives for so many rounds, so that what luck it has with its memory is not in all of them. What it stores is worth more.
 pub const LIFE: usize = 5;
 
 pub struct Comparison {
