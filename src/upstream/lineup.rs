@@ -19,8 +19,8 @@ pub struct Lineup {
     pub places: Option<Places>,
     /// Who may be tried with one request.
     pub on_trial: Vec<usize>,
-    /// How many an operator wants left alone.
-    pub drained: usize,
+    /// Whom an operator wants left alone; `None` if nobody.
+    drained: Option<Places>,
     /// Some have not been well for long, and are to get less than their share.
     pub is_warming: bool,
 }
@@ -42,8 +42,8 @@ impl Lineup {
         let standing: Vec<Standing> = endpoints.iter().map(|endpoint| endpoint.health.standing(now)).collect();
         let picked = best_tier(endpoints, &standing, rules.panic);
         let places = if picked.len() == endpoints.len() { None } else { Places::these(picked) };
-        let drained = standing.iter().filter(|standing| **standing == Standing::Drained).count();
-        let on_trial = (0..endpoints.len()).filter(|place| standing[*place] == Standing::OnTrial).collect();
+        let drained = Places::these(all_that_are(Standing::Drained, &standing));
+        let on_trial = all_that_are(Standing::OnTrial, &standing).collect();
         let warm = |endpoint: &Arc<Endpoint>| endpoint.warm_at(rules.slow_start?).filter(|warm| now < *warm);
         let is_warming = endpoints.iter().any(|endpoint| warm(endpoint).is_some());
         let freed =
@@ -52,10 +52,29 @@ impl Lineup {
         Self { changes, until, places, on_trial, drained, is_warming }
     }
 
+    /// This one may be picked.
+    pub fn has(&self, place: usize) -> bool {
+        self.places.as_ref().is_none_or(|places| places.has(place))
+    }
+
+    /// An operator wants this one left alone.
+    pub fn is_drained(&self, place: usize) -> bool {
+        self.drained.as_ref().is_some_and(|drained| drained.has(place))
+    }
+
+    /// How many an operator wants left alone.
+    pub fn drained(&self) -> usize {
+        self.drained.as_ref().map_or(0, |drained| drained.as_slice().len())
+    }
+
     /// Nothing has changed since. The time is asked for only where it matters.
     pub fn is_current(&self, now: impl FnOnce() -> Duration) -> bool {
         self.changes == health::changes() && (self.until == Duration::MAX || now() < self.until)
     }
+}
+
+fn all_that_are(wanted: Standing, standing: &[Standing]) -> impl Iterator<Item = usize> {
+    (0..standing.len()).filter(move |place| standing[*place] == wanted)
 }
 
 /// Those of the first tier of which enough are well; backups are a tier behind the others. If there is none, everyone

@@ -72,11 +72,6 @@ impl Members {
         self.tokens.get_or_init(|| affinity.tokens(&self.endpoints))
     }
 
-    /// How many an operator does not want left alone.
-    pub fn may_be_asked(&self) -> usize {
-        self.endpoints.len() - self.lineup.load().drained
-    }
-
     /// Who may be picked now. Whoever first asks after a change draws it up.
     pub fn lineup(&self) -> Guard<Arc<Lineup>> {
         let lineup = self.lineup.load();

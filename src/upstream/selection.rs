@@ -49,14 +49,14 @@ impl<'u> Selection<'u> {
     /// Tells the client whom to stay with, if that is news to it.
     pub fn remind(&self, endpoint: &Arc<Endpoint>, exchange: &Exchange, answer: &mut HeaderMap) {
         let Some(affinity) = &self.upstream.affinity else { return };
-        // Who is there leaves with the cookie that it has.
-        if endpoint.health.is_drained() {
-            return;
-        }
         let tokens = self.members.tokens(affinity);
         let is_this = |place: &usize| Arc::ptr_eq(&self.members.endpoints[*place], endpoint);
         // Mostly it is where the client was: nobody else is looked at then.
         let known = self.guest.and_then(|guest| tokens.place_of(guest)).filter(is_this);
+        // Who is at home there leaves with the cookie that it has.
+        if known.is_some() && endpoint.health.is_drained() {
+            return;
+        }
         let Some(place) = known.or_else(|| self.place_of(endpoint)) else { return };
         affinity.remind(self.guest, tokens.of(place), clock::unix_coarse(), exchange.client.secure, answer);
     }
@@ -64,20 +64,19 @@ impl<'u> Selection<'u> {
     /// The next one; nobody twice. With `may_try` the request can be sent again, so that it costs its client nothing to show
     /// whether an endpoint has recovered.
     pub fn pick(&self, exchange: &Exchange, may_try: bool) -> Option<Pick<'u>> {
-        if let Some(endpoint) = self.home_that_empties() {
-            return Some(Pick { endpoint, trial: None });
-        }
         // One endpoint needs no balancer, nor a counter that all cores write to.
         if let ([only], []) = (&self.members.endpoints[..], &self.tried[..]) {
-            return (!only.health.is_drained()).then_some(Pick { endpoint: only, trial: None });
+            let may_be_asked = !only.health.is_drained() || self.place_of_guest().is_some() && is_well(only);
+            return may_be_asked.then_some(Pick { endpoint: only, trial: None });
         }
         let lineup = self.members.lineup();
-        if lineup.drained == self.members.endpoints.len() {
-            return None;
-        }
         let home = self.home(&lineup);
-        if let Some(endpoint) = home.filter(|home| home.health.standing(clock::coarse()) == Standing::Well) {
+        // Who is drained or revived since the lineup was drawn up keeps its clients either way.
+        if let Some(endpoint) = home.filter(|home| is_well(home)).or_else(|| self.home_that_empties(&lineup)) {
             return Some(Pick { endpoint, trial: None });
+        }
+        if lineup.drained() == self.members.endpoints.len() {
+            return None;
         }
         if let Some(tried) = self.trial(&lineup, may_try) {
             return Some(tried);
@@ -96,13 +95,16 @@ impl<'u> Selection<'u> {
 
     /// There is another one to ask.
     pub fn may_have_another(&self) -> bool {
-        self.count + 1 < self.upstream.retry.attempts && self.asked() < self.members.may_be_asked()
+        self.count + 1 < self.upstream.retry.attempts && {
+            let lineup = self.members.lineup();
+            self.asked(&lineup) + lineup.drained() < self.members.endpoints.len()
+        }
     }
 
     /// How many of those who may be asked were, or are being asked.
-    fn asked(&self) -> usize {
-        let may_be_asked = |place: &&usize| !self.members.endpoints[**place].health.is_drained();
-        self.tried.iter().filter(may_be_asked).count() + usize::from(self.home_that_empties().is_none())
+    fn asked(&self, lineup: &Lineup) -> usize {
+        let tried = self.tried.iter().filter(|place| !lineup.is_drained(**place)).count();
+        tried + usize::from(self.home_that_empties(lineup).is_none())
     }
 
     /// If this one fails, the request does no harm at another one.
@@ -124,17 +126,14 @@ impl<'u> Selection<'u> {
     /// Where the client is at home, if that one may be picked. While it is well the client does not show whether another one
     /// has recovered: that one does not know it.
     fn home(&self, lineup: &Lineup) -> Option<&'u Arc<Endpoint>> {
-        let place = self.place_of_guest()?;
-        let may_be_picked = lineup.places.as_ref().is_none_or(|places| places.has(place));
-        may_be_picked.then(|| &self.members.endpoints[place])
+        self.place_of_guest().filter(|place| lineup.has(*place)).map(|place| &self.members.endpoints[place])
     }
 
     /// Where the client is at home, if that one is drained and well: what it knows of the client it knows until the client
     /// leaves.
-    fn home_that_empties(&self) -> Option<&'u Arc<Endpoint>> {
-        let endpoint = &self.members.endpoints[self.place_of_guest()?];
-        let health = &endpoint.health;
-        (health.is_drained() && health.condition(clock::coarse()) == Standing::Well).then_some(endpoint)
+    fn home_that_empties(&self, lineup: &Lineup) -> Option<&'u Arc<Endpoint>> {
+        let place = self.place_of_guest().filter(|place| lineup.is_drained(*place))?;
+        Some(&self.members.endpoints[place]).filter(|home| is_well(home))
     }
 
     fn place_of_guest(&self) -> Option<usize> {
@@ -203,6 +202,11 @@ impl<'u> Selection<'u> {
         let is_this = |one: &Arc<Endpoint>| Arc::ptr_eq(one, endpoint);
         if all.get(place).is_some_and(is_this) { Some(place) } else { all.iter().position(is_this) }
     }
+}
+
+/// Whether or not an operator wants it left alone.
+fn is_well(endpoint: &Endpoint) -> bool {
+    endpoint.health.condition(clock::coarse()) == Standing::Well
 }
 
 impl Upstream {

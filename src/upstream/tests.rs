@@ -1,6 +1,6 @@
 //! Who is picked when not all are well.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use proptest::prelude::*;
 
@@ -404,6 +404,43 @@ fn who_warms_up_keeps_its_clients() {
     upstream.members().endpoints[home].health.is_well_since(clock::coarse());
 
     assert!((0..50).all(|_| visit(&upstream, &mut client, false).0 == home));
+}
+
+#[test]
+fn a_client_stays_whatever_an_operator_does_to_its_endpoint_just_then() {
+    for endpoints in [1, 2] {
+        let upstream = sticky(&vec![false; endpoints], Rules::default());
+        let mut client = HeaderMap::new();
+        let (home, _) = visit(&upstream, &mut client, false);
+        let members = upstream.members();
+        let health = &members.endpoints[home].health;
+
+        thread::scope(|threads| {
+            let operator = threads.spawn(|| {
+                for turn in 0..100_000 {
+                    health.drain(turn % 2 == 0);
+                }
+            });
+            while !operator.is_finished() {
+                assert_eq!(visit(&upstream, &mut client, false).0, home, "of {endpoints}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_client_that_came_before_its_endpoint_was_drained_is_at_home_there() {
+    let upstream = sticky(&[false; 2], Rules::default());
+    let members = upstream.members();
+    let selection = Selection::of(&upstream, &members);
+    let home = selection.pick(&exchange(), false).expect("somebody").endpoint;
+    home.health.drain(true);
+
+    let (mut answer, mut client) = (HeaderMap::new(), HeaderMap::new());
+    selection.remind(home, &exchange(), &mut answer);
+    keep(&answer, &mut client);
+
+    assert!((0..10).all(|_| visit(&upstream, &mut client, false).0 == place(&upstream, home)));
 }
 
 #[test]

@@ -47,9 +47,12 @@ enum Memory {
 }
 
 impl Crowd {
-    fn of(clients: &[Memory], proxy: SocketAddr) -> Self {
+    /// Clients, each with the cookie that it comes with.
+    fn of(clients: &[(Memory, &str)], proxy: SocketAddr) -> Self {
         let talk = Rc::new(Talk::default());
-        let begin = |memory: &Memory| actix_rt::spawn(ask(proxy, *memory, Rc::clone(&talk)));
+        let begin = |(memory, cookie): &(Memory, &str)| {
+            actix_rt::spawn(ask(proxy, *memory, (*cookie).to_owned(), Rc::clone(&talk)))
+        };
         Self { tasks: clients.iter().map(begin).collect(), talk }
     }
 
@@ -81,8 +84,8 @@ impl Crowd {
 }
 
 /// Half of them GET and half POST. Who keeps its cookie must be answered by the same one each time.
-async fn ask(proxy: SocketAddr, memory: Memory, talk: Rc<Talk>) {
-    let (mut client, mut cookie, mut home) = (Client::connect(proxy).await, String::new(), None);
+async fn ask(proxy: SocketAddr, memory: Memory, mut cookie: String, talk: Rc<Talk>) {
+    let (mut client, mut home) = (Client::connect(proxy).await, None);
     while !talk.is_over.get() {
         let number = talk.next.replace(talk.next.get() + 1);
         talk.under_way.borrow_mut().insert(number);
@@ -93,11 +96,28 @@ async fn ask(proxy: SocketAddr, memory: Memory, talk: Rc<Talk>) {
         if response.status != 200 || is_elsewhere {
             talk.failures.borrow_mut().push(format!("{method} {number}: {}{}", response.head, response.text()));
         }
-        if let (Memory::Keeps, Some(set)) = (memory, response.header("set-cookie")) {
-            cookie = format!("Cookie: {}\r\n", set.split(';').next().expect("a pair"));
+        if let (Memory::Keeps, Some(set)) = (memory, set_by(&response)) {
+            cookie = set;
         }
         talk.under_way.borrow_mut().remove(&number);
         talk.news.notify_one();
+    }
+}
+
+/// The cookie that it sets, as the field of a request.
+fn set_by(response: &Response) -> Option<String> {
+    Some(format!("Cookie: {}\r\n", response.header("set-cookie")?.split(';').next()?))
+}
+
+/// The cookie of who is at home there.
+async fn cookie_of(home: &str, proxy: SocketAddr) -> String {
+    let mut client = Client::connect(proxy).await;
+    loop {
+        client.send("GET /Keeps/0 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let response = client.read_response().await;
+        if response.text() == home {
+            return set_by(&response).expect("who is new is told where it is at home");
+        }
     }
 }
 
@@ -149,7 +169,7 @@ async fn no_request_fails_for_a_drain_and_none_comes_after_it_until_the_endpoint
     let folder = tempfile::tempdir().expect("a folder");
     let (one, other) = (Origin::answering("one").start().await, Origin::answering("other").start().await);
     let (proxy, operators) = shop(folder.path(), [&one, &other], "").await;
-    let crowd = Crowd::of(&[Memory::Forgets; 12], proxy.address);
+    let crowd = Crowd::of(&[(Memory::Forgets, ""); 12], proxy.address);
     one.wait_for_requests(20).await;
 
     let drained = drained_again_and_again(&crowd, operators, &one).await;
@@ -163,7 +183,9 @@ async fn clients_who_are_at_home_at_a_drained_endpoint_stay_and_others_do_not_co
     let folder = tempfile::tempdir().expect("a folder");
     let (one, other) = (Origin::answering("one").start().await, Origin::answering("other").start().await);
     let (proxy, operators) = shop(folder.path(), [&one, &other], "sticky = { cookie = \"at\" }").await;
-    let clients: Vec<_> = [Memory::Keeps, Memory::Forgets].repeat(8);
+    let at_one = cookie_of("one", proxy.address).await;
+    let clients =
+        [(Memory::Keeps, &*at_one), (Memory::Forgets, ""), (Memory::Keeps, ""), (Memory::Forgets, "")].repeat(4);
     let crowd = Crowd::of(&clients, proxy.address);
     one.wait_for_requests(20).await;
 

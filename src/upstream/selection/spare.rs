@@ -10,7 +10,7 @@ impl<'u> Selection<'u> {
     pub fn spare(&self, asked: &Arc<Endpoint>, exchange: &Exchange) -> Option<&'u Arc<Endpoint>> {
         let (lineup, now) = (self.members.lineup(), clock::coarse());
         let endpoints = &self.members.endpoints;
-        let may_be_picked = |place: &usize| lineup.places.as_ref().is_none_or(|places| places.has(*place));
+        let may_be_picked = |place: &usize| lineup.has(*place);
         let is_spare = |place: &usize| {
             let endpoint = &endpoints[*place];
             !Arc::ptr_eq(endpoint, asked)
