@@ -211,7 +211,8 @@ impl Dispatch<'_> {
                 let pick = self.pick(upstream, &selection, exchange, outgoing).await?;
                 let has_body = !outgoing.body.is_empty();
                 let began = upstream.is_timed(members).then(Instant::now);
-                let (Attempt { pick, began }, sent) = match self.hedge(upstream, &selection, exchange, outgoing) {
+                let hedge = self.hedge(upstream, &selection, pick.endpoint, exchange, outgoing);
+                let (Attempt { pick, began }, sent) = match hedge {
                     None => {
                         outgoing.connected = None;
                         let sent = ask(self.worker, upstream, pick.endpoint, outgoing).await;
@@ -231,7 +232,7 @@ impl Dispatch<'_> {
                     Ok(Incoming::Response { head, .. })
                         if outgoing.can_be_sent_again(has_body)
                             && retry.may_ask_elsewhere(head.status, &head.headers, &exchange.method)
-                            && selection.may_have_another()
+                            && selection.may_have_another(endpoint)
                             && upstream.may_retry() =>
                     {
                         selection.note(endpoint);
@@ -251,7 +252,7 @@ impl Dispatch<'_> {
                             // That a connection turned out to be closed, or to close, costs no attempt.
                             closings += 1;
                             outgoing.fresh = true;
-                        } else if again && selection.may_have_another() && upstream.may_retry() {
+                        } else if again && selection.may_have_another(endpoint) && upstream.may_retry() {
                             upstream.counts.failed(told(error).token());
                             selection.note(endpoint);
                         } else {

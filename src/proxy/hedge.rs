@@ -21,7 +21,7 @@ use crate::{
     http::Method,
     transport::{Incoming, Outgoing, TransportError},
     upstream::{
-        Members, Upstream,
+        Endpoint, Members, Upstream,
         hedge::Hedge,
         selection::{Pick, Selection},
     },
@@ -55,6 +55,7 @@ impl Dispatch<'_> {
         &self,
         upstream: &Upstream,
         selection: &Selection<'_>,
+        picked: &Arc<Endpoint>,
         exchange: &Exchange,
         outgoing: &Outgoing,
     ) -> Option<&Hedge> {
@@ -63,7 +64,7 @@ impl Dispatch<'_> {
         let has_nothing_else = outgoing.body.is_empty() && outgoing.upgrade.is_none();
         // A client that stays with its endpoint is not known to others.
         let is_anybodys = upstream.affinity.is_none();
-        (is_safe && is_anybodys && has_nothing_else && selection.may_have_another()).then_some(hedge)
+        (is_safe && is_anybodys && has_nothing_else && selection.may_have_another(picked)).then_some(hedge)
     }
 }
 

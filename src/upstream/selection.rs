@@ -93,23 +93,28 @@ impl<'u> Selection<'u> {
         Some(Pick { endpoint, trial: None })
     }
 
-    /// There is another one to ask.
-    pub fn may_have_another(&self) -> bool {
-        self.count + 1 < self.upstream.retry.attempts && {
+    /// There is another one to ask than this one, which is not [noted](Self::note) yet.
+    pub fn may_have_another(&self, than: &Arc<Endpoint>) -> bool {
+        let is_another = |place: &usize| !Arc::ptr_eq(&self.members.endpoints[*place], than);
+        self.may_go_on() && self.untried(&self.members.lineup()).any(|place| is_another(&place))
+    }
+
+    /// If the one that is picked next fails, the request does no harm at another one.
+    pub fn may_be_sent_again(&self, exchange: &Exchange) -> bool {
+        self.upstream.retry.is_harmless(&exchange.method) && self.may_go_on() && {
             let lineup = self.members.lineup();
-            self.asked(&lineup) + lineup.drained() < self.members.endpoints.len()
+            let picked = usize::from(self.home_that_empties(&lineup).is_none());
+            self.untried(&lineup).nth(picked).is_some()
         }
     }
 
-    /// How many of those who may be asked were, or are being asked.
-    fn asked(&self, lineup: &Lineup) -> usize {
-        let tried = self.tried.iter().filter(|place| !lineup.is_drained(**place)).count();
-        tried + usize::from(self.home_that_empties(lineup).is_none())
+    fn may_go_on(&self) -> bool {
+        self.members.endpoints.len() > 1 && self.count + 1 < self.upstream.retry.attempts
     }
 
-    /// If this one fails, the request does no harm at another one.
-    pub fn may_be_sent_again(&self, exchange: &Exchange) -> bool {
-        self.upstream.retry.is_harmless(&exchange.method) && self.may_have_another()
+    /// Who was not asked, and may be by whoever is at home nowhere.
+    fn untried(&self, lineup: &Lineup) -> impl Iterator<Item = usize> {
+        (0..self.members.endpoints.len()).filter(|place| !self.tried.contains(place) && !lineup.is_drained(*place))
     }
 
     /// How many were asked before.
@@ -185,14 +190,12 @@ impl<'u> Selection<'u> {
 
     /// Who may be picked and was not: if it comes to that the backups, and whoever is not well.
     fn left(&self, lineup: &Lineup) -> Option<Places> {
-        let all = 0..self.members.endpoints.len();
         let untried = |place: &usize| !self.tried.contains(place);
-        let may_be_asked = |place: &usize| untried(place) && !self.members.endpoints[*place].health.is_drained();
         lineup
             .places
             .as_ref()
             .and_then(|places| Places::these(places.as_slice().iter().copied().filter(untried)))
-            .or_else(|| Places::these(all.filter(may_be_asked)))
+            .or_else(|| Places::these(self.untried(lineup)))
     }
 
     /// Mostly what is given is one of these, and where it lies tells which: however many there are, one is looked at.

@@ -1,12 +1,16 @@
 //! Who is picked when not all are well.
 
-use std::{thread, time::Duration};
+use std::{
+    thread::{self, ScopedJoinHandle},
+    time::Duration,
+};
 
 use proptest::prelude::*;
 
 use super::{
     affinity::Token,
     balancers::{Kind, Nothing, RoundRobin},
+    health::Health,
     lineup::Rules,
     outlier::Report,
     selection::Selection,
@@ -406,6 +410,13 @@ fn who_warms_up_keeps_its_clients() {
     assert!((0..50).all(|_| visit(&upstream, &mut client, false).0 == home));
 }
 
+/// Goes on until the visits have ended.
+fn drain_and_revive(health: &Health, visits: &ScopedJoinHandle<'_, ()>) {
+    for turn in (0..).take_while(|_| !visits.is_finished()) {
+        health.drain(turn % 2 == 0);
+    }
+}
+
 #[test]
 fn a_client_stays_whatever_an_operator_does_to_its_endpoint_just_then() {
     for endpoints in [1, 2] {
@@ -413,19 +424,47 @@ fn a_client_stays_whatever_an_operator_does_to_its_endpoint_just_then() {
         let mut client = HeaderMap::new();
         let (home, _) = visit(&upstream, &mut client, false);
         let members = upstream.members();
-        let health = &members.endpoints[home].health;
 
         thread::scope(|threads| {
-            let operator = threads.spawn(|| {
-                for turn in 0..100_000 {
-                    health.drain(turn % 2 == 0);
+            let visits = threads.spawn(|| {
+                for _ in 0..30_000 {
+                    assert_eq!(visit(&upstream, &mut client.clone(), false).0, home, "of {endpoints}");
                 }
             });
-            while !operator.is_finished() {
-                assert_eq!(visit(&upstream, &mut client, false).0, home, "of {endpoints}");
-            }
+            drain_and_revive(&members.endpoints[home].health, &visits);
         });
     }
+}
+
+#[test]
+fn a_client_whose_endpoint_fails_has_another_also_where_it_is_drained_and_ejected() {
+    let upstream = sticky(&[false; 2], Rules::default());
+    let mut client = HeaderMap::new();
+    let (home, _) = visit(&upstream, &mut client, false);
+    let members = upstream.members();
+    let mut selection = Selection::of(&upstream, &members);
+    selection.recognise(&mut client);
+    members.endpoints[home].health.drain(true);
+    let picked = selection.pick(&exchange(), true).expect("its home").endpoint;
+
+    picked.health.eject(OUTLIER.eject, OUTLIER.longest, clock::coarse());
+
+    assert!(selection.may_have_another(picked));
+    selection.note(picked);
+    let other = selection.pick(&exchange(), true).expect("the other").endpoint;
+    assert!(!Arc::ptr_eq(picked, other) && !selection.may_have_another(other), "and no third one");
+}
+
+#[test]
+fn who_was_drained_meanwhile_is_not_counted_twice() {
+    let upstream = upstream(&[false; 2], Rules::default(), OUTLIER);
+    let members = upstream.members();
+    let selection = Selection::of(&upstream, &members);
+    let picked = selection.pick(&exchange(), true).expect("somebody").endpoint;
+
+    picked.health.drain(true);
+
+    assert!(selection.may_have_another(picked));
 }
 
 #[test]

@@ -112,13 +112,16 @@ fn set_by(response: &Response) -> Option<String> {
 /// The cookie of who is at home there.
 async fn cookie_of(home: &str, proxy: SocketAddr) -> String {
     let mut client = Client::connect(proxy).await;
-    loop {
-        client.send("GET /Keeps/0 HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        let response = client.read_response().await;
-        if response.text() == home {
-            return set_by(&response).expect("who is new is told where it is at home");
+    let cookie = async {
+        loop {
+            client.send("GET /Keeps/0 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            let response = client.read_response().await;
+            if response.text() == home {
+                return set_by(&response).expect("who is new is told where it is at home");
+            }
         }
-    }
+    };
+    patiently("a home", cookie).await
 }
 
 async fn shop(folder: &Path, origins: [&Origin; 2], sticky: &str) -> (Binary, SocketAddr) {

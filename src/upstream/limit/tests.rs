@@ -12,11 +12,11 @@ use super::*;
 use crate::{
     chance,
     exchange::Client,
-    http::{HeaderMap, Method, RequestBody, Uri, Version, downstream::Peer},
+    http::{HeaderMap, HeaderValue, Method, RequestBody, Uri, Version, cookies::OwnCookie, downstream::Peer, header},
     settings::upstream::PoolSettings,
     transport::Address,
     upstream::{
-        Endpoint, Members, Upstream,
+        Affinity, Endpoint, Members, Upstream,
         balancers::{Kind, Nothing, RoundRobin},
         lineup,
     },
@@ -170,4 +170,57 @@ fn the_lowest_class_gets_a_part_and_at_least_one() {
     let ten = limit(10);
     assert_eq!([Class::Critical, Class::Normal, Class::Sheddable].map(|class| ten.most(class)), [10, 10, 5]);
     assert_eq!(limit(1).most(Class::Sheddable), 1);
+}
+
+/// A client that is at home at the first endpoint of these, which is drained.
+fn guest<'u>(upstream: &'u Upstream, members: &'u Members) -> Selection<'u> {
+    let affinity = upstream.affinity.as_ref().expect("it is sticky");
+    let (mut answer, mut request) = (HeaderMap::new(), HeaderMap::new());
+    affinity.remind(None, affinity.token(&members.endpoints[0].name), clock::unix_coarse(), false, &mut answer);
+    let cookie = answer.get(header::SET_COOKIE).and_then(|cookie| cookie.to_str().ok()).expect("a cookie");
+    let pair = cookie.split(';').next().expect("a split has a first part");
+    request.append(header::COOKIE, HeaderValue::from_str(pair).expect("it was one"));
+    let mut selection = Selection::of(upstream, members);
+    selection.recognise(&mut request);
+    members.endpoints[0].health.drain(true);
+    selection
+}
+
+fn slot_at(upstream: &Upstream) -> Slot {
+    upstream.limit.as_ref().and_then(|limit| limit.gate.enter(10)).expect("there is room")
+}
+
+fn sticky(endpoints: u32) -> Upstream {
+    let cookie = OwnCookie { name: "srv".into(), ttl: Duration::from_secs(3600) };
+    let mut upstream = upstream(endpoints, rules(10, 1));
+    upstream.affinity = Some(Box::new(Affinity::new("test", cookie, None)));
+    upstream
+}
+
+#[test]
+fn there_is_room_where_the_client_is_at_home_also_if_that_is_drained() {
+    let upstream = sticky(2);
+    let members = upstream.members();
+    let selection = guest(&upstream, &members);
+    let mut slot = slot_at(&upstream);
+    assert!(slot.enter(&members.endpoints[1].slots, 1));
+
+    assert!(selection.has_room(1));
+}
+
+#[test]
+fn who_is_at_home_where_there_is_no_room_waits_if_all_others_are_drained() {
+    let upstream = sticky(2);
+    let members = upstream.members();
+    let selection = guest(&upstream, &members);
+    members.endpoints[1].health.drain(true);
+    let mut held = slot_at(&upstream);
+    assert!(held.enter(&members.endpoints[0].slots, 1));
+
+    let picked = selection.pick_with_room(&exchange(), true, 1, &mut slot_at(&upstream));
+
+    assert_eq!(picked.map(|pick| Arc::clone(&pick.endpoint.name)), Err(Unasked::Full));
+    assert!(!selection.has_room(1));
+    drop(held);
+    assert!(selection.has_room(1));
 }

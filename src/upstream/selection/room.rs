@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Lineup, Pick, Places, Selection};
+use super::{Endpoint, Lineup, Pick, Places, Selection};
 use crate::{
     exchange::{Exchange, Slot},
     http::Error,
@@ -58,16 +58,22 @@ impl<'u> Selection<'u> {
 
     /// Some endpoint that may be asked has less than `most` places taken.
     pub fn has_room(&self, most: u32) -> bool {
-        !self.with_room(&self.members.lineup(), most).is_empty()
+        let lineup = self.members.lineup();
+        self.home_that_empties(&lineup).is_some_and(|home| has_room(home, most))
+            || !self.with_room(&lineup, most).is_empty()
     }
 
+    /// Those that others than clients who are at home there may be sent to.
     fn with_room(&self, lineup: &Lineup, most: u32) -> Vec<usize> {
-        let endpoints = &self.members.endpoints;
-        let has_room = |place: &usize| endpoints[*place].slots.load(Ordering::SeqCst) < most;
+        let has_room = |place: &usize| has_room(&self.members.endpoints[*place], most);
         let usable = if self.tried.is_empty() { lineup.places.clone() } else { self.left(lineup) };
         match usable {
             Some(usable) => usable.as_slice().iter().copied().filter(has_room).collect(),
-            None => (0..endpoints.len()).filter(has_room).collect(),
+            None => self.untried(lineup).filter(has_room).collect(),
         }
     }
+}
+
+fn has_room(endpoint: &Endpoint, most: u32) -> bool {
+    endpoint.slots.load(Ordering::SeqCst) < most
 }
