@@ -15,7 +15,7 @@ pub struct Lineup {
     changes: u64,
     /// When it is out of date in any case, by the coarse clock.
     until: Duration,
-    /// Who may be picked; `None` if all may.
+    /// Who may be picked; `None` if all may, or nobody, for all are [drained](Self::drained).
     pub places: Option<Places>,
     /// Who may be tried with one request.
     pub on_trial: Vec<usize>,
@@ -54,7 +54,7 @@ impl Lineup {
 
     /// This one may be picked.
     pub fn has(&self, place: usize) -> bool {
-        self.places.as_ref().is_none_or(|places| places.has(place))
+        self.places.as_ref().map_or(!self.is_drained(place), |places| places.has(place))
     }
 
     /// An operator wants this one left alone.

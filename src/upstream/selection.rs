@@ -207,7 +207,7 @@ impl<'u> Selection<'u> {
     }
 }
 
-/// Whether or not an operator wants it left alone.
+/// Its clients may stay with it, whether or not an operator wants it left alone.
 fn is_well(endpoint: &Endpoint) -> bool {
     endpoint.health.condition(clock::coarse()) == Standing::Well
 }

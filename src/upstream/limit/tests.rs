@@ -12,13 +12,14 @@ use super::*;
 use crate::{
     chance,
     exchange::Client,
-    http::{HeaderMap, HeaderValue, Method, RequestBody, Uri, Version, cookies::OwnCookie, downstream::Peer, header},
+    http::{HeaderMap, Method, RequestBody, Uri, Version, downstream::Peer},
     settings::upstream::PoolSettings,
     transport::Address,
     upstream::{
-        Affinity, Endpoint, Members, Upstream,
+        Endpoint, Members, Upstream,
         balancers::{Kind, Nothing, RoundRobin},
         lineup,
+        tests::at_home::{affinity, remind},
     },
 };
 
@@ -174,14 +175,11 @@ fn the_lowest_class_gets_a_part_and_at_least_one() {
 
 /// A client that is at home at the first endpoint of these, which is drained.
 fn guest<'u>(upstream: &'u Upstream, members: &'u Members) -> Selection<'u> {
-    let affinity = upstream.affinity.as_ref().expect("it is sticky");
-    let (mut answer, mut request) = (HeaderMap::new(), HeaderMap::new());
-    affinity.remind(None, affinity.token(&members.endpoints[0].name), clock::unix_coarse(), false, &mut answer);
-    let cookie = answer.get(header::SET_COOKIE).and_then(|cookie| cookie.to_str().ok()).expect("a cookie");
-    let pair = cookie.split(';').next().expect("a split has a first part");
-    request.append(header::COOKIE, HeaderValue::from_str(pair).expect("it was one"));
+    let mut cookies = HeaderMap::new();
+    let token = upstream.affinity.as_ref().expect("it is sticky").token(&members.endpoints[0].name);
+    remind(upstream, token, &mut cookies);
     let mut selection = Selection::of(upstream, members);
-    selection.recognise(&mut request);
+    selection.recognise(&mut cookies);
     members.endpoints[0].health.drain(true);
     selection
 }
@@ -191,9 +189,8 @@ fn slot_at(upstream: &Upstream) -> Slot {
 }
 
 fn sticky(endpoints: u32) -> Upstream {
-    let cookie = OwnCookie { name: "srv".into(), ttl: Duration::from_secs(3600) };
     let mut upstream = upstream(endpoints, rules(10, 1));
-    upstream.affinity = Some(Box::new(Affinity::new("test", cookie, None)));
+    upstream.affinity = Some(affinity());
     upstream
 }
 
