@@ -20,6 +20,7 @@ pub mod batch;
 pub mod dial;
 pub mod h1;
 pub mod h2;
+pub mod low_water;
 pub mod outbox;
 pub mod own;
 pub mod pool;

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{io::Interest, task::coop::poll_proceed};
 
-use super::dial::Stream;
+use super::{dial::Stream, low_water::LowWater};
 use crate::http::{Piece, shortcut::is_refusal};
 
 /// As much is read at once elsewhere.
@@ -21,25 +21,50 @@ impl Stream {
     }
 
     /// Takes what has come, at most so much, into a pipe. Empty, it is the end; `None` if that cannot be done here or now:
-    /// then nothing was taken.
-    pub fn poll_piece(&self, cx: &mut Context<'_>, most: u64) -> Poll<io::Result<Option<Piece>>> {
+    /// then nothing was taken. With a low-water mark, what comes fast is waited for until there is enough of it.
+    pub fn poll_piece(
+        &self,
+        cx: &mut Context<'_>,
+        most: u64,
+        mut water: Option<&mut LowWater>,
+    ) -> Poll<io::Result<Option<Piece>>> {
+        match self {
+            Self::Tcp(_) => {}
+            // It has a mark and does not go by it.
+            Self::Unix(_) => water = None,
+            Self::Tls(_) | Self::Served(_) => return Poll::Ready(Ok(None)),
+        }
         loop {
-            if !self.is_clear() {
-                return Poll::Ready(Ok(None));
+            let is_told = self.poll_read_ready(cx)?.is_ready();
+            let is_over = |water: &mut LowWater| self.ask(|socket| water.is_over(socket, cx));
+            if !is_told && !water.as_deref_mut().map_or(Ok(false), is_over)? {
+                return Poll::Pending;
             }
-            ready!(self.poll_read_ready(cx))?;
             // Not before something has come: what waits has no pipe.
             let Some(mut piece) = Piece::empty() else { return Poll::Ready(Ok(None)) };
-            match self.try_io(Interest::READABLE, |socket| piece.fill(socket, most)) {
-                Ok(()) => {
+            let fill = |socket: BorrowedFd<'_>| {
+                piece.fill(socket, most)?;
+                let taken = piece.len() as u64;
+                let Some(water) = water.as_deref_mut() else { return Ok(()) };
+                // Nothing is known to be there any more.
+                if water.taken(socket, taken, most - taken)? { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            };
+            let filled = if is_told { self.try_io(Interest::READABLE, fill) } else { self.ask(fill) };
+            match filled {
+                Err(error) if piece.is_empty() && may_be_tried_again(&error) => {}
+                Err(error) if piece.is_empty() && is_refusal(&error) => return Poll::Ready(Ok(None)),
+                Err(error) if !may_be_tried_again(&error) => return Poll::Ready(Err(error)),
+                _ => {
                     use_up_turn(cx, piece.len());
                     return Poll::Ready(Ok(Some(piece)));
                 }
-                Err(error) if may_be_tried_again(&error) => {}
-                Err(error) if is_refusal(&error) => return Poll::Ready(Ok(None)),
-                Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+
+    /// From now on the socket tells of whatever has come; without TLS one may have been told otherwise.
+    pub fn lower(&self, water: &mut LowWater) -> io::Result<()> {
+        if self.is_clear() { self.ask(|socket| water.lower(socket)) } else { Ok(()) }
     }
 
     /// Writes all of a piece. `moved` is set when a byte went out.
@@ -61,6 +86,15 @@ impl Stream {
             Self::Unix(stream) => stream.poll_write_ready(cx),
             Self::Tls(stream) => stream.get_ref().0.poll_write_ready(cx),
             Self::Served(stream) => stream.tcp().poll_write_ready(cx),
+        }
+    }
+
+    /// Whatever is known of it.
+    fn ask<T>(&self, work: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+        match self {
+            Self::Tcp(stream) => work(stream.as_fd()),
+            Self::Unix(stream) => work(stream.as_fd()),
+            Self::Tls(_) | Self::Served(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

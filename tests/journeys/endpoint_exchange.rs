@@ -1,6 +1,6 @@
 //! One exchange with one endpoint: the transport driven directly, against origins that do what real servers do.
 
-use std::{rc::Rc, sync::atomic::Ordering, time::Duration};
+use std::{future::poll_fn, rc::Rc, sync::atomic::Ordering, time::Duration};
 
 use aqueduct::{
     http::{Body, BodyError, BodySize, Frame, HeaderMap, HeaderName, HeaderValue, Method, RequestBody},
@@ -752,4 +752,52 @@ async fn fields_of_the_connection_end_here_and_others_are_kept() {
     let answer = outcome.expect("an answer");
     let names: Vec<_> = answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     assert_eq!(names, [("set-cookie", b"a".as_slice()), ("set-cookie", b"b")]);
+}
+
+fn length(frame: Option<Result<Frame, BodyError>>) -> usize {
+    let Some(Ok(Frame::Data(bytes))) = frame else { panic!("no content, but {frame:?}") };
+    bytes.len()
+}
+
+/// Pieces are asked for until the answer turns out to come fast; the rest is asked for as frames, and what comes of it in small
+/// parts is there at once.
+#[actix_rt::test]
+async fn who_takes_pieces_and_then_frames_waits_for_no_more_than_there_is() {
+    const FAST: usize = 8 << 20;
+    let origin = Origin::script(|mut conn, _| async move {
+        conn.read_head().await;
+        conn.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", FAST + 2 * 1000)).await;
+        conn.write(vec![b'a'; FAST]).await;
+        for word in ["go on", "end"] {
+            conn.wait_for(word).await;
+            conn.write(vec![b'b'; 1000]).await;
+        }
+        conn.wait_closed().await;
+    });
+    let origin = origin.start().await;
+    let transport = H1::new();
+    let mut answer = exchange::send(&transport, &endpoint(&origin), &mut get("/")).await.expect("an answer");
+
+    let mut came = 0;
+    let mut comes_fast = false;
+    while !comes_fast && came < FAST {
+        let piece = patiently("a piece", poll_fn(|cx| answer.body.poll_piece(cx))).await;
+        match piece.transpose().expect("it is well") {
+            Some(mut piece) => {
+                comes_fast = piece.len() >= 1 << 16;
+                came += piece.read_out().expect("it is there").len();
+            }
+            None => came += length(answer.frame().await),
+        }
+    }
+    assert!(comes_fast, "it came in small pieces only");
+    for (total, word) in [(FAST, "go on"), (FAST + 1000, "end"), (FAST + 2000, "")] {
+        while came < total {
+            came += length(answer.frame().await);
+        }
+        origin.tell(word);
+    }
+
+    assert!(answer.frame().await.is_none());
+    assert_eq!(came, FAST + 2000);
 }

@@ -187,6 +187,41 @@ async fn what_an_endpoint_sends_in_small_parts_comes_as_it_is() {
 }
 
 #[actix_rt::test]
+async fn what_comes_after_a_fast_beginning_is_not_waited_for_until_there_is_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let origin = Origin::script(|mut conn, _| async move {
+        let answer = content(4 * MIB);
+        conn.read_head().await;
+        conn.write(head(answer.len())).await;
+        conn.write(&answer[..2 * MIB]).await;
+        for (number, part) in answer[2 * MIB..3 * MIB].chunks(MIB / 8).enumerate() {
+            conn.wait_for(&format!("part {number}")).await;
+            conn.write(&part[..1000]).await;
+            conn.wait_for(&format!("rest of {number}")).await;
+            conn.write(&part[1000..]).await;
+        }
+        conn.write(&answer[3 * MIB..]).await;
+    });
+    let origin = origin.start().await;
+    let (server, admin) = proxy(folder.path(), &to(&origin)).await;
+    let mut client = server.connect().await;
+
+    client.send(asking(4 * MIB)).await;
+    client.read_head().await;
+    let mut came = client.read_exact(2 * MIB).await;
+    for number in 0..8 {
+        origin.tell(&format!("part {number}"));
+        came.extend(client.read_exact(1000).await);
+        origin.tell(&format!("rest of {number}"));
+        came.extend(client.read_exact(MIB / 8 - 1000).await);
+    }
+    came.extend(client.read_exact(MIB).await);
+
+    assert!(came == content(4 * MIB));
+    assert!(spliced_of(admin, "response", came.len()).await > 3.9 * MIB as f64);
+}
+
+#[actix_rt::test]
 async fn a_client_sees_that_the_rest_is_missing() {
     for resets in [false, true] {
         let folder = tempfile::tempdir().expect("a folder");
@@ -374,6 +409,27 @@ async fn what_is_encrypted_is_read_and_written() {
     gets(&mut client, 3 * MIB).await;
 
     assert_eq!(spliced_of(admin, "response", 3 * MIB).await, 0.0);
+}
+
+#[actix_rt::test]
+async fn what_an_endpoint_encrypts_is_read_and_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new();
+    authority.issue("origin", &["127.0.0.1"]);
+    let origin = of_any_length().start_tls(authority.origin("origin")).await;
+    let upstream = format!(
+        "{CLEAR}server.workers = 1\nroutes.\"/\" = \"shop\"\n[upstreams.shop]\nservers = [{:?}]\ntls.ca = {:?}\n",
+        origin.url(),
+        authority.path("ca.pem")
+    );
+    let (server, admin) = proxy(folder.path(), &upstream).await;
+    let mut client = server.connect().await;
+
+    gets(&mut client, 3 * MIB).await;
+    gets(&mut client, 3 * MIB).await;
+
+    assert_eq!(spliced_of(admin, "response", 6 * MIB).await, 0.0);
+    assert_eq!(origin.connections_seen(), 1);
 }
 
 /// From now on it can open nothing more.

@@ -14,7 +14,7 @@ use crate::{
         chunked::{ChunkedDecoder, Piece},
         headers, shortcut,
     },
-    transport::{h1::exchange::Flow, pool::Shelf},
+    transport::{h1::exchange::Flow, low_water::LowWater, pool::Shelf},
 };
 
 /// Where a body ends.
@@ -43,6 +43,8 @@ pub struct OpenBody {
     ahead: VecDeque<Next>,
     /// Some of it was had without a copy; so is the rest, however little it is.
     is_spliced: bool,
+    /// There since a piece was asked for: a copy takes whatever there is.
+    water: Option<LowWater>,
 }
 
 impl OpenBody {
@@ -52,7 +54,7 @@ impl OpenBody {
             Ending::Length(length) => BodySize::Sized(*length),
             Ending::Chunked(_) | Ending::Close => BodySize::Stream,
         };
-        Self { flow: Some(flow), ending, size, shelf, ahead: VecDeque::new(), is_spliced: false }
+        Self { flow: Some(flow), ending, size, shelf, ahead: VecDeque::new(), is_spliced: false, water: None }
     }
 
     /// The same, behind these first pieces.
@@ -87,6 +89,11 @@ impl OpenBody {
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
+            if let Some(mut water) = self.water.take()
+                && let Err(error) = flow.connection.stream.lower(&mut water)
+            {
+                return Poll::Ready(Some(Err(BodyError::Io(error))));
+            }
             match flow.poll_read(cx, self.ending.left()) {
                 Poll::Ready(Ok(0)) => {
                     let whole = matches!(self.ending, Ending::Close);
@@ -113,7 +120,7 @@ impl OpenBody {
         if flow.poll_send(cx).is_err() {
             flow.give_up_sending();
         }
-        let piece = match flow.poll_piece(cx, *left) {
+        let piece = match flow.poll_piece(cx, *left, self.water.get_or_insert_default()) {
             Poll::Ready(Ok(Some(piece))) => piece,
             Poll::Ready(Ok(None)) => return Poll::Ready(None),
             Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(BodyError::Io(error)))),

@@ -26,6 +26,7 @@ use crate::{
     prefetch,
     transport::{
         Cause, Phase, Timeouts, TransportError,
+        low_water::LowWater,
         pool::{Connection, Shelf},
         watch::{Wait, Watch},
     },
@@ -175,8 +176,13 @@ impl Flow {
     }
 
     /// Takes what has come into a pipe, at most `left` bytes; `None` if it has to be read. An empty piece is the end.
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>, left: u64) -> Poll<io::Result<Option<Piece>>> {
-        let piece = self.connection.stream.poll_piece(cx, left);
+    pub fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        left: u64,
+        water: &mut LowWater,
+    ) -> Poll<io::Result<Option<Piece>>> {
+        let piece = self.connection.stream.poll_piece(cx, left, Some(water));
         if matches!(&piece, Poll::Ready(Ok(Some(piece))) if !piece.is_empty()) {
             self.watch.moved();
         }

@@ -153,7 +153,7 @@ impl Wire {
             self.give_leave(cx);
         }
         keep_spare(self.input.take());
-        let piece = socket.poll_piece(cx, left);
+        let piece = socket.poll_piece(cx, left, None);
         let Poll::Ready(piece) = piece else {
             return self.poll_stalled(cx).map(|()| Some(Err(BodyError::Stalled)));
         };
