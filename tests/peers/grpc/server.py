@@ -70,8 +70,9 @@ async def wait(request, context):
     """Begins, and goes on until nobody wants it any more."""
     remaining = context.time_remaining()
     say("asked to wait" if remaining is None else f"asked to wait {remaining:.1f}s")
-    yield b"begun"
+    # It may be given up while the first message is still on its way.
     try:
+        yield b"begun"
         await asyncio.Event().wait()
     finally:
         say("nobody waits any more")
