@@ -1,7 +1,7 @@
 //! The low-water mark of a socket (`SO_RCVLOWAT`, socket(7)): of what comes fast, enough for a turn is waited for.
 //!
 //! A piece costs some microseconds however little is in it. Where an endpoint sends as fast as it can, the socket is asked to tell of no
-//! less than [`ENOUGH`]. Once that takes too long, what has come is taken, and from then on whatever there is.
+//! less than 64 KiB. Once that takes too long, what has come is taken, and from then on whatever there is.
 
 use std::{io, os::fd::BorrowedFd, task::Context, time::Duration};
 
@@ -9,9 +9,8 @@ use nix::sys::socket::{SetSockOpt, sockopt::SetStruct};
 
 use crate::clock::Deadline;
 
-/// What is waited for where it comes fast, and what shows that it does. With more the kernel may hold a window down to it
-/// (`tcp_set_rcvlowat` in Linux).
-pub const ENOUGH: u64 = 64 * 1024;
+/// What is waited for where it comes fast, and what shows that it does. With more, downloads took longer (docs/performance.md).
+const ENOUGH: u64 = 64 * 1024;
 /// What is not there by then does not come fast. The clock has a grain: it is up to 40 ms more.
 const SOON: Duration = Duration::from_millis(1);
 /// A socket that tells of whatever has come, as each does at first.
@@ -122,7 +121,7 @@ mod tests {
     struct Answer {
         near: Stream,
         far: std::net::TcpStream,
-        water: LowWater,
+        low_water: LowWater,
         left: u64,
     }
 
@@ -135,7 +134,7 @@ mod tests {
             let (near, _) = listener.accept().expect("it came");
             near.set_nonblocking(true).expect("it may be changed");
             let near = Stream::Tcp(tokio::net::TcpStream::from_std(near).expect("a socket"));
-            Self { near, far, water: LowWater::default(), left: left as u64 }
+            Self { near, far, low_water: LowWater::default(), left: left as u64 }
         }
 
         fn socket(&self) -> BorrowedFd<'_> {
@@ -151,7 +150,7 @@ mod tests {
         }
 
         fn poll(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
-            let piece = ready!(self.near.poll_piece(cx, self.left, Some(&mut self.water)));
+            let piece = ready!(self.near.poll_piece(cx, self.left, Some(&mut self.low_water)));
             let mut piece = piece.expect("it has come").expect("a pipe");
             self.left -= piece.len() as u64;
             Poll::Ready(piece.read_out().expect("it is there").len())
@@ -169,7 +168,7 @@ mod tests {
 
         fn mark(&self) -> i32 {
             let mark = ReceiveLowWater.get(&self.socket()).expect("it tells");
-            assert_eq!(mark, self.water.mark);
+            assert_eq!(mark, self.low_water.mark);
             mark
         }
     }
@@ -236,7 +235,7 @@ mod tests {
         assert!(empty().is_err());
         socket.readable().await.expect("it is told of");
         assert!(empty().is_err());
-        assert!(answer.water.taken(socket.as_fd(), 10, answer.left).expect("it is told"));
+        assert!(answer.low_water.taken(socket.as_fd(), 10, answer.left).expect("it is told"));
 
         assert_eq!((answer.takes().await, answer.mark()), (MUCH, ANY));
     }
@@ -247,7 +246,7 @@ mod tests {
         answer.sends(MUCH);
         answer.takes().await;
 
-        answer.near.lower(&mut answer.water).expect("it is told");
+        answer.near.lower_mark(&mut answer.low_water).expect("it is told");
         answer.sends(1);
 
         poll_fn(|cx| answer.near.poll_read_ready(cx)).await.expect("it is");

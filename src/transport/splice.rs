@@ -26,18 +26,18 @@ impl Stream {
         &self,
         cx: &mut Context<'_>,
         most: u64,
-        mut water: Option<&mut LowWater>,
+        mut low_water: Option<&mut LowWater>,
     ) -> Poll<io::Result<Option<Piece>>> {
         match self {
             Self::Tcp(_) => {}
             // It has a mark and does not go by it.
-            Self::Unix(_) => water = None,
+            Self::Unix(_) => low_water = None,
             Self::Tls(_) | Self::Served(_) => return Poll::Ready(Ok(None)),
         }
         loop {
             let is_told = self.poll_read_ready(cx)?.is_ready();
-            let is_over = |water: &mut LowWater| self.ask(|socket| water.is_over(socket, cx));
-            if !is_told && !water.as_deref_mut().map_or(Ok(false), is_over)? {
+            let is_over = |low_water: &mut LowWater| self.ask(|socket| low_water.is_over(socket, cx));
+            if !is_told && !low_water.as_deref_mut().map_or(Ok(false), is_over)? {
                 return Poll::Pending;
             }
             // Not before something has come: what waits has no pipe.
@@ -45,9 +45,13 @@ impl Stream {
             let fill = |socket: BorrowedFd<'_>| {
                 piece.fill(socket, most)?;
                 let taken = piece.len() as u64;
-                let Some(water) = water.as_deref_mut() else { return Ok(()) };
+                let Some(low_water) = low_water.as_deref_mut() else { return Ok(()) };
                 // Nothing is known to be there any more.
-                if water.taken(socket, taken, most - taken)? { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+                if low_water.taken(socket, taken, most - taken)? {
+                    Err(io::ErrorKind::WouldBlock.into())
+                } else {
+                    Ok(())
+                }
             };
             let filled = if is_told { self.try_io(Interest::READABLE, fill) } else { self.ask(fill) };
             match filled {
@@ -63,8 +67,8 @@ impl Stream {
     }
 
     /// From now on the socket tells of whatever has come; without TLS one may have been told otherwise.
-    pub fn lower(&self, water: &mut LowWater) -> io::Result<()> {
-        if self.is_clear() { self.ask(|socket| water.lower(socket)) } else { Ok(()) }
+    pub fn lower_mark(&self, low_water: &mut LowWater) -> io::Result<()> {
+        if self.is_clear() { self.ask(|socket| low_water.lower(socket)) } else { Ok(()) }
     }
 
     /// Writes all of a piece. `moved` is set when a byte went out.
@@ -89,7 +93,7 @@ impl Stream {
         }
     }
 
-    /// Whatever is known of it.
+    /// Does this with the socket, whatever the runtime knows of it.
     fn ask<T>(&self, work: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
         match self {
             Self::Tcp(stream) => work(stream.as_fd()),

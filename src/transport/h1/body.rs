@@ -44,7 +44,7 @@ pub struct OpenBody {
     /// Some of it was had without a copy; so is the rest, however little it is.
     is_spliced: bool,
     /// There since a piece was asked for: a copy takes whatever there is.
-    water: Option<LowWater>,
+    low_water: Option<LowWater>,
 }
 
 impl OpenBody {
@@ -54,7 +54,7 @@ impl OpenBody {
             Ending::Length(length) => BodySize::Sized(*length),
             Ending::Chunked(_) | Ending::Close => BodySize::Stream,
         };
-        Self { flow: Some(flow), ending, size, shelf, ahead: VecDeque::new(), is_spliced: false, water: None }
+        Self { flow: Some(flow), ending, size, shelf, ahead: VecDeque::new(), is_spliced: false, low_water: None }
     }
 
     /// The same, behind these first pieces.
@@ -89,8 +89,8 @@ impl OpenBody {
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
-            if let Some(mut water) = self.water.take()
-                && let Err(error) = flow.connection.stream.lower(&mut water)
+            if let Some(mut low_water) = self.low_water.take()
+                && let Err(error) = flow.connection.stream.lower_mark(&mut low_water)
             {
                 return Poll::Ready(Some(Err(BodyError::Io(error))));
             }
@@ -120,7 +120,7 @@ impl OpenBody {
         if flow.poll_send(cx).is_err() {
             flow.give_up_sending();
         }
-        let piece = match flow.poll_piece(cx, *left, self.water.get_or_insert_default()) {
+        let piece = match flow.poll_piece(cx, *left, self.low_water.get_or_insert_default()) {
             Poll::Ready(Ok(Some(piece))) => piece,
             Poll::Ready(Ok(None)) => return Poll::Ready(None),
             Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(BodyError::Io(error)))),

@@ -180,9 +180,9 @@ impl Flow {
         &mut self,
         cx: &mut Context<'_>,
         left: u64,
-        water: &mut LowWater,
+        low_water: &mut LowWater,
     ) -> Poll<io::Result<Option<Piece>>> {
-        let piece = self.connection.stream.poll_piece(cx, left, Some(water));
+        let piece = self.connection.stream.poll_piece(cx, left, Some(low_water));
         if matches!(&piece, Poll::Ready(Ok(Some(piece))) if !piece.is_empty()) {
             self.watch.moved();
         }
